@@ -1,0 +1,87 @@
+"""Checks at the boundary: each names the argument, says what came and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+T = TypeVar("T")
+
+
+def integer(value: Any, name: str, *, minimum: int = 1) -> int:
+    """Return `value` as an int of at least `minimum`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}, got {value}")
+    return int(value)
+
+
+def real(
+    value: Any, name: str, *, minimum: float = -math.inf, above: float = -math.inf
+) -> float:
+    """Return `value` as a finite float with value >= `minimum` and value > `above`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum:g}, got {number:g}")
+    if number <= above:
+        raise ValueError(f"{name} must be greater than {above:g}, got {number:g}")
+    return number
+
+
+def array(
+    value: ArrayLike, name: str, shape: tuple[int | None, ...], *, described: str = ""
+) -> NDArray[np.float64]:
+    """Return a read-only float64 copy of `value`, finite, of the given shape (None: any length)."""
+    try:
+        result = np.array(value, dtype=np.float64, order="C")
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of real numbers, got {value!r}") from error
+    wanted = described or str(tuple("any" if m is None else m for m in shape)).replace("'", "")
+    fits = result.ndim == len(shape) and all(
+        m is None or m == have for m, have in zip(shape, result.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must have shape {wanted}, got {result.shape}")
+    if not np.isfinite(result).all():
+        count = int(result.size - np.isfinite(result).sum())
+        raise ValueError(f"{name} must be finite, got {count} NaN or infinite entries")
+    result.setflags(write=False)
+    return result
+
+
+def option(value: Any, name: str, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of the `allowed` words."""
+    words = tuple(allowed)
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
+    if value not in words:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
+    return value
+
+
+def instance(value: Any, name: str, kind: type[T]) -> T:
+    """Return `value` if it is an instance of `kind`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def same_values(first: Any, second: Any) -> bool:
+    """Equality that looks inside arrays, mappings and sequences (NaN equals NaN)."""
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        return np.array_equal(np.asarray(first), np.asarray(second), equal_nan=True)
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(
+            same_values(first[key], second[key]) for key in first
+        )
+    return bool(first == second)

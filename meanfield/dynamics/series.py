@@ -1,0 +1,71 @@
+"""States along a run, kept as stacked arrays and built one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.states import Overlaps, ParticleMeasure, Weights
+
+State = ParticleMeasure | Overlaps | Weights
+KINDS: dict[str, type] = {kind.__name__: kind for kind in (ParticleMeasure, Overlaps, Weights)}
+
+
+class StateSeries:
+    """A sequence of states (or a sequence of sequences: runs, then times).
+
+    Parameters
+    ----------
+    kind : str
+        ``"ParticleMeasure"``, ``"Overlaps"`` or ``"Weights"``.
+    varying : mapping of str to ndarray
+        Fields of the state with the leading axes of the series in front.
+    fixed : mapping of str to ndarray
+        Fields that are the same in all states, stored once.
+    shape : tuple of int
+        Leading axes: (T,), or (runs, T).
+    origin : mapping
+        How the start was made; every state carries it.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        varying: Mapping[str, NDArray[np.float64]],
+        fixed: Mapping[str, NDArray[np.float64]],
+        shape: tuple[int, ...],
+        origin: Mapping[str, Any],
+    ):
+        self.kind, self.shape = kind, tuple(shape)
+        self.varying, self.fixed, self.origin = dict(varying), dict(fixed), dict(origin)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> Any:
+        i = range(len(self))[index]
+        varying = {name: array[i] for name, array in self.varying.items()}
+        if len(self.shape) > 1:
+            return StateSeries(self.kind, varying, self.fixed, self.shape[1:], self.origin)
+        return KINDS[self.kind](**varying, **self.fixed, origin=self.origin)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<{' × '.join(map(str, self.shape))} {self.kind} states>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StateSeries):
+            return NotImplemented
+        mine, theirs = ({**s.varying, **s.fixed} for s in (self, other))
+        return (
+            (self.kind, self.shape) == (other.kind, other.shape)
+            and mine.keys() == theirs.keys()
+            and all(np.array_equal(mine[name], theirs[name], equal_nan=True) for name in mine)
+        )
+
+    __hash__ = None  # type: ignore[assignment]

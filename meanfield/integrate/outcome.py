@@ -1,0 +1,50 @@
+"""How an integration ended, and what it computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Status(StrEnum):
+    """How a run ended; compares equal to its word."""
+
+    SUCCESS = "success"
+    INACCURATE = "inaccurate"
+    DIVERGED = "diverged"
+    STEP_COLLAPSED = "step_collapsed"
+    MAX_STEPS = "max_steps"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass
+class Trajectory:
+    """What an integration recorded.
+
+    Attributes
+    ----------
+    t : ndarray, shape (T,)
+        Times recorded, the first ones asked for if the run ended early.
+    records : list
+        What the observer returned at each of them.
+    y : ndarray
+        State at the last time reached.
+    t_reached : float
+        The last time reached.
+    status, message : Status, str
+        How the run ended.
+    stats : dict
+        Counts: ``rhs_evaluations``, ``steps``, ``rejected_steps``.
+    """
+
+    t: NDArray[np.float64]
+    records: list[Any]
+    y: NDArray[np.float64]
+    t_reached: float
+    status: Status
+    message: str
+    stats: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,34 @@
+"""The one owner of the jit options.
+
+`fastmath=True` would let the compiler delete NaN checks, so the flags are listed; `nnan` and `ninf`
+are left out. Parallel kernels never reduce a scalar in a `prange`: they fill fixed blocks that are
+then summed in order, so that a result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+
+FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
+
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": FAST}
+
+serial = numba.njit(**_OPTIONS)
+parallel = numba.njit(parallel=True, **_OPTIONS)
+inline = numba.njit(inline="always", error_model="numpy", fastmath=FAST)
+
+
+@contextmanager
+def thread_limit(threads: int | None) -> Iterator[int]:
+    """Run the parallel kernels inside on at most `threads` threads (None: as set)."""
+    before = numba.get_num_threads()
+    if threads is not None:
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield numba.get_num_threads()
+    finally:
+        numba.set_num_threads(before)

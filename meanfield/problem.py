@@ -1,0 +1,113 @@
+"""The learning problem: a target, a student activation, a dimension and learning rates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from meanfield import checks
+from meanfield.activations import Activation, get_activation
+from meanfield.targets import CommitteeTarget, target_from_parameters
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A two-layer student f(x) = (1/p) Σ_i a_i σ(w_i·x/√d) learning a target by one-pass SGD.
+
+    Parameters
+    ----------
+    target : CommitteeTarget
+        What labels the data.
+    activation : str
+        σ of the student.
+    dim : int or math.inf
+        Input dimension d, greater than the number of target directions k.
+    learning_rate : float
+        γ ≥ 0 of the first layer; 0 is gradient flow. The mean-field limit does not depend on it.
+    second_layer_rate : float
+        κ = d γ_a/γ ≥ 0, the speed of the second layer; 0 keeps it fixed.
+
+    Notes
+    -----
+    Time is t = ν γ/(p d) after ν steps of SGD, for every description.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above; the message names it.
+
+    Examples
+    --------
+    >>> import math, meanfield as mf
+    >>> mf.Problem(mf.CommitteeTarget(k=1), dim=math.inf).perpendicular_dim
+    inf
+    """
+
+    target: CommitteeTarget
+    activation: str = "erf"
+    dim: float = math.inf
+    learning_rate: float = 0.0
+    second_layer_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.instance(self.target, "target", CommitteeTarget)
+        get_activation(self.activation)
+        object.__setattr__(self, "dim", check_dim(self.dim, self.target.k))
+        for name in ("learning_rate", "second_layer_rate"):
+            object.__setattr__(self, name, checks.real(getattr(self, name), name, minimum=0.0))
+
+    @property
+    def student(self) -> Activation:
+        """σ as an `Activation`."""
+        return get_activation(self.activation)
+
+    @property
+    def subspace_dim(self) -> int:
+        """Dimension of the principal subspace, rank P (k unless P is singular)."""
+        return self.target.rank
+
+    @property
+    def perpendicular_dim(self) -> float:
+        """D, the number of directions outside the principal subspace; may be math.inf."""
+        return self.dim - self.target.rank
+
+    def at_dim(self, dim: float) -> Problem:
+        """The same problem in another input dimension."""
+        return Problem(
+            self.target, self.activation, dim, self.learning_rate, self.second_layer_rate
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """What is needed to build the problem again; d = ∞ is written "inf"."""
+        return {
+            "target": self.target.parameters(),
+            "activation": self.activation,
+            "dim": "inf" if math.isinf(self.dim) else self.dim,
+            "learning_rate": self.learning_rate,
+            "second_layer_rate": self.second_layer_rate,
+        }
+
+
+def check_dim(dim: Any, k: int, argument: str = "dim") -> float:
+    """Return the input dimension as an int, or math.inf; it must exceed k."""
+    if isinstance(dim, float) and math.isinf(dim) and dim > 0:
+        return math.inf
+    if isinstance(dim, float) and dim.is_integer():
+        dim = int(dim)
+    try:
+        value = checks.integer(dim, argument)
+    except (TypeError, ValueError):
+        raise ValueError(f"{argument} must be an integer above k, or math.inf, got {dim!r}") from None
+    if value <= k:
+        raise ValueError(f"{argument} must exceed k = {k}, the number of target directions, got {dim}")
+    return value
+
+
+def problem_from_parameters(parameters: dict[str, Any]) -> Problem:
+    """Build the problem that `Problem.parameters` described."""
+    values = dict(parameters)
+    values["target"] = target_from_parameters(values["target"])
+    if values["dim"] == "inf":
+        values["dim"] = math.inf
+    return Problem(**values)

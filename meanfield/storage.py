@@ -1,0 +1,148 @@
+"""One file a solution: a zip of NumPy arrays and one JSON header, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.solution import Solution
+from meanfield.problem import problem_from_parameters
+
+SOLUTION_FORMAT = "meanfield-solution"
+FORMAT_VERSION = 1
+HEADER = "header"
+
+PathLike = str | os.PathLike[str]
+
+
+def save_solution(solution: Solution, path: PathLike) -> Path:
+    """Write a solution to `path`; `load` gives an equal one back."""
+    states = solution.states
+    header = {
+        "problem": solution.problem.parameters(),
+        "parameters": dict(solution.parameters),
+        "stats": solution.stats,
+        "status": str(solution.status),
+        "message": solution.message,
+        "states": {"kind": states.kind, "shape": states.shape, "origin": states.origin},
+    }
+    arrays = {"t": solution.t, "risk": solution.risk}
+    arrays |= {f"varying.{name}": array for name, array in states.varying.items()}
+    arrays |= {f"fixed.{name}": array for name, array in states.fixed.items()}
+    return write_archive(path, SOLUTION_FORMAT, header, arrays)
+
+
+def load(path: PathLike) -> Solution:
+    """Read a solution that `Solution.save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    Solution
+        Equal to the one saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is truncated, damaged, or not a solution of this library.
+    """
+    header, arrays = read_archive(path, SOLUTION_FORMAT)
+    try:
+        kept = header["states"]
+        states = StateSeries(
+            kept["kind"],
+            {name[8:]: array for name, array in arrays.items() if name.startswith("varying.")},
+            {name[6:]: array for name, array in arrays.items() if name.startswith("fixed.")},
+            tuple(kept["shape"]),
+            kept["origin"],
+        )
+        return Solution(
+            t=arrays["t"],
+            risk=arrays["risk"],
+            states=states,
+            status=header["status"],
+            message=header["message"],
+            stats=header["stats"],
+            problem=problem_from_parameters(header["problem"]),
+            parameters=header["parameters"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} lacks a part of a saved solution: {error}") from error
+
+
+def write_archive(
+    path: PathLike, kind: str, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> Path:
+    """Write a header and arrays to `path` by way of a temporary file beside it."""
+    target = Path(path)
+    text = json.dumps({"format": kind, "format_version": FORMAT_VERSION, **header}, default=_plain)
+    contents = {HEADER: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            np.savez(stream, **contents)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    return target
+
+
+def read_archive(path: PathLike, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `write_archive` wrote; every byte is checked against the zip's checksums."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(bytes(arrays.pop(HEADER)).decode())
+    except FileNotFoundError:
+        raise
+    except (
+        OSError, EOFError, KeyError, ValueError, AttributeError, TypeError,
+        zipfile.BadZipFile, zlib.error, NotImplementedError,
+    ) as error:  # fmt: skip
+        raise ValueError(
+            f"{path} is truncated, damaged or not a file of this library ({error})"
+        ) from error
+    if not isinstance(header, dict) or header.get("format") != kind:
+        raise ValueError(f"{path} does not hold a {kind}")
+    if header.get("format_version", 0) > FORMAT_VERSION:
+        raise ValueError(
+            f"{path} was written in format {header['format_version']}, by a newer version of the "
+            f"library; this one reads up to {FORMAT_VERSION}"
+        )
+    return header, arrays
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: NumPy scalars and arrays."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"cannot store {type(value).__name__} in a header")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,149 @@
+"""Targets f*: what labels the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import eigh, qr
+
+from meanfield import checks
+from meanfield.activations import Activation, get_activation
+from meanfield.kernels.pairs import pair_matrices
+
+# eigenvalues of the Gram matrix below this fraction of the largest count as zero
+RANK_TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class CommitteeTarget:
+    """Committee machine f*(x) = (1/k) Σ_r a*_r σ*(λ*_r), with λ*_r = w*_r·x/√d.
+
+    Parameters
+    ----------
+    k : int
+        Number of target neurons.
+    activation : str
+        σ*: ``"erf"``, ``"relu"`` or ``"square"``. It need not be the student's.
+    gram : array_like, shape (k, k), optional
+        P = W* W*ᵀ/d, symmetric and positive semi-definite; the identity by default. A singular P
+        is allowed: the principal subspace then has dimension rank P.
+    weights : array_like, shape (k,), optional
+        a*; ones by default.
+    noise : float
+        Δ ≥ 0, the variance of the label noise. The population risk leaves it out.
+
+    Attributes
+    ----------
+    rank : int
+        Dimension of the principal subspace.
+    basis : ndarray, shape (k, rank)
+        B, lower triangular with positive diagonal, with P = B Bᵀ: λ* = B z in principal
+        coordinates z ~ N(0, I).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above; the message names it.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> target = mf.CommitteeTarget(k=2, gram=[[1.0, 0.5], [0.5, 1.0]])
+    >>> target.rank
+    2
+    """
+
+    k: int
+    activation: str = "erf"
+    gram: ArrayLike | None = None
+    weights: ArrayLike | None = None
+    noise: float = 0.0
+    rank: int = field(init=False)
+    basis: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        k = checks.integer(self.k, "k")
+        gram = np.eye(k) if self.gram is None else self.gram
+        weights = np.ones(k) if self.weights is None else self.weights
+        P = checks.array(gram, "gram", (k, k), described=f"(k, k) = ({k}, {k})")
+        values = {
+            "k": k,
+            "activation": get_activation(self.activation).name,
+            "gram": P,
+            "weights": checks.array(weights, "weights", (k,), described=f"(k,) = ({k},)"),
+            "noise": checks.real(self.noise, "noise", minimum=0.0),
+            "basis": triangular_factor(P),
+        }
+        values["rank"] = values["basis"].shape[1]
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CommitteeTarget):
+            return NotImplemented
+        return checks.same_values(self.parameters(), other.parameters())
+
+    def __hash__(self) -> int:
+        return hash((self.k, self.activation, self.gram.tobytes(), self.noise))  # type: ignore[union-attr]
+
+    @property
+    def link(self) -> Activation:
+        """σ* as an `Activation`."""
+        return get_activation(self.activation)
+
+    def __call__(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """f* at principal coordinates z, shape (..., rank) -> (...)."""
+        return self.link(z @ self.basis.T) @ np.asarray(self.weights) / self.k
+
+    def second_moment(self) -> float:
+        """E f*², in closed form."""
+        P, a = np.asarray(self.gram), np.asarray(self.weights)
+        q = np.ascontiguousarray(np.diag(P))
+        value, _, _ = pair_matrices(self.link.code, self.link.code, q, q, P)
+        return float(a @ value @ a) / self.k**2
+
+    def parameters(self) -> dict[str, Any]:
+        """What is needed to build the target again."""
+        return {
+            "kind": "committee",
+            "k": self.k,
+            "activation": self.activation,
+            "gram": np.asarray(self.gram).tolist(),
+            "weights": np.asarray(self.weights).tolist(),
+            "noise": self.noise,
+        }
+
+
+def triangular_factor(P: NDArray[np.float64]) -> NDArray[np.float64]:
+    """B (k, rank), lower triangular with a positive diagonal, with P = B Bᵀ (Cholesky's, if full)."""
+    scale = float(np.abs(P).max())
+    if scale == 0.0:
+        raise ValueError("gram must not be zero: the target would have no directions")
+    if not np.allclose(P, P.T, rtol=0.0, atol=1e-12 * scale):
+        worst = float(np.abs(P - P.T).max())
+        raise ValueError(f"gram must be symmetric, got entries that differ by {worst:g}")
+    eigenvalues, vectors = eigh(0.5 * (P + P.T))
+    if eigenvalues[0] < -1e-10 * scale:
+        raise ValueError(
+            f"gram must be positive semi-definite, got smallest eigenvalue {eigenvalues[0]:g}"
+        )
+    kept = eigenvalues > RANK_TOLERANCE * eigenvalues[-1]
+    root = vectors[:, kept] * np.sqrt(eigenvalues[kept])
+    (upper,) = qr(root.T, mode="r")
+    upper = np.asarray(upper)[: root.shape[1]]
+    leading = upper[np.arange(len(upper)), np.argmax(np.abs(upper) > 1e-9 * np.abs(upper).max(), 1)]
+    signs = np.where(leading < 0, -1.0, 1.0)
+    basis = np.ascontiguousarray((signs[:, None] * upper).T) + 0.0  # no negative zeros
+    basis.setflags(write=False)
+    return basis
+
+
+def target_from_parameters(parameters: dict[str, Any]) -> CommitteeTarget:
+    """Build the target that `CommitteeTarget.parameters` described."""
+    kind = parameters.get("kind")
+    if kind != "committee":
+        raise ValueError(f"parameters describe a target of kind {kind!r}, only 'committee' is known")
+    return CommitteeTarget(**{name: value for name, value in parameters.items() if name != "kind"})
