@@ -22,9 +22,7 @@ def integer(value: Any, name: str, *, minimum: int = 1) -> int:
     return int(value)
 
 
-def real(
-    value: Any, name: str, *, minimum: float = -math.inf, above: float = -math.inf
-) -> float:
+def real(value: Any, name: str, *, minimum: float = -math.inf, above: float = -math.inf) -> float:
     """Return `value` as a finite float with value >= `minimum` and value > `above`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a real number, got {value!r}")

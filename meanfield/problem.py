@@ -98,9 +98,13 @@ def check_dim(dim: Any, k: int, argument: str = "dim") -> float:
     try:
         value = checks.integer(dim, argument)
     except (TypeError, ValueError):
-        raise ValueError(f"{argument} must be an integer above k, or math.inf, got {dim!r}") from None
+        raise ValueError(
+            f"{argument} must be an integer above k, or math.inf, got {dim!r}"
+        ) from None
     if value <= k:
-        raise ValueError(f"{argument} must exceed k = {k}, the number of target directions, got {dim}")
+        raise ValueError(
+            f"{argument} must exceed k = {k}, the number of target directions, got {dim}"
+        )
     return value
 
 

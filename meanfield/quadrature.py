@@ -20,7 +20,7 @@ GAUSSIAN_REACH = 9.0
 
 
 def _golub_welsch(diagonal: NDArray[np.float64], squares: NDArray[np.float64]) -> Rule:
-    """Nodes and probability weights from the recurrence x p_i = p_{i+1} + a_i p_i + b_i² p_{i-1}."""
+    """Nodes and probability weights of the recurrence x p_i = p_{i+1} + a_i p_i + b_i² p_{i-1}."""
     nodes, vectors = eigh_tridiagonal(diagonal, np.sqrt(squares))
     weights = vectors[0] ** 2
     return nodes, weights / weights.sum()
@@ -57,7 +57,7 @@ def chi_rule(dof: float, nodes: int) -> Rule:
     alpha = 0.5 * dof - 1.0
     i = np.arange(1.0, nodes)
     # shifted by its mean: unshifted, the spread would drown in the rounding of α itself
-    shifted, weights = _golub_welsch(2.0 * np.arange(nodes), i * (i + alpha))
+    shifted, weights = _golub_welsch(2.0 * np.arange(nodes, dtype=np.float64), i * (i + alpha))
     return np.sqrt(2.0 * (shifted + alpha + 1.0)), weights
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.targets import triangular_factor
@@ -145,7 +145,9 @@ class Overlaps:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Overlaps):
             return NotImplemented
-        return all(np.array_equal(getattr(self, m), getattr(other, m)) for m in ("Q", "M", "P", "a"))
+        return all(
+            np.array_equal(getattr(self, m), getattr(other, m)) for m in ("Q", "M", "P", "a")
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -162,7 +164,7 @@ class Overlaps:
     def measure(self) -> ParticleMeasure:
         """The law of the neurons (a, u, r); their mutual perpendicular angles are left out."""
         B = triangular_factor(self.P)
-        u = np.linalg.lstsq(B, self.M.T, rcond=None)[0].T
+        u = np.linalg.lstsq(B, self.M.T, rcond=None)[0].T.astype(np.float64)
         r = np.sqrt(np.maximum(np.diag(self.Q) - (u * u).sum(1), 0.0))
         return ParticleMeasure(self.a, u, r, origin=self.origin)
 
@@ -208,7 +210,9 @@ class Weights:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Weights):
             return NotImplemented
-        return all(np.array_equal(getattr(self, m), getattr(other, m)) for m in ("W", "W_star", "a"))
+        return all(
+            np.array_equal(getattr(self, m), getattr(other, m)) for m in ("W", "W_star", "a")
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -92,7 +92,7 @@ def write_archive(
     """Write a header and arrays to `path` by way of a temporary file beside it."""
     target = Path(path)
     text = json.dumps({"format": kind, "format_version": FORMAT_VERSION, **header}, default=_plain)
-    contents = {HEADER: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
+    contents: dict[str, Any] = {HEADER: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:

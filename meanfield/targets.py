@@ -69,15 +69,16 @@ class CommitteeTarget:
         gram = np.eye(k) if self.gram is None else self.gram
         weights = np.ones(k) if self.weights is None else self.weights
         P = checks.array(gram, "gram", (k, k), described=f"(k, k) = ({k}, {k})")
+        basis = triangular_factor(P)
         values = {
             "k": k,
             "activation": get_activation(self.activation).name,
             "gram": P,
             "weights": checks.array(weights, "weights", (k,), described=f"(k,) = ({k},)"),
             "noise": checks.real(self.noise, "noise", minimum=0.0),
-            "basis": triangular_factor(P),
+            "basis": basis,
+            "rank": basis.shape[1],
         }
-        values["rank"] = values["basis"].shape[1]
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -118,7 +119,7 @@ class CommitteeTarget:
 
 
 def triangular_factor(P: NDArray[np.float64]) -> NDArray[np.float64]:
-    """B (k, rank), lower triangular with a positive diagonal, with P = B Bᵀ (Cholesky's, if full)."""
+    """B (k, rank), lower triangular with a positive diagonal and P = B Bᵀ (Cholesky's, if full)."""
     scale = float(np.abs(P).max())
     if scale == 0.0:
         raise ValueError("gram must not be zero: the target would have no directions")
@@ -145,5 +146,7 @@ def target_from_parameters(parameters: dict[str, Any]) -> CommitteeTarget:
     """Build the target that `CommitteeTarget.parameters` described."""
     kind = parameters.get("kind")
     if kind != "committee":
-        raise ValueError(f"parameters describe a target of kind {kind!r}, only 'committee' is known")
+        raise ValueError(
+            f"parameters describe a target of kind {kind!r}, only 'committee' is known"
+        )
     return CommitteeTarget(**{name: value for name, value in parameters.items() if name != "kind"})

@@ -156,7 +156,7 @@ class _Run:
                 self.evaluate(self.t + method.nodes[s] * h, out, K[s])
             error = self.norm(h, K, method.error, self.y_new)
             if error <= 1.0:
-                factor = SAFETY * error**-(exponent - 0.75 * INTEGRAL_GAIN) if error > 0 else GROW
+                factor = SAFETY * error ** -(exponent - 0.75 * INTEGRAL_GAIN) if error > 0 else GROW
                 factor *= self.last_error**INTEGRAL_GAIN
                 self.t_new = t_end if last else self.t + h
                 self.h_taken, self.h = h, h * min(GROW, max(SHRINK, factor))
