@@ -63,6 +63,19 @@ def test_unequal_numbers_equal_the_assignment_of_copies(order):
     assert wasserstein(copies_1, copies_2, order) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_neurons_that_coincide_carry_their_masses(order):
+    first, second = random_measure(20, 2, seed=17), random_measure(20, 2, seed=18)
+    again = np.minimum(np.arange(20), 11)  # nine neurons on top of the eleventh
+    piled = mf.ParticleMeasure(first.a[again], first.u[again], first.r[again])
+    expected = best_assignment(piled, second, order)
+    assert wasserstein(piled, second, order) == pytest.approx(expected, rel=1e-12)
+    one_row = mf.ParticleMeasure(np.ones(20), first.u[again] * [1.0, 0.0], np.ones(20))
+    other_row = mf.ParticleMeasure(np.ones(20), second.u * [1.0, 0.0], np.ones(20))
+    expected = best_assignment(one_row, other_row, order)
+    assert wasserstein(one_row, other_row, order) == pytest.approx(expected, rel=1e-12)
+
+
 @settings(deadline=None, max_examples=40)
 @given(measure=measures, order=orders, v=st.lists(st.floats(-5, 5), min_size=3, max_size=3))
 def test_a_translation_moves_by_its_length(measure, order, v):
