@@ -59,10 +59,7 @@ class ParticleMeasure:
         n = a.shape[0]
         if n == 0:
             raise ValueError("a must hold at least one neuron, got shape (0,)")
-        u = np.asarray(self.u)
-        if u.ndim == 1:
-            u = u[:, None]
-        u = checks.array(u, "u", (n, None), described=f"(n, k) with n = {n}")
+        u = checks.array(_as_columns(self.u), "u", (n, None), described=f"(n, k) with n = {n}")
         if u.shape[1] == 0:
             raise ValueError(f"u must have at least one column, got shape {u.shape}")
         r = checks.array(self.r, "r", (n,), described=f"(n,) with n = {n}")
@@ -229,6 +226,14 @@ class Weights:
         return Overlaps(
             0.5 * (Q + Q.T), self.W @ self.W_star.T / d, 0.5 * (P + P.T), self.a, self.origin
         )
+
+
+def _as_columns(u: Any) -> Any:
+    """A one-dimensional u as one column; anything else as it came, for the checks to judge."""
+    try:
+        return np.asarray(u)[:, None] if np.ndim(u) == 1 else u
+    except ValueError:  # ragged
+        return u
 
 
 def _refuse_indefinite(joint: NDArray[np.float64], scale: float) -> None:

@@ -88,7 +88,8 @@ class CommitteeTarget:
         return checks.same_values(self.parameters(), other.parameters())
 
     def __hash__(self) -> int:
-        return hash((self.k, self.activation, self.gram.tobytes(), self.noise))  # type: ignore[union-attr]
+        entries = np.asarray(self.gram).ravel().tolist()  # as numbers: 0.0 and -0.0 are equal
+        return hash((self.k, self.activation, *entries, self.noise))
 
     @property
     def link(self) -> Activation:
