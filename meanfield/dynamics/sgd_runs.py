@@ -1,0 +1,172 @@
+"""Many runs of SGD side by side, each with its own stream: in R^d, or exact in law."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr
+
+from meanfield.kernels.sgd_law import advance_law, record_law
+from meanfield.kernels.sgd_step import Step
+from meanfield.kernels.sgd_weights import advance_weights, record_weights
+from meanfield.problem import Problem
+from meanfield.states import Overlaps, Weights
+
+Array = NDArray[np.float64]
+
+
+class Runs(Protocol):
+    """What the loop over time needs of a simulator."""
+
+    kind: str
+    description: str
+    fixed: dict[str, Array]
+    work: float  # rough cost of a step of all runs, in nanoseconds
+
+    def advance(self, steps: int) -> NDArray[np.int64]:
+        """Move every run by `steps` updates; how many each made before its error overflowed."""
+
+    def record(self) -> tuple[dict[str, Array], Array]:
+        """Fields of the present states, runs first, and their risk (runs,)."""
+
+
+def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Step:
+    """One update of the problem at width p, in numbers."""
+    d, gamma = float(problem.dim), problem.learning_rate
+    return Step(
+        sigma=problem.student.code,
+        tau=problem.target.link.code,
+        gain=gamma / p,
+        second=problem.second_layer_rate * gamma / (p * d),
+        noise=math.sqrt(problem.target.noise),
+        d=d,
+        batch=batch_size,
+        spherical=spherical,
+    )
+
+
+def make_streams(seed: int, runs: int) -> NDArray[np.uint64]:
+    """One stream a run, (runs, 4): run i has the same one however many runs there are."""
+    children = np.random.SeedSequence(seed).spawn(runs)
+    return np.array([child.generate_state(4, np.uint64) for child in children])
+
+
+class WeightsRuns:
+    """SGD in R^d (description 1)."""
+
+    description = "SGD in R^d"
+
+    def __init__(
+        self, problem: Problem, start: Weights, step: Step, words: NDArray[np.uint64], kind: str
+    ):
+        runs, (p, d), b = len(words), start.W.shape, step.batch
+        self.step, self.words, self.kind = step, words, kind
+        self.W_star, self.P = start.W_star, np.asarray(problem.target.gram)
+        self.a_star = np.asarray(problem.target.weights)
+        W = start.W
+        if step.spherical:
+            W = W * (math.sqrt(d) / _lengths((W * W).sum(axis=1), "W")[:, None])
+        self.W, self.a = np.tile(W, (runs, 1, 1)), np.tile(start.a, (runs, 1))
+        self.X, self.C = np.zeros((runs, b, d)), np.zeros((runs, b, p))
+        self.scale = np.ones((runs, p if step.spherical else 0))
+        self.fixed = {"W_star": self.W_star} if kind == "Weights" else {"P": self.P}
+        self.work = runs * b * p * d * 0.2
+
+    def advance(self, steps: int) -> NDArray[np.int64]:
+        """See `Runs`."""
+        done = np.empty(len(self.words), dtype=np.int64)
+        advance_weights(
+            self.step, self.W_star, self.a_star, self.W, self.X, self.C, self.scale, self.a,
+            self.words, steps, done,
+        )  # fmt: skip
+        return done
+
+    def record(self) -> tuple[dict[str, Array], Array]:
+        """See `Runs`."""
+        (runs, p), k = self.a.shape, len(self.P)
+        W, risk = np.empty_like(self.W), np.empty(runs)
+        Q, M = np.empty((runs, p, p)), np.empty((runs, p, k))
+        record_weights(
+            self.step, self.W_star, self.P, self.a_star, self.W, self.X, self.C, self.scale,
+            self.a, W, Q, M, risk,
+        )  # fmt: skip
+        if self.kind == "Weights":
+            return {"W": W, "a": self.a}, risk
+        return {"Q": Q, "M": M, "a": self.a}, risk
+
+
+class LawRuns:
+    """The chain of the overlaps (description 2): the same law, at a cost that d does not enter."""
+
+    description = "SGD exact in law"
+    kind = "Overlaps"
+
+    def __init__(self, problem: Problem, start: Overlaps, step: Step, words: NDArray[np.uint64]):
+        runs, p = len(words), start.p
+        self.step, self.words = step, words
+        self.B, self.P = problem.target.basis, np.asarray(problem.target.gram)
+        self.a_star = np.asarray(problem.target.weights)
+        u, S = split_overlaps(problem, start, step.spherical)
+        T = np.zeros((p + 1, p))
+        T[:p] = S.T
+        self.u, self.T = np.tile(u, (runs, 1, 1)), np.tile(T, (runs, 1, 1))
+        self.a = np.tile(start.a, (runs, 1))
+        self.fixed = {"P": self.P}
+        self.work = runs * step.batch * (100.0 + 30.0 * p + 6.0 * p * p)
+
+    def advance(self, steps: int) -> NDArray[np.int64]:
+        """See `Runs`."""
+        done = np.empty(len(self.words), dtype=np.int64)
+        advance_law(self.step, self.B, self.a_star, self.u, self.T, self.a, self.words, steps, done)
+        return done
+
+    def record(self) -> tuple[dict[str, Array], Array]:
+        """See `Runs`."""
+        (runs, p), k = self.a.shape, len(self.P)
+        Q, M, risk = np.empty((runs, p, p)), np.empty((runs, p, k)), np.empty(runs)
+        record_law(self.step, self.B, self.P, self.a_star, self.u, self.T, self.a, Q, M, risk)
+        return {"Q": Q, "M": M, "a": self.a}, risk
+
+
+def split_overlaps(problem: Problem, start: Overlaps, spherical: bool) -> tuple[Array, Array]:
+    """u (p, rank P) and lower triangular S (p, p) with M = u Bᵀ and Q = u uᵀ + S Sᵀ."""
+    B = problem.target.basis
+    u = np.linalg.lstsq(B, start.M.T, rcond=None)[0].T
+    scale = float(np.abs(start.Q).max()) + float(np.abs(B @ B.T).max())
+    if not np.allclose(u @ B.T, start.M, rtol=0.0, atol=1e-6 * scale):
+        raise ValueError("M of the start has rows outside the range of the target's gram matrix")
+    values, vectors = np.linalg.eigh(start.Q - u @ u.T)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    (upper,) = qr(root.T, mode="r")
+    S = np.array(upper).T
+    if spherical:
+        lengths = _lengths((u * u).sum(axis=1) + (S * S).sum(axis=1), "Q")[:, None]
+        u, S = u / lengths, S / lengths
+    return np.ascontiguousarray(u), S
+
+
+def embed(problem: Problem, start: Overlaps) -> Weights:
+    """Weights in R^d with the given overlaps, where d is too small for their chain."""
+    d, k = int(problem.dim), problem.subspace_dim
+    u, S = split_overlaps(problem, start, spherical=False)
+    left, lengths, _ = np.linalg.svd(S)
+    if (lengths[d - k :] > 1e-4 * max(1.0, lengths[0])).any():
+        rank = k + int((lengths > 1e-4 * max(1.0, lengths[0])).sum())
+        raise ValueError(
+            f"start has overlaps of rank {rank}, which no weights in dimension dim = {d} have"
+        )
+    W, W_star = np.zeros((start.p, d)), np.zeros((problem.target.k, d))
+    W[:, :k] = u
+    kept = min(d - k, start.p)
+    W[:, k : k + kept] = left[:, :kept] * lengths[:kept]
+    W_star[:, :k] = problem.target.basis
+    return Weights(math.sqrt(d) * W, math.sqrt(d) * W_star, start.a, start.origin)
+
+
+def _lengths(squares: Array, name: str) -> Array:
+    if (squares <= 0.0).any():
+        raise ValueError(f"{name} of the start has a zero neuron, which no sphere holds")
+    return np.sqrt(squares)

@@ -1,0 +1,101 @@
+"""What both SGD simulators share: the gradient of one batch, and the population risk."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from meanfield.kernels.codes import ERF, RELU
+from meanfield.kernels.options import serial
+from meanfield.kernels.pairs import ROOT_TWO_OVER_PI, pair_average
+from meanfield.kernels.sgd_random import normal
+
+ROOT_HALF = math.sqrt(0.5)
+
+
+class Step(NamedTuple):
+    """One update, in numbers."""
+
+    sigma: int  # code of the student's activation
+    tau: int  # code of the target's
+    gain: float  # γ/p
+    second: float  # γ_a/p = κγ/(p d)
+    noise: float  # √Δ
+    d: float
+    batch: int
+    spherical: bool
+
+
+@serial
+def activate(code, x):
+    """σ(x) and σ'(x)."""
+    if code == ERF:
+        return math.erf(x * ROOT_HALF), ROOT_TWO_OVER_PI * math.exp(-0.5 * x * x)
+    if code == RELU:
+        # a NaN must come out as NaN, not as a dead unit
+        return (x, 1.0) if not x <= 0.0 else (0.0, 0.0)
+    return x * x, 2.0 * x
+
+
+@serial
+def output(code, a, pre):
+    """(1/p) Σ_i a_i σ(pre_i)."""
+    total = 0.0
+    for i in range(a.size):
+        value, _ = activate(code, pre[i])
+        total += a[i] * value
+    return total / a.size
+
+
+@serial
+def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
+    """Move a by one update and write the first layer's, all at the old parameters.
+
+    pre (b, p) and pre_star (b, k) hold the pre-activations; C (b, p) receives
+    (γ/p) a_i σ'(λ_i) ε / b, so that w_i moves by Σ_s C_si x_s/√d. value (p,) is work space.
+    Returns the stream, and whether every error ε was finite.
+    """
+    b, p = pre.shape
+    move = np.zeros(p)
+    finite = True
+    for sample in range(b):
+        y = output(step.tau, a_star, pre_star[sample])
+        if step.noise > 0.0:
+            xi, s = normal(s)
+            y += step.noise * xi
+        f = 0.0
+        for i in range(p):
+            value[i], C[sample, i] = activate(step.sigma, pre[sample, i])
+            f += a[i] * value[i]
+        error = y - f / p
+        finite = finite and math.isfinite(error)
+        for i in range(p):
+            C[sample, i] *= step.gain / b * a[i] * error
+            move[i] += value[i] * error
+    if step.second > 0.0:
+        for i in range(p):
+            a[i] += step.second / b * move[i]
+    return s, finite
+
+
+@serial
+def population_risk(sigma, tau, Q, M, P, a, a_star):
+    """R = ½ E (f − f*)² of overlaps Q (p, p), M (p, k), P (k, k), in closed form."""
+    p, k = M.shape
+    own = cross = target = 0.0
+    for i in range(p):
+        diagonal, _, _ = pair_average(sigma, sigma, Q[i, i], Q[i, i], Q[i, i])
+        own += a[i] * a[i] * diagonal
+        for j in range(i):
+            value, _, _ = pair_average(sigma, sigma, Q[i, i], Q[j, j], Q[i, j])
+            own += 2.0 * a[i] * a[j] * value
+        for r in range(k):
+            value, _, _ = pair_average(sigma, tau, Q[i, i], P[r, r], M[i, r])
+            cross += a[i] * a_star[r] * value
+    for r in range(k):
+        for q in range(k):
+            value, _, _ = pair_average(tau, tau, P[r, r], P[q, q], P[r, q])
+            target += a_star[r] * a_star[q] * value
+    return 0.5 * (own / p**2 - 2.0 * cross / (p * k) + target / k**2)
