@@ -1,0 +1,50 @@
+"""SGD written out plainly: one step in any coordinates, and the chain of the overlaps."""
+
+import numpy as np
+
+
+def step(problem, W, W_star, a, X, xi, *, spherical=False, norm=None):
+    """One update from samples X (b, n) and label noises xi (b,); weights and samples may be given
+    in any orthonormal coordinates that hold them. `norm` is d, the n of X by default."""
+    d = X.shape[1] if norm is None else norm
+    target = problem.target
+    (p, _), k, b = W.shape, len(W_star), len(X)
+    gamma, kappa = problem.learning_rate, problem.second_layer_rate
+    sigma, slope = problem.student.function, problem.student.derivative
+    dW, da = np.zeros_like(W), np.zeros_like(a)
+    for x, noise in zip(X, xi, strict=True):
+        pre, pre_star = W @ x / np.sqrt(d), W_star @ x / np.sqrt(d)
+        f = a @ sigma(pre) / p
+        y = target.weights @ target.link.function(pre_star) / k + np.sqrt(target.noise) * noise
+        dW += gamma / p * np.outer(a * slope(pre), x) / np.sqrt(d) * (y - f) / b
+        da += kappa * gamma / (p * d) * sigma(pre) * (y - f) / b
+    W, a = W + dW, a + da
+    if spherical:
+        W = W * np.sqrt(d / (W * W).sum(axis=1))[:, None]
+    return W, a
+
+
+def chain(problem, start, steps, runs, seed, *, keep_length=True):
+    """Overlaps Q (runs, p, p) and M (runs, p, k) after `steps` of the chain that has SGD's law.
+
+    One sample a step, second layer fixed. The new overlaps are multiplied out and factored again.
+    `keep_length=False` leaves out the χ² term: a wrong chain, to measure a comparison's power.
+    """
+    rng = np.random.default_rng(seed)
+    d, p, k, target = int(problem.dim), start.p, start.k, problem.target
+    joint = np.block([[start.P, start.M.T], [start.M, start.Q]])
+    joint = np.tile(joint, (runs, 1, 1))
+    for _ in range(steps):
+        L = np.linalg.cholesky(joint)
+        g = rng.standard_normal((runs, k + p))
+        square = rng.chisquare(d - k - p, runs) if keep_length else np.zeros(runs)
+        pre = np.einsum("rij,rj->ri", L, g)
+        f = problem.student.function(pre[:, k:]) @ start.a / p
+        y = target.link.function(pre[:, :k]) @ np.asarray(target.weights) / k
+        y += np.sqrt(target.noise) * rng.standard_normal(runs)
+        c = np.zeros((runs, k + p))
+        slope = problem.student.derivative(pre[:, k:])
+        c[:, k:] = problem.learning_rate / p / d * start.a * slope * (y - f)[:, None]
+        L += c[:, :, None] * g[:, None, :]
+        joint = L @ L.transpose(0, 2, 1) + square[:, None, None] * c[:, :, None] * c[:, None, :]
+    return joint[:, k:, k:], joint[:, k:, :k]
