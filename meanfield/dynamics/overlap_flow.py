@@ -1,0 +1,202 @@
+"""The overlap equations as y' = f(y): what the vector y holds, and its velocity.
+
+The state is kept in principal coordinates: M = u Bᵀ and Q = u uᵀ + N, with N the perpendicular
+overlaps. Gradient flow moves every weight within the span of the initial ones, so there a factor V
+of N = V Vᵀ is carried instead, and Q is positive semi-definite by construction. With the γ/p term
+N itself is carried.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.overlap_noise import Fields, Noise
+from meanfield.kernels.overlaps import drift_matrices, error_energy, field_averages
+from meanfield.problem import Problem
+from meanfield.states import Overlaps
+
+Matrix = NDArray[np.float64]
+
+
+class Reading(NamedTuple):
+    """What a state vector says: Q (p, p), M (p, k), a (p,) and the pieces they are made of."""
+
+    Q: Matrix
+    M: Matrix
+    a: Matrix
+    block: Matrix
+    N: Matrix | None
+
+
+class OverlapFlow:
+    """Velocity of the overlaps for one problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    start : Overlaps
+        Checked against the problem.
+    noise : Noise or None
+        The form of the γ/p term; None leaves it out.
+    spherical : bool
+        Keep every |w_i|² at d.
+    """
+
+    def __init__(self, problem: Problem, start: Overlaps, noise: Noise | None, spherical: bool):
+        target = problem.target
+        self.problem, self.noise, self.spherical = problem, noise, spherical
+        self.sigma, self.tau = problem.student.code, target.link.code
+        self.kappa = problem.second_layer_rate
+        self.basis = np.ascontiguousarray(target.basis)
+        self.P = np.asarray(target.gram)
+        self.q_target = np.ascontiguousarray(np.diag(self.P))
+        self.e_target = np.asarray(target.weights) / target.k
+        self.p, self.rank = start.p, target.rank
+        self.a = np.asarray(start.a)
+        u = np.linalg.lstsq(self.basis, start.M.T, rcond=None)[0].T
+        N = 0.5 * (start.Q + start.Q.T) - u @ u.T
+        if spherical:
+            length = np.sqrt(np.diag(start.Q))
+            u, N = u / length[:, None], N / np.outer(length, length)
+        rest = perpendicular_factor(N) if noise is None else without_negative_part(N)
+        self.columns = self.rank + rest.shape[1]
+        block = np.hstack((u, rest)).ravel()
+        self.y0 = np.concatenate((self.a, block)) if self.kappa > 0 else block
+        self.risk_floor = 0.0
+
+    def read(self, y: Matrix) -> Reading:
+        """Overlaps held by a state vector."""
+        moving = self.p if self.kappa > 0 else 0
+        a = y[:moving] if moving else self.a
+        block = y[moving:].reshape(self.p, self.columns)
+        if self.noise is None:
+            if self.spherical:
+                block = block / np.sqrt((block * block).sum(axis=1))[:, None]
+            u = block[:, : self.rank]
+            return Reading(block @ block.T, u @ self.basis.T, a, block, None)
+        u, N = np.ascontiguousarray(block[:, : self.rank]), block[:, self.rank :]
+        N = 0.5 * (N + N.T)
+        if self.spherical:
+            length = np.sqrt((u * u).sum(axis=1) + np.diag(N))
+            u, N = u / length[:, None], N / np.outer(length, length)
+        return Reading(u @ u.T + N, u @ self.basis.T, a, np.hstack((u, N)), N)
+
+    def velocity(self, t: float, y: Matrix, out: Matrix) -> None:
+        """Write dy/dt into `out`."""
+        with np.errstate(all="ignore"):  # a run that blows up ends with a status, not warnings
+            self._velocity(y, out)
+
+    def _velocity(self, y: Matrix, out: Matrix) -> None:
+        now = self.read(y)
+        e = -now.a / self.p
+        D, E = np.empty_like(now.Q), np.empty_like(now.M)
+        codes = self.sigma, self.tau
+        drift_matrices(*codes, now.Q, now.M, self.q_target, now.a, e, self.e_target, D, E)
+        term = self._noise_term(now, e)
+        if self.spherical:
+            growth = 2.0 * ((D * now.Q).sum(axis=1) + (E * now.M).sum(axis=1))
+            if term is not None:
+                growth += np.diag(term)
+            # w ← √d w/|w| takes back half the growth of |w_i|² from row i
+            D.flat[:: self.p + 1] -= 0.5 * growth / np.diag(now.Q)
+        moving = self.p if self.kappa > 0 else 0
+        if moving:
+            averages = out[:moving]
+            field_averages(*codes, now.Q, now.M, self.q_target, e, self.e_target, averages)
+            averages *= self.kappa
+        speed = out[moving:].reshape(self.p, self.columns)
+        np.matmul(D, now.block, out=speed)
+        speed[:, : self.rank] += E @ self.basis
+        if term is not None:
+            half = speed[:, self.rank :]
+            speed[:, self.rank :] = half + half.T + term
+
+    def _noise_term(self, now: Reading, e: Matrix) -> Matrix | None:
+        """(γ/p) ⟨a_i a_j σ'(λ_i) σ'(λ_j) ε²⟩, with label noise."""
+        if self.noise is None:
+            return None
+        rate = self.problem.learning_rate / self.p
+        return rate * np.outer(now.a, now.a) * self.noise.term(self.fields(now))
+
+    def fields(self, now: Reading) -> Fields:
+        """The joint law of the pre-activations."""
+        N = now.Q if now.N is None else now.N
+        return Fields(
+            sigma=self.sigma,
+            tau=self.tau,
+            C=np.block([[now.Q, now.M], [now.M.T, self.P]]),
+            e=np.concatenate((-now.a / self.p, self.e_target)),
+            u=now.block[:, : self.rank],
+            basis=self.basis,
+            N=N,
+            label_noise=float(self.problem.target.noise),
+        )
+
+    def velocity_of(self, y: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+        """(dQ/dt, dM/dt, da/dt) at a state vector."""
+        out = np.empty_like(y)
+        self.velocity(0.0, y, out)
+        now = self.read(y)
+        moving = self.p if self.kappa > 0 else 0
+        speed = out[moving:].reshape(self.p, self.columns)
+        u, du = now.block[:, : self.rank], speed[:, : self.rank]
+        half = speed @ now.block.T if now.N is None else du @ u.T
+        dQ = half + half.T
+        if now.N is not None:
+            dQ += speed[:, self.rank :]
+        return dQ, du @ self.basis.T, out[:moving] if moving else np.zeros(self.p)
+
+    def risk(self, now: Reading) -> float:
+        """½ E (f − f*)², in closed form; keeps the largest rounding error seen."""
+        fields = self.fields(now)
+        n = len(fields.e)
+        rows, sizes = np.empty(n), np.empty(n)
+        error_energy(self.sigma, self.tau, fields.C, fields.e, self.p, rows, sizes)
+        floor = 0.5 * float(np.finfo(np.float64).eps) * float(sizes.sum())
+        self.risk_floor = max(self.risk_floor, floor)
+        # a sum that rounds to below zero means a risk under the floor
+        return max(0.5 * math.fsum(rows), 0.0) if np.isfinite(rows).all() else math.nan
+
+    def record(self, t: float, y: Matrix) -> dict[str, Any]:
+        """What to keep of a moment of the run: overlaps, risk, and the error of the noise term."""
+        with np.errstate(all="ignore"):
+            now = self.read(y)
+            kept: dict[str, Any] = {"Q": now.Q, "M": now.M, "a": now.a.copy()}
+            kept["noise_error"] = kept["clipped"] = 0.0
+            if self.noise is not None and now.N is not None:
+                kept["noise_error"] = self.noise.error(self.fields(now))
+                N = without_negative_part(now.N)
+                kept["clipped"] = float(np.abs(N - now.N).max())
+                if kept["clipped"] > 0.0:
+                    u = now.block[:, : self.rank]
+                    now = now._replace(Q=u @ u.T + N, N=N)
+                    kept["Q"] = now.Q
+            kept["risk"] = self.risk(now)
+        return kept
+
+
+def perpendicular_factor(N: Matrix) -> Matrix:
+    """V (p, m) with N = V Vᵀ, by eigenvalues; those at the level of rounding are left out."""
+    values, vectors = np.linalg.eigh(N)
+    kept = values > 4.0 * len(N) * np.finfo(np.float64).eps * max(values[-1], 0.0)
+    return np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept]))
+
+
+def without_negative_part(N: Matrix) -> Matrix:
+    """The nearest positive semi-definite matrix; N itself (symmetrised) if it is one."""
+    N = 0.5 * (N + N.T)
+    if not np.isfinite(N).all():
+        return N
+    try:
+        np.linalg.cholesky(N)
+        return N
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(N)
+    if values[0] >= -4.0 * len(N) * np.finfo(np.float64).eps * max(values[-1], 0.0):
+        return N
+    positive = vectors * np.sqrt(np.maximum(values, 0.0))
+    return positive @ positive.T

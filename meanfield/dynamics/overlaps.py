@@ -1,0 +1,287 @@
+"""Overlap ODEs: the closed dynamics of (Q, M) at finite width and infinite dimension."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meanfield import checks
+from meanfield.dynamics.overlap_flow import OverlapFlow
+from meanfield.dynamics.overlap_noise import Noise, check_noise_options, choose_noise
+from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.solution import Solution
+from meanfield.integrate import Trajectory, integrate
+from meanfield.integrate.saving import check_times
+from meanfield.kernels.options import thread_limit
+from meanfield.problem import Problem
+from meanfield.progress import progress_bar
+from meanfield.states import Overlaps
+
+# below this much work per right-hand side, waking a second thread costs more than it gives
+SERIAL_WIDTH = 48
+
+
+class OverlapVelocity(NamedTuple):
+    """dQ/dt (p, p), dM/dt (p, k) and da/dt (p,) at one moment."""
+
+    Q: NDArray[np.float64]
+    M: NDArray[np.float64]
+    a: NDArray[np.float64]
+
+
+def solve_overlaps(
+    problem: Problem,
+    overlaps: Overlaps,
+    t_end: float,
+    *,
+    sgd_noise: bool = True,
+    save_at: ArrayLike | int | None = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    spherical: bool = False,
+    noise_method: str = "auto",
+    samples: int | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Solution:
+    """Integrate the ordinary differential equations of the overlaps.
+
+    With ⟨·⟩ over the joint Gaussian law of the pre-activations,
+
+        dM_ir/dt = ⟨a_i σ'(λ_i) ε λ*_r⟩
+        dQ_ij/dt = ⟨a_i σ'(λ_i) ε λ_j⟩ + (i↔j) + (γ/p) ⟨a_i a_j σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩
+        da_i/dt  = κ ⟨σ(λ_i) ε⟩
+
+    Parameters
+    ----------
+    problem : Problem
+        Its ``dim`` plays no part: the equations are the limit d → ∞ at fixed γ/p. One step of SGD
+        at finite d differs by O((p + k)/d), relatively, in the γ/p term.
+    overlaps : Overlaps
+        The start, with Q (p, p), M (p, k), P (k, k) equal to the target's Gram matrix, a (p,).
+    t_end : float
+        Final time, > 0, in units where one step of SGD takes γ/(p d).
+    sgd_noise : bool
+        Whether to keep the γ/p term. Without it, or with γ = 0, this is gradient flow.
+    save_at : array_like, int or None
+        Times to record, or how many equally spaced ones; 51 by default.
+    rtol, atol : float
+        Tolerances on the local error, > 0, for the principal coordinates and perpendicular
+        overlaps (or, in gradient flow, weights) of every neuron.
+    spherical : bool
+        Keep |w_i|² = d, as projected SGD w ← √d w/|w| does. The start is projected first.
+    noise_method : str
+        How the γ/p term is computed. ``"closed"``: in closed form (erf students with any target,
+        p⁴/4 arc sines; square students and target, p³). ``"sampled"``: over a fixed sample, p²
+        per point, any activation. ``"auto"``: closed where there is one, sampled for wide erf
+        students.
+    samples : int or None
+        Points of the sample, at least 16, rounded up to a power of two; by default as many as hold
+        about four million numbers.
+    seed : int
+        Seed of the sample, ≥ 0.
+    threads : int or None
+        Threads for the compiled kernels; results do not depend on it, to the last bit.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Solution
+        With states of kind `Overlaps`. In ``stats``: ``noise_method`` (``"none"``, ``"closed"``,
+        ``"sampled"``); ``noise_error``, twice the standard error of the γ/p term relative to the
+        term (Frobenius norm), the largest over the saved times, 0 for a closed form;
+        ``noise_samples`` if sampled; ``risk_floor``, the rounding error of the risk, below which it
+        means nothing; ``clipped``, the largest change made to Q to keep saved states positive
+        semi-definite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or the overlaps do not belong to the problem.
+
+    Notes
+    -----
+    Equations: Saad & Solla 1995, Goldt et al. 2019, Veiga et al. 2022, Arnaboldi et al. 2023. The
+    drift uses Stein's lemma and matrix products; see `meanfield.kernels.overlaps`. Spherical: to
+    first order in 1/d, renormalising takes (q_i + q_j)/2 Q_ij from dQ_ij/dt and q_i/2 M_ir from
+    dM_ir/dt, with q_i = dQ_ii/dt of the free equations, γ/p term included.
+    """
+    check_belongs(problem, overlaps)
+    t_end = checks.real(t_end, "t_end", above=0.0)
+    times = check_times(save_at, t_end)
+    rtol = checks.real(rtol, "rtol", above=0.0)
+    atol = checks.real(atol, "atol", above=0.0)
+    for value, name in ((sgd_noise, "sgd_noise"), (spherical, "spherical"), (progress, "progress")):
+        check_switch(value, name)
+    noise = make_noise(problem, overlaps.p, sgd_noise, noise_method, samples, seed)
+    flow = OverlapFlow(problem, check_lengths(overlaps, spherical), noise, spherical)
+    with (
+        thread_limit(choose_threads(threads, overlaps.p, noise)),
+        progress_bar(t_end, "overlap ODEs", progress) as advance,
+    ):
+        run = integrate(
+            flow.velocity, flow.y0, t_end, times, flow.record, rtol=rtol, atol=atol, advance=advance
+        )
+    parameters = {
+        "description": "overlap ODEs",
+        "t_end": t_end,
+        "rtol": rtol,
+        "atol": atol,
+        "sgd_noise": sgd_noise,
+        "spherical": spherical,
+        "noise_method": noise_method,
+        "samples": samples,
+        "seed": seed,
+        "start": dict(overlaps.origin),
+    }
+    return _solution(problem, overlaps, flow, run, parameters)
+
+
+def overlap_velocity(
+    problem: Problem,
+    overlaps: Overlaps,
+    *,
+    sgd_noise: bool = True,
+    spherical: bool = False,
+    noise_method: str = "auto",
+    samples: int | None = None,
+    seed: int = 0,
+) -> OverlapVelocity:
+    """The right-hand side of the overlap equations at one state.
+
+    Parameters
+    ----------
+    problem, overlaps, sgd_noise, spherical, noise_method, samples, seed
+        As for `solve_overlaps`. With `spherical`, at the start projected onto |w_i|² = d.
+
+    Returns
+    -------
+    OverlapVelocity
+        dQ/dt (p, p), dM/dt (p, k), da/dt (p,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `solve_overlaps`.
+    """
+    check_belongs(problem, overlaps)
+    check_switch(sgd_noise, "sgd_noise")
+    check_switch(spherical, "spherical")
+    noise = make_noise(problem, overlaps.p, sgd_noise, noise_method, samples, seed)
+    flow = OverlapFlow(problem, check_lengths(overlaps, spherical), noise, spherical)
+    return OverlapVelocity(*flow.velocity_of(flow.y0))
+
+
+def population_risk(problem: Problem, overlaps: Overlaps) -> float:
+    """½ E (f − f*)² of a network, in closed form.
+
+    Parameters
+    ----------
+    problem : Problem
+    overlaps : Overlaps
+        With P equal to the target's Gram matrix.
+
+    Returns
+    -------
+    float
+        Good to about 1e-16 of the sum of the sizes of its terms.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the overlaps do not belong to the problem.
+    """
+    check_belongs(problem, overlaps)
+    flow = OverlapFlow(problem, overlaps, None, False)
+    return flow.risk(flow.read(flow.y0))
+
+
+def check_belongs(problem: Any, overlaps: Any) -> None:
+    """Refuse overlaps that are not those of a student of this problem."""
+    checks.instance(problem, "problem", Problem)
+    checks.instance(overlaps, "overlaps", Overlaps)
+    P = np.asarray(problem.target.gram)
+    if overlaps.P.shape != P.shape or not np.allclose(
+        overlaps.P, P, rtol=0.0, atol=1e-8 * np.abs(P).max()
+    ):
+        raise ValueError(
+            "overlaps must have the target's Gram matrix as their P: the target has "
+            f"{np.array2string(P, threshold=9)}, got {np.array2string(overlaps.P, threshold=9)}"
+        )
+
+
+def check_lengths(overlaps: Overlaps, spherical: bool) -> Overlaps:
+    """Refuse a neuron that cannot be put on the sphere."""
+    if spherical and (np.diag(overlaps.Q) <= 0).any():
+        raise ValueError("overlaps must have a positive diagonal of Q if spherical, got a zero")
+    return overlaps
+
+
+def check_switch(value: Any, name: str) -> None:
+    """Refuse what is not True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def make_noise(
+    problem: Problem, p: int, sgd_noise: bool, noise_method: Any, samples: Any, seed: Any
+) -> Noise | None:
+    """The form of the γ/p term, None for gradient flow."""
+    method, samples, seed = check_noise_options(noise_method, samples, seed)
+    if not sgd_noise or problem.learning_rate == 0.0:
+        return None
+    target = problem.target
+    codes = problem.student.code, target.link.code
+    return choose_noise(method, *codes, p, target.rank, samples, seed)
+
+
+def choose_threads(threads: Any, p: int, noise: Noise | None) -> int | None:
+    """The user's number of threads, or one where the work is too small to share."""
+    if threads is not None:
+        return checks.integer(threads, "threads")
+    small = p < SERIAL_WIDTH and (noise is None or noise.name == "closed")
+    return 1 if small else None
+
+
+def _solution(
+    problem: Problem,
+    overlaps: Overlaps,
+    flow: OverlapFlow,
+    run: Trajectory,
+    parameters: dict[str, Any],
+) -> Solution:
+    """Gather what a run recorded."""
+    p, k, count = overlaps.p, overlaps.k, len(run.records)
+
+    def stacked(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        return np.array([record[name] for record in run.records]).reshape((count, *shape))
+
+    varying = {"Q": stacked("Q", (p, p)), "M": stacked("M", (p, k))}
+    fixed = {"P": np.asarray(problem.target.gram)}
+    if flow.kappa > 0:
+        varying["a"] = stacked("a", (p,))
+    else:
+        fixed["a"] = np.asarray(overlaps.a)
+    stats = {
+        **run.stats,
+        "noise_method": "none" if flow.noise is None else flow.noise.name,
+        "noise_error": max((record["noise_error"] for record in run.records), default=0.0),
+        "risk_floor": flow.risk_floor,
+        "clipped": max((record["clipped"] for record in run.records), default=0.0),
+    }
+    if flow.noise is not None:
+        stats |= flow.noise.stats
+    return Solution(
+        t=run.t,
+        risk=stacked("risk", ()),
+        states=StateSeries("Overlaps", varying, fixed, (count,), dict(overlaps.origin)),
+        status=run.status,
+        message=run.message,
+        stats=stats,
+        problem=problem,
+        parameters=parameters,
+    )
