@@ -76,9 +76,9 @@ def simulate_sgd(
         Keep |w_i|² = d: each step is followed by a rescaling of every w_i. The start is rescaled
         too.
     keep : str
-        ``"all"``: record states of the kind that went in. ``"overlaps"``: record `Overlaps` even
-        when running in R^d. ``"ends"``: keep the first and last recorded states only; t and risk
-        stay whole.
+        ``"all"``: record states of the kind that went in; weights take 8 runs T p d bytes.
+        ``"overlaps"``: record `Overlaps` even when running in R^d. ``"ends"``: keep the first and
+        last recorded states only; t and risk stay whole.
     threads : int, optional
         At most this many threads, over the runs.
     progress : bool
