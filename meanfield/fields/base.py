@@ -1,0 +1,37 @@
+"""What every evaluator of the field provides."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from meanfield.states import ParticleMeasure
+
+Array = NDArray[Any]
+
+
+class Field(Protocol):
+    """Risk and velocities of a measure (a, u, r) under one problem."""
+
+    name: str
+
+    def velocity(
+        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    ) -> None:
+        """Write da/dt, du/dt, dr/dt; out_a is left alone where the second layer is fixed."""
+
+    def risk(self, a: Array, u: Array, r: Array) -> float:
+        """Population risk R = ½ E (f − f*)²."""
+
+    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
+        """E Var(f | z) and E f²: what f owes to inputs outside the subspace, and all of it."""
+
+    def prepare(self, measure: ParticleMeasure) -> None:
+        """Lay out nodes and meshes for a measure, to the accuracy wanted."""
+
+    def error_estimate(self, measure: ParticleMeasure) -> float:
+        """Largest error of a velocity at sample neurons, over the size of the velocities."""
+
+    def description(self) -> dict[str, Any]:
+        """How the field is evaluated, for the solution's stats."""

@@ -1,0 +1,269 @@
+"""Meshes that carry the neurons of one direction: the (v, r) plane for erf, an angle for ReLU."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+from scipy.special import betainc, erf, gammaln, jv, ndtr
+
+from meanfield.fields.base import Array
+from meanfield.fields.nodes import Nodes
+from meanfield.kernels import angles
+from meanfield.kernels import mesh as plane
+from meanfield.kernels.mesh import GHOSTS, POINTS
+from meanfield.quadrature import GAUSSIAN_REACH, sphere_coordinate_rule
+
+STENCIL = 13  # points of the finite differences: their error lies below the interpolation's
+
+
+class Mesh(Protocol):
+    """Neurons to mesh moments, nodes to mesh, mesh fields to velocities."""
+
+    size: int
+
+    def covers(self, u: Array, r: Array) -> bool:
+        """Whether every neuron lies inside."""
+
+    def spread(self, a: Array, u: Array, r: Array, directions: Array) -> Array:
+        """Moments along each direction, shape (m, size)."""
+
+    def mirror(self, on_mesh: Array) -> Array:
+        """What lies along −e, from what lies along e; shape (m, size)."""
+
+    def matrix(self, nodes: Nodes) -> Array:
+        """g0 from mesh points to nodes, shape (N, size)."""
+
+    def gather(
+        self, potential: Array, a: Array, u: Array, r: Array,
+        directions: Array, share: Array, rate: float, out: tuple[Array, Array, Array],
+    ) -> None:  # fmt: skip
+        """Write the velocities that the potential (m, size) gives."""
+
+
+class PlaneMesh:
+    """Uniform in asinh(v) and asinh(r), for any smooth activation.
+
+    Parameters
+    ----------
+    reach_v, reach_r : float
+        Largest |v| and r covered.
+    spacing : float
+        Mesh width in asinh(v) and asinh(r).
+    dim : float
+        D, the number of perpendicular directions; it shapes g0.
+    """
+
+    def __init__(self, reach_v: float, reach_r: float, spacing: float, dim: float):
+        self.h, self.D = spacing, dim
+        self.half = math.ceil(math.asinh(reach_v) / spacing) + POINTS
+        self.columns = math.ceil(math.asinh(reach_r) / spacing) + POINTS
+        self.rows = 2 * self.half + 1
+        self.size = self.rows * self.columns
+        self.reach_v = math.sinh((self.half - POINTS // 2 - 1) * spacing)
+        self.reach_r = math.sinh((self.columns - POINTS // 2 - 1) * spacing)
+        self.v = np.sinh(spacing * np.arange(-self.half, self.half + 1))
+        self.r = np.sinh(spacing * np.arange(self.columns))
+        self.along_v = _differences(self.rows, spacing, even=False)
+        self.along_r = _differences(self.columns, spacing, even=True)
+
+    def covers(self, u: Array, r: Array) -> bool:
+        """See `Mesh`. A NaN is not covered."""
+        furthest = math.sqrt(float(np.max(np.einsum("ij,ij->i", u, u))))
+        return furthest < self.reach_v and float(np.max(np.abs(r))) < self.reach_r
+
+    def spread(self, a: Array, u: Array, r: Array, directions: Array) -> Array:
+        """See `Mesh`."""
+        m = len(directions)
+        moments = plane.spread(
+            a, u, r, directions, self.h, self.half, self.columns, _blocks(m)
+        ).sum(axis=0)
+        return plane.fold(moments).reshape(m, self.size)
+
+    def mirror(self, on_mesh: Array) -> Array:
+        """See `Mesh`."""
+        flipped = on_mesh.reshape(-1, self.rows, self.columns)[:, ::-1]
+        return flipped.reshape(-1, self.size)
+
+    def matrix(self, nodes: Nodes) -> Array:
+        """See `Mesh`."""
+        v = self.v[self.half + 1 :]  # g0 is odd in v
+        if math.isinf(self.D):
+            upper = erf(nodes.t[:, None, None] * v[:, None] / np.sqrt(2.0 * (1.0 + self.r**2)))
+        else:
+            upper = error_function_average(nodes.t_axis, v, nodes.rho_axis, self.r, self.D)
+        F = np.zeros((len(nodes.t), self.rows, self.columns))
+        F[:, self.half + 1 :] = upper
+        F[:, : self.half] = -upper[:, ::-1]
+        return F.reshape(len(nodes.t), self.size)
+
+    def gather(
+        self, potential: Array, a: Array, u: Array, r: Array,
+        directions: Array, share: Array, rate: float, out: tuple[Array, Array, Array],
+    ) -> None:  # fmt: skip
+        """See `Mesh`."""
+        fields = plane.mesh_fields(
+            potential.reshape(-1, self.rows, self.columns),
+            np.sqrt(1.0 + self.v**2), np.sqrt(1.0 + self.r**2), *self.along_v, *self.along_r,
+        )  # fmt: skip
+        plane.gather(a, u, r, directions, share, self.h, self.half, fields, rate, *out)
+
+
+class AngleMesh:
+    """Cells in the angle between a neuron and the direction, for ReLU.
+
+    Parameters
+    ----------
+    cells : int
+        Number of cells over [0, π].
+    dim : float
+        D, the number of perpendicular directions.
+    """
+
+    def __init__(self, cells: int, dim: float):
+        self.cells, self.D = cells, dim
+        self.size = cells + 1
+        self.h = math.pi / cells
+        self.psi = 0.5 * math.pi * (1.0 - np.cos(self.h * np.arange(cells + 1)))
+
+    def covers(self, u: Array, r: Array) -> bool:
+        """See `Mesh`: an angle has no end, so only NaN and infinity fall outside."""
+        return bool(np.isfinite(u).all() and np.isfinite(r).all())
+
+    def spread(self, a: Array, u: Array, r: Array, directions: Array) -> Array:
+        """See `Mesh`."""
+        blocks = _blocks(len(directions))
+        moments = angles.spread(a, u, r, directions, self.cells, blocks).sum(axis=0)
+        return angles.fold(moments)
+
+    def mirror(self, on_mesh: Array) -> Array:
+        """See `Mesh`."""
+        return on_mesh[:, ::-1]
+
+    def matrix(self, nodes: Nodes) -> Array:
+        """See `Mesh`."""
+        return rectified_average(
+            nodes.t[:, None] * np.cos(self.psi), nodes.rho[:, None] * np.sin(self.psi), self.D
+        )
+
+    def gather(
+        self, potential: Array, a: Array, u: Array, r: Array,
+        directions: Array, share: Array, rate: float, out: tuple[Array, Array, Array],
+    ) -> None:  # fmt: skip
+        """See `Mesh`."""
+        fields = self._fields(potential)
+        angles.gather(a, u, r, directions, share, self.cells, fields, rate, *out)
+
+    def _fields(self, phi: Array) -> Array:
+        """φ and dφ/dψ with mirrored padding; at the ends, where ψ' = 0, by their limits."""
+        wing = STENCIL // 2
+        wide = np.pad(phi, ((0, 0), (wing, wing)), mode="reflect")
+        first, second = (_central_weights(order) / self.h**order for order in (1, 2))
+        slope = sum(first[p] * wide[:, p : p + self.size] for p in range(STENCIL))
+        rate = 0.5 * math.pi * np.sin(self.h * np.arange(self.size))
+        ends = [0, self.cells]
+        bend = sum(second[p] * wide[:, [p + i for i in ends]] for p in range(STENCIL))
+        slope = np.asarray(slope)
+        slope[:, 1:-1] /= rate[1:-1]
+        slope[:, ends] = bend / (0.5 * math.pi * np.array([1.0, -1.0]))
+        both = np.stack((phi, slope), axis=1)
+        return np.pad(both, ((0, 0), (0, 0), (angles.PAD, angles.PAD)), mode="reflect")
+
+
+def rectified_average(v: Array, s: Array, D: float) -> Array:
+    """E (v + sU)₊, U the first coordinate of S^{D-1}, or standard Gaussian at D = ∞.
+
+    With u0 = −v/s: v P(U > u0) + s E[U; U > u0], an incomplete beta function and a power.
+    """
+    u0 = -v / np.maximum(s, 1e-100 + 1e-100 * np.abs(v))
+    if math.isinf(D):
+        density = np.exp(-0.5 * u0 * u0) / math.sqrt(2.0 * math.pi)
+        return v * ndtr(-u0) + s * density
+    inside = np.clip(u0, -1.0, 1.0)
+    if D == 1:
+        return 0.5 * (np.maximum(v + s, 0.0) + np.maximum(v - s, 0.0))
+    # P(U > u0) = ½ I_{1-u0²}((D-1)/2, ½) on the far side; E[U; U > u0] from the density's primitive
+    remaining = (1.0 - inside) * (1.0 + inside)
+    tail = 0.5 * betainc(0.5 * (D - 1.0), 0.5, remaining)
+    above = np.where(inside > 0, tail, 1.0 - tail)
+    log_constant = gammaln(0.5 * D) - gammaln(0.5 * (D - 1.0)) - 0.5 * math.log(math.pi)
+    moment = math.exp(log_constant) / (D - 1.0) * remaining ** (0.5 * (D - 1.0))
+    return v * above + s * moment
+
+
+def error_function_average(t: Array, v: Array, rho: Array, r: Array, D: float) -> Array:
+    """E erf((t v + ρ r U)/√2) for all t, ρ, v, r, shape (len(t) len(ρ), len(v), len(r)).
+
+    By its Fourier integral, (2/π) ∫ dω/ω e^{-ω²/2} sin(ω t v) φ(ω ρ r) with φ the characteristic
+    function of U: a product of two factors for each ω, hence one matrix product. The midpoint rule
+    in ω is exact but for images one period 2π/Δω away, kept beyond reach.
+    """
+    period = float(t.max() * v.max() + rho.max() * r.max()) + 2.0 * GAUSSIAN_REACH
+    count = math.ceil(GAUSSIAN_REACH * period / (2.0 * math.pi))
+    omega = (np.arange(count) + 0.5) * (2.0 * math.pi / period)
+    weight = (2.0 / math.pi) * (2.0 * math.pi / period) * np.exp(-0.5 * omega**2) / omega
+    along = np.sin(np.multiply.outer(np.multiply.outer(t, v), omega))
+    across = weight[:, None, None] * sphere_characteristic(
+        np.multiply.outer(omega, np.multiply.outer(rho, r)), D
+    )
+    product = along.reshape(-1, count) @ across.reshape(count, -1)
+    product = product.reshape(len(t), len(v), len(rho), len(r)).transpose(0, 2, 1, 3)
+    return product.reshape(-1, len(v), len(r))
+
+
+def sphere_characteristic(x: Array, D: float) -> Array:
+    """E cos(x U) for the first coordinate U of S^{D-1}: Γ(ν+1) (2/x)^ν J_ν(x), ν = D/2 − 1."""
+    if D == 1:
+        return np.cos(x)
+    if D <= 60:
+        nu = 0.5 * D - 1.0
+        safe = np.maximum(x, 1e-3)
+        bessel = np.exp(gammaln(nu + 1.0) + nu * np.log(2.0 / safe)) * jv(nu, safe)
+        return np.where(x < 1e-3, 1.0 - x * x / (2.0 * D), bessel)
+    # in many dimensions U is nearly Gaussian of variance 1/D and 8 deviations out nothing is left
+    out = np.zeros_like(x)
+    near = x * x < 64.0 * D
+    U, w = sphere_coordinate_rule(D, 96)
+    out[near] = sum(
+        2.0 * weight * np.cos(point * x[near]) for point, weight in zip(U[48:], w[48:], strict=True)
+    )
+    return out
+
+
+def _blocks(directions: int) -> int:
+    """Blocks of neurons a direction is split in: enough tasks for many threads, bounded memory."""
+    return max(1, 32 // directions)
+
+
+def _central_weights(order: int) -> Array:
+    """Central finite-difference weights on STENCIL points for unit spacing."""
+    offsets = np.arange(STENCIL) - STENCIL // 2
+    return _difference_weights(offsets, order)
+
+
+def _difference_weights(offsets: Array, order: int) -> Array:
+    """Weights at integer offsets that differentiate polynomials exactly (unit spacing)."""
+    powers = np.arange(len(offsets))
+    scale = float(np.abs(offsets).max())
+    wanted = np.zeros(len(offsets))
+    wanted[order] = math.factorial(order) / scale**order
+    return np.linalg.solve((offsets / scale)[None, :] ** powers[:, None], wanted)
+
+
+def _differences(count: int, h: float, *, even: bool) -> tuple[Array, Array]:
+    """First differences on a line: the points each takes, and with which weight.
+
+    One-sided near an end; near an end at 0 of an even function, mirrored.
+    """
+    wing = STENCIL // 2
+    at = np.empty((count, STENCIL), dtype=np.int64)
+    weight = np.empty((count, STENCIL))
+    for i in range(count):
+        first = min(i - wing, count - STENCIL)
+        if not even:
+            first = max(first, 0)
+        points = first + np.arange(STENCIL)
+        at[i] = np.abs(points)
+        weight[i] = _difference_weights(points - i, 1) / h
+    return at, weight

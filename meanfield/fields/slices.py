@@ -1,0 +1,267 @@
+"""Any number of neurons in linear time: a mesh for each direction of the principal subspace.
+
+f at z = t e depends on the neurons through (v, r) = (u·e, r) alone. So, for each direction e of a
+rule on the sphere: neurons → moments on a small mesh in (v, r) → residual ε on nodes (t, ρ) → its
+potential on the mesh → velocities of the neurons. The matrix from mesh to nodes does not depend on
+the state and serves all directions; the number of nodes does not enter the cost per neuron.
+
+Meshes and rules are refined until velocities at sample neurons agree with exact pair sums.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from meanfield.fields.base import Array
+from meanfield.fields.meshes import AngleMesh, Mesh, PlaneMesh
+from meanfield.fields.nodes import Nodes, graded_nodes, polar_nodes, product_nodes
+from meanfield.fields.pairs import PairField
+from meanfield.kernels.residual import project_residual
+from meanfield.problem import Problem
+from meanfield.quadrature import half_sphere_rule
+from meanfield.states import ParticleMeasure
+
+SMOOTH_TOLERANCE = 1e-8
+KINKED_TOLERANCE = 1e-5
+MAX_LEVEL = 4
+MATRIX_BYTES = 2**29
+SAMPLES = 16
+NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
+MANY_DIMENSIONS = 40  # beyond, the kinks of an averaged ReLU are smooth in ρ
+HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """One choice of mesh, directions and nodes, with the matrix that joins them.
+
+    Directions are half of a symmetric rule; share (2m,) weighs them and then their opposites.
+    """
+
+    mesh: Mesh
+    directions: Array
+    share: Array
+    nodes: Nodes
+    matrix: Array
+    omega: Array
+    floor: float
+
+
+class SliceField:
+    """Evaluation in linear time for erf and ReLU, k ≤ 3."""
+
+    name = "slices"
+
+    def __init__(self, problem: Problem):
+        self.problem, self.rate = problem, problem.second_layer_rate
+        self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
+        self.smooth = problem.student.smooth
+        self.tolerance = SMOOTH_TOLERANCE if self.smooth else KINKED_TOLERANCE
+        self.level = 0
+        self.layouts = 0
+        self.worst = 0.0
+        self.exact = PairField(problem)
+        self.layout: _Layout | None = None
+
+    # -- laying out -----------------------------------------------------------------------------
+
+    def prepare(self, measure: ParticleMeasure) -> None:
+        """Refine until the error estimate meets the tolerance, or refining no longer helps."""
+        self.layout = None
+        self._cover(measure.u, measure.r)
+        error = self.error_estimate(measure)
+        while error > self.tolerance and self.level < MAX_LEVEL:
+            coarser, before = self.layout, error
+            self.level += 1
+            if not self._cover(measure.u, measure.r):
+                break
+            error = self.error_estimate(measure)
+            if error > 0.5 * before:  # as good as it gets: keep the cheaper of the two
+                self.level -= 1
+                self.layout, self.worst = coarser, before
+                break
+
+    def _cover(self, u: Array, r: Array) -> bool:
+        """Lay out for these neurons at the current level; False if that takes too much memory."""
+        layout = self._lay_out(u, r)
+        while layout is None and self.layout is None:  # something must serve: coarsen
+            self.level -= 1
+            layout = self._lay_out(u, r)
+        if layout is None:
+            self.level -= 1
+            return False
+        self.layout = layout
+        self.layouts += 1
+        return True
+
+    def _lay_out(self, u: Array, r: Array) -> _Layout | None:
+        furthest = 1.0 + HEADROOM * math.sqrt(float(np.einsum("ij,ij->i", u, u).max()))
+        longest = 1.0 + HEADROOM * float(np.abs(r).max())
+        finer = 1.3**self.level
+        half, half_share = half_sphere_rule(self.k, self._degree(furthest, finer))
+        columns = np.concatenate((half, -half))
+        target = self.problem.target
+        if self.smooth:
+            mesh: Mesh = PlaneMesh(furthest, longest, 0.055 / finer, self.D)
+            counts = _node_counts(furthest, longest, self.k, self.D, finer)
+            nodes = product_nodes(target, columns, self.k, self.D, counts)
+        else:
+            mesh = angle = AngleMesh(2 * math.ceil(96 * finer), self.D)
+            if self.D > MANY_DIMENSIONS:
+                nodes = graded_nodes(target, columns, self.k, self.D, math.ceil(80 * finer))
+            else:
+                nodes = polar_nodes(target, columns, self.k, self.D, angle.psi)
+        if 8 * len(nodes.t) * mesh.size > MATRIX_BYTES:
+            return None
+        share = np.concatenate((half_share, half_share))
+        omega = 0.5 * nodes.weight
+        floor = self._floor(nodes, omega, share)
+        return _Layout(mesh, half, share, nodes, mesh.matrix(nodes), omega, floor)
+
+    def _floor(self, nodes: Nodes, omega: Array, share: Array) -> float:
+        """The part of ½ E f*² that the nodes do not see.
+
+        That of f* which no ReLU student can fit on nodes of unit radius, and where f* has kinks the
+        error of the rule on directions. Zero where the nodes hold f* to rounding.
+        """
+        target = self.problem.target
+        polar = not self.smooth and self.D <= MANY_DIMENSIONS
+        homogeneous = target.activation == "relu"
+        if (target.link.smooth and not polar) or (homogeneous and self.k == 1):
+            return 0.0
+        seen = float((omega[:, None] * nodes.target**2 * share).sum())
+        return 0.5 * (target.second_moment() - seen)
+
+    def _degree(self, furthest: float, finer: float) -> int:
+        """Degree of the rule on directions; kinks converge slowly and start from more."""
+        start = 24 + 16 * furthest if self.smooth and self.problem.target.link.smooth else 255
+        return 1 if self.k == 1 else math.ceil(start * finer**2)
+
+    def _ready(self, u: Array, r: Array) -> _Layout:
+        if self.layout is None or not self.layout.mesh.covers(u, r):
+            if not (np.isfinite(u).all() and np.isfinite(r).all()):
+                raise FloatingPointError("the neurons are not finite")
+            self.layout = None
+            self._cover(u, r)
+        assert self.layout is not None
+        return self.layout
+
+    # -- evaluating -----------------------------------------------------------------------------
+
+    def residual(self, a: Array, u: Array, r: Array) -> tuple[_Layout, Array, Array]:
+        """The layout in use, ε on its nodes (N, 2m), and the potential of ε on the mesh (m, G)."""
+        layout = self._ready(u, r)
+        along = layout.mesh.spread(a, u, r, layout.directions)
+        moments = np.ascontiguousarray(np.concatenate((along, layout.mesh.mirror(along))))
+        blocks = max(1, 32 // len(moments))
+        epsilon, potential = project_residual(
+            layout.matrix, layout.omega, layout.nodes.target, moments, blocks
+        )
+        m = len(layout.directions)
+        both = potential[:m] + layout.mesh.mirror(potential[m:])
+        return layout, epsilon, np.ascontiguousarray(both)
+
+    def velocity(
+        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    ) -> None:
+        """See `Field`."""
+        try:
+            layout, _, potential = self.residual(a, u, r)
+        except FloatingPointError:
+            for out in (out_a, out_u, out_r):
+                out[:] = math.nan
+            return
+        layout.mesh.gather(  # fmt: skip
+            potential, a, u, r, layout.directions, layout.share[: len(layout.directions)],
+            self.rate, (out_a, out_u, out_r),
+        )
+
+    def risk(self, a: Array, u: Array, r: Array) -> float:
+        """See `Field`; a sum of squares on the nodes, so it stays accurate when small."""
+        layout, epsilon, _ = self.residual(a, u, r)
+        squares = (epsilon * epsilon * layout.share).sum(axis=1)
+        return max(layout.floor + 0.5 * float((layout.omega * squares).sum()), 0.0)
+
+    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
+        """See `Field`."""
+        layout = self._ready(u, r)
+        if layout.nodes.shape[1] == 1 and not math.isinf(self.D):
+            layout = self._product_layout(layout)
+        along = layout.mesh.spread(a, u, r, layout.directions)
+        moments = np.ascontiguousarray(np.concatenate((along, layout.mesh.mirror(along))))
+        zero = np.zeros_like(layout.nodes.target)
+        minus_f, _ = project_residual(
+            layout.matrix, layout.omega, zero, moments, max(1, 32 // len(moments))
+        )
+        count_t, count_rho = layout.nodes.shape
+        f = minus_f.reshape(count_t, count_rho, -1)
+        weight = layout.omega.reshape(count_t, count_rho, 1) * layout.share
+        mean = (f * weight).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
+        outside = float((weight * (f - mean) ** 2).sum())
+        return outside, float((weight * f * f).sum())
+
+    def _product_layout(self, layout: _Layout) -> _Layout:
+        """The same mesh with nodes in t times nodes in ρ, so that f can be averaged over ρ."""
+        target = self.problem.target
+        columns = np.concatenate((layout.directions, -layout.directions))
+        nodes = graded_nodes(target, columns, self.k, self.D, 80, lengths=48)
+        return replace(
+            layout, nodes=nodes, matrix=layout.mesh.matrix(nodes), omega=0.5 * nodes.weight
+        )
+
+    def error_estimate(self, measure: ParticleMeasure) -> float:
+        """Largest deviation from exact pair sums at sample neurons, over the rms velocity.
+
+        Taken for u and r apart, so that neither hides behind the other.
+        """
+        a, u, r = measure.a, measure.u, measure.r
+        out_a, out_u, out_r = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+        self.velocity(a, u, r, out_a, out_u, out_r)
+        chosen = _sample(u, r)
+        slope_u, slope_r = self.exact.slopes(u[chosen], r[chosen], a, u, r)
+        miss_u = out_u[chosen] - a[chosen, None] * slope_u
+        miss_r = out_r[chosen] - a[chosen] * slope_r
+        size_u = math.sqrt(float((out_u**2).sum(axis=1).mean()))
+        size_r = math.sqrt(float((out_r**2).mean()))
+        largest = max(size_u, size_r) or 1.0
+        self.worst = max(
+            float(np.sqrt((miss_u**2).sum(axis=1).max())) / max(size_u, NEGLIGIBLE * largest),
+            float(np.abs(miss_r).max()) / max(size_r, NEGLIGIBLE * largest),
+        )
+        return self.worst
+
+    def description(self) -> dict[str, Any]:
+        """See `Field`."""
+        if self.layout is None:
+            return {"field": self.name}
+        return {
+            "field": self.name,
+            "nodes": len(self.layout.nodes.t),
+            "mesh_points": self.layout.mesh.size,
+            "directions": 2 * len(self.layout.directions),
+            "layouts": self.layouts,
+        }
+
+
+def _node_counts(
+    furthest: float, longest: float, k: int, D: float, finer: float
+) -> tuple[int, int]:
+    """How many t and ρ: a start that the error estimate then refines."""
+    t = math.ceil((26 + 9 * furthest) * finer)
+    if math.isinf(D):
+        return t, 1
+    if D <= 8:
+        return t, math.ceil((26 + 9 * longest) * finer)
+    return t, math.ceil((5 + (12 + 12 * longest) / math.sqrt(D)) * finer)
+
+
+def _sample(u: Array, r: Array) -> Array:
+    """Neurons to check at: the extreme ones and an even selection of the others."""
+    n = len(r)
+    extremes = [int(np.argmax(r)), int(np.argmin(r)), *np.argmax(u, axis=0), *np.argmin(u, axis=0)]
+    spread = np.linspace(0, n - 1, min(n, SAMPLES)).astype(np.int64)
+    return np.unique(np.concatenate((spread, extremes)))
