@@ -124,34 +124,31 @@ def simulate_sgd(
     spherical = _flag(spherical, "spherical")
     checks.option(keep, "keep", KEEPS)
     threads = None if threads is None else checks.integer(threads, "threads")
-    p = len(start.a)
-    schedule = whole_steps(times, t_end, problem.learning_rate / (p * problem.dim))
+    settings: dict[str, Any] = {
+        "t_end": t_end,
+        "seed": seed,
+        "runs": runs,
+        "batch_size": batch_size,
+        "spherical": spherical,
+        "keep": keep,
+        "start": dict(start.origin),
+    }
     simulator = _simulator(problem, start, seed, runs, batch_size, spherical, keep)
+    schedule = whole_steps(times, t_end, problem.learning_rate / (len(start.a) * problem.dim))
     recorder = Recorder(simulator, runs, len(schedule.steps), keep)
-    with (
-        thread_limit(threads),
-        progress_bar(schedule.total, "SGD", _flag(progress, "progress")) as move,
-    ):
+    show = _flag(progress, "progress")
+    with thread_limit(threads), progress_bar(schedule.total, "SGD", show) as move:
         status, message = _run(simulator, schedule, recorder, move)
     taken = recorder.steps_made
     return Solution(
         t=schedule.times[: recorder.count],
         risk=recorder.risk[:, : recorder.count],
-        states=recorder.series(dict(start.origin)),
+        states=recorder.series(settings["start"]),
         status=status,
         message=message,
         stats={"steps": taken, "samples": taken * batch_size, "step_time": schedule.step_time},
         problem=problem,
-        parameters={
-            "description": simulator.description,
-            "t_end": t_end,
-            "seed": seed,
-            "runs": runs,
-            "batch_size": batch_size,
-            "spherical": spherical,
-            "keep": keep,
-            "start": dict(start.origin),
-        },
+        parameters={"description": simulator.description, **settings},
     )
 
 

@@ -418,7 +418,17 @@ def test_divergence_returns_what_came_before(kind):
     assert 1 <= count < 40 and sol.risk.shape == (3, count) and sol.states.shape == (3, count)
     assert np.isfinite(sol.risk).all()
     assert all(np.isfinite(array).all() for array in sol.states.varying.values())
-    assert "step" in sol.message and sol.stats["steps"] < 20 * 3 / 30 * 100
+    # it stops at the step where an error overflows, not at the next recorded time
+    coarse = simulate_sgd(problem, start, 100.0, runs=3, save_at=[0.0, 100.0])
+    assert "the error of run" in coarse.message and coarse.t.tolist() == [0.0]
+    assert sol.stats["steps"] <= coarse.stats["steps"] <= sol.stats["steps"] + 2
+
+
+def test_weights_whose_overlaps_overflow_are_not_recorded():
+    problem = make_problem(20, rate=1e200)  # erf saturates: the error itself stays finite
+    sol = simulate_sgd(problem, make_start(problem), 1e199, save_at=4)
+    assert sol.status is mf.Status.DIVERGED and "a state stopped being finite" in sol.message
+    assert sol.t.tolist() == [0.0] and np.isfinite(sol.risk).all()
 
 
 @pytest.mark.parametrize("kind", ["weights", "overlaps"])
