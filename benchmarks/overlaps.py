@@ -1,0 +1,169 @@
+"""Cost of the overlap equations against compiled loops over closed-form integrals.
+
+Run: python benchmarks/overlaps.py [--quick]
+
+The loops sum p³ (drift) and p⁴ (γ/p term) integrals of erf one by one, as published codes do, on
+one thread. Everything is measured in the same run, best of several; ours on one thread and on all.
+The floor of a drift is its two matrix products alone, that of the γ/p term one vectorised arc sine
+for each of its p⁴/4 distinct integrals, on as many threads as ours: gap = ours/floor.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+
+import numba
+import numpy as np
+
+import meanfield as mf
+from meanfield.dynamics.overlap_flow import OverlapFlow
+from meanfield.dynamics.overlap_noise import ErfNoise
+from meanfield.dynamics.overlaps import solve_overlaps
+from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.overlaps_noise import fast_asin
+
+
+@serial
+def loop_velocity(C, a, e, p, rate, dM, dQ):
+    """dM/dt, dQ/dt by one closed-form integral at a time; rate = γ/p, 0 leaves the noise out."""
+    n = e.size
+    for i in range(p):
+        for l in range(n):
+            total = 0.0
+            for m in range(n):
+                c11, c13, c33 = 1.0 + C[i, i], C[i, m], 1.0 + C[m, m]
+                top = C[l, m] * c11 - C[i, l] * c13
+                total += e[m] * top / (math.sqrt(c11 * c33 - c13 * c13) * c11)
+            if l < p:
+                dQ[i, l] += a[i] * total * 2.0 / math.pi
+                dQ[l, i] += a[i] * total * 2.0 / math.pi
+            else:
+                dM[i, l - p] += a[i] * total * 2.0 / math.pi
+    if rate == 0.0:
+        return
+    for i in range(p):
+        for j in range(p):
+            a1, a2, c12 = 1.0 + C[i, i], 1.0 + C[j, j], C[i, j]
+            l4 = a1 * a2 - c12 * c12
+            total = 0.0
+            for m in range(n):
+                c13, c23 = C[i, m], C[j, m]
+                l1 = l4 * (1.0 + C[m, m]) - c23 * c23 * a1 - c13 * c13 * a2 + 2.0 * c12 * c13 * c23
+                for o in range(n):
+                    c14, c24 = C[i, o], C[j, o]
+                    l0 = l4 * C[m, o] - c23 * c24 * a1 - c13 * c14 * a2
+                    l0 += c12 * (c13 * c24 + c14 * c23)
+                    l2 = l4 * (1.0 + C[o, o]) - c24 * c24 * a1 - c14 * c14 * a2
+                    l2 += 2.0 * c12 * c14 * c24
+                    total += e[m] * e[o] * math.asin(l0 / math.sqrt(l1 * l2))
+            dQ[i, j] += rate * a[i] * a[j] * total * 4.0 / math.pi**2 / math.sqrt(l4)
+
+
+@parallel
+def bare_arc_sines(x, repeats, out):
+    """Σ asin(x) over a row held in cache, `repeats` times."""
+    for block in numba.prange(repeats):
+        total = 0.0
+        for m in range(x.size):
+            total += fast_asin(x[m])
+        out[block] = total
+
+
+def best(function, seconds: float = 0.5) -> float:
+    """Shortest time of one call, over at least three calls and about `seconds`."""
+    function()
+    times: list[float] = []
+    while len(times) < 3 or (sum(times) < seconds and len(times) < 1000):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def setting(p: int, gamma: float):
+    target = mf.CommitteeTarget(k=2)
+    problem = mf.Problem(target, dim=max(1000, 4 * p), learning_rate=gamma)
+    return problem, mf.gaussian_weights(problem, p, seed=0).overlaps()
+
+
+def compare(p: int, noise: bool) -> None:
+    problem, overlaps = setting(p, float(p) if noise else 0.0)
+    flow = OverlapFlow(problem, overlaps, ErfNoise() if noise else None, False)
+    out = np.empty_like(flow.y0)
+    C = np.block([[overlaps.Q, overlaps.M], [overlaps.M.T, overlaps.P]])
+    e = np.concatenate((-overlaps.a / p, flow.e_target))
+    rate = problem.learning_rate / p
+    dM, dQ = np.zeros_like(overlaps.M), np.zeros_like(overlaps.Q)
+
+    loop_velocity(C, overlaps.a, e, p, rate, dM, dQ)
+    mine = flow.velocity_of(flow.y0)
+    worst = max(np.abs(mine[0] - dQ).max(), np.abs(mine[1] - dM).max())
+    slow = best(lambda: loop_velocity(C, overlaps.a, e, p, rate, dM, dQ))
+    ours = {}
+    for threads in dict.fromkeys((1, numba.config.NUMBA_NUM_THREADS)):
+        numba.set_num_threads(threads)
+        ours[threads] = best(lambda: flow.velocity(0.0, flow.y0, out))
+    floor = noise_floor(p, len(e)) if noise else drift_floor(flow)
+    figures = "".join(f"{1e3 * t:10.3f}{slow / t:8.1f}" for t in ours.values())
+    print(
+        f"{p:6d}{1e3 * slow:12.3f}{figures}{1e3 * floor:10.3f}{t_last(ours) / floor:7.1f}{worst:10.1e}"
+    )
+
+
+def t_last(ours: dict[int, float]) -> float:
+    return list(ours.values())[-1]
+
+
+def drift_floor(flow: OverlapFlow) -> float:
+    block = flow.y0.reshape(flow.p, flow.columns)
+    D, out = np.ones((flow.p, flow.p)), np.empty_like(block)
+    return best(lambda: (np.matmul(D, block, out=out), block @ block.T))
+
+
+def noise_floor(p: int, n: int) -> float:
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, n * (n + 1) // 2)
+    out = np.empty(p * (p + 1) // 2)
+    return best(lambda: bare_arc_sines(x, len(out), out))
+
+
+def sampled(p: int) -> None:
+    from meanfield.dynamics.overlap_noise import SampledNoise
+
+    problem, overlaps = setting(p, float(p))
+    noise = SampledNoise(2 + p, None, 0)
+    flow = OverlapFlow(problem, overlaps, noise, False)
+    out = np.empty_like(flow.y0)
+    taken = best(lambda: flow.velocity(0.0, flow.y0, out))
+    error = noise.error(flow.fields(flow.read(flow.y0)))
+    print(f"{p:6d}{noise.stats['noise_samples']:12d}{1e3 * taken:12.2f}{error:12.1e}")
+
+
+def main() -> None:
+    quick = "--quick" in sys.argv
+    threads = numba.config.NUMBA_NUM_THREADS
+    columns = f"{'p':>6}{'loops ms':>12}"
+    for count in dict.fromkeys((1, threads)):
+        columns += f"{f'{count} thr ms':>10}{'ratio':>8}"
+    columns += f"{'floor ms':>10}{'gap':>7}{'differ':>10}"
+    for noise, widths in ((False, (8, 32, 128, 256, 500)), (True, (4, 8, 16, 32, 64))):
+        print(f"\nOne right-hand side, erf, k = 2, {'with' if noise else 'without'} the γ/p term")
+        print(columns)
+        for p in widths[:3] if quick else widths:
+            compare(p, noise)
+    print("\nOne right-hand side with the γ/p term over a sample")
+    print(f"{'p':>6}{'points':>12}{'ms':>12}{'error':>12}")
+    for p in (8, 32) if quick else (8, 32, 128, 500):
+        sampled(p)
+    problem, overlaps = setting(500, 0.0)
+    solve_overlaps(problem, overlaps, 0.01)
+    start = time.perf_counter()
+    run = solve_overlaps(problem, overlaps, 1.0 if quick else 100.0)
+    taken, evaluations = time.perf_counter() - start, run.stats["rhs_evaluations"]
+    print(f"\nGradient flow, p = 500, k = 2, to t = {run.t[-1]:g}: {taken:.2f} s, "
+          f"{evaluations} right-hand sides, risk {run.risk[-1]:.3e}, {run.status}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

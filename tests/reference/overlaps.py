@@ -1,0 +1,144 @@
+"""Slow, obvious twins of the overlap equations: sums of closed-form integrals, and SGD itself."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+ROOT_TWO = math.sqrt(2.0)
+
+
+def joint_covariance(overlaps):
+    """Covariance of (λ, λ*)."""
+    return np.block([[overlaps.Q, overlaps.M], [overlaps.M.T, overlaps.P]])
+
+
+def error_coefficients(problem, overlaps):
+    """ε = Σ_m e_m φ_m(λ_m), students first."""
+    target = problem.target
+    return np.concatenate((-overlaps.a / overlaps.p, np.asarray(target.weights) / target.k))
+
+
+def integral_three(C, i, j, l):
+    """⟨σ'(λ_i) λ_j σ(λ_l)⟩ for erf(x/√2): I₃ of Saad & Solla 1995."""
+    determinant = (1 + C[i, i]) * (1 + C[l, l]) - C[i, l] ** 2
+    top = C[j, l] * (1 + C[i, i]) - C[i, j] * C[i, l]
+    return 2 / math.pi * top / (math.sqrt(determinant) * (1 + C[i, i]))
+
+
+def integral_four(C, i, j, m, n):
+    """⟨σ'(λ_i) σ'(λ_j) σ(λ_m) σ(λ_n)⟩ for erf(x/√2): I₄ of Saad & Solla 1995."""
+    c11, c22, c33, c44 = C[i, i], C[j, j], C[m, m], C[n, n]
+    c12, c13, c14, c23, c24, c34 = C[i, j], C[i, m], C[i, n], C[j, m], C[j, n], C[m, n]
+    l4 = (1 + c11) * (1 + c22) - c12**2
+    l0 = (
+        l4 * c34 - c23 * c24 * (1 + c11) - c13 * c14 * (1 + c22) + c12 * c13 * c24 + c12 * c14 * c23
+    )
+    l1 = l4 * (1 + c33) - c23**2 * (1 + c11) - c13**2 * (1 + c22) + 2 * c12 * c13 * c23
+    l2 = l4 * (1 + c44) - c24**2 * (1 + c11) - c14**2 * (1 + c22) + 2 * c12 * c14 * c24
+    return 4 / math.pi**2 / math.sqrt(l4) * math.asin(l0 / math.sqrt(l1 * l2))
+
+
+def slopes_two(C, i, j):
+    """⟨σ'(λ_i) σ'(λ_j)⟩ for erf(x/√2)."""
+    return 2 / math.pi / math.sqrt((1 + C[i, i]) * (1 + C[j, j]) - C[i, j] ** 2)
+
+
+def erf_velocity(problem, overlaps, *, noise):
+    """dQ/dt, dM/dt and the γ/p term, by p³ and p⁴ sums; student and target are erf."""
+    C, e, a = joint_covariance(overlaps), error_coefficients(problem, overlaps), overlaps.a
+    p, n = overlaps.p, len(e)
+    drift = np.zeros((p, n))
+    for i, l, m in itertools.product(range(p), range(n), range(n)):
+        drift[i, l] += a[i] * e[m] * integral_three(C, i, l, m)
+    term = np.zeros((p, p))
+    if noise:
+        for i, j in itertools.product(range(p), repeat=2):
+            total = problem.target.noise * slopes_two(C, i, j)
+            for m, l in itertools.product(range(n), repeat=2):
+                total += e[m] * e[l] * integral_four(C, i, j, m, l)
+            term[i, j] = problem.learning_rate / p * a[i] * a[j] * total
+    return drift[:, :p] + drift[:, :p].T + term, drift[:, p:], term
+
+
+def gaussian_moment(C, indices):
+    """E Π λ_i over the indices, by Isserlis' theorem: the sum over pairings."""
+    if not indices:
+        return 1.0
+    first, rest = indices[0], indices[1:]
+    return sum(
+        C[first, partner] * gaussian_moment(C, rest[:m] + rest[m + 1 :])
+        for m, partner in enumerate(rest)
+    )
+
+
+def square_velocity(problem, overlaps):
+    """The same for square students and targets, by sums of exact polynomial moments."""
+    C, e, a = joint_covariance(overlaps), error_coefficients(problem, overlaps), overlaps.a
+    p, n = overlaps.p, len(e)
+    drift, term = np.zeros((p, n)), np.zeros((p, p))
+    for i, l, m in itertools.product(range(p), range(n), range(n)):
+        drift[i, l] += 2 * a[i] * e[m] * gaussian_moment(C, (i, m, m, l))
+    for i, j in itertools.product(range(p), repeat=2):
+        total = problem.target.noise * C[i, j]
+        for m, l in itertools.product(range(n), repeat=2):
+            total += e[m] * e[l] * gaussian_moment(C, (i, j, m, m, l, l))
+        term[i, j] = 4 * problem.learning_rate / p * a[i] * a[j] * total
+    return drift[:, :p] + drift[:, :p].T + term, drift[:, p:], term
+
+
+def sgd_increments(problem, overlaps, fields, squared_length, labels, *, spherical):
+    """(ΔQ, ΔM, Δa)/Δt of one step of SGD from each of n samples.
+
+    fields (n, p + k) are pre-activations, squared_length (n,) is |x|², labels (n,) the label noise;
+    d is the problem's. Everything a step does to the overlaps follows from these.
+    """
+    p, d, gamma = overlaps.p, problem.dim, problem.learning_rate
+    student, link = problem.student, problem.target.link
+    own, target = fields[:, :p], fields[:, p:]
+    error = link(target) @ np.asarray(problem.target.weights) / problem.target.k + labels
+    error = error - student(own) @ overlaps.a / p
+    push = gamma / p * overlaps.a * student.derivative(own) * error[:, None] / d
+    Q = overlaps.Q + push[:, :, None] * own[:, None, :] + own[:, :, None] * push[:, None, :]
+    Q += push[:, :, None] * push[:, None, :] * squared_length[:, None, None]
+    M = overlaps.M + push[:, :, None] * target[:, None, :]
+    if spherical:
+        length = np.sqrt(np.einsum("sii->si", Q))
+        Q = Q / (length[:, :, None] * length[:, None, :])
+        M = M / length[:, :, None]
+    a_rate = problem.second_layer_rate * gamma / d
+    dt = gamma / (p * d)
+    da = a_rate / p * student(own) * error[:, None]
+    return (Q - overlaps.Q) / dt, (M - overlaps.M) / dt, da / dt
+
+
+def exact_law_samples(overlaps, dim, count, noise, seed):
+    """Pre-activations, |x|² and label noise of `count` inputs x ~ N(0, I_d), without R^d."""
+    rng = np.random.default_rng(seed)
+    values, vectors = np.linalg.eigh(joint_covariance(overlaps))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    g = rng.standard_normal((count, len(values)))
+    squared_length = (g * g).sum(axis=1) + rng.chisquare(dim - len(values), count)
+    return g @ root.T, squared_length, math.sqrt(noise) * rng.standard_normal(count)
+
+
+def run_sgd(problem, weights, t_end, seed, *, spherical):
+    """One run of SGD in R^d; returns the final overlaps."""
+    rng = np.random.default_rng(seed)
+    W, a = np.array(weights.W), np.array(weights.a)
+    p, d = W.shape
+    gamma, root = problem.learning_rate, math.sqrt(d)
+    a_star, noise = np.asarray(problem.target.weights), math.sqrt(problem.target.noise)
+    student, link = problem.student, problem.target.link
+    for _ in range(round(t_end * p * d / gamma)):
+        x = rng.standard_normal(d)
+        own, target = W @ x / root, weights.W_star @ x / root
+        error = link(target) @ a_star / len(a_star) + noise * rng.standard_normal()
+        error -= student(own) @ a / p
+        W += gamma / p * (a * student.derivative(own) * error)[:, None] * x / root
+        a += problem.second_layer_rate * gamma / d / p * student(own) * error
+        if spherical:
+            W *= root / np.sqrt((W * W).sum(axis=1))[:, None]
+    return type(weights)(W, weights.W_star, a).overlaps()
