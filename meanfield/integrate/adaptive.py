@@ -21,6 +21,8 @@ Progress = Callable[[float], None]
 # Proportional-integral step control (Hairer, Nørsett & Wanner, "dopri5")
 SAFETY, SHRINK, GROW, INTEGRAL_GAIN = 0.9, 0.2, 10.0, 0.04
 MAX_STEPS = 1_000_000
+# growth over the start at which a step that shrinks to nothing is read as a blow-up
+BLOW_UP = 1e6
 
 
 def integrate(
@@ -111,6 +113,7 @@ class _Run:
         self.h = self.h_taken = 0.0
         self.last_error = 1e-4
         self.evaluations = self.steps = self.rejected = 0
+        self.first_size = float(np.abs(y).max())
 
     def evaluate(self, t: float, y: Vector, out: Vector) -> None:
         self.rhs(t, y, out)
@@ -169,6 +172,9 @@ class _Run:
     def _collapse(self) -> tuple[Status, str]:
         if not np.isfinite(self.y_new).all() or not np.isfinite(self.K).all():
             return Status.DIVERGED, f"the state stops being finite just after t = {self.t:g}"
+        size = float(np.abs(self.y).max())
+        if size > BLOW_UP * max(1.0, self.first_size):
+            return Status.DIVERGED, f"the state grows without bound: {size:.1g} at t = {self.t:g}"
         return (
             Status.STEP_COLLAPSED,
             f"the step size fell below rounding at t = {self.t:g}; the tolerances rtol = "

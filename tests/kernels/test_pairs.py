@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from reference import pairs as reference
 
 from meanfield.activations import ACTIVATIONS
 from meanfield.kernels.pairs import pair_average, pair_matrices
+from tests.reference import pairs as reference
 
 NAMES = list(ACTIVATIONS)
 CODE = {name: activation.code for name, activation in ACTIVATIONS.items()}

@@ -1,0 +1,303 @@
+"""Orders are measured; every way a run can end keeps what was recorded."""
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from meanfield.integrate import Status, integrate
+from meanfield.integrate.adaptive import _Run
+from meanfield.integrate.tableau import DORMAND_PRINCE
+from meanfield.kernels.linear import BLOCK
+from meanfield.kernels.options import thread_limit
+
+
+def smooth(t, y, out):
+    """A pendulum-like pair with a driven third component: non-linear, and t matters."""
+    out[0], out[1] = y[1], -np.sin(y[0])
+    out[2] = np.cos(t) * y[2]
+
+
+START = np.array([1.0, 0.5, 2.0])
+
+
+def decay(t, y, out):
+    out[:] = -y
+
+
+def run(rhs, y0, t_end, save_at, **options):
+    start = np.array(y0, dtype=float)
+    return integrate(
+        rhs, start, t_end, np.array(save_at, dtype=float), lambda t, y: y.copy(), **options
+    )
+
+
+def exact(times):
+    """The smooth problem by another method, of eighth order."""
+
+    def velocity(t, y):
+        out = np.empty_like(y)
+        smooth(t, y, out)
+        return out
+
+    end = (0.0, times[-1])
+    return solve_ivp(velocity, end, START, "DOP853", times, rtol=1e-13, atol=1e-14).y.T
+
+
+def slope(x, y):
+    return np.polyfit(np.log(x), np.log(y), 1)[0]
+
+
+def fixed_steps(h, t_end, inside=()):
+    """Steps of size h whatever the error; the state at t_end, and `inside` each step."""
+    stepper = _Run(smooth, START.copy(), DORMAND_PRINCE, rtol=1e30, atol=1e30)
+    stepper.start(t_end)
+    seen = []
+    while stepper.t < t_end:
+        stepper.h = h
+        assert stepper.step(t_end) is None
+        for x in inside:
+            t = stepper.t + x * (stepper.t_new - stepper.t)
+            seen.append((t, stepper.interpolate(t).copy()))
+        stepper.accept()
+    return stepper.y, seen
+
+
+def test_the_pair_is_of_fifth_order():
+    steps = np.array([10, 14, 20, 28, 40])
+    truth = exact([0.0, 2.0])[-1]
+    errors = [abs(fixed_steps(2.0 / m, 2.0)[0] - truth).max() for m in steps]
+    assert slope(steps, errors) == pytest.approx(-DORMAND_PRINCE.order, abs=0.25)
+
+
+def test_dense_output_is_of_fourth_order():
+    """Over one step, where nothing has accumulated, its error is of order h⁵."""
+    sizes, errors = [0.28, 0.2, 0.14, 0.1, 0.07], []
+    for h in sizes:
+        _, seen = fixed_steps(h, h, inside=(0.25, 0.5, 0.85))
+        truth = exact([0.0, *(t for t, _ in seen), h])[1:-1]
+        errors.append(abs(np.array([y for _, y in seen]) - truth).max())
+    assert slope(sizes, errors) == pytest.approx(5.0, abs=0.3)
+
+
+def test_the_error_estimate_is_of_fifth_order_and_an_estimate():
+    sizes, estimates, errors = [0.28, 0.2, 0.14, 0.1], [], []
+    for h in sizes:
+        stepper = _Run(smooth, START.copy(), DORMAND_PRINCE, rtol=0.0, atol=1.0)
+        stepper.start(h)
+        stepper.h = h
+        assert stepper.step(h) is None
+        estimates.append(stepper.norm(h, stepper.K, DORMAND_PRINCE.error, stepper.y_new))
+        errors.append(np.sqrt(((stepper.y_new - exact([0.0, h])[-1]) ** 2).mean()))
+    assert slope(sizes, estimates) == pytest.approx(5.0, abs=0.3)
+    assert slope(sizes, errors) == pytest.approx(6.0, abs=0.4)
+    assert (np.array(errors) < np.array(estimates)).all()
+
+
+def test_tolerance_ladder():
+    """Error follows the tolerance, and the fifth power of the number of steps."""
+    times = np.linspace(0.0, 10.0, 41)
+    truth = exact(times)
+    rtols = 10.0 ** -np.arange(6, 12)
+    errors, dense_errors, steps = [], [], []
+    for rtol in rtols:
+        found = run(smooth, START, 10.0, times, rtol=rtol, atol=rtol)
+        errors.append(abs(found.records[-1] - truth[-1]).max())
+        dense_errors.append(abs(np.array(found.records) - truth).max())
+        steps.append(found.stats["steps"])
+    assert (np.array(dense_errors) < 50 * rtols).all()
+    assert slope(rtols, errors) == pytest.approx(1.0, abs=0.15)
+    assert slope(steps, errors) == pytest.approx(-5.0, abs=0.5)
+    assert slope(steps, dense_errors) == pytest.approx(-5.0, abs=0.5)
+
+
+def test_lands_exactly_on_the_times_asked_for():
+    times = np.array([0.0, 0.1, 1 / 3, 0.7, 0.7000001, 3.0])
+    found = run(decay, [1.0, 2.0], 3.0, times)
+    assert found.status is Status.SUCCESS and found.message == "reached t = 3"
+    assert found.t.tolist() == times.tolist()
+    assert found.records[0].tolist() == [1.0, 2.0]
+    assert found.records[-1].tolist() == found.y.tolist()
+    assert found.t_reached == 3.0
+    expected = np.outer(np.exp(-times), [1.0, 2.0])
+    assert np.array(found.records) == pytest.approx(expected, rel=1e-5)
+
+
+def test_saving_does_not_change_the_steps():
+    sparse = run(smooth, START, 5.0, [5.0])
+    dense = run(smooth, START, 5.0, np.linspace(0.0, 5.0, 1001))
+    none = run(smooth, START, 5.0, [])
+    assert sparse.stats == dense.stats == none.stats
+    assert sparse.y.tobytes() == dense.y.tobytes() == none.y.tobytes()
+    assert (sparse.t.tolist(), none.t.tolist()) == ([5.0], [])
+
+
+def test_the_caller_keeps_its_start():
+    start = START.copy()
+    run(smooth, start, 1.0, [1.0])
+    assert (start == START).all()
+
+
+def test_counts_are_what_happened():
+    calls = 0
+
+    def counted(t, y, out):
+        nonlocal calls
+        calls += 1
+        smooth(t, y, out)
+
+    positions = []
+    found = run(counted, START, 5.0, [5.0], advance=positions.append)
+    assert found.stats["rhs_evaluations"] == calls
+    assert found.stats["steps"] == len(positions)
+    attempts = found.stats["steps"] + found.stats["rejected_steps"]
+    assert calls == 2 + 6 * attempts  # two to choose the first step
+    assert positions == sorted(positions) and positions[-1] == 5.0
+
+
+@pytest.mark.parametrize("t_end", [1e-9, 1.0, 1e6])
+def test_time_has_no_unit(t_end):
+    """The same curve at another speed takes the same steps."""
+
+    def scaled(t, y, out):
+        smooth(t / t_end, y, out)
+        out /= t_end
+
+    found = run(scaled, START, t_end, [t_end])
+    assert found.records[-1] == pytest.approx(exact([0.0, 1.0])[-1], rel=1e-5)
+    assert found.stats["steps"] <= run(smooth, START, 1.0, [1.0]).stats["steps"] + 8
+
+
+def test_steps_do_not_depend_on_the_number_of_copies():
+    def many(t, y, out):
+        out[:] = -y * y
+
+    one, thousand = run(many, [1.0], 5.0, [5.0]), run(many, np.ones(1000), 5.0, [5.0])
+    assert one.stats == thousand.stats
+
+
+def test_threads_do_not_change_a_bit():
+    y0 = np.random.default_rng(0).random(3 * BLOCK + 11)
+    finals = []
+    for threads in (1, 2):
+        with thread_limit(threads):
+            finals.append(run(lambda t, y, out: np.multiply(-y, y, out), y0, 3.0, [3.0]))
+    assert finals[0].y.tobytes() == finals[1].y.tobytes()
+    assert finals[0].stats == finals[1].stats
+
+
+def test_at_rest():
+    found = run(lambda t, y, out: out.fill(0.0), [1.0, 0.0], 1e3, [0.0, 500.0, 1e3])
+    assert found.status is Status.SUCCESS
+    assert [y.tolist() for y in found.records] == [[1.0, 0.0]] * 3
+
+
+def test_blow_up_in_finite_time_is_divergence():
+    def blow_up(t, y, out):
+        out[:] = y * y  # y = 1/(1 − t)
+
+    times = np.linspace(0.0, 2.0, 21)
+    found = run(blow_up, [1.0], 2.0, times)
+    assert found.status is Status.DIVERGED
+    assert "grows without bound" in found.message and "t = 1" in found.message
+    assert found.t_reached == pytest.approx(1.0)
+    assert found.t.tolist() == times[times < found.t_reached].tolist()
+    assert np.ravel(found.records[:10]) == pytest.approx(1 / (1 - times[:10]), rel=1e-4)
+
+
+def test_overflow_is_divergence():
+    def overflow(t, y, out):
+        with np.errstate(over="ignore"):
+            out[:] = np.exp(np.exp(y))
+
+    found = run(overflow, [5.0], 2.0, [0.0, 1.0])
+    assert found.status in (Status.DIVERGED, Status.STEP_COLLAPSED)
+    assert found.t.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_velocity_that_stops_being_finite_is_divergence(bad):
+    def broken(t, y, out):
+        out[:] = bad if t > 0.5 else -y
+
+    found = run(broken, [1.0], 2.0, np.linspace(0.0, 2.0, 21))
+    assert found.status is Status.DIVERGED
+    assert "t = 0.5" in found.message
+    assert found.t.tolist() == np.linspace(0.0, 2.0, 21)[:5].tolist()
+    assert np.isfinite(found.records).all() and np.isfinite(found.y).all()
+
+
+def test_a_velocity_that_is_never_finite():
+    found = run(lambda t, y, out: out.fill(np.nan), [1.0], 2.0, [0.0, 1.0])
+    assert found.status is Status.DIVERGED and "not finite at t = 0" in found.message
+    assert found.t.tolist() == [0.0]
+
+
+def test_tolerances_that_cannot_be_met():
+    rng = np.random.default_rng(0)
+
+    def noise(t, y, out):
+        out[:] = rng.normal(size=y.size)
+
+    found = run(noise, [1.0], 1.0, [0.0, 1.0], rtol=1e-16, atol=1e-18)
+    assert found.status is Status.STEP_COLLAPSED
+    assert "rtol = 1e-16, atol = 1e-18 cannot be met" in found.message
+    assert found.t.tolist() == [0.0]
+
+
+def test_too_many_steps():
+    times = np.linspace(0.0, 50.0, 501)
+    found = run(smooth, START, 50.0, times, max_steps=20)
+    assert found.status is Status.MAX_STEPS
+    assert "after 20 steps" in found.message
+    assert found.stats["steps"] + found.stats["rejected_steps"] == 20
+    assert found.t.tolist() == times[times <= found.t_reached].tolist()
+    whole = run(smooth, START, 50.0, times)
+    assert (np.array(found.records) == np.array(whole.records[: len(found.t)])).all()
+
+
+def interrupted_run(where, count):
+    """The smooth run, with a Ctrl-C in the `count`-th call of one of the three callbacks."""
+    calls = {"rhs": 0, "observe": 0, "advance": 0}
+
+    def called(name):
+        calls[name] += 1
+        if name == where and calls[name] == count:
+            raise KeyboardInterrupt
+
+    def rhs(t, y, out):
+        called("rhs")
+        smooth(t, y, out)
+
+    def observe(t, y):
+        called("observe")
+        return y.copy()
+
+    return integrate(
+        rhs, START, 10.0, np.linspace(0.0, 10.0, 101), observe, advance=lambda t: called("advance")
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [("rhs", 1), ("rhs", 2), ("rhs", 57), ("observe", 1), ("observe", 30), ("advance", 5)],
+)
+def test_ctrl_c_keeps_what_was_recorded(where, count):
+    found = interrupted_run(where, count)
+    whole = run(smooth, START, 10.0, np.linspace(0.0, 10.0, 101))
+    assert found.status is Status.INTERRUPTED
+    assert found.message.startswith("interrupted at t = ") and found.message.endswith("of 10")
+    assert len(found.t) == len(found.records) < len(whole.t)
+    assert found.t.tolist() == whole.t[: len(found.t)].tolist()
+    for mine, theirs in zip(found.records, whole.records, strict=False):
+        assert mine.tobytes() == theirs.tobytes()
+    assert np.isfinite(found.y).all()
+    if where == "observe":
+        assert len(found.records) == count - 1
+
+
+def test_other_exceptions_are_not_swallowed():
+    def fails(t, y, out):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        run(fails, [1.0], 1.0, [1.0])
