@@ -214,6 +214,25 @@ def test_foreign_files_are_refused(tmp_path):
         mf.load(path)
 
 
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_a_file_cannot_run_code(tmp_path):
+    path, trace = tmp_path / "foreign", tmp_path / "trace"
+    with path.open("wb") as stream:
+        np.savez(stream, header=np.array([Payload(trace)], dtype=object))
+    with pytest.raises(ValueError, match="foreign"):
+        mf.load(path)
+    assert not trace.exists()
+
+
 def rewrite_header(path, change):
     header, arrays = storage.read_archive(path, storage.SOLUTION_FORMAT)
     change(header)
