@@ -1,0 +1,44 @@
+"""Sphinx configuration."""
+
+import re
+
+from meanfield import __version__
+
+project = "meanfield"
+author = "The meanfield developers"
+release = version = __version__
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+]
+exclude_patterns = ["_build", "_templates"]
+myst_enable_extensions = ["dollarmath", "amsmath"]
+nb_execution_mode = "off"  # notebooks are executed on their own, before they are committed
+nb_execution_raise_on_error = True
+
+templates_path = ["_templates"]
+autosummary_generate = True
+numpydoc_show_class_members = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings give types, with shapes
+
+html_theme = "alabaster"
+html_theme_options = {"description": "How two-layer networks learn", "page_width": "1000px"}
+
+
+def escape_bars(app, what, name, obj, options, lines):
+    """Let docstrings write |u|² for a norm: to reStructuredText it would be a substitution."""
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith(">>>"):
+            parts = re.split(r"(``.*?``)", line)
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            lines[i] = "".join(parts)
+
+
+def setup(app):
+    """Connect what this file defines; after numpydoc, which writes the lines."""
+    app.connect("autodoc-process-docstring", escape_bars, priority=900)

@@ -1,0 +1,85 @@
+"""What the documentation shows is run; what it points to is there."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import meanfield
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(meanfield.__path__, "meanfield.")
+    if not module.name.endswith("__main__")
+)
+
+
+def code_blocks(page):
+    """The Python blocks of a page, each padded to its line, so that errors point at it."""
+    text = page.read_text(encoding="utf-8")
+    for block in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        yield "\n" * (text[: block.start()].count("\n") + 1) + block[1]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(code_blocks(page))], ids=lambda page: page.name
+)
+def test_code_on_pages_runs(page, tmp_path, monkeypatch):
+    """The blocks of a page run one after another, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "page"}
+    for block in code_blocks(page):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name):
+    results = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_local_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in link:
+            assert (page.parent / link).exists(), link
+
+
+def test_public_functions_have_examples_parameters_and_errors():
+    for name in dir(meanfield):
+        thing = getattr(meanfield, name)
+        if name.startswith("_") or not callable(thing):
+            continue
+        text = thing.__doc__ or ""
+        assert text, name
+        if not isinstance(thing, type) and "times" not in name:
+            assert "Parameters\n" in text, name
+            assert "Returns\n" in text, name
+            assert "Raises\n" in text, name
+
+
+def test_the_readme_has_two_commands_of_one_line():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"<!-- command: (\w+) -->\n```sh\n(.*)\n```\n", readme)
+    assert [name for name, _ in commands] == ["main", "tests"]
+    assert "python -m meanfield" in commands[0][1]
+    assert "python -m pytest" in commands[1][1]
+
+
+def test_the_ten_lines_are_no_more():
+    (block,) = code_blocks(ROOT / "README.md")
+    lines = [line for line in block.splitlines() if line.strip()]
+    assert len(lines) <= 10
+    ast.parse(block)
+
+
+def test_version_is_stated_alike():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {meanfield.__version__}\n" in citation
+    assert f"\n## {meanfield.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
