@@ -19,8 +19,8 @@ from meanfield.problem import Problem
 from meanfield.progress import progress_bar
 from meanfield.states import Overlaps
 
-# below this much work per right-hand side, waking a second thread costs more than it gives
-SERIAL_WIDTH = 48
+# below these widths, waking a second thread costs more than it gives
+SERIAL_WIDTH, SERIAL_CLOSED_WIDTH = 256, 24
 
 
 class OverlapVelocity(NamedTuple):
@@ -107,8 +107,13 @@ def solve_overlaps(
     -----
     Equations: Saad & Solla 1995, Goldt et al. 2019, Veiga et al. 2022, Arnaboldi et al. 2023. The
     drift uses Stein's lemma and matrix products; see `meanfield.kernels.overlaps`. Spherical: to
-    first order in 1/d, renormalising takes (q_i + q_j)/2 Q_ij from dQ_ij/dt and q_i/2 M_ir from
-    dM_ir/dt, with q_i = dQ_ii/dt of the free equations, γ/p term included.
+    leading order in 1/d, renormalising takes (q_i + q_j)/2 Q_ij from dQ_ij/dt and q_i/2 M_ir from
+    dM_ir/dt, with q_i = dQ_ii/dt of the free equations, γ/p term included. One step of SGD at
+    finite d multiplies ε² in the γ/p term by |x|²/d, whose mean given the pre-activations is
+    1 − (p + k)/d + λᵀ Ω⁻¹ λ/d.
+
+    The sampled term of relu students has kinks in time, one for each point that crosses zero:
+    an rtol far below ``noise_error`` then costs many steps and gains nothing.
     """
     check_belongs(problem, overlaps)
     t_end = checks.real(t_end, "t_end", above=0.0)
@@ -243,8 +248,9 @@ def choose_threads(threads: Any, p: int, noise: Noise | None) -> int | None:
     """The user's number of threads, or one where the work is too small to share."""
     if threads is not None:
         return checks.integer(threads, "threads")
-    small = p < SERIAL_WIDTH and (noise is None or noise.name == "closed")
-    return 1 if small else None
+    if noise is None:
+        return 1 if p < SERIAL_WIDTH else None
+    return 1 if noise.name == "closed" and p < SERIAL_CLOSED_WIDTH else None
 
 
 def _solution(

@@ -177,8 +177,8 @@ def test_gradient_flow_is_minus_the_gradient_of_the_risk(sigma, tau):
         unit = np.zeros_like(F)
         unit[index] = 1.0
         dF[index] = -p * slope(lambda h, unit=unit: (F + h * unit, a))
-    for i in range(p):
-        da[i] = -0.5 * p * slope(lambda h, unit=np.eye(p)[i]: (F, a + h * unit))
+    for i, unit in enumerate(np.eye(p)):
+        da[i] = -0.5 * p * slope(lambda h, unit=unit: (F, a + h * unit))
     velocity = overlap_velocity(problem, overlaps_of(F, a), sgd_noise=False)
     assert_close(velocity.Q, dF @ F.T + F @ dF.T, 1e-7)
     assert_close(velocity.M, dF @ B.T, 1e-7)
@@ -207,19 +207,24 @@ def test_neurons_can_be_renamed(order, pair, spherical):
 
 @pytest.mark.parametrize("spherical", [False, True])
 def test_runs_of_sgd_follow_the_equations(spherical):
-    problem = make_problem(k=1, gamma=2.0, kappa=1.0, noise=0.1, gram=[[1.0]], dim=2000)
+    problem = make_problem(k=1, gamma=2.0, kappa=1.0, noise=0.5, gram=[[1.0]], dim=2000)
     weights = mf.gaussian_weights(problem, 2, seed=7)
     W = weights.W + 0.5 * weights.W_star
     if spherical:
         W *= math.sqrt(problem.dim) / np.linalg.norm(W, axis=1)[:, None]
     weights = mf.Weights(W, weights.W_star, [1.0, 0.6])
     final = solve_overlaps(problem, weights.overlaps(), 2.0, spherical=spherical).final
-    free = solve_overlaps(problem, weights.overlaps(), 2.0, sgd_noise=False).final
-    runs = [twin.run_sgd(problem, weights, 2.0, seed, spherical=spherical) for seed in (1, 2, 3)]
+    free = solve_overlaps(
+        problem, weights.overlaps(), 2.0, spherical=spherical, sgd_noise=False
+    ).final
+    runs = [twin.run_sgd(problem, weights, 2.0, seed, spherical=spherical) for seed in range(6)]
+    gap = without = 0.0
     for name in ("Q", "M", "a"):
         mean = np.mean([getattr(run, name) for run in runs], axis=0)
-        assert_close(getattr(final, name), mean, 0.04)
-    assert np.abs(final.Q - free.Q).max() > 0.08  # the γ/p term or the sphere is seen
+        gap = max(gap, np.abs(getattr(final, name) - mean).max())
+        without = max(without, np.abs(getattr(free, name) - mean).max())
+    assert gap < 0.04
+    assert without > 0.1  # the γ/p term is seen
 
 
 @pytest.mark.parametrize(("sigma", "tau"), PAIRS)
@@ -242,13 +247,15 @@ def test_overlaps_stay_symmetric_and_positive(sigma, sgd_noise):
     W = 0.7 * np.array(weights.W)
     W[5] = W[4]
     overlaps = mf.Weights(W, weights.W_star, np.ones(6)).overlaps()
-    run = solve_overlaps(problem, overlaps, 4.0, sgd_noise=sgd_noise, save_at=9, samples=4096)
+    run = solve_overlaps(
+        problem, overlaps, 4.0, sgd_noise=sgd_noise, save_at=9, samples=512, rtol=1e-5
+    )
     assert run.success
     for state in run.states:
         joint = twin.joint_covariance(state)
         assert np.array_equal(state.Q, state.Q.T)
         assert np.linalg.eigvalsh(joint)[0] > -1e-14 * np.linalg.eigvalsh(joint)[-1] * len(joint)
-    assert run.stats["clipped"] < 1e-6
+    assert run.stats["clipped"] < 1e-5
 
 
 def test_the_sphere_is_kept():
