@@ -19,18 +19,20 @@ STENCIL = 13  # points of the finite differences: their error lies below the int
 
 
 class Mesh(Protocol):
-    """Neurons to mesh moments, nodes to mesh, mesh fields to velocities."""
+    """Neurons to mesh moments, nodes to mesh, mesh fields to velocities.
 
+    Along −e the mesh of e is mirrored. Where g0 is odd in v one half says it all (`odd`), and there
+    is one column of moments for each direction; else two, for e and for −e.
+    """
+
+    odd: bool
     size: int
 
     def covers(self, u: Array, r: Array) -> bool:
         """Whether every neuron lies inside."""
 
     def spread(self, a: Array, u: Array, r: Array, directions: Array) -> Array:
-        """Moments along each direction, shape (m, size)."""
-
-    def mirror(self, on_mesh: Array) -> Array:
-        """What lies along −e, from what lies along e; shape (m, size)."""
+        """Moments along each direction: (m, size) if odd, else (2m, size)."""
 
     def matrix(self, nodes: Nodes) -> Array:
         """g0 from mesh points to nodes, shape (N, size)."""
@@ -39,11 +41,11 @@ class Mesh(Protocol):
         self, potential: Array, a: Array, u: Array, r: Array,
         directions: Array, share: Array, rate: float, out: tuple[Array, Array, Array],
     ) -> None:  # fmt: skip
-        """Write the velocities that the potential (m, size) gives."""
+        """Write the velocities that a potential, of the shape of the moments, gives."""
 
 
 class PlaneMesh:
-    """Uniform in asinh(v) and asinh(r), for any smooth activation.
+    """Uniform in asinh(v) and asinh(r), for erf: smooth and odd.
 
     Parameters
     ----------
@@ -55,12 +57,14 @@ class PlaneMesh:
         D, the number of perpendicular directions; it shapes g0.
     """
 
+    odd = True
+
     def __init__(self, reach_v: float, reach_r: float, spacing: float, dim: float):
         self.h, self.D = spacing, dim
         self.half = math.ceil(math.asinh(reach_v) / spacing) + POINTS
         self.columns = math.ceil(math.asinh(reach_r) / spacing) + POINTS
         self.rows = 2 * self.half + 1
-        self.size = self.rows * self.columns
+        self.size = self.half * self.columns
         self.reach_v = math.sinh((self.half - POINTS // 2 - 1) * spacing)
         self.reach_r = math.sinh((self.columns - POINTS // 2 - 1) * spacing)
         self.v = np.sinh(spacing * np.arange(-self.half, self.half + 1))
@@ -76,15 +80,10 @@ class PlaneMesh:
     def spread(self, a: Array, u: Array, r: Array, directions: Array) -> Array:
         """See `Mesh`."""
         m = len(directions)
-        moments = plane.spread(
-            a, u, r, directions, self.h, self.half, self.columns, _blocks(m)
-        ).sum(axis=0)
-        return plane.fold(moments).reshape(m, self.size)
-
-    def mirror(self, on_mesh: Array) -> Array:
-        """See `Mesh`."""
-        flipped = on_mesh.reshape(-1, self.rows, self.columns)[:, ::-1]
-        return flipped.reshape(-1, self.size)
+        blocks = plane.spread(a, u, r, directions, self.h, self.half, self.columns, _blocks(m))
+        moments = plane.fold(blocks.sum(axis=0))
+        odd = moments[:, self.half + 1 :] - moments[:, : self.half][:, ::-1]
+        return np.ascontiguousarray(odd.reshape(m, self.size))
 
     def matrix(self, nodes: Nodes) -> Array:
         """See `Mesh`."""
@@ -93,18 +92,17 @@ class PlaneMesh:
             upper = erf(nodes.t[:, None, None] * v[:, None] / np.sqrt(2.0 * (1.0 + self.r**2)))
         else:
             upper = error_function_average(nodes.t_axis, v, nodes.rho_axis, self.r, self.D)
-        F = np.zeros((len(nodes.t), self.rows, self.columns))
-        F[:, self.half + 1 :] = upper
-        F[:, : self.half] = -upper[:, ::-1]
-        return F.reshape(len(nodes.t), self.size)
+        return np.ascontiguousarray(upper.reshape(len(nodes.t), self.size))
 
     def gather(
         self, potential: Array, a: Array, u: Array, r: Array,
         directions: Array, share: Array, rate: float, out: tuple[Array, Array, Array],
     ) -> None:  # fmt: skip
         """See `Mesh`."""
+        half = potential.reshape(-1, self.half, self.columns)
+        middle = np.zeros((len(half), 1, self.columns))
         fields = plane.mesh_fields(
-            potential.reshape(-1, self.rows, self.columns),
+            np.concatenate((-half[:, ::-1], middle, half), axis=1),
             np.sqrt(1.0 + self.v**2), np.sqrt(1.0 + self.r**2), *self.along_v, *self.along_r,
         )  # fmt: skip
         plane.gather(a, u, r, directions, share, self.h, self.half, fields, rate, *out)
@@ -121,6 +119,8 @@ class AngleMesh:
         D, the number of perpendicular directions.
     """
 
+    odd = False
+
     def __init__(self, cells: int, dim: float):
         self.cells, self.D = cells, dim
         self.size = cells + 1
@@ -135,11 +135,8 @@ class AngleMesh:
         """See `Mesh`."""
         blocks = _blocks(len(directions))
         moments = angles.spread(a, u, r, directions, self.cells, blocks).sum(axis=0)
-        return angles.fold(moments)
-
-    def mirror(self, on_mesh: Array) -> Array:
-        """See `Mesh`."""
-        return on_mesh[:, ::-1]
+        along = angles.fold(moments)
+        return np.concatenate((along, along[:, ::-1]))
 
     def matrix(self, nodes: Nodes) -> Array:
         """See `Mesh`."""
@@ -152,7 +149,8 @@ class AngleMesh:
         directions: Array, share: Array, rate: float, out: tuple[Array, Array, Array],
     ) -> None:  # fmt: skip
         """See `Mesh`."""
-        fields = self._fields(potential)
+        m = len(directions)
+        fields = self._fields(potential[:m] + potential[m:, ::-1])
         angles.gather(a, u, r, directions, share, self.cells, fields, rate, *out)
 
     def _fields(self, phi: Array) -> Array:

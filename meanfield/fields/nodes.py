@@ -7,21 +7,23 @@ is a signed number. The functions here lay out (t, ρ) and put the target's valu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from meanfield.fields.base import Array
 from meanfield.quadrature import GAUSSIAN_REACH, Rule, chi_rule, panel_rule
-from meanfield.targets import CommitteeTarget
+
+Target = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """Nodes t, ρ (N,), their weights (N,), and the target on them (N, C).
+    """Nodes t, ρ (N,), their weights (N,), and the target on them (N, C), C columns of directions.
 
-    C counts directions, e and −e apart. `shape` is (number of t, number of ρ) where the nodes are
-    their product, so that averages over ρ at fixed z can be taken; (N, 1) where they are not.
+    `shape` is (number of t, number of ρ) where the nodes are their product, so that averages over
+    ρ at fixed z can be taken; (N, 1) where they are not.
     """
 
     t: Array
@@ -42,14 +44,14 @@ class Nodes:
 
 
 def product_nodes(
-    target: CommitteeTarget, columns: Array, k: int, D: float, counts: tuple[int, int]
+    target: Target, columns: Array, k: int, D: float, counts: tuple[int, int]
 ) -> Nodes:
     """(t, ρ) as a product of χ rules, for smooth students; at d = ∞ only t."""
     return _product(target, columns, chi_rule(k, counts[0]), D, counts[1])
 
 
 def graded_nodes(
-    target: CommitteeTarget, columns: Array, k: int, D: float, breaks: int, lengths: int = 8
+    target: Target, columns: Array, k: int, D: float, breaks: int, lengths: int = 8
 ) -> Nodes:
     """(t, ρ) with t in panels that shrink geometrically towards 0.
 
@@ -63,7 +65,7 @@ def graded_nodes(
     return _product(target, columns, (t, wt / wt.sum()), D, lengths)
 
 
-def _product(target: CommitteeTarget, columns: Array, along: Rule, D: float, lengths: int) -> Nodes:
+def _product(target: Target, columns: Array, along: Rule, D: float, lengths: int) -> Nodes:
     t, wt = along
     rho, wr = (np.ones(1), np.ones(1)) if math.isinf(D) else chi_rule(D, lengths)
     values = np.repeat(target(t[:, None, None] * columns), len(rho), axis=0)
@@ -74,7 +76,7 @@ def _product(target: CommitteeTarget, columns: Array, along: Rule, D: float, len
 
 
 def polar_nodes(
-    target: CommitteeTarget, columns: Array, k: int, D: float, angles: Array
+    target: Target, columns: Array, k: int, D: float, angles: Array
 ) -> Nodes:
     """(t, ρ) = τ (cos χ, sin χ) at τ = 1, for homogeneous students at finite d.
 

@@ -39,7 +39,8 @@ HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 class _Layout:
     """One choice of mesh, directions and nodes, with the matrix that joins them.
 
-    Directions are half of a symmetric rule; share (2m,) weighs them and then their opposites.
+    Directions (m, k) are half of a symmetric rule. Columns of the nodes' target and of the moments
+    belong to the directions and, unless the mesh is odd, then to their opposites; share weighs them.
     """
 
     mesh: Mesh
@@ -47,7 +48,6 @@ class _Layout:
     share: Array
     nodes: Nodes
     matrix: Array
-    omega: Array
     floor: float
 
 
@@ -102,38 +102,46 @@ class SliceField:
         furthest = 1.0 + HEADROOM * math.sqrt(float(np.einsum("ij,ij->i", u, u).max()))
         longest = 1.0 + HEADROOM * float(np.abs(r).max())
         finer = 1.3**self.level
-        half, half_share = half_sphere_rule(self.k, self._degree(furthest, finer))
-        columns = np.concatenate((half, -half))
-        target = self.problem.target
+        directions, share = half_sphere_rule(self.k, self._degree(furthest, finer))
+        mesh: Mesh
         if self.smooth:
-            mesh: Mesh = PlaneMesh(furthest, longest, 0.055 / finer, self.D)
+            mesh = PlaneMesh(furthest, longest, 0.055 / finer, self.D)
             counts = _node_counts(furthest, longest, self.k, self.D, finer)
-            nodes = product_nodes(target, columns, self.k, self.D, counts)
+            nodes = product_nodes(self._odd_target, directions, self.k, self.D, counts)
         else:
-            mesh = angle = AngleMesh(2 * math.ceil(96 * finer), self.D)
-            if self.D > MANY_DIMENSIONS:
-                nodes = graded_nodes(target, columns, self.k, self.D, math.ceil(80 * finer))
-            else:
-                nodes = polar_nodes(target, columns, self.k, self.D, angle.psi)
+            mesh = AngleMesh(2 * math.ceil(96 * finer), self.D)
+            nodes = self._kinked_nodes(directions, mesh.psi, math.ceil(80 * finer))
+            share = 0.5 * np.concatenate((share, share))
         if 8 * len(nodes.t) * mesh.size > MATRIX_BYTES:
             return None
-        share = np.concatenate((half_share, half_share))
-        omega = 0.5 * nodes.weight
-        floor = self._floor(nodes, omega, share)
-        return _Layout(mesh, half, share, nodes, mesh.matrix(nodes), omega, floor)
+        floor = self._floor(nodes, share)
+        return _Layout(mesh, directions, share, nodes, mesh.matrix(nodes), floor)
 
-    def _floor(self, nodes: Nodes, omega: Array, share: Array) -> float:
+    def _odd_target(self, z: Array) -> Array:
+        """What of f* an odd student can see."""
+        return 0.5 * (self.problem.target(z) - self.problem.target(-z))
+
+    def _kinked_nodes(self, directions: Array, psi: Array, breaks: int) -> Nodes:
+        columns = np.concatenate((directions, -directions))
+        target = self.problem.target
+        if self.D > MANY_DIMENSIONS:
+            return graded_nodes(target, columns, self.k, self.D, breaks)
+        return polar_nodes(target, columns, self.k, self.D, psi)
+
+    def _floor(self, nodes: Nodes, share: Array) -> float:
         """The part of ½ E f*² that the nodes do not see.
 
-        That of f* which no ReLU student can fit on nodes of unit radius, and where f* has kinks the
-        error of the rule on directions. Zero where the nodes hold f* to rounding.
+        That of f* which no student can fit on them (its even part for an odd student, all but its
+        projection on τ at unit radius for ReLU), and where f* has kinks the error of the rule on
+        directions. Zero where the nodes hold f* to rounding.
         """
-        target = self.problem.target
-        polar = not self.smooth and self.D <= MANY_DIMENSIONS
-        homogeneous = target.activation == "relu"
-        if (target.link.smooth and not polar) or (homogeneous and self.k == 1):
+        student, target = self.problem.activation, self.problem.target
+        polar = student == "relu" and self.D <= MANY_DIMENSIONS
+        held = {"erf": student == "erf" or not polar, "relu": student == "relu" and self.k == 1,
+                "square": student == "relu" and not polar}  # fmt: skip
+        if held[target.activation]:
             return 0.0
-        seen = float((omega[:, None] * nodes.target**2 * share).sum())
+        seen = float((nodes.weight[:, None] * nodes.target**2 * share).sum())
         return 0.5 * (target.second_moment() - seen)
 
     def _degree(self, furthest: float, finer: float) -> int:
@@ -153,17 +161,13 @@ class SliceField:
     # -- evaluating -----------------------------------------------------------------------------
 
     def residual(self, a: Array, u: Array, r: Array) -> tuple[_Layout, Array, Array]:
-        """The layout in use, ε on its nodes (N, 2m), and the potential of ε on the mesh (m, G)."""
+        """The layout in use, ε on its nodes (N, C), and the potential of ε on the mesh (C, G)."""
         layout = self._ready(u, r)
-        along = layout.mesh.spread(a, u, r, layout.directions)
-        moments = np.ascontiguousarray(np.concatenate((along, layout.mesh.mirror(along))))
-        blocks = max(1, 32 // len(moments))
+        moments = layout.mesh.spread(a, u, r, layout.directions)
         epsilon, potential = project_residual(
-            layout.matrix, layout.omega, layout.nodes.target, moments, blocks
+            layout.matrix, layout.nodes.weight, layout.nodes.target, moments, _blocks(moments)
         )
-        m = len(layout.directions)
-        both = potential[:m] + layout.mesh.mirror(potential[m:])
-        return layout, epsilon, np.ascontiguousarray(both)
+        return layout, epsilon, potential
 
     def velocity(
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
@@ -175,31 +179,32 @@ class SliceField:
             for out in (out_a, out_u, out_r):
                 out[:] = math.nan
             return
-        layout.mesh.gather(  # fmt: skip
-            potential, a, u, r, layout.directions, layout.share[: len(layout.directions)],
-            self.rate, (out_a, out_u, out_r),
+        # the shares of e and −e, where both are there, are in the two columns' sum already
+        share = layout.share[: len(layout.directions)]
+        layout.mesh.gather(
+            potential, a, u, r, layout.directions, share, self.rate, (out_a, out_u, out_r)
         )
 
     def risk(self, a: Array, u: Array, r: Array) -> float:
         """See `Field`; a sum of squares on the nodes, so it stays accurate when small."""
         layout, epsilon, _ = self.residual(a, u, r)
         squares = (epsilon * epsilon * layout.share).sum(axis=1)
-        return max(layout.floor + 0.5 * float((layout.omega * squares).sum()), 0.0)
+        return max(layout.floor + 0.5 * float((layout.nodes.weight * squares).sum()), 0.0)
 
     def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
         """See `Field`."""
         layout = self._ready(u, r)
         if layout.nodes.shape[1] == 1 and not math.isinf(self.D):
             layout = self._product_layout(layout)
-        along = layout.mesh.spread(a, u, r, layout.directions)
-        moments = np.ascontiguousarray(np.concatenate((along, layout.mesh.mirror(along))))
-        zero = np.zeros_like(layout.nodes.target)
+        moments = layout.mesh.spread(a, u, r, layout.directions)
+        nodes = layout.nodes
+        zero = np.zeros_like(nodes.target)
         minus_f, _ = project_residual(
-            layout.matrix, layout.omega, zero, moments, max(1, 32 // len(moments))
+            layout.matrix, nodes.weight, zero, moments, _blocks(moments)
         )
         count_t, count_rho = layout.nodes.shape
         f = minus_f.reshape(count_t, count_rho, -1)
-        weight = layout.omega.reshape(count_t, count_rho, 1) * layout.share
+        weight = nodes.weight.reshape(count_t, count_rho, 1) * layout.share
         mean = (f * weight).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
         outside = float((weight * (f - mean) ** 2).sum())
         return outside, float((weight * f * f).sum())
@@ -209,9 +214,7 @@ class SliceField:
         target = self.problem.target
         columns = np.concatenate((layout.directions, -layout.directions))
         nodes = graded_nodes(target, columns, self.k, self.D, 80, lengths=48)
-        return replace(
-            layout, nodes=nodes, matrix=layout.mesh.matrix(nodes), omega=0.5 * nodes.weight
-        )
+        return replace(layout, nodes=nodes, matrix=layout.mesh.matrix(nodes))
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """Largest deviation from exact pair sums at sample neurons, over the rms velocity.
@@ -265,3 +268,8 @@ def _sample(u: Array, r: Array) -> Array:
     extremes = [int(np.argmax(r)), int(np.argmin(r)), *np.argmax(u, axis=0), *np.argmin(u, axis=0)]
     spread = np.linspace(0, n - 1, min(n, SAMPLES)).astype(np.int64)
     return np.unique(np.concatenate((spread, extremes)))
+
+
+def _blocks(moments: Array) -> int:
+    """Blocks of nodes: enough tasks for many threads, bounded memory."""
+    return max(1, 32 // len(moments))

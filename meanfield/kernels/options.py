@@ -7,11 +7,16 @@ then summed in order, so that a result does not depend on the number of threads.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numba
+
+# Threads that spin while they wait ruin a shared machine: with two busy cores beside it, a solve of
+# 3 s took 50 s. OpenMP reads this when the first parallel kernel starts; the user's choice stands.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 
