@@ -94,7 +94,9 @@ def half_sphere_rule(k: int, level: int) -> Rule:
         from scipy.integrate import lebedev_rule
 
         degrees = [*range(3, 33, 2), *range(35, 132, 6)]
-        degree = next((m for m in degrees if m >= level), degrees[-1])
+        if level > degrees[-1]:
+            raise ValueError(f"level must be at most {degrees[-1]} for k = 3, got {level}")
+        degree = next(m for m in degrees if m >= level)
         points, weights = lebedev_rule(degree)
         # keep the half of each pair whose last non-zero coordinate is positive
         x, y, z = np.where(np.abs(points) < 1e-12, 0.0, points)

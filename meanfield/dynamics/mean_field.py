@@ -1,4 +1,4 @@
-"""The mean-field limit p → ∞: neurons as particles of a transport equation, at finite d or d = ∞."""
+"""The mean-field limit p → ∞: neurons as particles of a transport equation, at any d."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from meanfield.fields.base import Array
 from meanfield.fields.nodes import Nodes
 from meanfield.kernels import angles
 from meanfield.kernels import mesh as plane
-from meanfield.kernels.mesh import GHOSTS, POINTS
+from meanfield.kernels.mesh import POINTS
 from meanfield.quadrature import GAUSSIAN_REACH, sphere_coordinate_rule
 
 STENCIL = 13  # points of the finite differences: their error lies below the interpolation's

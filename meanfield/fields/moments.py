@@ -81,7 +81,7 @@ class MomentField:
 
 
 def _even_components(problem: Problem) -> tuple[float, Array]:
-    """E f* and ½ E f* (z zᵀ − I) = Σ_r (a*_r/2k) E σ*''(λ*_r) b_r b_rᵀ, from pairs with a square."""
+    """E f* and ½ E f* (z zᵀ − I) = Σ_r (a*_r/2k) E σ*''(λ*_r) b_r b_rᵀ."""
     target = problem.target
     B, weights = target.basis, np.asarray(target.weights) / target.k
     P = (B * B).sum(1)

@@ -1,4 +1,4 @@
-"""Quadrature nodes of the field: inputs (t e, ρ) at t > 0 along a direction e, and the target there.
+"""Quadrature nodes of the field: inputs (t e, ρ), t > 0 along a direction e, and the target there.
 
 An input's principal part is z = t e with t ~ χ_k and e uniform on the sphere; along ±e together t
 is a signed number. The functions here lay out (t, ρ) and put the target's values on them.
@@ -75,9 +75,7 @@ def _product(target: Target, columns: Array, along: Rule, D: float, lengths: int
     )  # fmt: skip
 
 
-def polar_nodes(
-    target: Target, columns: Array, k: int, D: float, angles: Array
-) -> Nodes:
+def polar_nodes(target: Target, columns: Array, k: int, D: float, angles: Array) -> Nodes:
     """(t, ρ) = τ (cos χ, sin χ) at τ = 1, for homogeneous students at finite d.
 
     f is τ times a function of χ, so over τ only E τ² = D + k is left of f, and of f* its projection

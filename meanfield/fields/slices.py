@@ -29,9 +29,10 @@ SMOOTH_TOLERANCE = 1e-8
 KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
 MATRIX_BYTES = 2**29
-SAMPLES = 16
+SAMPLES, EXTREMES = 16, 3  # neurons the field is checked at
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
 MANY_DIMENSIONS = 40  # beyond, the kinks of an averaged ReLU are smooth in ρ
+LARGEST_DEGREE = 131  # of the rules on the sphere; kinks would want more
 HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 
 
@@ -40,7 +41,7 @@ class _Layout:
     """One choice of mesh, directions and nodes, with the matrix that joins them.
 
     Directions (m, k) are half of a symmetric rule. Columns of the nodes' target and of the moments
-    belong to the directions and, unless the mesh is odd, then to their opposites; share weighs them.
+    belong to the directions and, unless the mesh is odd, to their opposites; share weighs them.
     """
 
     mesh: Mesh
@@ -147,7 +148,8 @@ class SliceField:
     def _degree(self, furthest: float, finer: float) -> int:
         """Degree of the rule on directions; kinks converge slowly and start from more."""
         start = 24 + 16 * furthest if self.smooth and self.problem.target.link.smooth else 255
-        return 1 if self.k == 1 else math.ceil(start * finer**2)
+        degree = 1 if self.k == 1 else math.ceil(start * finer**2)
+        return min(degree, LARGEST_DEGREE) if self.k == 3 else degree
 
     def _ready(self, u: Array, r: Array) -> _Layout:
         if self.layout is None or not self.layout.mesh.covers(u, r):
@@ -199,9 +201,7 @@ class SliceField:
         moments = layout.mesh.spread(a, u, r, layout.directions)
         nodes = layout.nodes
         zero = np.zeros_like(nodes.target)
-        minus_f, _ = project_residual(
-            layout.matrix, nodes.weight, zero, moments, _blocks(moments)
-        )
+        minus_f, _ = project_residual(layout.matrix, nodes.weight, zero, moments, _blocks(moments))
         count_t, count_rho = layout.nodes.shape
         f = minus_f.reshape(count_t, count_rho, -1)
         weight = nodes.weight.reshape(count_t, count_rho, 1) * layout.share
@@ -254,20 +254,22 @@ def _node_counts(
     furthest: float, longest: float, k: int, D: float, finer: float
 ) -> tuple[int, int]:
     """How many t and ρ: a start that the error estimate then refines."""
-    t = math.ceil((26 + 9 * furthest) * finer)
+    t = math.ceil((18 + 7 * furthest) * finer)
     if math.isinf(D):
         return t, 1
     if D <= 8:
-        return t, math.ceil((26 + 9 * longest) * finer)
-    return t, math.ceil((5 + (12 + 12 * longest) / math.sqrt(D)) * finer)
+        return t, math.ceil((18 + 7 * longest) * finer)
+    return t, math.ceil((5 + (10 + 9 * longest) / math.sqrt(D)) * finer)
 
 
 def _sample(u: Array, r: Array) -> Array:
-    """Neurons to check at: the extreme ones and an even selection of the others."""
+    """Neurons to check at: the extreme ones in each coordinate and an even selection."""
     n = len(r)
-    extremes = [int(np.argmax(r)), int(np.argmin(r)), *np.argmax(u, axis=0), *np.argmin(u, axis=0)]
-    spread = np.linspace(0, n - 1, min(n, SAMPLES)).astype(np.int64)
-    return np.unique(np.concatenate((spread, extremes)))
+    extremes = min(n - 1, EXTREMES)
+    chosen = [np.linspace(0, n - 1, min(n, SAMPLES)).astype(np.int64)]
+    for coordinate in (r, -r, *u.T, *-u.T):
+        chosen.append(np.argpartition(coordinate, n - 1 - extremes)[n - 1 - extremes :])
+    return np.unique(np.concatenate(chosen))
 
 
 def _blocks(moments: Array) -> int:

@@ -127,7 +127,7 @@ def gather(a, u, r, e, share, h, half, fields, rate, out_a, out_u, out_r):
 @serial
 def fold(moments):
     """Add the ghost columns back onto the even radial axis: (m, rows, GHOSTS + columns)."""
-    m, rows, width = moments.shape
+    m, rows, _ = moments.shape
     folded = moments[:, :, GHOSTS:].copy()
     for x in range(m):
         for row in range(rows):

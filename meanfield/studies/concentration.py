@@ -3,65 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from meanfield import checks, projection, transport
+from meanfield import checks, transport
 from meanfield._version import __version__
-from meanfield.dynamics.mean_field import solve_mean_field
-from meanfield.integrate import Status, linear_times
-from meanfield.problem import Problem, check_dim, problem_from_parameters
-from meanfield.progress import progress_bar
-from meanfield.starts import SAMPLINGS, gaussian_measure
-from meanfield.states import ParticleMeasure
-from meanfield.storage import read_archive, write_archive
-from meanfield.studies.executors import SerialExecutor
-from meanfield.studies.rates import Rate, fit_rate
+from meanfield.integrate import Status
+from meanfield.problem import Problem, check_dim
+from meanfield.starts import SAMPLINGS
+from meanfield.studies.result import ConcentrationStudy
+from meanfield.studies.runs import CURVES, Task, run_all
 from meanfield.targets import CommitteeTarget
-
-STUDY_FORMAT = "meanfield-concentration-study"
-CURVES = ("risk", "energy", "leak", "leak_variance", "function_energy")
-SAVES = 61
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One run of the study; small, so that it travels well."""
-
-    problem: Problem
-    n: int
-    t_end: float
-    scale: float
-    seed: int
-    sampling: str
-    rtol: float
-    threads: int | None
-
-
-def _run(task: _Task) -> dict[str, Any]:
-    start = gaussian_measure(task.problem, task.n, task.scale, task.seed, task.sampling)
-    solution = solve_mean_field(
-        task.problem, start, task.t_end, linear_times(task.t_end, SAVES), task.rtol,
-        task.rtol * 1e-3, threads=task.threads,
-    )  # fmt: skip
-    result: dict[str, Any] = {
-        "status": str(solution.status),
-        "message": solution.message,
-        "stats": solution.stats,
-    }
-    if len(solution.t) == SAVES:
-        curves = projection.along(solution, threads=task.threads)
-        result |= {"t": solution.t, "risk": solution.risk, "final": solution.final}
-        result |= {name: getattr(curves, name) for name in CURVES[1:]}
-    return result
 
 
 def concentration_study(
@@ -77,7 +32,7 @@ def concentration_study(
     second_layer_rate: float = 0.0,
     replicas: int = 4,
     sampling: str = "antithetic-sobol",
-    rtol: float = 1e-8,
+    rtol: float = 1e-7,
     threads: int | None = None,
     progress: bool = False,
 ) -> ConcentrationStudy:
@@ -142,130 +97,16 @@ def concentration_study(
     problem = Problem(target, activation, math.inf, second_layer_rate=second_layer_rate)
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(replicas)]
     tasks = [
-        _Task(problem.at_dim(dim), n, t_end, scale, s, sampling, rtol, threads)
+        Task(problem.at_dim(dim), n, t_end, scale, s, sampling, rtol, threads)
         for dim in dims
         for s in (seeds if math.isfinite(dim) else seeds[:1])
     ]
-    results = _run_all(tasks, executor, progress)
+    results = run_all(tasks, executor, progress)
     settings = {
         "n": n, "t_end": t_end, "scale": scale, "seed": seed, "replicas": replicas,
         "sampling": sampling, "rtol": rtol,
     }  # fmt: skip
     return _assemble(problem, tasks, results, settings)
-
-
-@dataclass(frozen=True, eq=False)
-class ConcentrationStudy:
-    """What `concentration_study` found.
-
-    Attributes
-    ----------
-    problem : Problem
-        At d = ∞.
-    dims : ndarray, shape (m,)
-        Input dimensions, increasing.
-    t : ndarray, shape (T,)
-        Saved times.
-    curves : dict of str to ndarray, shape (m, T)
-        ``"risk"``, ``"energy"``, ``"leak"``, and the leak's two parts ``"leak_variance"`` and
-        ``"function_energy"``: means over replicas. See `projection.Concentration`.
-    wasserstein : ndarray, shape (m,)
-        W2 between the final law of neurons (a, u, r) and the one at d = ∞; NaN without d = ∞.
-    sampling_error : dict of str to ndarray, shape (m,)
-        Standard error over replicas of the final ``"risk"``, ``"energy"``, ``"leak"`` and
-        ``"wasserstein"``.
-    finals : list of ParticleMeasure
-        Final measure of the first replica in each dimension.
-    parameters : dict
-        How the study was made.
-    messages : list of str
-        What runs had to say beyond success.
-    """
-
-    problem: Problem
-    dims: Array
-    t: Array
-    curves: dict[str, Array]
-    wasserstein: Array
-    sampling_error: dict[str, Array]
-    finals: list[ParticleMeasure]
-    parameters: dict[str, Any]
-    messages: list[str] = field(default_factory=list)
-
-    def final(self, quantity: str) -> Array:
-        """Values at the final time, shape (m,).
-
-        Of ``"risk"``, ``"energy"``, ``"leak"``, ``"wasserstein"``, or ``"risk_difference"``, which
-        is |R − R at d = ∞|.
-        """
-        checks.option(quantity, "quantity", (*CURVES, "wasserstein", "risk_difference"))
-        if quantity == "wasserstein":
-            return self.wasserstein
-        if quantity == "risk_difference":
-            if not math.isinf(self.dims[-1]):
-                raise ValueError("quantity 'risk_difference' needs math.inf among the dims")
-            return np.abs(self.curves["risk"][:, -1] - self.curves["risk"][-1, -1])
-        return self.curves[quantity][:, -1]
-
-    def rate(self, quantity: str) -> Rate:
-        """Fitted exponent in d of a final quantity, with a 95 % interval.
-
-        ``"risk"`` means the difference to d = ∞, which is what vanishes.
-
-        Raises
-        ------
-        ValueError
-            If fewer than four finite dimensions have a positive value.
-        """
-        name = "risk_difference" if quantity == "risk" else quantity
-        return fit_rate(self.dims, self.final(name))
-
-    def table(self) -> str:
-        """One line a dimension, then the fitted slopes."""
-        from meanfield.studies.report import study_table
-
-        return study_table(self)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the study to one file; `load_study` reads it."""
-        header = {
-            "problem": self.problem.parameters(),
-            "parameters": self.parameters,
-            "messages": self.messages,
-            "origins": [dict(measure.origin) for measure in self.finals],
-        }
-        arrays = {"dims": self.dims, "t": self.t, "wasserstein": self.wasserstein}
-        arrays |= {f"curves.{name}": value for name, value in self.curves.items()}
-        arrays |= {f"error.{name}": value for name, value in self.sampling_error.items()}
-        for i, measure in enumerate(self.finals):
-            arrays |= {f"final{i}.{name}": getattr(measure, name) for name in ("a", "u", "r")}
-        return write_archive(path, STUDY_FORMAT, header, arrays)
-
-
-def load_study(path: str | os.PathLike[str]) -> ConcentrationStudy:
-    """Read a study that `ConcentrationStudy.save` wrote.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it is damaged or not a study.
-    """
-    header, arrays = read_archive(path, STUDY_FORMAT)
-    finals = [
-        ParticleMeasure(*(arrays[f"final{i}.{name}"] for name in ("a", "u", "r")), origin=origin)
-        for i, origin in enumerate(header["origins"])
-    ]
-    return ConcentrationStudy(
-        problem=problem_from_parameters(header["problem"]),
-        dims=arrays["dims"],
-        t=arrays["t"],
-        curves={name[7:]: arrays[name] for name in arrays if name.startswith("curves.")},
-        wasserstein=arrays["wasserstein"],
-        sampling_error={name[6:]: arrays[name] for name in arrays if name.startswith("error.")},
-        finals=finals,
-        parameters=header["parameters"],
-        messages=header["messages"],
-    )
 
 
 def _check_dims(dims: Sequence[float], k: int) -> list[float]:
@@ -275,40 +116,9 @@ def _check_dims(dims: Sequence[float], k: int) -> list[float]:
     return checked
 
 
-def _run_all(
-    tasks: list[_Task], executor: Executor | None, progress: bool
-) -> list[dict[str, Any] | None]:
-    """Results in the order of the tasks; None for those that Ctrl-C left out."""
-    engine = SerialExecutor() if executor is None else executor
-    done = 0
-    futures = []
-    with progress_bar(len(tasks), f"{len(tasks)} mean-field runs", progress) as move:
-
-        def count(_: Any) -> None:
-            nonlocal done
-            done += 1
-            move(done)
-
-        try:
-            for task in tasks:
-                future = engine.submit(_run, task)
-                future.add_done_callback(count)
-                futures.append(future)
-                # only a serial run is over already; Ctrl-C inside it is a status, not an exception
-                if future.done() and not future.exception():
-                    if future.result()["status"] == Status.INTERRUPTED:
-                        break
-            results: list[dict[str, Any] | None] = [future.result() for future in futures]
-        except KeyboardInterrupt:
-            for future in futures:
-                future.cancel()
-            results = [f.result() if f.done() and not f.cancelled() else None for f in futures]
-    return results + [None] * (len(tasks) - len(results))
-
-
 def _assemble(
     problem: Problem,
-    tasks: list[_Task],
+    tasks: list[Task],
     results: list[dict[str, Any] | None],
     settings: dict[str, Any],
 ) -> ConcentrationStudy:
@@ -322,7 +132,9 @@ def _assemble(
         if "t" in result:
             runs.setdefault(task.problem.dim, []).append(result)
     if not runs:
-        raise RuntimeError("no run of the study reached its end: " + "; ".join(messages or ["interrupted"]))
+        raise RuntimeError(
+            "no run of the study reached its end: " + "; ".join(messages or ["interrupted"])
+        )
     dims = sorted(runs)
     limit = runs[math.inf][0]["final"] if math.inf in runs else None
     for found in runs.values():
@@ -335,7 +147,9 @@ def _assemble(
         for name in CURVES
     }
     errors = {
-        name: np.array([_standard_error([np.ravel(run[name])[-1] for run in runs[d]]) for d in dims])
+        name: np.array(
+            [_standard_error([np.ravel(run[name])[-1] for run in runs[d]]) for d in dims]
+        )
         for name in ("risk", "energy", "leak", "wasserstein")
     }
     return ConcentrationStudy(

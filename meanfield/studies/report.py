@@ -23,7 +23,9 @@ def study_table(study: ConcentrationStudy) -> str:
     for i, dim in enumerate(study.dims):
         row = ["∞" if math.isinf(dim) else f"{dim:g}"]
         for name in COLUMNS:
-            row.append(_with_error(float(study.final(name)[i]), float(study.sampling_error[name][i])))
+            row.append(
+                _with_error(float(study.final(name)[i]), float(study.sampling_error[name][i]))
+            )
         rows.append(row)
     widths = [max(len(row[c]) for row in [list(titles), *rows]) for c in range(len(titles))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
