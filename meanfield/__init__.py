@@ -3,8 +3,11 @@
 from meanfield import projection as projection
 from meanfield import transport as transport
 from meanfield._version import __version__ as __version__
+from meanfield.dynamics.mean_field import mean_field_velocity as mean_field_velocity
 from meanfield.dynamics.mean_field import solve_mean_field as solve_mean_field
+from meanfield.dynamics.overlaps import overlap_velocity as overlap_velocity
 from meanfield.dynamics.overlaps import solve_overlaps as solve_overlaps
+from meanfield.dynamics.risk import population_risk as population_risk
 from meanfield.dynamics.series import StateSeries as StateSeries
 from meanfield.dynamics.sgd import simulate_sgd as simulate_sgd
 from meanfield.dynamics.solution import Solution as Solution

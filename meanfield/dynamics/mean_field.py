@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -99,6 +99,54 @@ def solve_mean_field(
             rtol=rtol, atol=atol, advance=advance,
         )  # fmt: skip
         return flow.solution(trajectory, {"t_end": t_end, "rtol": rtol, "atol": atol})
+
+
+class MeanFieldVelocity(NamedTuple):
+    """da/dt (n,), du/dt (n, k), dr/dt (n,)."""
+
+    a: Array
+    u: Array
+    r: Array
+
+
+def mean_field_velocity(
+    problem: Problem, measure: ParticleMeasure, *, threads: int | None = None
+) -> MeanFieldVelocity:
+    """The right-hand side of the mean-field equation; see `solve_mean_field`.
+
+    Parameters
+    ----------
+    problem : Problem
+    measure : ParticleMeasure
+        n neurons.
+    threads : int, optional
+        Threads for the kernels. The numbers do not depend on it.
+
+    Returns
+    -------
+    MeanFieldVelocity
+        Per unit of time; da/dt is zero where the second layer is fixed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the measure does not belong to the problem.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> velocity = mf.mean_field_velocity(problem, mf.gaussian_measure(problem, n=100))
+    >>> bool((velocity.u > 0).all())  # every neuron turns towards the target
+    True
+    """
+    checks.instance(problem, "problem", Problem)
+    checks.instance(measure, "measure", ParticleMeasure)
+    a, u, r = measure.a, measure.u, measure.r
+    out = MeanFieldVelocity(np.zeros_like(a), np.empty_like(u), np.empty_like(r))
+    with thread_limit(threads):
+        choose_field(problem, measure).velocity(a, u, r, *out)
+    return out
 
 
 class _Flow:

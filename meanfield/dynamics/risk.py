@@ -1,0 +1,48 @@
+"""Population risk of a state of any kind."""
+
+from __future__ import annotations
+
+from meanfield import checks
+from meanfield.dynamics import overlaps as finite_width
+from meanfield.fields import choose_field
+from meanfield.problem import Problem
+from meanfield.states import Overlaps, ParticleMeasure, Weights
+
+
+def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weights) -> float:
+    """R = ½ E (f − f*)², label noise not included.
+
+    Parameters
+    ----------
+    problem : Problem
+        For weights and overlaps only its target and activation matter.
+    state : ParticleMeasure, Overlaps or Weights
+        A measure stands for infinite width: pairs of neurons meet at every perpendicular angle.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the state is none of these or does not belong to the problem.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> silent = mf.ParticleMeasure(a=[0.0], u=[[0.0]], r=[1.0])
+    >>> round(mf.population_risk(problem, silent), 6)  # ½ E f*², and E erf(z/√2)² = 1/3
+    0.166667
+    """
+    checks.instance(problem, "problem", Problem)
+    if isinstance(state, Weights):
+        state = state.overlaps()
+    if isinstance(state, Overlaps):
+        return finite_width.population_risk(problem, state)
+    if not isinstance(state, ParticleMeasure):
+        raise TypeError(
+            "state must be a ParticleMeasure, Overlaps or Weights, got " + type(state).__name__
+        )
+    return choose_field(problem, state).risk(state.a, state.u, state.r)
