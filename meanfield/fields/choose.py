@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from meanfield.fields.base import Field
 from meanfield.fields.moments import MomentField
 from meanfield.fields.pairs import PairField, overlap_rule
-from meanfield.fields.slices import SliceField
+from meanfield.fields.slices import SliceField, slice_size
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
 # seconds on one core, rough: only their ratio decides, and either choice is accurate
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
-SLICE_COST = 1.5e-7
+SLICE_COST = 1.5e-7  # of a neuron along a direction
+NODE_COST = 7e-10  # of a mesh point seen from a node along a direction
 SLICE_OVERHEAD = 1e-2
 # with a kink and two or more directions, slices converge slowly: pairs up to here
 KINKED_PAIRS = 4000
@@ -33,12 +36,14 @@ def choose_field(problem: Problem, measure: ParticleMeasure) -> Field:
         raise ValueError(
             f"measure must have u of shape (n, {k}) for this problem, got {measure.u.shape}"
         )
-    field = _pick(problem, k, n, float(measure.r.max()))
+    with np.errstate(over="ignore"):
+        u_max = math.sqrt(float((measure.u**2).sum(axis=1).max()))
+    field = _pick(problem, k, n, u_max, float(measure.r.max()))
     field.prepare(measure)
     return field
 
 
-def _pick(problem: Problem, k: int, n: int, r_max: float) -> Field:
+def _pick(problem: Problem, k: int, n: int, u_max: float, r_max: float) -> Field:
     if problem.activation == "square":
         return MomentField(problem)
     kinked = not (problem.student.smooth and problem.target.link.smooth)
@@ -47,6 +52,8 @@ def _pick(problem: Problem, k: int, n: int, r_max: float) -> Field:
     Z, _ = overlap_rule(problem.perpendicular_dim, r_max, smooth=problem.student.smooth)
     values = 6.0 if problem.second_layer_rate > 0.0 else 1.0  # Φ itself costs an arcsine a pair
     pairs = n * n * len(Z) * PAIR_COST[problem.activation] * values
-    directions = {1: 1, 2: 32, 3: 300}[k]
-    slices = n * directions * SLICE_COST + SLICE_OVERHEAD * math.sqrt(directions)
+    if not problem.student.smooth:  # homogeneous: its mesh does not know lengths
+        u_max = r_max = 1.0
+    directions, points = slice_size(k, u_max, r_max, problem.perpendicular_dim)
+    slices = SLICE_OVERHEAD + directions * (n * SLICE_COST + points * NODE_COST)
     return PairField(problem) if pairs <= slices else SliceField(problem)

@@ -20,6 +20,7 @@ from meanfield.fields.base import Array
 from meanfield.fields.meshes import AngleMesh, Mesh, PlaneMesh
 from meanfield.fields.nodes import Nodes, graded_nodes, polar_nodes, product_nodes
 from meanfield.fields.pairs import PairField
+from meanfield.kernels.mesh import POINTS
 from meanfield.kernels.residual import project_residual
 from meanfield.problem import Problem
 from meanfield.quadrature import half_sphere_rule
@@ -29,6 +30,7 @@ SMOOTH_TOLERANCE = 1e-8
 KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
 MATRIX_BYTES = 2**29
+SPACING = 0.055  # of the mesh, before it is refined
 SAMPLES, EXTREMES = 16, 3  # neurons the field is checked at
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
 MANY_DIMENSIONS = 40  # beyond, the kinks of an averaged ReLU are smooth in ρ
@@ -106,7 +108,7 @@ class SliceField:
         directions, share = half_sphere_rule(self.k, self._degree(furthest, finer))
         mesh: Mesh
         if self.smooth:
-            mesh = PlaneMesh(furthest, longest, 0.055 / finer, self.D)
+            mesh = PlaneMesh(furthest, longest, SPACING / finer, self.D)
             counts = _node_counts(furthest, longest, self.k, self.D, finer)
             nodes = product_nodes(self._odd_target, directions, self.k, self.D, counts)
         else:
@@ -248,6 +250,17 @@ class SliceField:
             "directions": 2 * len(self.layout.directions),
             "layouts": self.layouts,
         }
+
+
+def slice_size(k: int, u_max: float, r_max: float, D: float) -> tuple[float, float]:
+    """Roughly, how many directions, and how many mesh points times nodes, a smooth layout has."""
+    furthest, longest = 1.0 + HEADROOM * u_max, 1.0 + HEADROOM * r_max
+    if not math.isfinite(furthest * longest):
+        return math.inf, math.inf
+    degree = 24.0 + 16.0 * furthest
+    directions = {1: 1.0, 2: degree / 2.0, 3: min(degree, LARGEST_DEGREE) ** 2 / 6.0}[k]
+    mesh = (math.asinh(furthest) / SPACING + POINTS) * (math.asinh(longest) / SPACING + POINTS)
+    return directions, mesh * math.prod(_node_counts(furthest, longest, k, D, 1.0))
 
 
 def _node_counts(
