@@ -55,7 +55,9 @@ def solve_mean_field(
         `linear_times` and `logarithmic_times` make arrays.
     rtol, atol : float
         Tolerances of the adaptive Dormand-Prince 5(4) method, as a root mean square over all
-        coordinates of all neurons.
+        coordinates of all neurons. For ReLU students atol is raised to rtol times the root mean
+        square coordinate of the start: a ReLU neuron can shrink to nothing in finite time, where
+        its velocity jumps, and steps that resolve it relative to itself would never end.
     save_states : bool
         False keeps only the first and last state (and the risk at all times).
     threads : int, optional
@@ -94,6 +96,8 @@ def solve_mean_field(
         threads = checks.integer(threads, "threads")
     with thread_limit(threads), progress_bar(t_end, "mean field", progress) as advance:
         flow = _Flow(problem, measure, save_states, last_time=float(times[-1]))
+        if not problem.student.smooth:
+            atol = max(atol, rtol * float(np.sqrt(np.mean(flow.y0**2))))
         trajectory = integrate(
             flow.slope, flow.y0, t_end, times, flow.observe,
             rtol=rtol, atol=atol, advance=advance,

@@ -32,7 +32,7 @@ def concentration_study(
     second_layer_rate: float = 0.0,
     replicas: int = 4,
     sampling: str = "antithetic-sobol",
-    rtol: float = 1e-7,
+    rtol: float | None = None,
     threads: int | None = None,
     progress: bool = False,
 ) -> ConcentrationStudy:
@@ -65,8 +65,8 @@ def concentration_study(
         Independent draws in each finite dimension, averaged.
     sampling : str
         See `gaussian_measure`.
-    rtol : float
-        Tolerance of each run.
+    rtol : float, optional
+        Tolerance of each run; by default 1e-7, for ReLU students 1e-5.
     threads : int, optional
         Threads of each run; by default all here, one under an executor.
     progress : bool
@@ -93,8 +93,10 @@ def concentration_study(
         threads = 1
     n, t_end = checks.integer(n, "n"), checks.real(t_end, "t_end", above=0.0)
     scale = checks.real(scale, "scale", above=0.0)
-    rtol = checks.real(rtol, "rtol", above=0.0)
     problem = Problem(target, activation, math.inf, second_layer_rate=second_layer_rate)
+    if rtol is None:
+        rtol = 1e-7 if problem.student.smooth else 1e-5
+    rtol = checks.real(rtol, "rtol", above=0.0)
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(replicas)]
     tasks = [
         Task(problem.at_dim(dim), n, t_end, scale, s, sampling, rtol, threads)
