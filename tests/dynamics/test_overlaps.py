@@ -316,6 +316,12 @@ def test_divergence_is_a_status():
     assert list(run.t) == [0.0, 1e-6] and len(run.states) == 2
 
 
+def test_a_state_too_large_for_its_risk_is_recorded():
+    problem = make_problem("square", "square", gamma=0.0)
+    flow = overlap_flow.OverlapFlow(problem, make_overlaps(problem, 2), None, False)
+    assert math.isnan(flow.record(0.0, 1e120 * flow.y0)["risk"])
+
+
 def test_interruption_keeps_what_was_computed(monkeypatch):
     problem = make_problem()
     calls = []
