@@ -1,0 +1,313 @@
+"""Several descriptions of one run, from one start, and how far apart they are."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meanfield import checks
+from meanfield.dynamics.mean_field import solve_mean_field
+from meanfield.dynamics.overlaps import solve_overlaps
+from meanfield.dynamics.sgd import simulate_sgd
+from meanfield.dynamics.sgd_record import whole_steps
+from meanfield.dynamics.solution import Solution
+from meanfield.integrate import Status
+from meanfield.integrate.saving import check_times
+from meanfield.problem import Problem
+from meanfield.regimes.diagnosis import TITLES, Diagnosis, diagnose
+from meanfield.regimes.start import order_parameters, run_start
+from meanfield.starts import gaussian_measure
+from meanfield.states import Overlaps, Weights
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RiskDistance:
+    """How far the risk curves of two descriptions are apart.
+
+    Attributes
+    ----------
+    first, second : str
+        Names of the descriptions; of SGD, the mean over its runs is compared.
+    largest : float
+        The largest difference in risk over the common saved times.
+    at : float
+        The time of it, in units where one SGD step takes γ/(p d).
+    rms : float
+        Root mean square over the common saved times.
+    error : float
+        Standard error of the SGD mean at that time; 0 without SGD, NaN for a single run.
+    overlaps : float
+        Largest over time of the root mean square, over neurons, of the difference in M and in the
+        diagonal of Q; NaN where the neurons of one are not those of the other.
+    """
+
+    first: str
+    second: str
+    largest: float
+    at: float
+    rms: float
+    error: float
+    overlaps: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Several descriptions of one run. Printed, it is a table of distances.
+
+    Attributes
+    ----------
+    problem : Problem
+    width : int
+        p.
+    start : Weights or Overlaps
+        What all runs start from.
+    solutions : dict of str to Solution
+        By name: ``"sgd"``, ``"overlap_ode"``, ``"gradient_flow"``, ``"mean_field"``,
+        ``"mean_field_infinite"``. Descriptions that do not exist for the problem (SGD at d = ∞ or
+        γ = 0) or were not reached before Ctrl-C are absent.
+    diagnosis : Diagnosis
+        What each was expected to neglect.
+    """
+
+    problem: Problem
+    width: int
+    start: Weights | Overlaps
+    solutions: dict[str, Solution]
+    diagnosis: Diagnosis
+
+    @property
+    def status(self) -> Status:
+        """The first status that is not a success, if any."""
+        bad = (s.status for s in self.solutions.values() if s.status is not Status.SUCCESS)
+        return next(bad, Status.SUCCESS)
+
+    def distance(self, first: str, second: str) -> RiskDistance:
+        """How far two descriptions are apart.
+
+        Parameters
+        ----------
+        first, second : str
+            Names in `solutions`.
+
+        Returns
+        -------
+        RiskDistance
+
+        Raises
+        ------
+        ValueError
+            If one was not run, or they have no saved time in common.
+        """
+        one = self.solutions[checks.option(first, "first", self.solutions)]
+        two = self.solutions[checks.option(second, "second", self.solutions)]
+        count = min(len(one.t), len(two.t))
+        if count == 0:
+            raise ValueError(f"first and second share no saved time: {first}, {second}")
+        gap = np.abs(_mean_risk(one)[:count] - _mean_risk(two)[:count])
+        i = int(gap.argmax())
+        error = math.hypot(_standard_error(one, i), _standard_error(two, i))
+        return RiskDistance(
+            first, second, float(gap[i]), float(one.t[i]), float(np.sqrt((gap**2).mean())),
+            error, _overlap_distance(one, two),
+        )  # fmt: skip
+
+    def distances(self) -> tuple[RiskDistance, ...]:
+        """All pairs, in the order of `solutions`."""
+        return tuple(self.distance(*pair) for pair in itertools.combinations(self.solutions, 2))
+
+    def __str__(self) -> str:
+        titles = {name: TITLES[name] for name in self.solutions}
+        wide = max((len(title) for title in titles.values()), default=0)
+        lines = [
+            str(self.diagnosis).split("\n", 1)[0],
+            "largest distance between risk curves, root mean square over t, and between neurons:",
+        ]
+        for one in self.distances():
+            error = f" ± {one.error:.0e}" if one.error > 0 else ""
+            neurons = "" if math.isnan(one.overlaps) else f"{one.overlaps:10.2e}"
+            pair = f"{titles[one.first]:<{wide}}  {titles[one.second]:<{wide}}"
+            largest = f"{one.largest:.2e}{error:<8} at t = {one.at:<8.3g}"
+            lines.append(f"  {pair}  {largest} {one.rms:.2e}  {neurons}".rstrip())
+        for name, solution in self.solutions.items():
+            if not solution.success:
+                lines.append(f"{titles[name]}: {solution.status}, {solution.message}")
+        return "\n".join(lines)
+
+
+def compare(
+    problem: Problem,
+    width: int,
+    t_end: float,
+    *,
+    descriptions: Sequence[str] | None = None,
+    start: Weights | Overlaps | None = None,
+    runs: int = 8,
+    seed: int = 0,
+    scale: float = 1.0,
+    save_at: ArrayLike | int | None = None,
+    particles: int | None = None,
+    in_weights: bool = False,
+    rtol: float = 1e-6,
+    tolerance: float = 0.1,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Comparison:
+    """Run several descriptions from one start, at the same saved times.
+
+    Parameters
+    ----------
+    problem : Problem
+        d may be infinite and γ may be 0; SGD is then left out.
+    width : int
+        p, the number of neurons.
+    t_end : float
+        Final time, > 0, in units where one SGD step takes γ/(p d).
+    descriptions : sequence of str, optional
+        Among ``"sgd"``, ``"overlap_ode"``, ``"gradient_flow"``, ``"mean_field"``,
+        ``"mean_field_infinite"``; by default all that exist and differ for the problem.
+    start : Weights or Overlaps, optional
+        Of width p. By default w ~ N(0, scale² I_d), a = 1: as weights if they are run, else
+        their overlaps, drawn from their law where the weights would not fit.
+    runs : int
+        Independent runs of SGD, all from that start.
+    seed : int
+        Seed of the start, and of SGD, ≥ 0.
+    scale : float
+        Standard deviation of a weight of the default start, > 0.
+    save_at : array_like (T,), int or None
+        Times to record, each moved to the nearest whole step of SGD if that is run.
+    particles : int, optional
+        Neurons of the mean-field runs: by default the p neurons (a, u, r) of the start, which
+        leaves out their mutual angles only. A number takes as many from the law of the default
+        start instead, so that the spread of p draws shows as well.
+    in_weights : bool
+        Run SGD in R^d rather than exactly in law.
+    rtol : float
+        Tolerance of the differential equations, > 0.
+    tolerance : float
+        Of the `Diagnosis`.
+    threads : int, optional
+        Threads for the kernels; results do not depend on it.
+    progress : bool
+        Show a progress bar a run.
+
+    Returns
+    -------
+    Comparison
+        After Ctrl-C, with what was computed: the run interrupted says so in its ``status``, and
+        those that would have followed are absent.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above; the message names it.
+
+    Notes
+    -----
+    The mean field at d = ∞ starts from the same (a, u, r) as the one at d: what differs is the
+    dynamics. Its neurons, like those at d, are as many as in the start.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.4)
+    >>> comparison = compare(problem, width=4, t_end=1.0, runs=2, save_at=5)
+    >>> list(comparison.solutions)
+    ['sgd', 'overlap_ode', 'gradient_flow', 'mean_field', 'mean_field_infinite']
+    >>> comparison.distance("mean_field", "mean_field_infinite").largest < 0.01
+    True
+    """
+    diagnosis = diagnose(problem, width, tolerance=tolerance)
+    names = _chosen(descriptions, diagnosis)
+    t_end = checks.real(t_end, "t_end", above=0.0)
+    times = check_times(save_at, t_end)
+    checks.integer(runs, "runs")
+    checks.integer(seed, "seed", minimum=0)
+    rtol = checks.real(rtol, "rtol", above=0.0)
+    in_law = not ("sgd" in names and _flag(in_weights, "in_weights"))
+    start = run_start(problem, diagnosis.width, start, scale, seed, in_law=in_law)
+    if particles is not None:
+        checks.integer(particles, "particles")
+    overlaps = start if isinstance(start, Overlaps) else start.overlaps()
+    if particles is None:
+        measure = overlaps.measure()
+    else:
+        measure = gaussian_measure(problem, particles, scale, seed, "antithetic-sobol")
+    if "sgd" in names:
+        schedule = whole_steps(times, t_end, diagnosis.step)
+        times = np.minimum(schedule.times, t_end)
+    common: dict[str, Any] = {"save_at": times, "threads": threads, "progress": progress}
+
+    def run(name: str) -> Solution:
+        if name == "sgd":
+            return simulate_sgd(
+                problem, start, t_end, seed=seed, runs=runs, keep="overlaps", **common
+            )
+        if name in ("overlap_ode", "gradient_flow"):
+            noise = name == "overlap_ode"
+            return solve_overlaps(problem, overlaps, t_end, sgd_noise=noise, rtol=rtol, **common)
+        at = problem if name == "mean_field" else problem.at_dim(math.inf)
+        return solve_mean_field(at, measure, t_end, rtol=rtol, **common)
+
+    solutions: dict[str, Solution] = {}
+    for name in names:
+        try:
+            solutions[name] = run(name)
+        except KeyboardInterrupt:  # before the solver had anything to keep
+            break
+        if solutions[name].status is Status.INTERRUPTED:
+            break
+    return Comparison(problem, diagnosis.width, start, solutions, diagnosis)
+
+
+def _chosen(descriptions: Any, diagnosis: Diagnosis) -> list[str]:
+    """The descriptions to run, in the order of the diagnosis."""
+    problem = diagnosis.problem
+    if descriptions is None:
+        same = {"overlap_ode"} if problem.learning_rate == 0.0 else set()
+        same |= {"mean_field"} if math.isinf(problem.dim) else set()
+        return [one.name for one in diagnosis.descriptions if one.exists and one.name not in same]
+    if isinstance(descriptions, str):
+        raise TypeError(f"descriptions must be a sequence of names, got {descriptions!r}")
+    wanted = {checks.option(name, "descriptions", TITLES) for name in descriptions}
+    if not wanted:
+        raise ValueError("descriptions must name at least one, got none")
+    for name in wanted:
+        if not diagnosis[name].exists:
+            raise ValueError(f"descriptions: {name!r} {diagnosis[name].note}")
+    return [name for name in TITLES if name in wanted]
+
+
+def _mean_risk(solution: Solution) -> Array:
+    return solution.risk if solution.risk.ndim == 1 else solution.risk.mean(axis=0)
+
+
+def _standard_error(solution: Solution, i: int) -> float:
+    if solution.risk.ndim == 1:
+        return 0.0
+    if len(solution.risk) == 1:
+        return math.nan
+    return float(solution.risk[:, i].std(ddof=1) / math.sqrt(len(solution.risk)))
+
+
+def _overlap_distance(one: Solution, two: Solution) -> float:
+    first, second = order_parameters(one), order_parameters(two)
+    if first.shape[1:] != second.shape[1:]:
+        return math.nan
+    count = min(len(first), len(second))
+    gap = first[:count] - second[:count]
+    return float(np.sqrt((gap**2).mean(axis=(1, 2))).max())
+
+
+def _flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)

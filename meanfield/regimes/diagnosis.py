@@ -1,0 +1,242 @@
+"""What each description of a run neglects, and whether that is small."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from meanfield import checks
+from meanfield.problem import Problem
+
+TITLES = {
+    "sgd": "SGD",
+    "overlap_ode": "overlap ODE",
+    "gradient_flow": "overlap gradient flow",
+    "mean_field": "mean field at d",
+    "mean_field_infinite": "mean field at d = ∞",
+}
+
+
+@dataclass(frozen=True)
+class Neglected:
+    """One thing that a description leaves out.
+
+    Attributes
+    ----------
+    what : str
+        In words.
+    formula : str
+        Its size in symbols.
+    size : float
+        The number; the effect on an overlap or the risk is this times a factor of order one.
+    """
+
+    what: str
+    formula: str
+    size: float
+
+
+@dataclass(frozen=True)
+class Description:
+    """The verdict on one description.
+
+    Attributes
+    ----------
+    name, title : str
+        As `compare` calls it, and as a reader would.
+    exists : bool
+        Whether the description can be run at all: SGD needs a finite d and γ > 0.
+    holds : bool
+        Whether it exists and everything it neglects is at most the tolerance.
+    neglects : tuple of Neglected
+        Largest first; empty for SGD itself.
+    note : str
+        A remark, often empty.
+    """
+
+    name: str
+    title: str
+    exists: bool
+    holds: bool
+    neglects: tuple[Neglected, ...]
+    note: str = ""
+
+    @property
+    def size(self) -> float:
+        """The largest thing neglected, 0 for an exact description."""
+        return self.neglects[0].size if self.neglects else 0.0
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Which descriptions of a run hold. Printed, it is a table.
+
+    Attributes
+    ----------
+    problem : Problem
+    width : int
+        p.
+    tolerance : float
+        What counts as small.
+    noise_term : float
+        γ/p, the size of the SGD term of the overlap ODE beside its drift.
+    step : float
+        γ/(p d), the time that one SGD step takes, and what it moves an overlap by.
+    fluctuation : float
+        √(γ/(p d)), the spread of SGD about the overlap ODE.
+    inverse_width, inverse_dim : float
+        1/p and 1/d.
+    descriptions : tuple of Description
+        From SGD to the mean field at d = ∞, each neglecting more than the one before.
+    """
+
+    problem: Problem
+    width: int
+    tolerance: float
+    noise_term: float
+    step: float
+    fluctuation: float
+    inverse_width: float
+    inverse_dim: float
+    descriptions: tuple[Description, ...]
+
+    def __getitem__(self, name: str) -> Description:
+        checks.option(name, "name", TITLES)
+        return next(one for one in self.descriptions if one.name == name)
+
+    @property
+    def holding(self) -> tuple[str, ...]:
+        """Names of the descriptions that hold."""
+        return tuple(one.name for one in self.descriptions if one.holds)
+
+    @property
+    def regime(self) -> str:
+        """Where the run sits, by the simplest description that holds.
+
+        ``"mean-field"``, ``"classical"`` (gradient flow holds, the width matters),
+        ``"high-dimensional"`` (the SGD term matters, fluctuations do not) or ``"intermediate"``
+        (no deterministic description holds).
+        """
+        if self["mean_field"].holds:
+            return "mean-field"
+        if self["gradient_flow"].holds:
+            return "classical"
+        return "high-dimensional" if self["overlap_ode"].holds else "intermediate"
+
+    def __str__(self) -> str:
+        return _as_table(self)
+
+
+def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnosis:
+    """Say which descriptions of a run hold, and what each neglects.
+
+    Parameters
+    ----------
+    problem : Problem
+        d (may be infinite), γ (may be 0) and the variance Δ of the label noise are read from it.
+    width : int
+        p ≥ 1, the number of neurons.
+    tolerance : float
+        A description holds if each size it neglects is at most this, > 0.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above; the message names it.
+
+    Notes
+    -----
+    The overlap ODE leaves out the fluctuations of SGD, √(γ/(p d)); gradient flow also the term
+    γ/p ⟨a_i a_j σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩; the mean field also the finite width, a bias 1/p and a
+    spread 1/√p over starts; the mean field at d = ∞ also 1/d. Δ above 1 multiplies γ/p. These are
+    sizes at times of order one and up to factors of order one, which depend on the target: to
+    measure the differences themselves use `compare`. While a run leaves a plateau, any difference
+    grows exponentially in t.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=1000, learning_rate=2.0)
+    >>> diagnosis = diagnose(problem, width=4)
+    >>> diagnosis.holding, diagnosis.regime
+    (('sgd', 'overlap_ode'), 'high-dimensional')
+    """
+    checks.instance(problem, "problem", Problem)
+    p = checks.integer(width, "width")
+    tolerance = checks.real(tolerance, "tolerance", above=0.0)
+    ratio = problem.learning_rate / p
+    step = ratio / problem.dim
+    label = max(1.0, problem.target.noise)
+    mark = " Δ" if label > 1.0 else ""
+    exists = problem.learning_rate > 0.0 and math.isfinite(problem.dim)
+    shared = [Neglected("fluctuations of SGD", f"√(γ{mark}/(p d))", math.sqrt(step * label))]
+    rows = [Description("sgd", TITLES["sgd"], exists, exists, (), _sgd_note(problem))]
+    for name, added in (
+        ("overlap_ode", []),
+        ("gradient_flow", [Neglected("SGD term", f"γ{mark}/p", ratio * label)]),
+        (
+            "mean_field",
+            [
+                Neglected("finite width, spread", "1/√p", 1.0 / math.sqrt(p)),
+                Neglected("finite width, bias", "1/p", 1.0 / p),
+            ],
+        ),
+        ("mean_field_infinite", [Neglected("finite dimension", "1/d", 1.0 / problem.dim)]),
+    ):
+        shared = sorted([*shared, *added], key=lambda one: -one.size)
+        holds = all(one.size <= tolerance for one in shared)
+        note = _note(name, problem, ratio * label)
+        rows.append(Description(name, TITLES[name], True, holds, tuple(shared), note))
+    return Diagnosis(
+        problem, p, tolerance, ratio, step, math.sqrt(step), 1.0 / p, 1.0 / problem.dim,
+        tuple(rows),
+    )  # fmt: skip
+
+
+def _sgd_note(problem: Problem) -> str:
+    if math.isinf(problem.dim):
+        return "needs a finite d; its limit is the overlap ODE"
+    return "" if problem.learning_rate > 0.0 else "needs γ > 0; its limit is gradient flow"
+
+
+def _note(name: str, problem: Problem, noise: float) -> str:
+    """What a reader of the row should know beside its sizes."""
+    if name == "overlap_ode" and problem.learning_rate == 0.0:
+        return "γ = 0: the same as gradient flow"
+    if name == "overlap_ode" and noise >= 1.0:
+        return "the SGD term is as large as the drift: learning may stop or diverge"
+    if name == "mean_field" and math.isinf(problem.dim):
+        return "d = ∞: the same as the next row"
+    return ""
+
+
+def _as_table(diagnosis: Diagnosis) -> str:
+    problem, p = diagnosis.problem, diagnosis.width
+    d = "∞" if math.isinf(problem.dim) else f"{problem.dim:g}"
+    lines = [
+        f"d = {d}, p = {p}, γ = {problem.learning_rate:g}: {diagnosis.regime} regime",
+        f"γ/p = {diagnosis.noise_term:.2g}   γ/(p d) = {diagnosis.step:.2g}   "
+        f"1/p = {diagnosis.inverse_width:.2g}   1/d = {diagnosis.inverse_dim:.2g}",
+        "",
+    ]
+    table = [("description", "holds", "largest neglected", "everything neglected")]
+    for one in diagnosis.descriptions:
+        verdict = ("yes" if one.holds else "no") if one.exists else "–"
+        sizes = ", ".join(f"{part.formula} = {part.size:.2g}" for part in one.neglects)
+        largest = f"{one.size:.2g}" if one.neglects else ("nothing" if one.exists else "–")
+        table.append((one.title, verdict, largest, sizes or "–"))
+    widths = [max(len(row[column]) for row in table) for column in range(4)]
+    rows = [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table
+    ]
+    rows.insert(1, "-" * max(map(len, rows)))
+    notes = [f"{one.title}: {one.note}" for one in diagnosis.descriptions if one.note]
+    closing = (
+        f"holds: every size neglected is at most {diagnosis.tolerance:g}; "
+        "sizes carry factors of order one"
+    )
+    return "\n".join([*lines, *rows, "", closing, *notes])

@@ -1,0 +1,85 @@
+"""One run in each of four regimes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from meanfield import checks
+from meanfield.integrate import Status, logarithmic_times
+from meanfield.problem import Problem
+from meanfield.regimes.comparison import Comparison, compare
+from meanfield.targets import CommitteeTarget
+
+
+class Setting(NamedTuple):
+    """Dimension d, width p and learning rate γ of a run."""
+
+    dim: int
+    width: int
+    learning_rate: float
+
+
+# each is the regime `diagnose` names
+SETTINGS = {
+    "classical": Setting(20, 4, 0.04),
+    "high-dimensional": Setting(2000, 4, 2.0),
+    "mean-field": Setting(50, 200, 10.0),
+    "intermediate": Setting(10, 4, 2.0),
+}
+
+
+def four_regimes(
+    target: CommitteeTarget,
+    activation: str = "erf",
+    *,
+    t_end: float = 100.0,
+    runs: int = 4,
+    seed: int = 0,
+    times: int = 60,
+    settings: dict[str, Setting] | None = None,
+    **options: Any,
+) -> dict[str, Comparison]:
+    """Compare the descriptions of one problem in four regimes.
+
+    Parameters
+    ----------
+    target : CommitteeTarget
+    activation : str
+        σ of the student.
+    t_end : float
+        Final time, > 0, in units where one SGD step takes γ/(p d).
+    runs : int
+        Runs of SGD in each regime.
+    seed : int
+        Seed of starts and of SGD, ≥ 0.
+    times : int
+        Number of saved times, 0 and then equally spaced in log t.
+    settings : dict of str to Setting, optional
+        (d, p, γ) by the title of the regime; by default one each in the classical (γ/p small at
+        moderate d and p), high-dimensional (d large at γ/p = 1/2), mean-field (p large) and
+        intermediate regime (nothing small).
+    **options
+        For `compare`.
+
+    Returns
+    -------
+    dict of str to Comparison
+        By title. After Ctrl-C, those computed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above; the message names it.
+    """
+    checks.instance(target, "target", CommitteeTarget)
+    t_end = checks.real(t_end, "t_end", above=0.0)
+    save_at = logarithmic_times(t_end, checks.integer(times, "times", minimum=3))
+    comparisons: dict[str, Comparison] = {}
+    for name, (dim, width, rate) in (SETTINGS if settings is None else settings).items():
+        problem = Problem(target, activation, dim, rate)
+        comparisons[name] = compare(
+            problem, width, t_end, runs=runs, seed=seed, save_at=save_at, **options
+        )
+        if comparisons[name].status is Status.INTERRUPTED:
+            break
+    return comparisons
