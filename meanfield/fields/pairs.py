@@ -32,10 +32,13 @@ def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
     if math.isinf(D) or D == 1:
         return sphere_coordinate_rule(D, 1)
 
+    q = min(r_max, 1e150) ** 2  # a larger one would overflow, and changes nothing
+    share = q / (1.0 + q)
+
     def slope(rule: Rule) -> float:
         Z, w = rule
         if smooth:
-            return float(w @ (Z * Z / np.sqrt((1.0 + r_max**2) ** 2 - (r_max**2 * Z) ** 2)))
+            return float(w @ (Z * Z / np.sqrt(1.0 - (share * Z) ** 2)))
         return float(w @ (Z * np.arcsin(Z)))
 
     tolerance = SMOOTH_TOLERANCE if smooth else KINKED_TOLERANCE

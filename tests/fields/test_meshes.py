@@ -1,0 +1,132 @@
+"""Meshes: g0 itself, what is spread and gathered, and the special functions they need."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from meanfield.fields.meshes import (
+    AngleMesh,
+    PlaneMesh,
+    error_function_average,
+    rectified_average,
+    sphere_characteristic,
+)
+from meanfield.fields.nodes import graded_nodes, product_nodes
+from meanfield.kernels import mesh as plane
+from tests.fields.cases import DIMENSIONS
+from tests.reference import mean_field as twin
+
+FINITE = [D for D in DIMENSIONS if math.isfinite(D)]
+
+
+def coordinate_law(D):
+    """Many points for the first coordinate of a unit vector (times √D at D = ∞: a Gaussian)."""
+    if D == 1:
+        return twin.overlap_law(1)
+    x = np.linspace(-1.0, 1.0, 20_001)
+    if math.isinf(D):
+        U, w = 9.0 * x, np.exp(-40.5 * x * x)
+    else:
+        angle = 0.5 * math.pi * (1.0 + min(1.0, 7.0 / math.sqrt(D)) * x)
+        U, w = np.cos(angle), np.sin(angle) ** (D - 2)
+    w[[0, -1]] *= 0.5  # the trapezoidal rule, of any order for what is even about both ends
+    return U, w / w.sum()
+
+
+@pytest.mark.parametrize("D", FINITE)
+def test_error_function_average(D):
+    t, v = np.array([0.3, 2.0, 6.0]), np.array([1e-3, 0.7, 3.0])
+    rho, r = np.array([0.5, 1.0, 1.3]) * math.sqrt(D), np.array([0.0, 0.4, 2.0])
+    U, w = coordinate_law(D)
+    argument = (
+        t[:, None, None, None, None] * v[:, None, None] + rho[:, None, None, None] * r[:, None] * U
+    )
+    expected = erf(argument / math.sqrt(2.0)) @ w
+    found = error_function_average(t, v, rho, r, D).reshape(3, 3, 3, 3)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("D", DIMENSIONS)
+def test_rectified_average(D):
+    v, s = np.array([-2.0, -0.3, 0.0, 0.2, 3.0]), np.array([0.0, 0.25, 1.0, 2.5])
+    v, s = (x.ravel() for x in np.meshgrid(v, s))
+    U, w = coordinate_law(D)
+    expected = [np.maximum(x + y * U, 0.0) @ w for x, y in zip(v, s, strict=True)]
+    np.testing.assert_allclose(rectified_average(v, s, D), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("D", FINITE)
+def test_characteristic_function(D):
+    x = np.array([0.0, 1e-4, 1e-3, 0.5, 3.0]) * math.sqrt(D)
+    U, w = coordinate_law(D)
+    expected = np.cos(np.multiply.outer(x, U)) @ w
+    np.testing.assert_allclose(sphere_characteristic(x, D), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_spreading_keeps_mass_and_smooth_averages(k):
+    rng = np.random.default_rng(0)
+    n = 500
+    a, u, r = rng.uniform(-1, 2, n), rng.standard_normal((n, k)), np.abs(rng.standard_normal(n))
+    r[:3] = 0.0
+    mesh = PlaneMesh(6.0, 6.0, 0.055, 9)
+    assert mesh.covers(u, r)
+    direction = np.eye(k)[:1]
+    full = plane.fold(
+        plane.spread(a, u, r, direction, mesh.h, mesh.half, mesh.columns, 4).sum(axis=0)
+    )[0]
+    v = u @ direction[0]
+    assert math.isclose(full.sum(), a.mean(), rel_tol=1e-12)
+    for function in (
+        lambda v, r: erf(v / np.sqrt(1 + r**2)),
+        lambda v, r: np.exp(-0.3 * v * v - 0.2 * r * r),
+    ):
+        on_mesh = (full * function(mesh.v[:, None], mesh.r)).sum()
+        assert math.isclose(on_mesh, np.mean(a * function(v, r)), rel_tol=1e-8)
+
+
+def test_gathering_returns_value_and_slopes():
+    """Φ(v, r) = sin(v) exp(−r²/5), odd in v and even in r, put on the mesh by hand."""
+    rng = np.random.default_rng(1)
+    n = 300
+    a, u, r = rng.uniform(-1, 2, n), rng.standard_normal((n, 1)), np.abs(rng.standard_normal(n))
+    r[0] = u[1] = 0.0
+    mesh = PlaneMesh(6.0, 6.0, 0.055, 9)
+    v = mesh.v[mesh.half + 1 :]
+    potential = np.sin(v)[:, None] * np.exp(-(mesh.r**2) / 5.0)
+    out = (np.zeros(n), np.zeros((n, 1)), np.zeros(n))
+    mesh.gather(potential.reshape(1, -1), a, u, r, np.ones((1, 1)), np.ones(1), 0.5, out)
+    x, bell = u[:, 0], np.exp(-(r**2) / 5.0)
+    np.testing.assert_allclose(out[0], 0.5 * np.sin(x) * bell, rtol=0, atol=2e-8)
+    np.testing.assert_allclose(out[1][:, 0], a * np.cos(x) * bell, rtol=0, atol=2e-7)
+    np.testing.assert_allclose(out[2], -a * np.sin(x) * 0.4 * r * bell, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("D", [2, 99, math.inf])
+def test_matrix_of_the_plane_times_moments_is_f(D):
+    rng = np.random.default_rng(2)
+    a, u, r = rng.uniform(-1, 2, 20), rng.standard_normal((20, 1)), np.abs(rng.standard_normal(20))
+    mesh = PlaneMesh(5.0, 5.0, 0.055, D)
+    nodes = product_nodes(lambda z: z[..., 0], np.ones((1, 1)), 1, D, (12, 6))
+    f = mesh.matrix(nodes) @ mesh.spread(a, u, r, np.ones((1, 1)))[0]
+    U, w = coordinate_law(D)
+    argument = nodes.t[:, None, None] * u[:, 0, None] + (nodes.rho[:, None] * r)[:, :, None] * U
+    expected = (erf(argument / math.sqrt(2.0)) @ w) @ a / 20
+    # the mesh is for the nodes as they count: far out f is rougher, and weighs nothing
+    assert math.sqrt(nodes.weight @ (f - expected) ** 2) < 1e-8
+
+
+def test_matrix_of_the_angles_times_moments_is_f():
+    rng = np.random.default_rng(3)
+    a, u, r = rng.uniform(-1, 2, 20), rng.standard_normal((20, 1)), np.abs(rng.standard_normal(20))
+    r[0], u[1] = 0.0, 0.0
+    mesh = AngleMesh(192, math.inf)
+    nodes = graded_nodes(lambda z: z[..., 0], np.array([[1.0], [-1.0]]), 1, math.inf, 10)
+    moments = mesh.spread(a, u, r, np.ones((1, 1)))
+    plus, minus = (mesh.matrix(nodes) @ column for column in moments)
+    for f, sign in ((plus, 1.0), (minus, -1.0)):
+        expected = rectified_average(sign * nodes.t[:, None] * u[:, 0], r + 0 * u[:, 0], math.inf)
+        np.testing.assert_allclose(f, expected @ a / 20, rtol=0, atol=1e-4)
+    assert mesh.covers(u, 1e300 * r) and not mesh.covers(np.nan * u, r)

@@ -1,0 +1,123 @@
+"""Pair sums: values, variances, the rule over Z, invariances."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import meanfield as mf
+from meanfield.fields.pairs import PairField, overlap_rule
+from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, relative_errors, velocity
+from tests.reference import mean_field as twin
+
+
+@pytest.mark.parametrize("D", [1, 2, 9, math.inf])
+@pytest.mark.parametrize("sigma", ["erf", "relu"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_against_the_twin(sigma, k, D):
+    problem = make_problem(sigma, "relu", k=k, D=D)
+    measure = make_measure(k, n=50, scale=1.5)
+    field = PairField(problem)
+    field.prepare(measure)
+    tolerance = 1e-10 if sigma == "erf" else 1e-7
+    assert max(relative_errors(field, problem, measure)) < tolerance
+    assert field.error_estimate(measure) < 10 * tolerance
+
+
+def test_against_the_definition():
+    problem = make_problem(k=2, D=5)
+    measure = make_measure(2, n=5, scale=0.5)
+    field = PairField(problem)
+    expected = twin.definition(problem, measure.a, measure.u, measure.r, nodes=64)
+    found = velocity(field, measure)
+    for mine, theirs in zip(found, (expected.da, expected.du, expected.dr), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-9)
+    assert math.isclose(field.risk(measure.a, measure.u, measure.r), expected.risk, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("D", [1, 2, 40, 10**6, math.inf])
+@pytest.mark.parametrize("sigma", ["erf", "relu"])
+def test_variance_parts(sigma, D):
+    problem = make_problem(sigma, k=2, D=D)
+    measure = make_measure(2, n=40)
+    expected = twin.flow(problem, measure.a, measure.u, measure.r).variance_parts
+    outside, total = PairField(problem).variance_parts(measure.a, measure.u, measure.r)
+    assert math.isclose(total, expected[1], rel_tol=1e-7)
+    assert math.isclose(outside, expected[0], rel_tol=1e-6, abs_tol=1e-14)
+    assert (outside == 0.0) == math.isinf(D)
+
+
+def test_the_second_layer_stays_when_its_rate_is_zero():
+    problem, measure = make_problem(kappa=0.0), make_measure(1, n=5)
+    da, du, dr = velocity(PairField(problem), measure)
+    assert np.isnan(da).all() and np.isfinite(du).all() and np.isfinite(dr).all()
+
+
+def test_the_rule_over_overlaps_grows_with_the_neurons():
+    for smooth in (True, False):
+        sizes = [len(overlap_rule(D, 2.0, smooth=smooth)[0]) for D in (2, 9, 99, 10**6)]
+        assert sizes == sorted(sizes, reverse=True)
+    sizes = [len(overlap_rule(5, r, smooth=True)[0]) for r in (0.1, 1.0, 5.0)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+    assert [len(overlap_rule(D, 1.0, smooth=True)[0]) for D in (1, math.inf)] == [2, 1]
+
+
+def test_neurons_that_grow_beyond_the_rule_get_a_finer_one():
+    problem, small = make_problem(D=3), make_measure(1, n=20, scale=0.1)
+    field = PairField(problem)
+    field.prepare(small)
+    large = mf.ParticleMeasure(small.a, 30 * small.u, 30 * small.r)
+    before = len(field.rule[0])
+    assert max(relative_errors(field, problem, large)) < 1e-9
+    assert len(field.rule[0]) > before
+
+
+def fresh_velocity(problem, a, u, r):
+    return velocity(PairField(problem), mf.ParticleMeasure(a, u, r))
+
+
+invariances = settings(max_examples=12, deadline=None, derandomize=True)
+pairs_of_activations = st.tuples(st.sampled_from(["erf", "relu"]), st.sampled_from(ACTIVATIONS))
+dimensions = st.sampled_from([1, 3, 30, math.inf])
+
+
+@invariances
+@given(st.permutations(range(8)), pairs_of_activations, dimensions)
+def test_neurons_can_be_renamed(order, pair, D):
+    problem, m = make_problem(*pair, k=2, D=D), make_measure(2, n=8)
+    order = list(order)
+    before = fresh_velocity(problem, m.a, m.u, m.r)
+    after = fresh_velocity(problem, m.a[order], m.u[order], m.r[order])
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(other, one[order], rtol=0, atol=1e-13)
+
+
+@invariances
+@given(st.floats(0, 2 * math.pi), st.booleans(), pairs_of_activations, dimensions)
+def test_principal_coordinates_can_be_rotated_with_the_target(angle, mirrored, pair, D):
+    """P = I and the unit vectors b as they are: turning u and b together turns du."""
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    turn[:, 1] *= -1 if mirrored else 1
+    problem, m = make_problem(*pair, k=2, D=D, gram=np.eye(2)), make_measure(2, n=8)
+    turned = PairField(problem)
+    turned.basis = turned.basis @ turn.T
+    before = fresh_velocity(problem, m.a, m.u, m.r)
+    da, du, dr = velocity(turned, mf.ParticleMeasure(m.a, m.u @ turn.T, m.r))
+    for one, other in zip(before, (da, du @ turn, dr), strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-12)
+
+
+@invariances
+@given(st.lists(st.booleans(), min_size=8, max_size=8), pairs_of_activations, dimensions)
+def test_the_sign_of_r_means_nothing(flipped, pair, D):
+    """Rounding may push r below 0 during a run; the neuron is the same, its slope mirrored."""
+    problem, m = make_problem(*pair, k=2, D=D), make_measure(2, n=8)
+    sign = np.where(flipped, -1.0, 1.0)
+    before = fresh_velocity(problem, m.a, m.u, m.r)
+    out = [np.zeros(8), np.zeros((8, 2)), np.zeros(8)]
+    field = PairField(problem)
+    field.velocity(m.a, m.u, sign * m.r, *out)
+    for one, other in zip(before, (out[0], out[1], sign * out[2]), strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-8 if pair[0] == "relu" else 1e-13)
