@@ -1,12 +1,12 @@
 """Which description of a run holds: its numbers, its neighbours, its place in the plane."""
 
-from meanfield.regimes.comparison import Comparison as Comparison
-from meanfield.regimes.comparison import RiskDistance as RiskDistance
 from meanfield.regimes.comparison import compare as compare
 from meanfield.regimes.diagnosis import Description as Description
 from meanfield.regimes.diagnosis import Diagnosis as Diagnosis
 from meanfield.regimes.diagnosis import Neglected as Neglected
 from meanfield.regimes.diagnosis import diagnose as diagnose
+from meanfield.regimes.distances import Comparison as Comparison
+from meanfield.regimes.distances import RiskDistance as RiskDistance
 from meanfield.regimes.four import four_regimes as four_regimes
 from meanfield.regimes.phases import Phase as Phase
 from meanfield.regimes.phases import PhaseDiagram as PhaseDiagram

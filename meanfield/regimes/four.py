@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from meanfield import checks
 from meanfield.integrate import Status, logarithmic_times
 from meanfield.problem import Problem
-from meanfield.regimes.comparison import Comparison, compare
+from meanfield.regimes.comparison import compare
+from meanfield.regimes.distances import Comparison
 from meanfield.targets import CommitteeTarget
 
 
@@ -22,9 +23,9 @@ class Setting(NamedTuple):
 # each is the regime `diagnose` names
 SETTINGS = {
     "classical": Setting(20, 4, 0.04),
-    "high-dimensional": Setting(2000, 4, 2.0),
-    "mean-field": Setting(50, 200, 10.0),
-    "intermediate": Setting(10, 4, 2.0),
+    "high-dimensional": Setting(2000, 4, 4.0),
+    "mean-field": Setting(50, 100, 5.0),
+    "intermediate": Setting(10, 4, 4.0),
 }
 
 
@@ -56,10 +57,10 @@ def four_regimes(
         Number of saved times, 0 and then equally spaced in log t.
     settings : dict of str to Setting, optional
         (d, p, γ) by the title of the regime; by default one each in the classical (γ/p small at
-        moderate d and p), high-dimensional (d large at γ/p = 1/2), mean-field (p large) and
+        moderate d and p), high-dimensional (d large at γ/p = 1), mean-field (p large) and
         intermediate regime (nothing small).
     **options
-        For `compare`.
+        For `compare`. By default ``samples`` is 2048 and ``rtol`` 1e-5, enough for a picture.
 
     Returns
     -------
@@ -74,6 +75,7 @@ def four_regimes(
     checks.instance(target, "target", CommitteeTarget)
     t_end = checks.real(t_end, "t_end", above=0.0)
     save_at = logarithmic_times(t_end, checks.integer(times, "times", minimum=3))
+    options = {"samples": 2048, "rtol": 1e-5, **options}
     comparisons: dict[str, Comparison] = {}
     for name, (dim, width, rate) in (SETTINGS if settings is None else settings).items():
         problem = Problem(target, activation, dim, rate)

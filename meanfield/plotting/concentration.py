@@ -1,4 +1,4 @@
-"""Pictures; the only room with matplotlib."""
+"""Pictures of how a run concentrates on the target subspace."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from meanfield import checks
+from meanfield.plotting.style import INK, LIMIT
 from meanfield.projection import Concentration
 from meanfield.studies import ConcentrationStudy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-INK, LIMIT = "#222222", "#c1272d"
 
 
 def plot_concentration(

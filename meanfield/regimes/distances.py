@@ -1,0 +1,155 @@
+"""Descriptions of one run side by side, and how far apart they are."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield import checks
+from meanfield.dynamics.solution import Solution
+from meanfield.integrate import Status
+from meanfield.problem import Problem
+from meanfield.regimes.diagnosis import TITLES, Diagnosis
+from meanfield.regimes.start import order_parameters
+from meanfield.states import Overlaps, Weights
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RiskDistance:
+    """How far the risk curves of two descriptions are apart.
+
+    Attributes
+    ----------
+    first, second : str
+        Names of the descriptions; of SGD, the mean over its runs is compared.
+    largest : float
+        The largest difference in risk over the common saved times.
+    at : float
+        The time of it, in units where one SGD step takes γ/(p d).
+    rms : float
+        Root mean square over the common saved times.
+    error : float
+        Standard error of the SGD mean at that time; 0 without SGD, NaN for a single run.
+    overlaps : float
+        Largest over time of the root mean square, over neurons, of the difference in M and in the
+        diagonal of Q; NaN where the neurons of one are not those of the other.
+    """
+
+    first: str
+    second: str
+    largest: float
+    at: float
+    rms: float
+    error: float
+    overlaps: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Several descriptions of one run. Printed, it is a table of distances.
+
+    Attributes
+    ----------
+    problem : Problem
+    width : int
+        p.
+    start : Weights or Overlaps
+        What all runs start from.
+    solutions : dict of str to Solution
+        By name: ``"sgd"``, ``"overlap_ode"``, ``"gradient_flow"``, ``"mean_field"``,
+        ``"mean_field_infinite"``. Descriptions that do not exist for the problem (SGD at d = ∞ or
+        γ = 0) or were not reached before Ctrl-C are absent.
+    diagnosis : Diagnosis
+        What each was expected to neglect.
+    """
+
+    problem: Problem
+    width: int
+    start: Weights | Overlaps
+    solutions: dict[str, Solution]
+    diagnosis: Diagnosis
+
+    @property
+    def status(self) -> Status:
+        """The first status that is not a success, if any."""
+        bad = (s.status for s in self.solutions.values() if s.status is not Status.SUCCESS)
+        return next(bad, Status.SUCCESS)
+
+    def distance(self, first: str, second: str) -> RiskDistance:
+        """How far two descriptions are apart.
+
+        Parameters
+        ----------
+        first, second : str
+            Names in `solutions`.
+
+        Returns
+        -------
+        RiskDistance
+
+        Raises
+        ------
+        ValueError
+            If one was not run, or they have no saved time in common.
+        """
+        one = self.solutions[checks.option(first, "first", self.solutions)]
+        two = self.solutions[checks.option(second, "second", self.solutions)]
+        count = min(len(one.t), len(two.t))
+        if count == 0:
+            raise ValueError(f"first and second share no saved time: {first}, {second}")
+        gap = np.abs(_mean_risk(one)[:count] - _mean_risk(two)[:count])
+        i = int(gap.argmax())
+        error = math.hypot(_standard_error(one, i), _standard_error(two, i))
+        return RiskDistance(
+            first, second, float(gap[i]), float(one.t[i]), float(np.sqrt((gap**2).mean())),
+            error, _overlap_distance(one, two),
+        )  # fmt: skip
+
+    def distances(self) -> tuple[RiskDistance, ...]:
+        """All pairs, in the order of `solutions`."""
+        return tuple(self.distance(*pair) for pair in itertools.combinations(self.solutions, 2))
+
+    def __str__(self) -> str:
+        titles = {name: TITLES[name] for name in self.solutions}
+        wide = max((len(title) for title in titles.values()), default=0)
+        lines = [
+            str(self.diagnosis).split("\n", 1)[0],
+            "largest distance between risk curves, root mean square over t, and between neurons:",
+        ]
+        for one in self.distances():
+            error = f" ± {one.error:.0e}" if one.error > 0 else ""
+            neurons = "" if math.isnan(one.overlaps) else f"{one.overlaps:10.2e}"
+            pair = f"{titles[one.first]:<{wide}}  {titles[one.second]:<{wide}}"
+            largest = f"{one.largest:.2e}{error:<8} at t = {one.at:<8.3g}"
+            lines.append(f"  {pair}  {largest} {one.rms:.2e}  {neurons}".rstrip())
+        for name, solution in self.solutions.items():
+            if not solution.success:
+                lines.append(f"{titles[name]}: {solution.status}, {solution.message}")
+        return "\n".join(lines)
+
+
+def _mean_risk(solution: Solution) -> Array:
+    return solution.risk if solution.risk.ndim == 1 else solution.risk.mean(axis=0)
+
+
+def _standard_error(solution: Solution, i: int) -> float:
+    if solution.risk.ndim == 1:
+        return 0.0
+    if len(solution.risk) == 1:
+        return math.nan
+    return float(solution.risk[:, i].std(ddof=1) / math.sqrt(len(solution.risk)))
+
+
+def _overlap_distance(one: Solution, two: Solution) -> float:
+    first, second = order_parameters(one), order_parameters(two)
+    if first.shape[1:] != second.shape[1:]:
+        return math.nan
+    count = min(len(first), len(second))
+    gap = first[:count] - second[:count]
+    return float(np.sqrt((gap**2).mean(axis=(1, 2))).max())
