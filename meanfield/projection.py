@@ -138,7 +138,7 @@ def along(solution: Solution, *, threads: int | None = None) -> ConcentrationCur
     if len(solution.t) == 0:
         raise ValueError("solution must hold at least one saved time, got none")
     with thread_limit(threads):
-        field = choose_field(solution.problem, solution.final)
+        field = choose_field(solution.problem, solution.final, many_values=True)
         found = [_measure(state, field) for state in solution.states]
     return ConcentrationCurves(
         t=solution.t,

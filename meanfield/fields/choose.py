@@ -17,19 +17,21 @@ from meanfield.states import ParticleMeasure
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
 SLICE_COST = 1.5e-7  # of a neuron along a direction
 NODE_COST = 7e-10  # of a mesh point seen from a node along a direction
-SLICE_OVERHEAD = 1e-2
-# with a kink and two or more directions, slices converge slowly: pairs up to here
+SLICE_OVERHEAD = 3e-3  # of the kernels' calls, and of the layout shared by a hundred of them
+VALUE_COST = 6.0  # of the potential of a pair, an arcsine, over that of its slopes
+# with a kink and two or more directions, slices converge slowly: pairs up to here; k > 3 always
 KINKED_PAIRS = 4000
 
 
-def choose_field(problem: Problem, measure: ParticleMeasure) -> Field:
+def choose_field(problem: Problem, measure: ParticleMeasure, *, many_values: bool = False) -> Field:
     """The cheapest evaluator that is accurate for this problem and measure, laid out for it.
+
+    `many_values` says that risks or variances will be asked for as often as velocities.
 
     Raises
     ------
     ValueError
-        If the measure lives in a subspace of another dimension than the problem's, or k > 3 and n
-        is too large for pairs.
+        If the measure lives in a subspace of another dimension than the problem's.
     """
     k, n = problem.subspace_dim, measure.n
     if measure.k != k:
@@ -38,20 +40,21 @@ def choose_field(problem: Problem, measure: ParticleMeasure) -> Field:
         )
     with np.errstate(over="ignore"):
         u_max = math.sqrt(float((measure.u**2).sum(axis=1).max()))
-    field = _pick(problem, k, n, u_max, float(measure.r.max()))
+    many_values = many_values or problem.second_layer_rate > 0.0
+    field = _pick(problem, n, u_max, float(measure.r.max()), many_values)
     field.prepare(measure)
     return field
 
 
-def _pick(problem: Problem, k: int, n: int, u_max: float, r_max: float) -> Field:
+def _pick(problem: Problem, n: int, u_max: float, r_max: float, many_values: bool) -> Field:
+    k = problem.subspace_dim
     if problem.activation == "square":
         return MomentField(problem)
     kinked = not (problem.student.smooth and problem.target.link.smooth)
     if k > 3 or (k > 1 and kinked and n <= KINKED_PAIRS):
         return PairField(problem)
     Z, _ = overlap_rule(problem.perpendicular_dim, r_max, smooth=problem.student.smooth)
-    values = 6.0 if problem.second_layer_rate > 0.0 else 1.0  # Φ itself costs an arcsine a pair
-    pairs = n * n * len(Z) * PAIR_COST[problem.activation] * values
+    pairs = n * n * len(Z) * PAIR_COST[problem.activation] * (VALUE_COST if many_values else 1.0)
     if not problem.student.smooth:  # homogeneous: its mesh does not know lengths
         u_max = r_max = 1.0
     directions, points = slice_size(k, u_max, r_max, problem.perpendicular_dim)

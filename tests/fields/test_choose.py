@@ -63,7 +63,7 @@ def test_the_limit_of_many_dimensions_is_continuous(sigma, k):
 
 def names(sigma, sizes, *, k=1, scale=1.0, D=9, tau="erf"):
     problem = make_problem(sigma, tau, k=k, D=D, kappa=0.0)
-    return [_pick(problem, k, n, 3.5 * scale, 3.5 * scale).name for n in sizes]
+    return [_pick(problem, n, 3.5 * scale, 3.5 * scale, False).name for n in sizes]
 
 
 def test_small_measures_are_summed_and_large_ones_go_through_a_mesh():
