@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 
 def _in_notebook() -> bool:
@@ -19,7 +20,11 @@ def progress_bar(total: float, description: str, show: bool) -> Iterator[Callabl
     if not show:
         yield lambda position: None
         return
-    from tqdm.auto import tqdm
+    notebook = _in_notebook()
+    if notebook and find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm
+    else:  # tqdm.auto would warn in a notebook without widgets; the plain bar does there
+        from tqdm.std import tqdm
 
     layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     bar = tqdm(
@@ -27,7 +32,7 @@ def progress_bar(total: float, description: str, show: bool) -> Iterator[Callabl
         desc=description,
         bar_format=layout,
         # tqdm's own test asks for a terminal and would hide the bar in a notebook
-        disable=not (_in_notebook() or sys.stderr.isatty()),
+        disable=not (notebook or sys.stderr.isatty()),
     )
 
     def move(position: float) -> None:

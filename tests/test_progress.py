@@ -4,7 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import tqdm.auto
+import tqdm.std
 
 from meanfield.progress import progress_bar
 
@@ -28,7 +28,8 @@ def bars(monkeypatch):
         def __exit__(self, *_):
             return False
 
-    monkeypatch.setattr(tqdm.auto, "tqdm", Recorder)
+    monkeypatch.setattr(tqdm.std, "tqdm", Recorder)
+    monkeypatch.setattr("meanfield.progress.find_spec", lambda name: None)
     return made
 
 
