@@ -28,9 +28,9 @@ def test_against_the_twin(sigma, k, D):
 
 def test_against_the_definition():
     problem = make_problem(k=2, D=5)
-    measure = make_measure(2, n=5, scale=0.5)
+    measure = make_measure(2, n=3, scale=0.4)
     field = PairField(problem)
-    expected = twin.definition(problem, measure.a, measure.u, measure.r, nodes=64)
+    expected = twin.definition(problem, measure.a, measure.u, measure.r, nodes=48)
     found = velocity(field, measure)
     for mine, theirs in zip(found, (expected.da, expected.du, expected.dr), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-9)

@@ -1,0 +1,167 @@
+"""The concentration study: its rates, its executors, its file."""
+
+import math
+import multiprocessing
+from concurrent.futures import Future, ProcessPoolExecutor
+
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield import projection
+from meanfield.studies import concentration_study, load_study
+from meanfield.studies.runs import CURVES
+from tests.reference import mean_field as twin
+
+QUANTITIES = ("risk", "energy", "leak", "wasserstein")
+
+
+def same(one, other):
+    assert np.array_equal(one.dims, other.dims) and np.array_equal(one.t, other.t)
+    assert one.curves.keys() == other.curves.keys()
+    for name in one.curves:
+        assert np.array_equal(one.curves[name], other.curves[name]), name
+    assert np.array_equal(one.wasserstein, other.wasserstein, equal_nan=True)
+    for name in one.sampling_error:
+        assert np.array_equal(one.sampling_error[name], other.sampling_error[name], equal_nan=True)
+    assert one.finals == other.finals
+    assert one.messages == other.messages
+    return True
+
+
+def small(dims=(10, 20, math.inf), **options):
+    settings = {"n": 20, "t_end": 0.2, "replicas": 2, **options}
+    return concentration_study(mf.CommitteeTarget(k=1), dims, **settings)
+
+
+@pytest.mark.parametrize("quantity", ["leak", "risk"])
+def test_distances_to_the_limit_fall_like_one_over_d(study, quantity):
+    rate = study.rate(quantity)
+    assert rate.low < -1.0 < rate.high
+    assert abs(rate.slope + 1.0) < 0.05
+    assert rate.high - rate.low < 0.3
+    assert rate.points == 5
+
+
+def test_shape_and_sense_of_the_curves(study):
+    assert list(study.dims) == [10, 20, 40, 80, 160, math.inf]
+    assert not study.messages
+    for name in CURVES:
+        assert study.curves[name].shape == (6, len(study.t))
+    assert study.t[0] == 0.0 and study.t[-1] == 3.0
+    np.testing.assert_allclose(study.curves["energy"][:-1, 0], 1 / study.dims[:-1], rtol=0.1)
+    assert (np.diff(study.curves["risk"], axis=1) < 0).all()
+    assert (study.curves["leak"][-1] == 0.0).all()
+    assert (np.diff(study.final("leak")) < 0).all()
+    assert (np.diff(study.wasserstein) < 0).all() and study.wasserstein[-1] == 0.0
+    assert study.final("risk_difference")[-1] == 0.0
+    for name in QUANTITIES:
+        error = study.sampling_error[name]
+        assert np.isfinite(error[:-1]).all() and math.isnan(error[-1])
+        assert (error[:-1] < 0.05 * np.abs(study.final(name)[:-1])).all()
+
+
+def test_the_finals_belong_to_the_curves(study):
+    """Risk and leak of one run again, from its final measure and the twin."""
+    replica_spread = study.sampling_error["risk"][0] * math.sqrt(2)
+    final = study.finals[0]
+    expected = twin.flow(study.problem.at_dim(10), final.a, final.u, final.r)
+    assert abs(expected.risk - study.final("risk")[0]) < 2 * replica_spread + 1e-6
+    c = projection.concentration(final, study.problem.at_dim(10))
+    assert math.isclose(c.leak, study.final("leak")[0], rel_tol=0.01)
+
+
+def test_the_table_says_it_all(study):
+    table = study.table()
+    for word in ("risk", "leak", "∞", "160", "slope"):
+        assert word in table
+
+
+def test_quantities_are_named(study):
+    with pytest.raises(ValueError, match="quantity"):
+        study.final("speed")
+
+
+def test_a_study_on_disk_equals_itself(study, tmp_path):
+    read = load_study(study.save(tmp_path / "study.npz"))
+    assert same(read, study)
+    assert read.problem == study.problem
+    assert read.parameters == study.parameters and read.parameters["seed"] == 1
+    assert str(read.rate("leak")) == str(study.rate("leak"))
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    path = tmp_path / "study.npz"
+    path.write_bytes(b"not a study")
+    with pytest.raises(ValueError, match="study"):
+        load_study(path)
+    problem = mf.Problem(mf.CommitteeTarget(k=1), "erf", 10)
+    run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, 4), 0.1)
+    with pytest.raises(ValueError):
+        load_study(run.save(tmp_path / "run.npz"))
+    with pytest.raises(FileNotFoundError):
+        load_study(tmp_path / "nothing.npz")
+
+
+def test_processes_compute_what_this_one_does():
+    context = multiprocessing.get_context("spawn")  # a forked child dies after parallel kernels
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        outside = small(executor=pool)
+    assert same(outside, small(threads=1))
+
+
+def test_the_same_seed_gives_the_same_study():
+    assert same(small(seed=3), small(seed=3))
+    assert not np.array_equal(small(seed=3).curves["risk"], small(seed=4).curves["risk"])
+
+
+def test_dimensions_are_sorted_and_distinct():
+    study = small(dims=(math.inf, 20, 10, 20))
+    assert list(study.dims) == [10, 20, math.inf]
+
+
+def test_without_the_limit_there_is_no_distance_to_it():
+    study = small(dims=(10, 20))
+    assert np.isnan(study.wasserstein).all()
+    for quantity in ("risk", "risk_difference"):
+        with pytest.raises(ValueError, match=r"math\.inf"):
+            study.rate(quantity)
+
+
+def test_too_few_dimensions_have_no_rate():
+    with pytest.raises(ValueError, match="four"):
+        small().rate("leak")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"dims": []}, "dims"),
+        ({"dims": [1]}, "dims"),
+        ({"dims": [10.5]}, "dims"),
+        ({"dims": [10, -math.inf]}, "dims"),
+        ({"n": -1}, "n "),
+        ({"t_end": 0.0}, "t_end"),
+        ({"scale": 0.0}, "scale"),
+        ({"replicas": 0}, "replicas"),
+        ({"sampling": "grid"}, "sampling"),
+        ({"activation": "tanh"}, "activation"),
+    ],
+)
+def test_bad_arguments_are_named(change, name):
+    with pytest.raises(ValueError, match=name):
+        small(**change)
+
+
+class Failing:
+    """An executor whose workers are gone."""
+
+    def submit(self, function, *arguments):
+        future = Future()
+        future.set_exception(OSError("the worker is gone"))
+        return future
+
+
+def test_what_goes_wrong_in_a_worker_is_raised():
+    with pytest.raises(OSError, match="gone"):
+        small(executor=Failing())

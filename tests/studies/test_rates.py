@@ -1,0 +1,60 @@
+"""Fits of power laws whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from meanfield.studies.rates import fit_rate
+
+DIMS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0, math.inf])
+
+
+def law(slope, first=0.0, second=0.0, prefactor=2.0):
+    d = DIMS[:-1]
+    return np.append(prefactor * d**slope * (1 + first / d + second / d**2), 0.0)
+
+
+@pytest.mark.parametrize("slope", [-2.0, -1.0, -0.5, 0.3])
+def test_a_pure_power_is_found(slope):
+    rate = fit_rate(DIMS, law(slope))
+    assert math.isclose(rate.slope, slope, abs_tol=1e-10)
+    assert math.isclose(rate.prefactor, 2.0, rel_tol=1e-9)
+    assert rate.points == 5
+    assert rate.high - rate.low < 1e-9
+
+
+@pytest.mark.parametrize("second", [-8.0, 0.0, 8.0])
+@pytest.mark.parametrize("first", [-3.0, -1.0, 1.0, 3.0])
+def test_corrections_in_one_over_d_are_covered(first, second):
+    rate = fit_rate(DIMS, law(-1.0, first, second))
+    assert rate.low < -1.0 < rate.high
+    assert abs(rate.slope + 1.0) < 0.03
+    assert rate.high - rate.low < 0.3
+    assert rate.low <= rate.slope <= rate.high
+
+
+def test_noise_widens_the_interval_to_cover_the_truth():
+    rng = np.random.default_rng(0)
+    covered, widths = 0, []
+    for _ in range(200):
+        noise = np.append(np.exp(0.02 * rng.standard_normal(5)), 1.0)
+        rate = fit_rate(DIMS, law(-1.0, 1.0) * noise)
+        covered += rate.low < -1.0 < rate.high
+        widths.append(rate.high - rate.low)
+    assert covered >= 186  # at least 93 %
+    assert np.median(widths) > 0.02
+
+
+def test_what_is_infinite_or_not_positive_is_left_out():
+    values = law(-1.0)
+    values[0] = -1.0
+    assert fit_rate(DIMS, values).points == 4
+    values[1] = 0.0
+    with pytest.raises(ValueError, match="four"):
+        fit_rate(DIMS, values)
+
+
+def test_a_rate_reads_as_a_number_with_its_interval():
+    text = str(fit_rate(DIMS, law(-1.0)))
+    assert text.startswith("-1.000 [")
