@@ -1,6 +1,7 @@
 """How two-layer networks learn: SGD, overlap ODEs and mean-field particles in one tool."""
 
 from meanfield import projection as projection
+from meanfield import regimes as regimes
 from meanfield import transport as transport
 from meanfield._version import __version__ as __version__
 from meanfield.dynamics.mean_field import mean_field_velocity as mean_field_velocity
