@@ -334,7 +334,7 @@ def test_the_sgd_term_is_of_the_size_predicted():
 def test_finite_width_is_of_the_size_predicted():
     """Against the law of the start at infinite width: a bias 1/p and a spread 1/√p over starts."""
     t_end, draws, d = 1.0, 500, 10
-    widths = np.array([4, 8, 16, 32, 64])
+    widths = np.array([8, 16, 32, 64, 128])
     problem = problem_of(d, 0.0)
     law = mf.gaussian_measure(problem, 4096, sampling="antithetic-sobol")
     limit = mf.solve_mean_field(problem, law, t_end, save_at=[t_end]).risk[-1]
