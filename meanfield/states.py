@@ -19,8 +19,20 @@ from meanfield.targets import triangular_factor
 Origin = Mapping[str, Any]
 
 
+class _State:
+    """Equality by the values of the arrays, wherever they came from."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        arrays = [name for name in vars(self) if name != "origin"]
+        return all(np.array_equal(getattr(self, m), getattr(other, m)) for m in arrays)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclass(frozen=True, eq=False)
-class ParticleMeasure:
+class ParticleMeasure(_State):
     """Law of the neurons as n equal masses on (a, u, r).
 
     A neuron's pre-activation is λ = u·z + r θ·x⊥: u holds its coordinates in the principal
@@ -68,13 +80,6 @@ class ParticleMeasure:
         for name, value in (("a", a), ("u", u), ("r", r), ("origin", dict(self.origin))):
             object.__setattr__(self, name, value)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ParticleMeasure):
-            return NotImplemented
-        return all(np.array_equal(getattr(self, m), getattr(other, m)) for m in ("a", "u", "r"))
-
-    __hash__ = None  # type: ignore[assignment]
-
     @property
     def n(self) -> int:
         """Number of neurons."""
@@ -91,7 +96,7 @@ class ParticleMeasure:
 
 
 @dataclass(frozen=True, eq=False)
-class Overlaps:
+class Overlaps(_State):
     """Order parameters of a network of finite width.
 
     Parameters
@@ -139,15 +144,6 @@ class Overlaps:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Overlaps):
-            return NotImplemented
-        return all(
-            np.array_equal(getattr(self, m), getattr(other, m)) for m in ("Q", "M", "P", "a")
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
     @property
     def p(self) -> int:
         """Width of the network."""
@@ -167,7 +163,7 @@ class Overlaps:
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class Weights(_State):
     """First- and second-layer weights themselves.
 
     Parameters
@@ -203,15 +199,6 @@ class Weights:
         values = {"W": W, "W_star": W_star, "a": a, "origin": dict(self.origin)}
         for name, value in values.items():
             object.__setattr__(self, name, value)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Weights):
-            return NotImplemented
-        return all(
-            np.array_equal(getattr(self, m), getattr(other, m)) for m in ("W", "W_star", "a")
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
     @property
     def dim(self) -> int:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meanfield.studies.concentration import ConcentrationStudy
+    from meanfield.studies.result import ConcentrationStudy
 
 COLUMNS = ("risk", "energy", "leak", "wasserstein")
 RATES = (
