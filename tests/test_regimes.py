@@ -183,6 +183,7 @@ def test_interrupt_keeps_what_was_computed(monkeypatch):
         patch.setattr(comparison, "solve_mean_field", interrupted)
         result = compare(problem_of(), 4, 0.5, runs=2, save_at=3)
     assert list(result.solutions) == ["sgd", "overlap_ode", "gradient_flow"]
+    assert result.status is Status.INTERRUPTED
 
     solve = comparison.solve_overlaps
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,14 +119,13 @@ def compare(
     checks.integer(runs, "runs")
     checks.integer(seed, "seed", minimum=0)
     rtol = checks.real(rtol, "rtol", above=0.0)
-    in_law = not ("sgd" in names and _flag(in_weights, "in_weights"))
+    in_law = not (_flag(in_weights, "in_weights") and "sgd" in names)
     start = run_start(problem, diagnosis.width, start, scale, seed, in_law=in_law)
-    if particles is not None:
-        checks.integer(particles, "particles")
     overlaps = start if isinstance(start, Overlaps) else start.overlaps()
     if particles is None:
         measure = overlaps.measure()
     else:
+        particles = checks.integer(particles, "particles")
         measure = gaussian_measure(problem, particles, scale, seed, "antithetic-sobol")
     if "sgd" in names:
         schedule = whole_steps(times, t_end, diagnosis.step)
@@ -146,15 +145,23 @@ def compare(
         at = problem if name == "mean_field" else problem.at_dim(math.inf)
         return solve_mean_field(at, measure, t_end, rtol=rtol, **common)
 
+    solutions, interrupted = _run_in_turn(names, run)
+    return Comparison(problem, diagnosis.width, start, solutions, diagnosis, interrupted)
+
+
+def _run_in_turn(
+    names: Sequence[str], run: Callable[[str], Solution]
+) -> tuple[dict[str, Solution], bool]:
+    """The solutions by name, and whether Ctrl-C cut the sequence short."""
     solutions: dict[str, Solution] = {}
     for name in names:
         try:
             solutions[name] = run(name)
         except KeyboardInterrupt:  # before the solver had anything to keep
-            break
+            return solutions, True
         if solutions[name].status is Status.INTERRUPTED:
-            break
-    return Comparison(problem, diagnosis.width, start, solutions, diagnosis)
+            return solutions, True
+    return solutions, False
 
 
 def _chosen(descriptions: Any, diagnosis: Diagnosis) -> list[str]:

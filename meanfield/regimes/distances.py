@@ -67,6 +67,8 @@ class Comparison:
         γ = 0) or were not reached before Ctrl-C are absent.
     diagnosis : Diagnosis
         What each was expected to neglect.
+    interrupted : bool
+        Whether Ctrl-C cut the runs short.
     """
 
     problem: Problem
@@ -74,10 +76,13 @@ class Comparison:
     start: Weights | Overlaps
     solutions: dict[str, Solution]
     diagnosis: Diagnosis
+    interrupted: bool = False
 
     @property
     def status(self) -> Status:
-        """The first status that is not a success, if any."""
+        """``"interrupted"`` after Ctrl-C, else the first status that is not a success, if any."""
+        if self.interrupted:
+            return Status.INTERRUPTED
         bad = (s.status for s in self.solutions.values() if s.status is not Status.SUCCESS)
         return next(bad, Status.SUCCESS)
 
