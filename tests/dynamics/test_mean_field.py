@@ -7,6 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import meanfield as mf
+from meanfield.dynamics.mean_field import _Flow
 from meanfield.fields import choose, choose_field, slices
 from meanfield.fields.pairs import PairField
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, velocity
@@ -164,6 +165,17 @@ def test_mass_and_lengths_are_kept(sigma):
         assert state.n == 40 and (state.r >= 0).all()
         assert np.array_equal(state.a, measure.a)
     assert not np.array_equal(run.final.u, measure.u)
+
+
+def test_a_step_that_carries_r_below_zero_records_its_mirror_image():
+    """With no tolerance to speak of r overshoots 0; (u, r) and (u, −r) are the same neuron."""
+    problem = make_problem(D=3, kappa=0.0)
+    measure = mf.ParticleMeasure([3.0, 3.0], [[0.1], [0.2]], [1.5, 0.5])
+    flow = _Flow(problem, measure, save_states=True, last_time=1.0)
+    _, record = flow.observe(0.0, np.array([0.1, 0.2, -1.5, 0.5]))
+    assert flow._series([record])[0] == measure
+    rough = mf.solve_mean_field(problem, measure, 200.0, save_at=20, rtol=5.0, atol=50.0)
+    assert all((state.r >= 0).all() for state in rough.states)
 
 
 def test_a_dirac_stays_a_dirac():

@@ -130,3 +130,23 @@ def test_matrix_of_the_angles_times_moments_is_f():
         expected = rectified_average(sign * nodes.t[:, None] * u[:, 0], r + 0 * u[:, 0], math.inf)
         np.testing.assert_allclose(f, expected @ a / 20, rtol=0, atol=1e-4)
     assert mesh.covers(u, 1e300 * r) and not mesh.covers(np.nan * u, r)
+
+
+def test_gathering_from_angles():
+    """Φ = R φ(ψ) with φ = exp(−ψ): slopes do not vanish at the ends, and neurons sit on them."""
+    rng = np.random.default_rng(4)
+    n = 200
+    a, u, r = rng.uniform(-1, 2, n), rng.standard_normal((n, 1)), np.abs(rng.standard_normal(n))
+    r[:20] *= 1e-3
+    u[0], r[0], u[1], r[1], u[2] = 1.0, 0.0, -1.0, 0.0, 0.0
+    mesh = AngleMesh(192, 9)
+    potential = np.stack((np.exp(-mesh.psi), np.zeros(mesh.size)))
+    out = (np.zeros(n), np.zeros((n, 1)), np.zeros(n))
+    mesh.gather(potential, a, u, r, np.ones((1, 1)), np.ones(1), 0.5, out)
+    R, psi = np.hypot(u[:, 0], r), np.arctan2(r, u[:, 0])
+    phi = np.exp(-psi)  # and φ' = −φ
+    np.testing.assert_allclose(out[0], 0.5 * R * phi, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        out[1][:, 0], a * phi * (np.cos(psi) + np.sin(psi)), rtol=0, atol=1e-8
+    )
+    np.testing.assert_allclose(out[2], a * phi * (np.sin(psi) - np.cos(psi)), rtol=0, atol=1e-8)

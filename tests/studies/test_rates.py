@@ -34,6 +34,27 @@ def test_corrections_in_one_over_d_are_covered(first, second):
     assert rate.low <= rate.slope <= rate.high
 
 
+@pytest.mark.parametrize("first", [-1.0, 1.0])
+def test_the_first_correction_is_fitted_not_suffered(first):
+    """b/d stands in for log(1 + b/d): what is left of it is of second order."""
+    rate = fit_rate(DIMS, law(-1.0, first))
+    assert abs(rate.slope + 1.0) < 1e-3
+    assert rate.high - rate.low < 4e-3
+
+
+def test_the_interval_adds_scatter_and_what_the_smallest_dimension_decides():
+    d, values = DIMS[:-1], law(-1.0, 3.0, 8.0)
+    rate, without = fit_rate(DIMS, values), fit_rate(DIMS[1:], values[1:])
+    design = np.column_stack((np.ones(5), np.log(d), 1.0 / d))
+    solution, squares, *_ = np.linalg.lstsq(design, np.log(values[:-1]), rcond=None)
+    error = math.sqrt(squares[0] / 2 * np.linalg.inv(design.T @ design)[1, 1])
+    student = 4.302652729911275  # 97.5 % at two degrees of freedom
+    half = student * error + abs(without.slope - rate.slope)
+    assert math.isclose(rate.slope, solution[1], rel_tol=1e-9)
+    assert math.isclose(rate.high - rate.slope, half, rel_tol=1e-6)
+    assert math.isclose(rate.slope - rate.low, half, rel_tol=1e-6)
+
+
 def test_noise_widens_the_interval_to_cover_the_truth():
     rng = np.random.default_rng(0)
     covered, widths = 0, []
