@@ -155,7 +155,7 @@ def _measure(state: ParticleMeasure, field: Field) -> Concentration:
     whole = inside + state.r**2
     alignment = np.divide(inside, whole, out=np.zeros_like(whole), where=whole > 0)
     total = float(whole.sum())
-    outside, all_of_it = field.variance_parts(state.a, state.u, state.r)
+    outside, all_of_it = field.variance_parts(*state.arrays())
     return Concentration(
         alignment=alignment,
         energy=float(inside.sum()) / total if total > 0 else 0.0,

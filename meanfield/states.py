@@ -30,6 +30,10 @@ class _State:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # built anew: pickled arrays would come back writable
+        return type(self), tuple(vars(self).values())
+
 
 @dataclass(frozen=True, eq=False)
 class ParticleMeasure(_State):
@@ -89,6 +93,14 @@ class ParticleMeasure(_State):
     def k(self) -> int:
         """Dimension of the principal subspace."""
         return self.u.shape[1]
+
+    def arrays(self) -> tuple[NDArray[np.float64], ...]:
+        """Writable copies of a, u, r, which is how kernels want them.
+
+        numba compiles apart for read-only arrays, and takes whichever version is there already:
+        mixing the two would let the last bit of a result depend on what ran before.
+        """
+        return np.array(self.a), np.array(self.u), np.array(self.r)
 
     def points(self) -> NDArray[np.float64]:
         """The neurons as points (a, u, r), shape (n, k + 2)."""

@@ -91,6 +91,10 @@ class CommitteeTarget:
         entries = np.asarray(self.gram).ravel().tolist()  # as numbers: 0.0 and -0.0 are equal
         return hash((self.k, self.activation, *entries, self.noise))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # built anew: pickled arrays would come back writable
+        return target_from_parameters, (self.parameters(),)
+
     @property
     def link(self) -> Activation:
         """σ* as an `Activation`."""
@@ -102,8 +106,8 @@ class CommitteeTarget:
 
     def second_moment(self) -> float:
         """E f*², in closed form."""
-        P, a = np.asarray(self.gram), np.asarray(self.weights)
-        q = np.ascontiguousarray(np.diag(P))
+        P, a = np.array(self.gram), np.array(self.weights)
+        q = np.diag(P).copy()
         value, _, _ = pair_matrices(self.link.code, self.link.code, q, q, P)
         return float(a @ value @ a) / self.k**2
 

@@ -97,7 +97,8 @@ def solve_mean_field(
     with thread_limit(threads), progress_bar(t_end, "mean field", progress) as advance:
         flow = _Flow(problem, measure, save_states, last_time=float(times[-1]))
         if not problem.student.smooth:
-            atol = max(atol, rtol * float(np.sqrt(np.mean(flow.y0**2))))
+            largest = float(np.abs(flow.y0).max()) or 1.0
+            atol = max(atol, rtol * largest * float(np.sqrt(np.mean((flow.y0 / largest) ** 2))))
         trajectory = integrate(
             flow.slope, flow.y0, t_end, times, flow.observe,
             rtol=rtol, atol=atol, advance=advance,
@@ -146,7 +147,7 @@ def mean_field_velocity(
     """
     checks.instance(problem, "problem", Problem)
     checks.instance(measure, "measure", ParticleMeasure)
-    a, u, r = measure.a, measure.u, measure.r
+    a, u, r = measure.arrays()
     out = MeanFieldVelocity(np.zeros_like(a), np.empty_like(u), np.empty_like(r))
     with thread_limit(threads):
         choose_field(problem, measure).velocity(a, u, r, *out)
@@ -162,6 +163,7 @@ class _Flow:
         self.problem, self.measure, self.save_states = problem, measure, save_states
         self.last_time = last_time
         self.n, self.k = measure.u.shape
+        self.a = np.array(measure.a)
         self.trains_a = problem.second_layer_rate > 0.0
         parts = [measure.u.ravel(), measure.r]
         self.y0 = np.concatenate(([measure.a, *parts]) if self.trains_a else parts)
@@ -179,12 +181,12 @@ class _Flow:
     def slope(self, t: float, y: Array, out: Array) -> None:
         """The right-hand side, autonomous."""
         with np.errstate(over="ignore", invalid="ignore"):
-            self.field.velocity(*self.split(y, self.measure.a), *self.split(out, self.idle))
+            self.field.velocity(*self.split(y, self.a), *self.split(out, self.idle))
 
     def observe(self, t: float, y: Array) -> tuple[float, Array | None]:
         """Risk at a saved time, and the state where it is kept."""
         with np.errstate(over="ignore", invalid="ignore"):
-            a, u, r = self.split(y, self.measure.a)
+            a, u, r = self.split(y, self.a)
             keep = self.save_states or t in (0.0, self.last_time)
             return self.field.risk(a, u, r), y.copy() if keep else None
 
@@ -209,11 +211,12 @@ class _Flow:
         )
 
     def _final_error(self, trajectory: Trajectory) -> float:
-        a, u, r = self.split(trajectory.y, self.measure.a)
+        a, u, r = self.split(trajectory.y, self.a)
         if not np.isfinite(trajectory.y).all() or trajectory.status is Status.INTERRUPTED:
             return self.field_error
         last = ParticleMeasure(a, u, np.abs(r))
-        return max(self.field_error, self.field.error_estimate(last))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return max(self.field_error, self.field.error_estimate(last))
 
     def _verdict(self, error: float, rtol: float, message: str) -> tuple[Status, str]:
         allowed = max(rtol, getattr(self.field, "tolerance", 0.0))

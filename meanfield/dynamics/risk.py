@@ -45,4 +45,4 @@ def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weight
         raise TypeError(
             "state must be a ParticleMeasure, Overlaps or Weights, got " + type(state).__name__
         )
-    return choose_field(problem, state).risk(state.a, state.u, state.r)
+    return choose_field(problem, state).risk(*state.arrays())

@@ -45,7 +45,11 @@ class StateSeries:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            part = {name: array[index] for name, array in self.varying.items()}
+            shape = (len(range(len(self))[index]), *self.shape[1:])
+            return StateSeries(self.kind, part, self.fixed, shape, self.origin)
         i = range(len(self))[index]
         varying = {name: array[i] for name, array in self.varying.items()}
         if len(self.shape) > 1:

@@ -62,6 +62,8 @@ class Solution:
     @property
     def final(self) -> Any:
         """The last saved state (a list with one per run, for SGD)."""
+        if 0 in self.states.shape:
+            raise ValueError(f"the run saved no state: {self.message}")
         if len(self.states.shape) > 1:
             return [run[-1] for run in self.states]
         return self.states[-1]

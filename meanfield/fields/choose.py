@@ -9,7 +9,7 @@ import numpy as np
 from meanfield.fields.base import Field
 from meanfield.fields.moments import MomentField
 from meanfield.fields.pairs import PairField, overlap_rule
-from meanfield.fields.slices import SliceField, slice_size
+from meanfield.fields.slices import HEADROOM, SliceField, slice_size
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
@@ -57,6 +57,7 @@ def _pick(problem: Problem, n: int, u_max: float, r_max: float, many_values: boo
     pairs = n * n * len(Z) * PAIR_COST[problem.activation] * (VALUE_COST if many_values else 1.0)
     if not problem.student.smooth:  # homogeneous: its mesh does not know lengths
         u_max = r_max = 1.0
-    directions, points = slice_size(k, u_max, r_max, problem.perpendicular_dim)
+    reach = 1.0 + HEADROOM * u_max, 1.0 + HEADROOM * r_max
+    directions, points = slice_size(k, *reach, problem.perpendicular_dim)
     slices = SLICE_OVERHEAD + directions * (n * SLICE_COST + points * NODE_COST)
     return PairField(problem) if pairs <= slices else SliceField(problem)

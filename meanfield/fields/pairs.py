@@ -61,7 +61,7 @@ class PairField:
     def __init__(self, problem: Problem):
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
         self.student, self.target = problem.student, problem.target
-        self.basis = np.ascontiguousarray(self.target.basis)
+        self.basis = np.array(self.target.basis)
         self.weights = np.asarray(self.target.weights) / self.target.k
         self.r_bound = 0.0
         self.rule = sphere_coordinate_rule(math.inf, 1)

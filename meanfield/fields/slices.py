@@ -35,6 +35,7 @@ SAMPLES, EXTREMES = 16, 3  # neurons the field is checked at
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
 MANY_DIMENSIONS = 40  # beyond, the kinks of an averaged ReLU are smooth in ρ
 LARGEST_DEGREE = 131  # of the rules on the sphere; kinks would want more
+FURTHEST, MOST_DIRECTIONS = 1e4, 10_000  # weights and rules beyond this are not laid out
 HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 
 
@@ -105,6 +106,9 @@ class SliceField:
         furthest = 1.0 + HEADROOM * math.sqrt(float(np.einsum("ij,ij->i", u, u).max()))
         longest = 1.0 + HEADROOM * float(np.abs(r).max())
         finer = 1.3**self.level
+        columns, points = slice_size(self.k, furthest, longest, self.D, finer)
+        if self.smooth and (8 * points > MATRIX_BYTES or columns > MOST_DIRECTIONS):
+            return None
         directions, share = half_sphere_rule(self.k, self._degree(furthest, finer))
         mesh: Mesh
         if self.smooth:
@@ -155,8 +159,8 @@ class SliceField:
 
     def _ready(self, u: Array, r: Array) -> _Layout:
         if self.layout is None or not self.layout.mesh.covers(u, r):
-            if not (np.isfinite(u).all() and np.isfinite(r).all()):
-                raise FloatingPointError("the neurons are not finite")
+            if not max(float(np.abs(u).max()), float(np.abs(r).max())) < FURTHEST:
+                raise FloatingPointError("neurons have left every mesh")
             self.layout = None
             self._cover(u, r)
         assert self.layout is not None
@@ -223,7 +227,7 @@ class SliceField:
 
         Taken for u and r apart, so that neither hides behind the other.
         """
-        a, u, r = measure.a, measure.u, measure.r
+        a, u, r = measure.arrays()
         out_a, out_u, out_r = np.empty_like(a), np.empty_like(u), np.empty_like(r)
         self.velocity(a, u, r, out_a, out_u, out_r)
         chosen = _sample(u, r)
@@ -252,15 +256,17 @@ class SliceField:
         }
 
 
-def slice_size(k: int, u_max: float, r_max: float, D: float) -> tuple[float, float]:
+def slice_size(
+    k: int, furthest: float, longest: float, D: float, finer: float = 1.0
+) -> tuple[float, float]:
     """Roughly, how many directions, and how many mesh points times nodes, a smooth layout has."""
-    furthest, longest = 1.0 + HEADROOM * u_max, 1.0 + HEADROOM * r_max
-    if not math.isfinite(furthest * longest):
+    if not max(furthest, longest) < FURTHEST:
         return math.inf, math.inf
-    degree = 24.0 + 16.0 * furthest
+    degree = (24.0 + 16.0 * furthest) * finer**2
     directions = {1: 1.0, 2: degree / 2.0, 3: min(degree, LARGEST_DEGREE) ** 2 / 6.0}[k]
-    mesh = (math.asinh(furthest) / SPACING + POINTS) * (math.asinh(longest) / SPACING + POINTS)
-    return directions, mesh * math.prod(_node_counts(furthest, longest, k, D, 1.0))
+    spacing = SPACING / finer
+    mesh = (math.asinh(furthest) / spacing + POINTS) * (math.asinh(longest) / spacing + POINTS)
+    return directions, mesh * math.prod(_node_counts(furthest, longest, k, D, finer))
 
 
 def _node_counts(

@@ -22,6 +22,12 @@ FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 
 _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": FAST}
 
+# No freedom for the compiler, where an operation is worth more than its vectorisation: what it made
+# of sums over arcsines was seen to differ between a function just compiled and one from the cache.
+_STRICT: dict[str, Any] = {"cache": True, "error_model": "numpy"}
+
+serial_strict = numba.njit(**_STRICT)
+parallel_strict = numba.njit(parallel=True, **_STRICT)
 serial = numba.njit(**_OPTIONS)
 parallel = numba.njit(parallel=True, **_OPTIONS)
 inline = numba.njit(inline="always", error_model="numpy", fastmath=FAST)

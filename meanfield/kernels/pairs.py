@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from meanfield.kernels.codes import ERF, RELU, SQUARE
-from meanfield.kernels.options import inline, serial
+from meanfield.kernels.options import inline, serial_strict
 
 TWO_OVER_PI = 2.0 / math.pi
 ROOT_TWO_OVER_PI = math.sqrt(2.0 / math.pi)
@@ -54,7 +54,7 @@ def relu_value(q1, q2, c):
     return root / (2.0 * math.pi) + c * (0.25 + math.atan2(c, root) / (2.0 * math.pi))
 
 
-@serial
+@serial_strict
 def pair_average(sigma, tau, q1, q2, c):
     """I, A, B for any two activation codes; see the module."""
     if sigma == ERF and tau == ERF:
@@ -88,7 +88,7 @@ def pair_average(sigma, tau, q1, q2, c):
     return math.nan, math.nan, math.nan
 
 
-@serial
+@serial_strict
 def pair_matrices(sigma, tau, q1, q2, c):
     """I, A, B for all pairs: q1 (m,), q2 (n,), c (m, n) -> three (m, n) arrays."""
     m, n = c.shape

@@ -14,13 +14,13 @@ import numpy as np
 from numba import prange
 
 from meanfield.kernels.codes import ERF
-from meanfield.kernels.options import parallel
+from meanfield.kernels.options import parallel_strict
 from meanfield.kernels.pairs import erf_value, pair_average, relu_slopes, relu_value
 
 TWO_OVER_PI = 2.0 / math.pi
 
 
-@parallel
+@parallel_strict
 def student_slopes(code, u, r, a_j, u_j, r_j, Z, wZ, out_u, out_r):
     """∂Φ/∂u (m, k) and ∂Φ/∂r (m,) of the measure (a_j, u_j, r_j) at neurons (u, r).
 
@@ -39,8 +39,8 @@ def student_slopes(code, u, r, a_j, u_j, r_j, Z, wZ, out_u, out_r):
         q = r[i] * r[i]
         for x in range(k):
             q += u[i, x] * u[i, x]
-        A0, A1 = np.zeros(n), np.zeros(n)  # E_Z A and E_Z Z A, source by source
-        B = 0.0
+        # E_Z A, E_Z Z A and E_Z B source by source, summed in order at the end
+        A0, A1, B0 = np.zeros(n), np.zeros(n), np.zeros(n)
         for s in range(Z.size):
             z, w, r_z = Z[s], wZ[s], r[i] * Z[s]
             if code == ERF:
@@ -49,18 +49,19 @@ def student_slopes(code, u, r, a_j, u_j, r_j, Z, wZ, out_u, out_r):
                     A = w * TWO_OVER_PI * a_j[j] / math.sqrt((1.0 + q) * (1.0 + q_j[j]) - c * c)
                     A0[j] += A
                     A1[j] += z * A
-                    B -= A * c
+                    B0[j] -= A * c
             else:
                 for j in range(n):
                     A, b = relu_slopes(q, q_j[j], dot[j] + r_z * r_j[j])
                     A0[j] += w * a_j[j] * A
                     A1[j] += w * a_j[j] * z * A
-                    B += w * a_j[j] * b
+                    B0[j] += w * a_j[j] * b
+        B, perpendicular = 0.0, 0.0
+        for j in range(n):
+            B += B0[j]
+            perpendicular += A1[j] * r_j[j]
         if code == ERF:
             B /= 1.0 + q
-        perpendicular = 0.0
-        for j in range(n):
-            perpendicular += A1[j] * r_j[j]
         out_r[i] = (perpendicular + r[i] * B) / n
         for x in range(k):
             total = 0.0
@@ -69,7 +70,7 @@ def student_slopes(code, u, r, a_j, u_j, r_j, Z, wZ, out_u, out_r):
             out_u[i, x] = (total + u[i, x] * B) / n
 
 
-@parallel
+@parallel_strict
 def student_values(code, u, r, a_j, u_j, r_j, Z, wZ, out):
     """Φ (m,) of the measure (a_j, u_j, r_j) at neurons (u, r); u_j transposed, (k, n)."""
     m, k = u.shape
@@ -91,7 +92,7 @@ def student_values(code, u, r, a_j, u_j, r_j, Z, wZ, out):
         out[i] = total / n
 
 
-@parallel
+@parallel_strict
 def target_slopes(code, link, u, r, b, weights, out_value, out_u, out_r):
     """Value and slopes of E f*(z) σ(λ) at neurons (u, r), for f* = Σ_r weights_r σ*(b_r·z)."""
     m, k = u.shape

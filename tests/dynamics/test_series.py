@@ -46,3 +46,11 @@ def test_equality_looks_at_kind_shape_and_arrays():
     other.varying["r"] = np.where(np.arange(2) == 1, 2.0, other.varying["r"])
     assert states != other
     assert states != "states"
+
+
+def test_a_slice_is_a_series():
+    u = np.arange(12.0).reshape(4, 3, 1)
+    series = StateSeries("ParticleMeasure", {"u": u, "r": u[..., 0]}, {"a": np.ones(3)}, (4,), {})
+    part = series[1:3]
+    assert len(part) == 2
+    assert part[0] == series[1] and part[-1] == series[2]
