@@ -17,6 +17,7 @@ from meanfield.integrate import linear_times as linear_times
 from meanfield.integrate import logarithmic_times as logarithmic_times
 from meanfield.problem import Problem as Problem
 from meanfield.starts import gaussian_measure as gaussian_measure
+from meanfield.starts import gaussian_overlaps as gaussian_overlaps
 from meanfield.starts import gaussian_weights as gaussian_weights
 from meanfield.states import Overlaps as Overlaps
 from meanfield.states import ParticleMeasure as ParticleMeasure

@@ -11,7 +11,7 @@ from scipy.special import gammaincinv, ndtri
 
 from meanfield import checks
 from meanfield.problem import Problem
-from meanfield.states import ParticleMeasure, Weights
+from meanfield.states import Overlaps, ParticleMeasure, Weights
 
 SAMPLINGS = ("random", "antithetic", "sobol", "antithetic-sobol")
 
@@ -50,10 +50,7 @@ def gaussian_measure(
     TypeError, ValueError
         If an argument is not as above.
     """
-    checks.instance(problem, "problem", Problem)
-    n = checks.integer(n, "n")
-    scale = checks.real(scale, "scale", above=0.0)
-    seed = checks.integer(seed, "seed", minimum=0)
+    n, scale, seed = _check_draw(problem, n, "n", scale, seed)
     checks.option(sampling, "sampling", SAMPLINGS)
     k, d, D = problem.subspace_dim, problem.dim, problem.perpendicular_dim
     antithetic = sampling.startswith("antithetic")
@@ -99,10 +96,7 @@ def gaussian_weights(problem: Problem, p: int, scale: float = 1.0, seed: int = 0
     TypeError, ValueError
         If an argument is not as above, or d is infinite.
     """
-    checks.instance(problem, "problem", Problem)
-    p = checks.integer(p, "p")
-    scale = checks.real(scale, "scale", above=0.0)
-    seed = checks.integer(seed, "seed", minimum=0)
+    p, scale, seed = _check_draw(problem, p, "p", scale, seed)
     if math.isinf(problem.dim):
         raise ValueError("problem must have a finite dim to draw weights in R^d, got inf")
     d = int(problem.dim)
@@ -111,6 +105,60 @@ def gaussian_weights(problem: Problem, p: int, scale: float = 1.0, seed: int = 0
     W_star[:, : problem.subspace_dim] = math.sqrt(d) * problem.target.basis
     origin: dict[str, Any] = {"start": "gaussian", "scale": scale, "seed": seed}
     return Weights(W, W_star, np.ones(p), origin=origin)
+
+
+def gaussian_overlaps(problem: Problem, p: int, scale: float = 1.0, seed: int = 0) -> Overlaps:
+    """Overlaps of w ~ N(0, scale² I_d), a = 1, drawn without the weights.
+
+    The perpendicular parts of p Gaussian vectors have a triangular factor of independent entries:
+    normals below the diagonal and χ with D, D − 1, … degrees of freedom on it (Bartlett). At
+    d = ∞ every overlap is certain: Q = scale² I, M = 0.
+
+    Parameters
+    ----------
+    problem : Problem
+        With d = ∞, or D ≥ p directions outside the principal subspace.
+    p : int
+        Width.
+    scale : float
+        Standard deviation of a weight, > 0.
+    seed : int
+        Seed of the draw, ≥ 0.
+
+    Returns
+    -------
+    Overlaps
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+    """
+    p, scale, seed = _check_draw(problem, p, "p", scale, seed)
+    k, d, D = problem.subspace_dim, problem.dim, problem.perpendicular_dim
+    origin = {"start": "gaussian", "scale": scale, "seed": seed, "drawn": "overlaps"}
+    P, a = np.asarray(problem.target.gram), np.ones(p)
+    if math.isinf(d):
+        return Overlaps(scale**2 * np.eye(p), np.zeros((p, len(P))), P, a, origin=origin)
+    if p > D:
+        raise ValueError(f"p must be at most d − k = {D:g} to draw overlaps, got {p}")
+    rng = np.random.default_rng(seed)
+    u = rng.standard_normal((p, k)) * (scale / math.sqrt(d))
+    lower = np.tril(rng.standard_normal((p, p)), -1)
+    np.fill_diagonal(lower, np.sqrt(rng.chisquare(D - np.arange(p))))
+    lower *= scale / math.sqrt(d)
+    M = u @ problem.target.basis.T
+    return Overlaps(u @ u.T + lower @ lower.T, M, P, a, origin=origin)
+
+
+def _check_draw(
+    problem: Problem, count: int, name: str, scale: float, seed: int
+) -> tuple[int, float, int]:
+    """The arguments that every Gaussian draw shares."""
+    checks.instance(problem, "problem", Problem)
+    count = checks.integer(count, name)
+    scale = checks.real(scale, "scale", above=0.0)
+    return count, scale, checks.integer(seed, "seed", minimum=0)
 
 
 def _uniforms(n: int, dims: int, seed: int, *, quasi: bool) -> NDArray[np.float64]:

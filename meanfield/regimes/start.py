@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield import checks
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
-from meanfield.starts import gaussian_weights
+from meanfield.starts import gaussian_overlaps, gaussian_weights
 from meanfield.states import Overlaps, Weights
 
 # entries of W above which overlaps are drawn from their law instead
@@ -34,53 +33,6 @@ def run_start(
     if not in_law and not isinstance(start, Weights):
         raise TypeError("start must be Weights to run SGD in R^d, got Overlaps")
     return start.overlaps() if in_law and isinstance(start, Weights) else start
-
-
-def gaussian_overlaps(problem: Problem, p: int, scale: float = 1.0, seed: int = 0) -> Overlaps:
-    """Overlaps of w ~ N(0, scale² I_d), a = 1, drawn without the weights.
-
-    The perpendicular parts of p Gaussian vectors have a triangular factor of independent entries:
-    normals below the diagonal and χ with D, D − 1, … degrees of freedom on it (Bartlett). At
-    d = ∞ every overlap is certain: Q = scale² I, M = 0.
-
-    Parameters
-    ----------
-    problem : Problem
-        With d = ∞, or D ≥ p directions outside the principal subspace.
-    p : int
-        Width.
-    scale : float
-        Standard deviation of a weight, > 0.
-    seed : int
-        Seed of the draw, ≥ 0.
-
-    Returns
-    -------
-    Overlaps
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as above.
-    """
-    checks.instance(problem, "problem", Problem)
-    p = checks.integer(p, "p")
-    scale = checks.real(scale, "scale", above=0.0)
-    seed = checks.integer(seed, "seed", minimum=0)
-    k, d, D = problem.subspace_dim, problem.dim, problem.perpendicular_dim
-    origin = {"start": "gaussian", "scale": scale, "seed": seed, "drawn": "overlaps"}
-    P, a = np.asarray(problem.target.gram), np.ones(p)
-    if math.isinf(d):
-        return Overlaps(scale**2 * np.eye(p), np.zeros((p, len(P))), P, a, origin=origin)
-    if p > D:
-        raise ValueError(f"p must be at most d − k = {D:g} to draw overlaps, got {p}")
-    rng = np.random.default_rng(seed)
-    u = rng.standard_normal((p, k)) * (scale / math.sqrt(d))
-    lower = np.tril(rng.standard_normal((p, p)), -1)
-    np.fill_diagonal(lower, np.sqrt(rng.chisquare(D - np.arange(p))))
-    lower *= scale / math.sqrt(d)
-    M = u @ problem.target.basis.T
-    return Overlaps(u @ u.T + lower @ lower.T, M, P, a, origin=origin)
 
 
 def order_parameters(solution: Solution) -> NDArray[np.float64]:
