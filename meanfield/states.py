@@ -17,6 +17,7 @@ from meanfield import checks
 from meanfield.targets import triangular_factor
 
 Origin = Mapping[str, Any]
+MASS_TOLERANCE = 1e-9  # of the sum of the masses
 
 
 class _State:
@@ -37,10 +38,11 @@ class _State:
 
 @dataclass(frozen=True, eq=False)
 class ParticleMeasure(_State):
-    """Law of the neurons as n equal masses on (a, u, r).
+    """Law of the neurons as n masses on (a, u, r), equal ones unless told otherwise.
 
     A neuron's pre-activation is λ = u·z + r θ·x⊥: u holds its coordinates in the principal
-    subspace and r ≥ 0 its length outside, both for w/√d.
+    subspace and r ≥ 0 its length outside, both for w/√d. A neuron of mass m stands for m of all
+    neurons: f = Σ_i m_i a_i σ(λ_i).
 
     Parameters
     ----------
@@ -50,13 +52,16 @@ class ParticleMeasure(_State):
         Principal coordinates; (n,) is taken as (n, 1). With a singular Gram matrix, k is its rank.
     r : array_like, shape (n,)
         Perpendicular lengths, r ≥ 0.
+    mass : array_like, shape (n,), optional
+        Masses, positive, of sum 1; equal ones, 1/n, by default.
     origin : mapping, optional
         How the measure was made (seed, scale, sampling); kept with results.
 
     Raises
     ------
     TypeError, ValueError
-        If the shapes disagree, a number is not finite, or r is negative.
+        If the shapes disagree, a number is not finite, r is negative, or masses are not positive
+        or do not sum to 1.
 
     Examples
     --------
@@ -68,6 +73,7 @@ class ParticleMeasure(_State):
     a: NDArray[np.float64]
     u: NDArray[np.float64]
     r: NDArray[np.float64]
+    mass: NDArray[np.float64] | None = None
     origin: Origin = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -81,8 +87,18 @@ class ParticleMeasure(_State):
         r = checks.array(self.r, "r", (n,), described=f"(n,) with n = {n}")
         if (r < 0).any():
             raise ValueError(f"r must be at least 0, got a smallest entry of {r.min():g}")
-        for name, value in (("a", a), ("u", u), ("r", r), ("origin", dict(self.origin))):
+        mass = None if self.mass is None else _masses(self.mass, n)
+        values = {"a": a, "u": u, "r": r, "mass": mass, "origin": dict(self.origin)}
+        for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ParticleMeasure):
+            return NotImplemented
+        mine, theirs = ((m.a, m.u, m.r, m.masses) for m in (self, other))
+        return all(map(np.array_equal, mine, theirs))
+
+    __hash__ = None
 
     @property
     def n(self) -> int:
@@ -93,6 +109,11 @@ class ParticleMeasure(_State):
     def k(self) -> int:
         """Dimension of the principal subspace."""
         return self.u.shape[1]
+
+    @property
+    def masses(self) -> NDArray[np.float64]:
+        """Mass of each neuron, shape (n,), equal or not."""
+        return np.full(self.n, 1.0 / self.n) if self.mass is None else self.mass
 
     def arrays(self) -> tuple[NDArray[np.float64], ...]:
         """Writable copies of a, u, r, which is how kernels want them.
@@ -225,6 +246,15 @@ class Weights(_State):
         return Overlaps(
             0.5 * (Q + Q.T), self.W @ self.W_star.T / d, 0.5 * (P + P.T), self.a, self.origin
         )
+
+
+def _masses(mass: Any, n: int) -> NDArray[np.float64]:
+    mass = checks.array(mass, "mass", (n,), described=f"(n,) with n = {n}")
+    if (mass <= 0).any():
+        raise ValueError(f"mass must be positive, got a smallest entry of {mass.min():g}")
+    if abs(mass.sum() - 1.0) > MASS_TOLERANCE:
+        raise ValueError(f"mass must sum to 1, got a sum of {mass.sum():.12g}")
+    return mass
 
 
 def _as_columns(u: Any) -> Any:

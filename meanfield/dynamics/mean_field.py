@@ -214,7 +214,7 @@ class _Flow:
         a, u, r = self.split(trajectory.y, self.a)
         if not np.isfinite(trajectory.y).all() or trajectory.status is Status.INTERRUPTED:
             return self.field_error
-        last = ParticleMeasure(a, u, np.abs(r))
+        last = ParticleMeasure(a, u, np.abs(r), self.measure.mass)
         with np.errstate(over="ignore", invalid="ignore"):
             return max(self.field_error, self.field.error_estimate(last))
 
@@ -240,4 +240,6 @@ class _Flow:
             varying["a"] = stacked[:, :first]
         else:
             fixed["a"] = np.asarray(self.measure.a)
+        if self.measure.mass is not None:
+            fixed["mass"] = np.asarray(self.measure.mass)
         return StateSeries("ParticleMeasure", varying, fixed, (T,), self.measure.origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.states import ParticleMeasure
@@ -11,10 +12,25 @@ from meanfield.states import ParticleMeasure
 Array = NDArray[Any]
 
 
+def charges(a: Array, mass: Array | None) -> Array:
+    """Second-layer weights for an average over equal masses: n m_i a_i, or a where masses are."""
+    return a if mass is None else a * (len(a) * mass)
+
+
+def root_mean_square(values: Array, mass: Array | None) -> float:
+    """Root of the mass-weighted mean of the squared rows."""
+    squares = values.reshape(len(values), -1) ** 2
+    return float(np.sqrt(np.average(squares.sum(axis=1), weights=mass)))
+
+
 class Field(Protocol):
-    """Risk and velocities of a measure (a, u, r) under one problem."""
+    """Risk and velocities of a measure (a, u, r) under one problem.
+
+    The masses are those of the measure it was prepared for: they do not change along a run.
+    """
 
     name: str
+    mass: Array | None
 
     def velocity(
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array
+from meanfield.fields.base import Array, charges
 from meanfield.kernels.codes import SQUARE
 from meanfield.kernels.pairs import pair_matrices
 from meanfield.problem import Problem
@@ -35,11 +35,17 @@ class MomentField:
         if target.activation == "square":
             self.floor = 0.0
         self.identity = np.eye(k)
+        self.mass: Array | None = None
+
+    def _moments(self, a: Array, u: Array, r: Array) -> tuple[Array, float]:
+        """∫ a u uᵀ dμ and ∫ a r² dμ."""
+        charge = charges(a, self.mass)
+        A = np.einsum("i,ix,iy->xy", charge, u, u) / len(a)
+        return A, float(np.einsum("i,i,i->", charge, r, r)) / len(a)
 
     def _residual(self, a: Array, u: Array, r: Array) -> tuple[Array, float, float]:
         """Hermite components of ε = f* − f: the quadratic one, the radial one s, the mean."""
-        A = np.einsum("i,ix,iy->xy", a, u, u) / len(a)
-        s = float(np.einsum("i,i,i->", a, r, r)) / len(a)
+        A, s = self._moments(a, u, r)
         return self.quadratic - A, s, self.mean - float(np.trace(A)) - s
 
     def velocity(
@@ -63,13 +69,13 @@ class MomentField:
 
     def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
         """See `Field`: f depends on ρ² alone outside the subspace, of variance 2D."""
-        A = np.einsum("i,ix,iy->xy", a, u, u) / len(a)
-        s = float(np.einsum("i,i,i->", a, r, r)) / len(a)
+        A, s = self._moments(a, u, r)
         outside = 0.0 if math.isinf(self.D) else 2.0 * s * s / self.D
         return outside, 2.0 * float((A * A).sum()) + (float(np.trace(A)) + s) ** 2 + outside
 
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`: there is nothing to lay out."""
+        self.mass = measure.mass
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: exact up to rounding."""

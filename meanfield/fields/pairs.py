@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array
+from meanfield.fields.base import Array, charges
 from meanfield.kernels import pairwise
 from meanfield.problem import Problem
 from meanfield.quadrature import Rule, sphere_coordinate_rule
@@ -63,6 +63,7 @@ class PairField:
         self.student, self.target = problem.student, problem.target
         self.basis = np.array(self.target.basis)
         self.weights = np.asarray(self.target.weights) / self.target.k
+        self.mass: Array | None = None
         self.r_bound = 0.0
         self.rule = sphere_coordinate_rule(math.inf, 1)
         self._allow(1.0)
@@ -73,7 +74,7 @@ class PairField:
             self.rule = overlap_rule(self.D, self.r_bound, smooth=self.student.smooth)
 
     def slopes(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> tuple[Array, Array]:
-        """∂/∂u and ∂/∂r of E ε σ(λ) at neurons (u, r), for the measure (a_j, u_j, r_j)."""
+        """∂/∂u and ∂/∂r of E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
         self._allow(float(np.abs(r_j).max()))
         out_u, out_r = np.empty_like(u), np.empty_like(r)
         pairwise.student_slopes(
@@ -92,7 +93,7 @@ class PairField:
         return value, out_u, out_r
 
     def student_part(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
-        """E f σ(λ) at neurons (u, r), for the measure (a_j, u_j, r_j)."""
+        """E f σ(λ) at neurons (u, r), for equal masses of charges a_j."""
         self._allow(float(np.abs(r_j).max()))
         out = np.empty_like(r)
         pairwise.student_values(
@@ -104,17 +105,21 @@ class PairField:
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
     ) -> None:
         """See `Field`."""
-        slope_u, slope_r = self.slopes(u, r, a, u, r)
+        charge = charges(a, self.mass)
+        slope_u, slope_r = self.slopes(u, r, charge, u, r)
         out_u[:] = a[:, None] * slope_u
         out_r[:] = a * slope_r
         if self.rate > 0.0:
-            out_a[:] = self.rate * (self.target_part(u, r)[0] - self.student_part(u, r, a, u, r))
+            out_a[:] = self.rate * (
+                self.target_part(u, r)[0] - self.student_part(u, r, charge, u, r)
+            )
 
     def risk(self, a: Array, u: Array, r: Array) -> float:
         """See `Field`; a difference of three terms, so good to about 1e-15 absolutely."""
+        charge = charges(a, self.mass)
         with_target = self.target_part(u, r)[0]
-        with_student = self.student_part(u, r, a, u, r)
-        cross = float((a * (0.5 * with_student - with_target)).sum()) / len(a)
+        with_student = self.student_part(u, r, charge, u, r)
+        cross = float((charge * (0.5 * with_student - with_target)).sum()) / len(a)
         return max(0.5 * self.target.second_moment() + cross, 0.0)
 
     def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
@@ -122,16 +127,18 @@ class PairField:
         self._allow(float(np.abs(r).max()))
         Z, w = self.rule
         u_j = np.ascontiguousarray(u.T)
+        charge = charges(a, self.mass)
         code, total, difference = self.student.code, np.empty_like(r), np.empty_like(r)
         # the point Z = 0 with weight -1 takes the difference pair by pair, before it can cancel
         against = np.append(Z, 0.0), np.append(w, -1.0)
-        pairwise.student_values(code, u, r, a, u_j, r, *against, difference)
-        pairwise.student_values(code, u, r, a, u_j, r, Z, w, total)
-        outside = 0.0 if math.isinf(self.D) else float((a * difference).sum()) / len(a)
-        return max(outside, 0.0), float((a * total).sum()) / len(a)
+        pairwise.student_values(code, u, r, charge, u_j, r, *against, difference)
+        pairwise.student_values(code, u, r, charge, u_j, r, Z, w, total)
+        outside = 0.0 if math.isinf(self.D) else float((charge * difference).sum()) / len(a)
+        return max(outside, 0.0), float((charge * total).sum()) / len(a)
 
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`."""
+        self.mass = measure.mass
         self._allow(float(measure.r.max()))
 
     def error_estimate(self, measure: ParticleMeasure) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array
+from meanfield.fields.base import Array, charges, root_mean_square
 from meanfield.fields.meshes import AngleMesh, Mesh, PlaneMesh
 from meanfield.fields.nodes import Nodes, graded_nodes, polar_nodes, product_nodes
 from meanfield.fields.pairs import PairField
@@ -65,6 +65,7 @@ class SliceField:
         self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
         self.smooth = problem.student.smooth
         self.tolerance = SMOOTH_TOLERANCE if self.smooth else KINKED_TOLERANCE
+        self.mass: Array | None = None
         self.level = 0
         self.layouts = 0
         self.worst = 0.0
@@ -75,7 +76,7 @@ class SliceField:
 
     def prepare(self, measure: ParticleMeasure) -> None:
         """Refine until the error estimate meets the tolerance, or refining no longer helps."""
-        self.layout = None
+        self.layout, self.mass = None, measure.mass
         self._cover(measure.u, measure.r)
         error = self.error_estimate(measure)
         while error > self.tolerance and self.level < MAX_LEVEL:
@@ -171,7 +172,7 @@ class SliceField:
     def residual(self, a: Array, u: Array, r: Array) -> tuple[_Layout, Array, Array]:
         """The layout in use, ε on its nodes (N, C), and the potential of ε on the mesh (C, G)."""
         layout = self._ready(u, r)
-        moments = layout.mesh.spread(a, u, r, layout.directions)
+        moments = layout.mesh.spread(charges(a, self.mass), u, r, layout.directions)
         epsilon, potential = project_residual(
             layout.matrix, layout.nodes.weight, layout.nodes.target, moments, _blocks(moments)
         )
@@ -204,7 +205,7 @@ class SliceField:
         layout = self._ready(u, r)
         if layout.nodes.shape[1] == 1 and not math.isinf(self.D):
             layout = self._product_layout(layout)
-        moments = layout.mesh.spread(a, u, r, layout.directions)
+        moments = layout.mesh.spread(charges(a, self.mass), u, r, layout.directions)
         nodes = layout.nodes
         zero = np.zeros_like(nodes.target)
         minus_f, _ = project_residual(layout.matrix, nodes.weight, zero, moments, _blocks(moments))
@@ -231,11 +232,10 @@ class SliceField:
         out_a, out_u, out_r = np.empty_like(a), np.empty_like(u), np.empty_like(r)
         self.velocity(a, u, r, out_a, out_u, out_r)
         chosen = _sample(u, r)
-        slope_u, slope_r = self.exact.slopes(u[chosen], r[chosen], a, u, r)
+        slope_u, slope_r = self.exact.slopes(u[chosen], r[chosen], charges(a, self.mass), u, r)
         miss_u = out_u[chosen] - a[chosen, None] * slope_u
         miss_r = out_r[chosen] - a[chosen] * slope_r
-        size_u = math.sqrt(float((out_u**2).sum(axis=1).mean()))
-        size_r = math.sqrt(float((out_r**2).mean()))
+        size_u, size_r = (root_mean_square(out, self.mass) for out in (out_u, out_r))
         largest = max(size_u, size_r) or 1.0
         self.worst = max(
             float(np.sqrt((miss_u**2).sum(axis=1).max())) / max(size_u, NEGLIGIBLE * largest),
