@@ -1,6 +1,8 @@
 """Sphinx configuration."""
 
 import re
+import shutil
+from pathlib import Path
 
 from meanfield import __version__
 
@@ -15,10 +17,12 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
 ]
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_templates", "**.ipynb_checkpoints"]
 myst_enable_extensions = ["dollarmath", "amsmath"]
-nb_execution_mode = "off"  # notebooks are executed on their own, before they are committed
+nb_execution_mode = "force"  # `-D nb_execution_mode=off` to look at the prose alone
 nb_execution_raise_on_error = True
+nb_execution_timeout = 300  # seconds a cell
+nb_execution_show_tb = True
 
 templates_path = ["_templates"]
 autosummary_generate = True
@@ -26,8 +30,13 @@ numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings give types, with shapes
 
-html_theme = "alabaster"
-html_theme_options = {"description": "How two-layer networks learn", "page_width": "1000px"}
+html_theme = "furo"
+html_title = "meanfield"
+
+# Sphinx reads below this folder only: the notebooks come to it, and are ignored by git here
+HERE = Path(__file__).parent
+for notebook in (HERE.parent / "notebooks").glob("*.ipynb"):
+    shutil.copyfile(notebook, HERE / "notebooks" / notebook.name)
 
 
 def escape_bars(app, what, name, obj, options, lines):

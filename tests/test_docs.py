@@ -5,6 +5,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 import meanfield
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(meanfield.__path__, "meanfield.")
@@ -20,16 +21,19 @@ MODULES = sorted(
 )
 
 
+def page_name(page):
+    return str(page.relative_to(ROOT))
+
+
 def code_blocks(page):
     """The Python blocks of a page, each padded to its line, so that errors point at it."""
     text = page.read_text(encoding="utf-8")
-    for block in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        yield "\n" * (text[: block.start()].count("\n") + 1) + block[1]
+    fence = r"^( *)```python\n(.*?)^\1```"  # indented inside lists
+    for block in re.finditer(fence, text, re.DOTALL | re.MULTILINE):
+        yield "\n" * (text[: block.start()].count("\n") + 1) + textwrap.dedent(block[2])
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(code_blocks(page))], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if any(code_blocks(page))], ids=page_name)
 def test_code_on_pages_runs(page, tmp_path, monkeypatch):
     """The blocks of a page run one after another, in an empty folder."""
     monkeypatch.chdir(tmp_path)
@@ -44,7 +48,7 @@ def test_examples_in_docstrings(name):
     assert results.failed == 0
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_local_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in link:

@@ -1,0 +1,108 @@
+"""The pictures of the concept pages: `python docs/pictures.py` draws them anew into docs/images."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch
+
+import meanfield as mf
+
+IMAGES = Path(__file__).parent / "images"
+INK, BLUE, GREY = "#222222", "#2c7fb8", "#9a9a9a"
+
+
+def problem() -> None:
+    """A neuron's two parts, and the clock."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.3), layout="constrained")
+    left.set(xlim=(-0.35, 1.75), ylim=(-0.3, 1.35), aspect="equal")
+    left.axis("off")
+    arrow = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "lw": 1.6}
+    left.annotate("", (1.6, 0), (-0.25, 0), arrowprops={**arrow, "color": GREY})
+    left.annotate("", (0, 1.3), (0, -0.2), arrowprops={**arrow, "color": GREY})
+    left.annotate("", (1.05, 0.8), (0, 0), arrowprops={**arrow, "color": INK, "lw": 2.4})
+    left.plot([1.05, 1.05], [0, 0.8], ":", color=INK, lw=1)
+    left.plot([0, 1.05], [0.8, 0.8], ":", color=INK, lw=1)
+    left.annotate("", (1.05, 0), (0, 0), arrowprops={**arrow, "color": BLUE})
+    left.annotate("", (0, 0.8), (0, 0), arrowprops={**arrow, "color": BLUE})
+    left.text(0.52, -0.15, r"$u$", color=BLUE, ha="center", fontsize=13)
+    left.text(-0.13, 0.38, r"$r$", color=BLUE, fontsize=13)
+    left.text(1.08, 0.85, r"$w/\sqrt{d}$", color=INK, fontsize=13)
+    left.text(1.2, -0.16, "target's directions (k)", color="0.35", ha="center", fontsize=9)
+    left.text(0.06, 1.22, "all other directions (D = d − k)", color="0.35", fontsize=9)
+
+    steps = {}
+    for dim, width in ((50, 4), (200, 4), (50, 16)):
+        task = mf.Problem(mf.CommitteeTarget(k=1), dim=dim, learning_rate=0.5)
+        start = mf.gaussian_overlaps(task, width, seed=3)
+        steps[dim, width] = mf.simulate_sgd(task, start, 20.0, seed=1, runs=1, save_at=60)
+    for (dim, width), shade in zip(steps, (INK, BLUE, GREY), strict=True):
+        run = steps[dim, width]
+        label = f"d = {dim}, p = {width}: {round(run.t[-1] * width * dim / 0.5):,} steps"
+        right.semilogy(run.t, run.risk[0], color=shade, lw=1.6, label=label)
+    right.set(xlabel=r"time  t = ν γ/(p d)  after ν steps", ylabel="population risk")
+    right.legend(frameon=False, fontsize=8)
+    figure.savefig(IMAGES / "problem.png", dpi=130)
+
+
+def statistics() -> None:
+    """Q, M and P before and after learning."""
+    task = mf.Problem(mf.CommitteeTarget(k=2), dim=500)
+    start = mf.gaussian_overlaps(task, 6, seed=4)
+    run = mf.solve_overlaps(task, start, 2000.0, save_at=[0.0, 2000.0])
+    order = np.argsort(run.final.M[:, 1] - run.final.M[:, 0])
+    figure, panels = plt.subplots(1, 2, figsize=(9.0, 3.9), layout="constrained")
+    for ax, state, when in zip(panels, (start, run.final), ("t = 0", "t = 2000"), strict=True):
+        Q, M = state.Q[np.ix_(order, order)], state.M[order]
+        joint = np.block([[Q, M], [M.T, state.P]])
+        image = ax.imshow(joint, cmap="RdBu_r", vmin=-1.5, vmax=1.5)
+        ax.axhline(5.5, color=INK, lw=1)
+        ax.axvline(5.5, color=INK, lw=1)
+        ax.set(title=when, xticks=[2.5, 6.5], yticks=[2.5, 6.5])
+        ax.set_xticklabels(["neurons", "target"])
+        ax.set_yticklabels(["neurons", "target"], rotation=90, va="center")
+        for x, y, name in ((-0.4, -0.4, "Q"), (5.6, -0.4, "M"), (-0.4, 5.6, "Mᵀ"), (5.6, 5.6, "P")):
+            white = {"fc": "white", "ec": "none", "pad": 1.5, "alpha": 0.85}
+            ax.text(x, y, name, ha="left", va="top", fontsize=10, bbox=white)
+    figure.colorbar(image, ax=panels, shrink=0.8, label="overlap")
+    figure.savefig(IMAGES / "statistics.png", dpi=130)
+
+
+def descriptions() -> None:
+    """How the descriptions nest: what each arrow neglects."""
+    figure, ax = plt.subplots(figsize=(9.6, 3.2), layout="constrained")
+    ax.set(xlim=(0, 10.2), ylim=(0, 3.4))
+    ax.axis("off")
+    for x, y, title, state in (
+        (0.1, 2.2, "SGD in $\\mathbb{R}^d$", "Weights"),
+        (3.8, 2.2, "SGD in law", "Overlaps"),
+        (7.5, 2.2, "overlap ODE", "Overlaps"),
+        (7.5, 0.2, "gradient flow", "Overlaps"),
+        (3.8, 0.2, "mean field at d", "ParticleMeasure"),
+        (0.1, 0.2, "mean field at d = ∞", "ParticleMeasure"),
+    ):
+        _box(ax, x, y, title, state)
+    arrow = {"arrowstyle": "-|>", "color": INK, "lw": 1.4, "shrinkA": 2, "shrinkB": 2}
+    for tail, head, where, text in (
+        ((2.5, 2.7), (3.8, 2.7), (3.15, 2.92), "exact"),
+        ((6.2, 2.7), (7.5, 2.7), (6.85, 3.0), r"$\sqrt{\gamma/(pd)}$"),
+        ((8.7, 2.2), (8.7, 1.2), (8.98, 1.7), r"$\gamma/p$"),
+        ((7.5, 0.7), (6.2, 0.7), (6.85, 0.95), r"$1/p,\ 1/\sqrt{p}$"),
+        ((3.8, 0.7), (2.5, 0.7), (3.15, 0.92), r"$1/d$"),
+    ):
+        ax.annotate("", head, tail, arrowprops=arrow)
+        ax.text(*where, text, ha="center", va="center", fontsize=10, color=BLUE)
+    figure.savefig(IMAGES / "descriptions.png", dpi=130)
+
+
+def _box(ax: Axes, x: float, y: float, title: str, state: str) -> None:
+    shape = FancyBboxPatch((x, y), 2.4, 1.0, "round,pad=0,rounding_size=0.12", fc="white", ec=INK)
+    ax.add_patch(shape)
+    ax.text(x + 1.2, y + 0.64, title, ha="center", va="center", fontsize=11)
+    ax.text(x + 1.2, y + 0.28, state, ha="center", va="center", fontsize=9, family="monospace")
+
+
+if __name__ == "__main__":
+    for draw in (problem, statistics, descriptions):
+        draw()
