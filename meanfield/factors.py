@@ -1,0 +1,103 @@
+"""Overlaps as coordinates: what turns scalar products into vectors, exactly or at random."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr
+
+Array = NDArray[np.float64]
+
+# squared lengths below this fraction of the largest count as rounding: states are only checked
+# to be positive semi-definite to about this
+SQUARE_TOLERANCE = 1e-8
+
+
+def principal_coordinates(B: Array, M: Array) -> Array:
+    """u (p, rank) with M = u Bᵀ."""
+    u = np.linalg.lstsq(B, M.T, rcond=None)[0].T
+    scale = max(1.0, float(np.abs(M).max(initial=0.0)), float(np.abs(B @ B.T).max()))
+    if not np.allclose(u @ B.T, M, rtol=0.0, atol=1e-6 * scale):
+        raise ValueError("M must have its rows in the range of the target's gram matrix P")
+    return np.ascontiguousarray(u, dtype=np.float64)
+
+
+def split(B: Array, M: Array, Q: Array) -> tuple[Array, Array]:
+    """u (p, rank) and lower triangular S (p, p) with M = u Bᵀ and Q = u uᵀ + S Sᵀ."""
+    u = principal_coordinates(B, M)
+    values, vectors = np.linalg.eigh(Q - u @ u.T)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    (upper,) = qr(root.T, mode="r")
+    return u, np.array(upper).T
+
+
+def fit_rows(S: Array, D: int) -> Array:
+    """Rows in R^D with the scalar products of the rows of S (p, p)."""
+    p = len(S)
+    if p <= D:
+        return np.pad(S, ((0, 0), (0, D - p)))
+    left, lengths, _ = np.linalg.svd(S)
+    allowed = math.sqrt(SQUARE_TOLERANCE) * max(1.0, lengths[0])
+    if (lengths[D:] > allowed).any():
+        raise ValueError(
+            f"the neurons span {int((lengths > allowed).sum())} directions outside the principal "
+            f"subspace, and there are only {D}"
+        )
+    return left[:, :D] * lengths[:D]
+
+
+def turn_rows(S: Array, D: int, rng: np.random.Generator) -> Array:
+    """`fit_rows`, turned by a uniformly random rotation of R^D."""
+    rows = fit_rows(S, D)[:, : min(len(S), D)]
+    frame, upper = np.linalg.qr(rng.standard_normal((D, rows.shape[1])))
+    return rows @ (frame * np.where(np.diag(upper) < 0.0, -1.0, 1.0)).T
+
+
+def random_directions(p: int, D: int, rng: np.random.Generator) -> Array:
+    """Independent uniform unit vectors, (p, D)."""
+    rows = rng.standard_normal((p, D))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def random_cosines(p: int, D: float, rng: np.random.Generator) -> Array:
+    """Scalar products (p, p) of independent uniform unit vectors of R^D; I at D = ∞.
+
+    The triangular factor of p Gaussian vectors has independent entries: normals below the
+    diagonal and χ with D, D − 1, … degrees of freedom on it (Bartlett).
+    """
+    if math.isinf(D):
+        return np.eye(p)
+    if p > D:
+        rows = random_directions(p, int(D), rng)
+    else:
+        rows = gaussian_triangle(p, int(D), rng)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    cosines = rows @ rows.T
+    np.fill_diagonal(cosines, 1.0)
+    return np.asarray(0.5 * (cosines + cosines.T))
+
+
+def gaussian_triangle(p: int, D: int, rng: np.random.Generator) -> Array:
+    """Lower triangular L (p, p): L Lᵀ has the law of the Gram matrix of p ≤ D vectors N(0, I_D)."""
+    lower = np.tril(rng.standard_normal((p, p)), -1)
+    np.fill_diagonal(lower, np.sqrt(rng.chisquare(D - np.arange(p))))
+    return lower
+
+
+def systematic_choice(
+    masses: Array | None, n: int, count: int, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Indices (count,), in order, with floor or ceiling of count · mass_i copies of i.
+
+    Systematic resampling: points (j + U)/count on the cumulated masses, one uniform U for all.
+    Equal masses (None) and a count that is a multiple of n give every index as often.
+    """
+    offset = min(rng.random(), 1.0 - 1e-6)  # j + offset must not round to j + 1
+    points = np.arange(count) + offset
+    if masses is None:
+        return np.floor(points * n / count).astype(np.intp)
+    cumulated = np.cumsum(masses)
+    chosen = np.searchsorted(cumulated, points * (cumulated[-1] / count), side="right")
+    return np.asarray(chosen.clip(max=n - 1), dtype=np.intp)

@@ -1,0 +1,172 @@
+"""Gaussian starts: w ~ N(0, scale² I_d)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaincinv
+
+from meanfield.factors import gaussian_triangle
+from meanfield.problem import Problem
+from meanfield.starts import draws
+from meanfield.states import Overlaps, ParticleMeasure, Weights
+
+
+def gaussian_measure(
+    problem: Problem,
+    n: int,
+    scale: float = 1.0,
+    seed: int = 0,
+    sampling: str = "random",
+    second_layer: draws.SecondLayer = 1.0,
+) -> ParticleMeasure:
+    """Law of neurons drawn w ~ N(0, scale² I_d), reduced to (a, u, r).
+
+    u ~ N(0, scale²/d) in each principal coordinate and r² ~ scale² χ²_D/d; at d = ∞ every neuron
+    sits at u = 0, r = scale. The same seed gives the same underlying uniforms for every d (common
+    random numbers), so differences between dimensions carry far less sampling error than either.
+
+    Parameters
+    ----------
+    problem : Problem
+    n : int
+        Number of neurons.
+    scale : float
+        Standard deviation of a weight, > 0.
+    seed : int
+        Seed of the draw, ≥ 0.
+    sampling : str
+        ``"random"``: independent draws. ``"antithetic"``: neurons in pairs (u, r), (−u, r), so the
+        mean of u is exactly 0. ``"sobol"``: a scrambled Sobol sequence, evenly spread over the
+        law. ``"antithetic-sobol"``: both, the choice of the concentration study. The antithetic
+        ones also rescale u to its exact second moment and r to its own.
+    second_layer : float, str or array_like
+        a: one number for all neurons, ``"signs"`` (±1 with equal chances), ``"gaussian"``
+        (N(0, 1)), both independent of the rest, or an array of them.
+
+    Returns
+    -------
+    ParticleMeasure
+        With n neurons; n is rounded up to even when antithetic.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+    """
+    n, scale, seed = draws.check_draw(problem, n, "n", scale, seed)
+    xi, uniforms, a = draws.draw_neurons(problem, n, seed, sampling, second_layer)
+    d, D = problem.dim, problem.perpendicular_dim
+    # χ²_D/D by its quantile function, which tends to 1 as D grows
+    r_squared = np.ones(len(a)) if math.isinf(D) else gammaincinv(D / 2, uniforms) / (D / 2)
+    if sampling.startswith("antithetic"):
+        xi /= np.sqrt((xi * xi).mean(axis=0))
+        r_squared /= r_squared.mean()
+    u = np.zeros_like(xi) if math.isinf(d) else scale * xi / math.sqrt(d)
+    share = 1.0 if math.isinf(d) else D / d
+    r = scale * np.sqrt(share * r_squared)
+    origin = {"start": "gaussian", "scale": scale, "seed": seed, "sampling": sampling}
+    return ParticleMeasure(a, u, r, origin=draws.with_second_layer(origin, second_layer))
+
+
+def gaussian_weights(
+    problem: Problem,
+    p: int,
+    scale: float = 1.0,
+    seed: int = 0,
+    second_layer: draws.SecondLayer = 1.0,
+) -> Weights:
+    """Weights w ~ N(0, scale² I_d) of a network of width p.
+
+    The target's rows are W* = √d B in the first coordinates, so that W* W*ᵀ/d = P exactly.
+
+    Parameters
+    ----------
+    problem : Problem
+        With finite d.
+    p : int
+        Width.
+    scale : float
+        Standard deviation of a weight, > 0.
+    seed : int
+        Seed of the draw, ≥ 0.
+    second_layer : float, str or array_like
+        a: one number for all neurons, ``"signs"`` (±1 with equal chances), ``"gaussian"``
+        (N(0, 1)), both independent of the rest, or an array of them.
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or d is infinite.
+    """
+    p, scale, seed = draws.check_draw(problem, p, "p", scale, seed)
+    law = draws.check_second_layer(second_layer, p)
+    d = draws.check_finite_dim(problem)
+    rng = np.random.default_rng(seed)
+    W = scale * rng.standard_normal((p, d))
+    W_star = np.zeros((problem.target.k, d))
+    W_star[:, : problem.subspace_dim] = math.sqrt(d) * problem.target.basis
+    origin: dict[str, Any] = {"start": "gaussian", "scale": scale, "seed": seed}
+    a = draws.draw_second_layer(law, rng, p)
+    return Weights(W, W_star, a, origin=draws.with_second_layer(origin, second_layer))
+
+
+def gaussian_overlaps(
+    problem: Problem,
+    p: int,
+    scale: float = 1.0,
+    seed: int = 0,
+    second_layer: draws.SecondLayer = 1.0,
+) -> Overlaps:
+    """Overlaps of w ~ N(0, scale² I_d), drawn without the weights where d is large.
+
+    The perpendicular parts of p Gaussian vectors have a triangular factor of independent entries:
+    normals below the diagonal and χ with D, D − 1, … degrees of freedom on it (Bartlett). At
+    d = ∞ every overlap is certain: Q = scale² I, M = 0.
+
+    Parameters
+    ----------
+    problem : Problem
+    p : int
+        Width.
+    scale : float
+        Standard deviation of a weight, > 0.
+    seed : int
+        Seed of the draw, ≥ 0.
+    second_layer : float, str or array_like
+        a: one number for all neurons, ``"signs"`` (±1 with equal chances), ``"gaussian"``
+        (N(0, 1)), both independent of the rest, or an array of them.
+
+    Returns
+    -------
+    Overlaps
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+    """
+    p, scale, seed = draws.check_draw(problem, p, "p", scale, seed)
+    law = draws.check_second_layer(second_layer, p)
+    k, d, D = problem.subspace_dim, problem.dim, problem.perpendicular_dim
+    rng = np.random.default_rng(seed)
+    if math.isinf(d):
+        u, outside = np.zeros((p, k)), scale * np.eye(p)
+    else:
+        size = scale / math.sqrt(d)
+        u = rng.standard_normal((p, k)) * size
+        outside = size * (
+            gaussian_triangle(p, int(D), rng) if p <= D else rng.standard_normal((p, int(D)))
+        )
+    M, P = u @ problem.target.basis.T, np.asarray(problem.target.gram)
+    origin = {"start": "gaussian", "scale": scale, "seed": seed, "drawn": "overlaps"}
+    a = draws.draw_second_layer(law, rng, p)
+    return Overlaps(
+        u @ u.T + outside @ outside.T, M, P, a, origin=draws.with_second_layer(origin, second_layer)
+    )
