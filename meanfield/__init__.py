@@ -16,9 +16,17 @@ from meanfield.integrate import Status as Status
 from meanfield.integrate import linear_times as linear_times
 from meanfield.integrate import logarithmic_times as logarithmic_times
 from meanfield.problem import Problem as Problem
+from meanfield.starts import aligned_measure as aligned_measure
+from meanfield.starts import aligned_overlaps as aligned_overlaps
+from meanfield.starts import aligned_weights as aligned_weights
+from meanfield.starts import antisymmetric as antisymmetric
 from meanfield.starts import gaussian_measure as gaussian_measure
 from meanfield.starts import gaussian_overlaps as gaussian_overlaps
 from meanfield.starts import gaussian_weights as gaussian_weights
+from meanfield.starts import spherical_measure as spherical_measure
+from meanfield.starts import spherical_overlaps as spherical_overlaps
+from meanfield.starts import spherical_weights as spherical_weights
+from meanfield.starts import warm_start as warm_start
 from meanfield.states import Overlaps as Overlaps
 from meanfield.states import ParticleMeasure as ParticleMeasure
 from meanfield.states import Weights as Weights

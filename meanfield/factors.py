@@ -10,16 +10,16 @@ from scipy.linalg import qr
 
 Array = NDArray[np.float64]
 
-# squared lengths below this fraction of the largest count as rounding: states are only checked
-# to be positive semi-definite to about this
-SQUARE_TOLERANCE = 1e-8
+# lengths below this fraction of the largest count as rounding: overlaps, which are squares, are
+# only checked to be positive semi-definite to about the square of this
+LENGTH_TOLERANCE = 1e-4
 
 
 def principal_coordinates(B: Array, M: Array) -> Array:
     """u (p, rank) with M = u Bᵀ."""
     u = np.linalg.lstsq(B, M.T, rcond=None)[0].T
-    scale = max(1.0, float(np.abs(M).max(initial=0.0)), float(np.abs(B @ B.T).max()))
-    if not np.allclose(u @ B.T, M, rtol=0.0, atol=1e-6 * scale):
+    scale = float(np.abs(M).max(initial=0.0)) + float(np.abs(B @ B.T).max())
+    if np.abs(u @ B.T - M).max(initial=0.0) > LENGTH_TOLERANCE * scale * len(M) ** 0.25:
         raise ValueError("M must have its rows in the range of the target's gram matrix P")
     return np.ascontiguousarray(u, dtype=np.float64)
 
@@ -33,13 +33,13 @@ def split(B: Array, M: Array, Q: Array) -> tuple[Array, Array]:
     return u, np.array(upper).T
 
 
-def fit_rows(S: Array, D: int) -> Array:
-    """Rows in R^D with the scalar products of the rows of S (p, p)."""
+def fit_rows(S: Array, D: int, scale: float) -> Array:
+    """Rows in R^D with the scalar products of those of S (p, p); `scale`: length of a neuron."""
     p = len(S)
     if p <= D:
         return np.pad(S, ((0, 0), (0, D - p)))
     left, lengths, _ = np.linalg.svd(S)
-    allowed = math.sqrt(SQUARE_TOLERANCE) * max(1.0, lengths[0])
+    allowed = LENGTH_TOLERANCE * scale
     if (lengths[D:] > allowed).any():
         raise ValueError(
             f"the neurons span {int((lengths > allowed).sum())} directions outside the principal "
@@ -48,9 +48,10 @@ def fit_rows(S: Array, D: int) -> Array:
     return left[:, :D] * lengths[:D]
 
 
-def turn_rows(S: Array, D: int, rng: np.random.Generator) -> Array:
-    """`fit_rows`, turned by a uniformly random rotation of R^D."""
-    rows = fit_rows(S, D)[:, : min(len(S), D)]
+def turn_rows(rows: Array, rng: np.random.Generator) -> Array:
+    """Rows (p, D), of which columns from p on are 0, turned by a uniformly random rotation."""
+    p, D = rows.shape
+    rows = rows[:, :p]
     frame, upper = np.linalg.qr(rng.standard_normal((D, rows.shape[1])))
     return rows @ (frame * np.where(np.diag(upper) < 0.0, -1.0, 1.0)).T
 

@@ -15,7 +15,6 @@ from meanfield.dynamics.sgd_runs import (
     LawRuns,
     Runs,
     WeightsRuns,
-    embed,
     make_step,
     make_streams,
 )
@@ -201,7 +200,7 @@ def _simulator(
         kind = "Overlaps" if keep == "overlaps" else "Weights"
         return WeightsRuns(problem, start, step, words, kind)
     if problem.dim < problem.subspace_dim + start.p:
-        return WeightsRuns(problem, embed(problem, start), step, words, "Overlaps")
+        return WeightsRuns(problem, start.weights(problem), step, words, "Overlaps")
     return LawRuns(problem, start, step, words)
 
 

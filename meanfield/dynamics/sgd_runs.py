@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr
 
+from meanfield.factors import split
 from meanfield.kernels.sgd_law import advance_law, record_law
 from meanfield.kernels.sgd_step import Step
 from meanfield.kernels.sgd_weights import advance_weights, record_weights
@@ -133,37 +133,11 @@ class LawRuns:
 
 def split_overlaps(problem: Problem, start: Overlaps, spherical: bool) -> tuple[Array, Array]:
     """u (p, rank P) and lower triangular S (p, p) with M = u Bᵀ and Q = u uᵀ + S Sᵀ."""
-    B = problem.target.basis
-    u = np.linalg.lstsq(B, start.M.T, rcond=None)[0].T
-    scale = float(np.abs(start.Q).max()) + float(np.abs(B @ B.T).max())
-    if not np.allclose(u @ B.T, start.M, rtol=0.0, atol=1e-6 * scale):
-        raise ValueError("M of the start has rows outside the range of the target's gram matrix")
-    values, vectors = np.linalg.eigh(start.Q - u @ u.T)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    (upper,) = qr(root.T, mode="r")
-    S = np.array(upper).T
+    u, S = split(problem.target.basis, start.M, start.Q)
     if spherical:
         lengths = _lengths((u * u).sum(axis=1) + (S * S).sum(axis=1), "Q")[:, None]
         u, S = u / lengths, S / lengths
-    return np.ascontiguousarray(u), S
-
-
-def embed(problem: Problem, start: Overlaps) -> Weights:
-    """Weights in R^d with the given overlaps, where d is too small for their chain."""
-    d, k = int(problem.dim), problem.subspace_dim
-    u, S = split_overlaps(problem, start, spherical=False)
-    left, lengths, _ = np.linalg.svd(S)
-    if (lengths[d - k :] > 1e-4 * max(1.0, lengths[0])).any():
-        rank = k + int((lengths > 1e-4 * max(1.0, lengths[0])).sum())
-        raise ValueError(
-            f"start has overlaps of rank {rank}, which no weights in dimension dim = {d} have"
-        )
-    W, W_star = np.zeros((start.p, d)), np.zeros((problem.target.k, d))
-    W[:, :k] = u
-    kept = min(d - k, start.p)
-    W[:, k : k + kept] = left[:, :kept] * lengths[:kept]
-    W_star[:, :k] = problem.target.basis
-    return Weights(math.sqrt(d) * W, math.sqrt(d) * W_star, start.a, start.origin)
+    return u, S
 
 
 def _lengths(squares: Array, name: str) -> Array:

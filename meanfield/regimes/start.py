@@ -23,7 +23,7 @@ def run_start(
     """The start given, checked, or w ~ N(0, scale² I_d): weights, or overlaps if `in_law`."""
     if start is None:
         fits = math.isfinite(problem.dim) and p * problem.dim <= WEIGHTS_THAT_FIT
-        if in_law and not fits and p <= problem.perpendicular_dim:
+        if in_law and not fits:
             return gaussian_overlaps(problem, p, scale, seed)
         start = gaussian_weights(problem, p, scale, seed)
     if not isinstance(start, Weights | Overlaps):

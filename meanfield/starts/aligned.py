@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,8 @@ def aligned_measure(
             f"overlap and spread must leave |u| at most scale = {scale:g}, got a neuron with "
             f"|u| = {math.sqrt(scale**2 - left.min()):g}"
         )
-    origin = {"start": "aligned", "overlap": np.asarray(overlap).tolist(), "scale": scale,
+    kept = np.asarray(overlap).tolist() if np.ndim(overlap) < 2 else "given"
+    origin = {"start": "aligned", "overlap": kept, "scale": scale,
               "spread": spread, "seed": seed, "sampling": sampling}  # fmt: skip
     r = np.sqrt(np.maximum(left, 0.0))
     return ParticleMeasure(a, u, r, origin=draws.with_second_layer(origin, second_layer))
@@ -106,7 +108,7 @@ def aligned_weights(
     problem : Problem
         With finite d.
     p, overlap, scale, spread, cosine, seed, second_layer
-        As in `aligned_overlaps`; the same arguments give weights with those overlaps.
+        As in `aligned_overlaps`; the same neurons, and the same angles where `cosine` is given.
 
     Returns
     -------
@@ -126,8 +128,12 @@ def aligned_weights(
     """
     checks.instance(problem, "problem", Problem)
     draws.check_finite_dim(problem)
-    start = aligned_overlaps(problem, p, overlap, scale, spread, cosine, seed, second_layer)
-    return start.weights(problem, seed)
+    if cosine is not None:
+        start = aligned_overlaps(problem, p, overlap, scale, spread, cosine, seed, second_layer)
+        return start.weights(problem, seed)
+    p = checks.integer(p, "p")
+    law = aligned_measure(problem, p, overlap, scale, spread, seed, second_layer=second_layer)
+    return replace(law.weights(problem, seed=seed), origin={**law.origin, "cosine": None})
 
 
 def aligned_overlaps(
@@ -183,13 +189,10 @@ def aligned_overlaps(
     [[1.0, 0.36], [0.36, 1.0]]
     """
     p = checks.integer(p, "p")
-    start = aligned_measure(
-        problem, p, overlap, scale, spread, seed, second_layer=second_layer
-    )
+    start = aligned_measure(problem, p, overlap, scale, spread, seed, second_layer=second_layer)
     origin = {**start.origin, "cosine": cosine}
     if cosine is None:
-        drawn = start.overlaps(problem, seed=seed)
-        return Overlaps(drawn.Q, drawn.M, drawn.P, drawn.a, origin=origin)
+        return replace(start.overlaps(problem, seed=seed), origin=origin)
     cosines = _equal_cosines(cosine, p, problem.perpendicular_dim)
     Q = start.u @ start.u.T + start.r[:, None] * cosines * start.r
     M = start.u @ problem.target.basis.T

@@ -62,9 +62,7 @@ def spherical_measure(
     start = gaussian_measure(problem, n, 1.0, seed, sampling, second_layer)
     stretch = scale / np.sqrt((start.u**2).sum(axis=1) + start.r**2)
     origin = _origin(start, scale)
-    return ParticleMeasure(
-        start.a, stretch[:, None] * start.u, stretch * start.r, origin=origin
-    )
+    return ParticleMeasure(start.a, stretch[:, None] * start.u, stretch * start.r, origin=origin)
 
 
 def spherical_weights(

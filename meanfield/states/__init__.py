@@ -1,0 +1,10 @@
+"""States of a network: a measure of neurons, its overlaps, its weights.
+
+Each gives the one below without a choice to make, Weights -> Overlaps -> ParticleMeasure, and the
+one above with directions drawn or found for what it leaves open.
+"""
+
+from meanfield.states.base import State as State
+from meanfield.states.measure import ParticleMeasure as ParticleMeasure
+from meanfield.states.overlaps import Overlaps as Overlaps
+from meanfield.states.weights import Weights as Weights
