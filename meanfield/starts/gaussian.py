@@ -55,6 +55,14 @@ def gaussian_measure(
     ------
     TypeError, ValueError
         If an argument is not as above.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> start = mf.gaussian_measure(problem, n=7, sampling="antithetic", second_layer="signs")
+    >>> start.n, round(float((start.u**2).mean()), 12)
+    (8, 0.01)
     """
     n, scale, seed = draws.check_draw(problem, n, "n", scale, seed)
     xi, uniforms, a = draws.draw_neurons(problem, n, seed, sampling, second_layer)
@@ -104,6 +112,12 @@ def gaussian_weights(
     ------
     TypeError, ValueError
         If an argument is not as above, or d is infinite.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> mf.gaussian_weights(mf.Problem(mf.CommitteeTarget(k=1), dim=100), p=3).W.shape
+    (3, 100)
     """
     p, scale, seed = draws.check_draw(problem, p, "p", scale, seed)
     law = draws.check_second_layer(second_layer, p)
@@ -151,6 +165,12 @@ def gaussian_overlaps(
     ------
     TypeError, ValueError
         If an argument is not as above.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> mf.gaussian_overlaps(mf.Problem(mf.CommitteeTarget(k=1), dim=10**9), p=3).M.shape
+    (3, 1)
     """
     p, scale, seed = draws.check_draw(problem, p, "p", scale, seed)
     law = draws.check_second_layer(second_layer, p)

@@ -197,7 +197,8 @@ class ParticleMeasure(State):
             )
         if p is None and self.mass is not None:
             raise ValueError("p must be given: neurons of unequal mass have to be resampled")
-        return self.resampled(self.n if p is None else p, seed), np.random.default_rng(seed)
+        p = self.n if p is None else checks.integer(p, "p")
+        return self.resampled(p, seed), np.random.default_rng(seed)
 
 
 def _masses(mass: Any, n: int) -> NDArray[np.float64]:

@@ -34,23 +34,12 @@ LAWS = list(MEASURES)
 def test_three_states_of_a_start_have_one_law(law, dim):
     """Kolmogorov–Smirnov on u and r, between all pairs of kinds."""
     problem, n = mf.Problem(K2, dim=dim), 1200
+    networks = [OVERLAPS[law](problem, 6, seed=s).measure() for s in range(n // 6)]
+    many = (np.concatenate([getattr(m, name) for m in networks]) for name in "aur")
     found = [
         MEASURES[law](problem, n, seed=1),
         WEIGHTS[law](problem, n, seed=2).measure(),
-        mf.ParticleMeasure(
-            *map(
-                np.concatenate,
-                zip(
-                    *[
-                        (m.a, m.u, m.r)
-                        for m in (
-                            OVERLAPS[law](problem, 6, seed=s).measure() for s in range(n // 6)
-                        )
-                    ],
-                    strict=True,
-                ),
-            )
-        ),
+        mf.ParticleMeasure(*many),
     ]
     for one in range(3):
         for two in range(one):

@@ -197,7 +197,7 @@ def test_origins_travel():
         (lambda s, p: s.measure().overlaps(5), TypeError, "problem must be a Problem"),
         (lambda s, p: s.weights(p, seed=-1), ValueError, "seed must be"),
         (lambda s, p: s.measure().weights(p, seed=0.5), TypeError, "seed must be"),
-        (lambda s, p: s.measure().weights(p, p=0), ValueError, "n must be|p must be"),
+        (lambda s, p: s.measure().weights(p, p=0), ValueError, "p must be an integer"),
         (
             lambda s, p: s.weights(problem_of(np.eye(2), 9)),
             ValueError,
