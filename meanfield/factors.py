@@ -42,8 +42,8 @@ def fit_rows(S: Array, D: int, scale: float) -> Array:
     allowed = LENGTH_TOLERANCE * scale
     if (lengths[D:] > allowed).any():
         raise ValueError(
-            f"dim is too small for these overlaps: the neurons span {int((lengths > allowed).sum())} directions outside the principal "
-            f"subspace, and there are only {D}"
+            f"dim is too small for these overlaps: the neurons span {(lengths > allowed).sum()} "
+            f"directions outside the principal subspace, and there are only {D}"
         )
     return left[:, :D] * lengths[:D]
 

@@ -275,7 +275,7 @@ def test_overlaps_in_few_dimensions_run_in_r_d(dim):
 
 def test_overlaps_of_a_rank_that_dim_cannot_hold_are_refused():
     start = make_start(make_problem(30), p=4).overlaps()
-    with pytest.raises(ValueError, match="dim is too small .* span 4 directions"):
+    with pytest.raises(ValueError, match=r"dim is too small .* span 4 directions"):
         simulate_sgd(make_problem(5), start, 1.0)
 
 
