@@ -1,7 +1,9 @@
 """How two-layer networks learn: SGD, overlap ODEs and mean-field particles in one tool."""
 
+from meanfield import activations as activations
 from meanfield import projection as projection
 from meanfield import regimes as regimes
+from meanfield import targets as targets
 from meanfield import transport as transport
 from meanfield._version import __version__ as __version__
 from meanfield.dynamics.mean_field import mean_field_velocity as mean_field_velocity
@@ -35,3 +37,4 @@ from meanfield.studies import ConcentrationStudy as ConcentrationStudy
 from meanfield.studies import concentration_study as concentration_study
 from meanfield.studies import load_study as load_study
 from meanfield.targets import CommitteeTarget as CommitteeTarget
+from meanfield.targets import MultiIndexTarget as MultiIndexTarget

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meanfield import checks
-from meanfield.activations import Activation, get_activation
-from meanfield.targets import CommitteeTarget, target_from_parameters
+from meanfield.activations import Activation, get_activation, named
+from meanfield.kernels.codes import SQUARE
+from meanfield.targets import (
+    CommitteeTarget,
+    MultiIndexTarget,
+    Target,
+    target_from_parameters,
+)
+
+RATES = (
+    "learning_rate", "second_layer_rate", "weight_decay", "second_layer_decay", "temperature",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -17,20 +27,29 @@ class Problem:
 
     Parameters
     ----------
-    target : CommitteeTarget
+    target : CommitteeTarget or MultiIndexTarget
         What labels the data.
-    activation : str
-        σ of the student.
+    activation : str, Activation or callable
+        σ of the student: ``"erf"`` (erf(x/√2)), ``"relu"``, ``"leaky_relu"``, ``"square"``,
+        ``"hermite1"`` to ``"hermite20"``, ``"tanh"``, ``"sigmoid"``, ``"softplus"``, ``"gelu"``,
+        ``"sine"``; or one's own function, elementwise on arrays (`meanfield.activations.custom`).
     dim : int or math.inf
         Input dimension d, greater than the number of target directions k.
     learning_rate : float
         γ ≥ 0 of the first layer; 0 is gradient flow. The mean-field limit does not depend on it.
     second_layer_rate : float
         κ = d γ_a/γ ≥ 0, the speed of the second layer; 0 keeps it fixed.
+    weight_decay, second_layer_decay : float
+        ≥ 0: dw/dt gains −weight_decay w and da/dt gains −κ second_layer_decay a.
+    temperature : float
+        τ ≥ 0: Langevin noise √(2τ dt) on every coordinate of w/√d, so that |w|²/d gains 2τd a
+        unit of time.
 
     Notes
     -----
-    Time is t = ν γ/(p d) after ν steps of SGD, for every description.
+    Time is t = ν γ/(p d) after ν steps of SGD, for every description: a step of SGD takes
+    weight_decay γ/(p d) of every weight and adds noise of variance 2τ γ/(p d) to every coordinate
+    of w/√d.
 
     Raises
     ------
@@ -44,23 +63,46 @@ class Problem:
     inf
     """
 
-    target: CommitteeTarget
-    activation: str = "erf"
+    target: Target
+    activation: str | Activation = "erf"
     dim: float = math.inf
     learning_rate: float = 0.0
     second_layer_rate: float = 0.0
+    weight_decay: float = 0.0
+    second_layer_decay: float = 0.0
+    temperature: float = 0.0
 
     def __post_init__(self) -> None:
-        checks.instance(self.target, "target", CommitteeTarget)
-        get_activation(self.activation)
+        if not isinstance(self.target, CommitteeTarget | MultiIndexTarget):
+            raise TypeError(
+                "target must be a CommitteeTarget or a MultiIndexTarget, got "
+                + type(self.target).__name__
+            )
+        object.__setattr__(self, "activation", named(get_activation(self.activation)))
         object.__setattr__(self, "dim", check_dim(self.dim, self.target.k))
-        for name in ("learning_rate", "second_layer_rate"):
+        for name in RATES:
             object.__setattr__(self, name, checks.real(getattr(self, name), name, minimum=0.0))
 
     @property
     def student(self) -> Activation:
         """σ as an `Activation`."""
         return get_activation(self.activation)
+
+    @property
+    def committee(self) -> CommitteeTarget:
+        """The target, where only a committee will do."""
+        if not isinstance(self.target, CommitteeTarget):
+            raise ValueError("problem must have a CommitteeTarget here, got a MultiIndexTarget")
+        return self.target
+
+    def refuse_beyond(self, why: str) -> None:
+        """Refuse what only some descriptions have: new activations, decay, temperature."""
+        for activation in (self.student, self.committee.link):
+            if activation.code > SQUARE:
+                raise ValueError(f"problem has the activation {activation.name!r}: {why}")
+        for name in RATES[2:]:
+            if getattr(self, name) > 0.0:
+                raise ValueError(f"problem has {name} = {getattr(self, name):g}: {why}")
 
     @property
     def subspace_dim(self) -> int:
@@ -74,18 +116,15 @@ class Problem:
 
     def at_dim(self, dim: float) -> Problem:
         """The same problem in another input dimension."""
-        return Problem(
-            self.target, self.activation, dim, self.learning_rate, self.second_layer_rate
-        )
+        return replace(self, dim=dim)
 
     def parameters(self) -> dict[str, Any]:
         """What is needed to build the problem again; d = ∞ is written "inf"."""
         return {
             "target": self.target.parameters(),
-            "activation": self.activation,
+            "activation": self.student.parameters(),
             "dim": "inf" if math.isinf(self.dim) else self.dim,
-            "learning_rate": self.learning_rate,
-            "second_layer_rate": self.second_layer_rate,
+            **{name: getattr(self, name) for name in RATES},
         }
 
 

@@ -47,7 +47,7 @@ class OverlapFlow:
     """
 
     def __init__(self, problem: Problem, start: Overlaps, noise: Noise | None, spherical: bool):
-        target = problem.target
+        target = problem.committee
         self.problem, self.noise, self.spherical = problem, noise, spherical
         self.sigma, self.tau = problem.student.code, target.link.code
         self.kappa = problem.second_layer_rate

@@ -209,6 +209,7 @@ def check_belongs(problem: Any, overlaps: Any) -> None:
     """Refuse overlaps that are not those of a student of this problem."""
     checks.instance(problem, "problem", Problem)
     checks.instance(overlaps, "overlaps", Overlaps)
+    problem.refuse_beyond("the overlap equations have no such term yet")
     P = np.asarray(problem.target.gram)
     if overlaps.P.shape != P.shape or not np.allclose(
         overlaps.P, P, rtol=0.0, atol=1e-8 * np.abs(P).max()
@@ -239,7 +240,7 @@ def make_noise(
     method, samples, seed = check_noise_options(noise_method, samples, seed)
     if not sgd_noise or problem.learning_rate == 0.0:
         return None
-    target = problem.target
+    target = problem.committee
     codes = problem.student.code, target.link.code
     return choose_noise(method, *codes, p, target.rank, samples, seed)
 

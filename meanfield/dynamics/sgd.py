@@ -207,6 +207,7 @@ def _simulator(
 def _check_problem(problem: Problem, start: Weights | Overlaps) -> None:
     """Refuse a problem that SGD does not have, or a start of another problem."""
     checks.instance(problem, "problem", Problem)
+    problem.refuse_beyond("SGD has no such term yet")
     if not isinstance(start, Weights | Overlaps):
         raise TypeError(f"start must be Weights or Overlaps, got {type(start).__name__}")
     if math.isinf(problem.dim):

@@ -38,7 +38,7 @@ def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Ste
     d, gamma = float(problem.dim), problem.learning_rate
     return Step(
         sigma=problem.student.code,
-        tau=problem.target.link.code,
+        tau=problem.committee.link.code,
         gain=gamma / p,
         second=problem.second_layer_rate * gamma / (p * d),
         noise=math.sqrt(problem.target.noise),
@@ -65,7 +65,7 @@ class WeightsRuns:
         runs, (p, d), b = len(words), start.W.shape, step.batch
         self.step, self.words, self.kind = step, words, kind
         self.W_star, self.P = start.W_star, np.asarray(problem.target.gram)
-        self.a_star = np.asarray(problem.target.weights)
+        self.a_star = np.asarray(problem.committee.weights)
         W = start.W
         if step.spherical:
             W = W * (math.sqrt(d) / _lengths((W * W).sum(axis=1), "W")[:, None])
@@ -108,7 +108,7 @@ class LawRuns:
         runs, p = len(words), start.p
         self.step, self.words = step, words
         self.B, self.P = problem.target.basis, np.asarray(problem.target.gram)
-        self.a_star = np.asarray(problem.target.weights)
+        self.a_star = np.asarray(problem.committee.weights)
         u, S = split_overlaps(problem, start, step.spherical)
         T = np.zeros((p + 1, p))
         T[:p] = S.T

@@ -48,13 +48,14 @@ def choose_field(problem: Problem, measure: ParticleMeasure, *, many_values: boo
 
 def _pick(problem: Problem, n: int, u_max: float, r_max: float, many_values: bool) -> Field:
     k = problem.subspace_dim
+    problem.refuse_beyond("the mean field has no evaluator yet for it")
     if problem.activation == "square":
         return MomentField(problem)
-    kinked = not (problem.student.smooth and problem.target.link.smooth)
+    kinked = not (problem.student.smooth and problem.committee.link.smooth)
     if k > 3 or (k > 1 and kinked and n <= KINKED_PAIRS):
         return PairField(problem)
     Z, _ = overlap_rule(problem.perpendicular_dim, r_max, smooth=problem.student.smooth)
-    pairs = n * n * len(Z) * PAIR_COST[problem.activation] * (VALUE_COST if many_values else 1.0)
+    pairs = n * n * len(Z) * PAIR_COST[problem.student.name] * (VALUE_COST if many_values else 1.0)
     if not problem.student.smooth:  # homogeneous: its mesh does not know lengths
         u_max = r_max = 1.0
     reach = 1.0 + HEADROOM * u_max, 1.0 + HEADROOM * r_max

@@ -6,14 +6,15 @@ import math
 from typing import Protocol
 
 import numpy as np
-from scipy.special import betainc, erf, gammaln, jv, ndtr
+from scipy.special import erf
 
+from meanfield.averages import rectified_average, sphere_characteristic
 from meanfield.fields.base import Array
 from meanfield.fields.nodes import Nodes
 from meanfield.kernels import angles
 from meanfield.kernels import mesh as plane
 from meanfield.kernels.mesh import POINTS
-from meanfield.quadrature import GAUSSIAN_REACH, sphere_coordinate_rule
+from meanfield.quadrature import GAUSSIAN_REACH
 
 STENCIL = 13  # points of the finite differences: their error lies below the interpolation's
 
@@ -169,27 +170,6 @@ class AngleMesh:
         return np.pad(both, ((0, 0), (0, 0), (angles.PAD, angles.PAD)), mode="reflect")
 
 
-def rectified_average(v: Array, s: Array, D: float) -> Array:
-    """E (v + sU)₊, U the first coordinate of S^{D-1}, or standard Gaussian at D = ∞.
-
-    With u0 = −v/s: v P(U > u0) + s E[U; U > u0], an incomplete beta function and a power.
-    """
-    u0 = -v / np.maximum(s, 1e-100 + 1e-100 * np.abs(v))
-    if math.isinf(D):
-        density = np.exp(-0.5 * u0 * u0) / math.sqrt(2.0 * math.pi)
-        return v * ndtr(-u0) + s * density
-    inside = np.clip(u0, -1.0, 1.0)
-    if D == 1:
-        return 0.5 * (np.maximum(v + s, 0.0) + np.maximum(v - s, 0.0))
-    # P(U > u0) = ½ I_{1-u0²}((D-1)/2, ½) on the far side; E[U; U > u0] from the density's primitive
-    remaining = (1.0 - inside) * (1.0 + inside)
-    tail = 0.5 * betainc(0.5 * (D - 1.0), 0.5, remaining)
-    above = np.where(inside > 0, tail, 1.0 - tail)
-    log_constant = gammaln(0.5 * D) - gammaln(0.5 * (D - 1.0)) - 0.5 * math.log(math.pi)
-    moment = math.exp(log_constant) / (D - 1.0) * remaining ** (0.5 * (D - 1.0))
-    return v * above + s * moment
-
-
 def error_function_average(t: Array, v: Array, rho: Array, r: Array, D: float) -> Array:
     """E erf((t v + ρ r U)/√2) for all t, ρ, v, r, shape (len(t) len(ρ), len(v), len(r)).
 
@@ -208,25 +188,6 @@ def error_function_average(t: Array, v: Array, rho: Array, r: Array, D: float) -
     product = along.reshape(-1, count) @ across.reshape(count, -1)
     product = product.reshape(len(t), len(v), len(rho), len(r)).transpose(0, 2, 1, 3)
     return product.reshape(-1, len(v), len(r))
-
-
-def sphere_characteristic(x: Array, D: float) -> Array:
-    """E cos(x U) for the first coordinate U of S^{D-1}: Γ(ν+1) (2/x)^ν J_ν(x), ν = D/2 − 1."""
-    if D == 1:
-        return np.cos(x)
-    if D <= 60:
-        nu = 0.5 * D - 1.0
-        safe = np.maximum(x, 1e-3)
-        bessel = np.exp(gammaln(nu + 1.0) + nu * np.log(2.0 / safe)) * jv(nu, safe)
-        return np.where(x < 1e-3, 1.0 - x * x / (2.0 * D), bessel)
-    # in many dimensions U is nearly Gaussian of variance 1/D and 8 deviations out nothing is left
-    out = np.zeros_like(x)
-    near = x * x < 64.0 * D
-    U, w = sphere_coordinate_rule(D, 96)
-    out[near] = sum(
-        2.0 * weight * np.cos(point * x[near]) for point, weight in zip(U[48:], w[48:], strict=True)
-    )
-    return out
 
 
 def _blocks(directions: int) -> int:

@@ -26,7 +26,7 @@ class MomentField:
 
     def __init__(self, problem: Problem):
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
-        target = problem.target
+        target = problem.committee
         self.mean, self.quadratic = _even_components(problem)
         k = self.quadratic.shape[0]
         # f* = mean + zᵀ H z − tr H + (what no quadratic sees)
@@ -88,7 +88,7 @@ class MomentField:
 
 def _even_components(problem: Problem) -> tuple[float, Array]:
     """E f* and ½ E f* (z zᵀ − I) = Σ_r (a*_r/2k) E σ*''(λ*_r) b_r b_rᵀ."""
-    target = problem.target
+    target = problem.committee
     B, weights = target.basis, np.asarray(target.weights) / target.k
     P = (B * B).sum(1)
     # against σ(x) = x² with unit variance: cov c gives I = E σ* + c² E σ*''

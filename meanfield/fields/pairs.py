@@ -60,7 +60,7 @@ class PairField:
 
     def __init__(self, problem: Problem):
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
-        self.student, self.target = problem.student, problem.target
+        self.student, self.target = problem.student, problem.committee
         self.basis = np.array(self.target.basis)
         self.weights = np.asarray(self.target.weights) / self.target.k
         self.mass: Array | None = None

@@ -143,18 +143,18 @@ class SliceField:
         projection on τ at unit radius for ReLU), and where f* has kinks the error of the rule on
         directions. Zero where the nodes hold f* to rounding.
         """
-        student, target = self.problem.activation, self.problem.target
+        student, target = self.problem.activation, self.problem.committee
         polar = student == "relu" and self.D <= MANY_DIMENSIONS
         held = {"erf": student == "erf" or not polar, "relu": student == "relu" and self.k == 1,
                 "square": student == "relu" and not polar}  # fmt: skip
-        if held[target.activation]:
+        if held[target.link.name]:
             return 0.0
         seen = float((nodes.weight[:, None] * nodes.target**2 * share).sum())
         return 0.5 * (target.second_moment() - seen)
 
     def _degree(self, furthest: float, finer: float) -> int:
         """Degree of the rule on directions; kinks converge slowly and start from more."""
-        start = 24 + 16 * furthest if self.smooth and self.problem.target.link.smooth else 255
+        start = 24 + 16 * furthest if self.smooth and self.problem.committee.link.smooth else 255
         degree = 1 if self.k == 1 else math.ceil(start * finer**2)
         return min(degree, LARGEST_DEGREE) if self.k == 3 else degree
 

@@ -53,8 +53,8 @@ def plot_concentration(
     _rates(axes[2], study)
     target = study.problem.target
     figure.suptitle(
-        f"{study.parameters['n']:,} {study.problem.activation} neurons in the mean-field limit "
-        f"learn a committee of {target.k} {target.activation} unit{'s' if target.k > 1 else ''}",
+        f"{study.parameters['n']:,} {study.problem.student.name} neurons in the mean-field limit "
+        f"learn {target.title}",
         x=0.01, ha="left",
     )  # fmt: skip
     for ax in axes:

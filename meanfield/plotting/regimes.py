@@ -151,8 +151,7 @@ def _subject(comparisons: Iterable[Comparison]) -> str:
         return "Risk along training, under each description"
     target = first.target
     noise = f", label noise of variance {target.noise:g}" if target.noise else ""
-    units = f"{target.k} {target.activation} unit{'s' if target.k > 1 else ''}"
-    return f"{first.activation} networks learn a committee of {units}{noise}"
+    return f"{first.student.name} networks learn {target.title}{noise}"
 
 
 def _sizes(diagnosis: Diagnosis) -> str:

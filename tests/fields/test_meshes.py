@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from meanfield.fields.meshes import (
-    AngleMesh,
-    PlaneMesh,
-    error_function_average,
-    rectified_average,
-    sphere_characteristic,
-)
+from meanfield.averages import rectified_average, sphere_characteristic
+from meanfield.fields.meshes import AngleMesh, PlaneMesh, error_function_average
 from meanfield.fields.nodes import graded_nodes, product_nodes
 from meanfield.kernels import mesh as plane
 from tests.fields.cases import DIMENSIONS

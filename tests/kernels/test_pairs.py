@@ -9,8 +9,8 @@ from meanfield.activations import ACTIVATIONS
 from meanfield.kernels.pairs import pair_average, pair_matrices
 from tests.reference import pairs as reference
 
-NAMES = list(ACTIVATIONS)
-CODE = {name: activation.code for name, activation in ACTIVATIONS.items()}
+NAMES = ["erf", "relu", "square"]
+CODE = {name: ACTIVATIONS[name].code for name in NAMES}
 COVARIANCES = [
     (1.0, 1.0, 0.0),
     (1.0, 1.0, 0.6),

@@ -1,4 +1,4 @@
-"""Targets f*: what labels the data."""
+"""The committee target: a two-layer network with k neurons."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh, qr
 
 from meanfield import checks
-from meanfield.activations import Activation, get_activation
+from meanfield.activations import Activation, get_activation, named
+from meanfield.kernels.codes import SQUARE
 from meanfield.kernels.pairs import pair_matrices
+from meanfield.quadrature import gaussian_mean
 
 # eigenvalues of the Gram matrix below this fraction of the largest count as zero
 RANK_TOLERANCE = 1e-12
@@ -25,8 +27,8 @@ class CommitteeTarget:
     ----------
     k : int
         Number of target neurons.
-    activation : str
-        σ*: ``"erf"``, ``"relu"`` or ``"square"``. It need not be the student's.
+    activation : str, Activation or callable
+        σ*, as for `Problem`. It need not be the student's.
     gram : array_like, shape (k, k), optional
         P = W* W*ᵀ/d, symmetric and positive semi-definite; the identity by default. A singular P
         is allowed: the principal subspace then has dimension rank P.
@@ -57,7 +59,7 @@ class CommitteeTarget:
     """
 
     k: int
-    activation: str = "erf"
+    activation: str | Activation = "erf"
     gram: ArrayLike | None = None
     weights: ArrayLike | None = None
     noise: float = 0.0
@@ -72,7 +74,7 @@ class CommitteeTarget:
         basis = triangular_factor(P)
         values = {
             "k": k,
-            "activation": get_activation(self.activation).name,
+            "activation": named(get_activation(self.activation)),
             "gram": P,
             "weights": checks.array(weights, "weights", (k,), described=f"(k,) = ({k},)"),
             "noise": checks.real(self.noise, "noise", minimum=0.0),
@@ -93,21 +95,34 @@ class CommitteeTarget:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # built anew: pickled arrays would come back writable
-        return target_from_parameters, (self.parameters(),)
+        names = ("k", "activation", "gram", "weights", "noise")
+        return CommitteeTarget, tuple(getattr(self, name) for name in names)
 
     @property
     def link(self) -> Activation:
         """σ* as an `Activation`."""
         return get_activation(self.activation)
 
+    @property
+    def smooth(self) -> bool:
+        """Whether f* has no kinks."""
+        return self.link.smooth
+
+    @property
+    def title(self) -> str:
+        """For a picture."""
+        return f"a committee of {self.k} {self.link.name} unit{'s' if self.k > 1 else ''}"
+
     def __call__(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """f* at principal coordinates z, shape (..., rank) -> (...)."""
         return self.link(z @ self.basis.T) @ np.asarray(self.weights) / self.k
 
     def second_moment(self) -> float:
-        """E f*², in closed form."""
+        """E f*², in closed form for erf, ReLU and square; else by quadrature."""
         P, a = np.array(self.gram), np.array(self.weights)
         q = np.diag(P).copy()
+        if self.link.code > SQUARE:
+            return gaussian_mean(lambda z: self(z) ** 2, self.rank, smooth=self.smooth).value
         value, _, _ = pair_matrices(self.link.code, self.link.code, q, q, P)
         return float(a @ value @ a) / self.k**2
 
@@ -116,7 +131,7 @@ class CommitteeTarget:
         return {
             "kind": "committee",
             "k": self.k,
-            "activation": self.activation,
+            "activation": self.link.parameters(),
             "gram": np.asarray(self.gram).tolist(),
             "weights": np.asarray(self.weights).tolist(),
             "noise": self.noise,
@@ -145,13 +160,3 @@ def triangular_factor(P: NDArray[np.float64]) -> NDArray[np.float64]:
     basis = np.ascontiguousarray((signs[:, None] * upper).T) + 0.0  # no negative zeros
     basis.setflags(write=False)
     return basis
-
-
-def target_from_parameters(parameters: dict[str, Any]) -> CommitteeTarget:
-    """Build the target that `CommitteeTarget.parameters` described."""
-    kind = parameters.get("kind")
-    if kind != "committee":
-        raise ValueError(
-            f"parameters describe a target of kind {kind!r}, only 'committee' is known"
-        )
-    return CommitteeTarget(**{name: value for name, value in parameters.items() if name != "kind"})

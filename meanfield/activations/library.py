@@ -1,0 +1,117 @@
+"""The activations that the library knows by name."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial.hermite_e import herme2poly
+from scipy.special import expit
+
+from meanfield import checks
+from meanfield import closed_forms as forms
+from meanfield.activations.base import Activation
+from meanfield.kernels import codes
+
+LARGEST_DEGREE = 20  # of a Hermite polynomial: its coefficients keep 1e-10 of its value to here
+
+# a strip of 3.5: entire, but as steep off the axis as the Gaussian inside
+ACTIVATIONS: dict[str, Activation] = {
+    activation.name: activation
+    for activation in (
+        # erf(x/√2), as in Saad & Solla 1995
+        Activation(
+            "erf", codes.ERF, forms.erf_value, forms.erf_slope, odd=True, strip=3.5,
+            closed=forms.ERF_FORM,
+        ),
+        Activation(
+            "relu", codes.RELU, forms.relu_value, forms.relu_slope, smooth=False, homogeneous=True,
+            kinks=(0.0,), closed=forms.RELU_FORM,
+        ),
+        Activation(
+            "square", codes.SQUARE, forms.square_value, forms.square_slope,
+            closed=forms.SQUARE_FORM,
+        ),
+        Activation("tanh", codes.TANH, np.tanh, forms.tanh_slope, odd=True, strip=0.5 * math.pi),
+        Activation("sigmoid", codes.SIGMOID, expit, forms.sigmoid_slope, strip=math.pi),
+        Activation("softplus", codes.SOFTPLUS, forms.softplus_value, expit, strip=math.pi),
+        Activation(
+            "gelu", codes.GELU, forms.gelu_value, forms.gelu_slope, strip=3.5,
+            closed=forms.GELU_FORM,
+        ),
+        Activation("sine", codes.SINE, np.sin, np.cos, odd=True, strip=3.5, closed=forms.SINE_FORM),
+    )
+}  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def leaky_relu(slope: float = 0.01) -> Activation:
+    """max(x, slope·x); by name ``"leaky_relu"`` (slope 0.01) or ``"leaky_relu(0.2)"``.
+
+    Parameters
+    ----------
+    slope : float
+        Slope below 0, in [0, 1).
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `slope` is not as above.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> mf.Problem(mf.CommitteeTarget(k=1), mf.activations.leaky_relu(0.2)).activation
+    'leaky_relu(0.2)'
+    """
+    slope = checks.real(slope, "slope", minimum=0.0)
+    if slope >= 1.0:
+        raise ValueError(f"slope must be below 1, got {slope:g}")
+    name = "leaky_relu" if slope == 0.01 else f"leaky_relu({slope!r})"
+    return Activation(
+        name, codes.LEAKY_RELU,
+        lambda x: np.where(x > 0, x, slope * x), lambda x: np.where(x > 0, 1.0, slope),
+        smooth=False, homogeneous=True, parameter=slope, kinks=(0.0,),
+        closed=forms.leaky_form(slope),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def hermite(degree: int) -> Activation:
+    """He_n(x)/√n!, the probabilists' Hermite polynomial of unit norm; by name ``"hermite3"``.
+
+    Parameters
+    ----------
+    degree : int
+        n, from 1 to 20.
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `degree` is not as above.
+
+    Examples
+    --------
+    >>> import numpy as np, meanfield as mf
+    >>> mf.activations.hermite(2)(np.array([1.0, 2.0])).round(3)  # (x² − 1)/√2
+    array([0.   , 2.121])
+    """
+    n = checks.integer(degree, "degree")
+    if n > LARGEST_DEGREE:
+        raise ValueError(f"degree must be at most {LARGEST_DEGREE}, got {n}")
+    powers = herme2poly([0.0] * n + [1.0]) / math.sqrt(math.factorial(n))
+    return Activation(
+        f"hermite{n}", codes.HERMITE,
+        lambda x: forms.hermite_value(n, x), lambda x: math.sqrt(n) * forms.hermite_value(n - 1, x),
+        odd=n % 2 == 1, homogeneous=n == 1, parameter=float(n), strip=3.5,
+        closed=forms.polynomial_form(powers),
+    )  # fmt: skip
