@@ -49,7 +49,7 @@ class Activation:
     >>> import math, meanfield as mf
     >>> tanh = mf.Problem(mf.CommitteeTarget(k=1), "tanh").student
     >>> round(float(tanh.average(0.5, 1.0, math.inf)), 6)  # E tanh(0.5 + G)
-    0.299405
+    0.295453
     """
 
     name: str

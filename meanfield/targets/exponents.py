@@ -254,7 +254,7 @@ def _polynomial_coefficients(function: Polynomial) -> dict[MultiIndex, float]:
         for power in powers:
             series = poly2herme([0.0] * power + [1.0])
             terms = {
-                (*index, n): c * series[n] * math.sqrt(math.factorial(n))
+                (*index, n): float(c * series[n]) * math.sqrt(math.factorial(n))
                 for index, c in terms.items()
                 for n in range(power + 1)
                 if series[n] != 0.0
