@@ -1,0 +1,162 @@
+"""The parts of a run by name: a problem, a start, a solver, built from plain values.
+
+Names and kinds are checked here, against the signatures of the functions themselves, when a study
+is made; what only the functions can judge shows when the run is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from meanfield import checks, starts
+from meanfield.dynamics.mean_field import solve_mean_field
+from meanfield.dynamics.overlaps import solve_overlaps
+from meanfield.dynamics.sgd import simulate_sgd
+from meanfield.integrate import linear_times, logarithmic_times
+from meanfield.problem import Problem, problem_from_parameters
+
+Values = Mapping[str, Any]
+SOLVERS: dict[str, Callable[..., Any]] = {
+    "mean_field": solve_mean_field,
+    "overlaps": solve_overlaps,
+    "sgd": simulate_sgd,
+}
+# what the study itself decides
+RESERVED = {
+    "problem", "measure", "overlaps", "start", "progress", "threads", "checkpoint", "observables",
+    "save_states", "keep", "comm",
+}  # fmt: skip
+SPACINGS = {"linear": linear_times, "logarithmic": logarithmic_times}
+KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,),
+}  # fmt: skip
+
+
+def build_problem(values: Values, place: str = "problem") -> Problem:
+    """The problem that plain values describe; a target without a kind is a committee."""
+    allowed = set(inspect.signature(Problem).parameters)
+    _refuse_unknown(values, allowed, place)
+    if not isinstance(values.get("target"), Mapping):
+        raise ValueError(f"{place}.target must be a mapping, got {values.get('target')!r}")
+    target = {"kind": "committee", **values["target"]}
+    try:
+        return problem_from_parameters({"dim": "inf", **values, "target": target})
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def start_law(values: Values, place: str = "start") -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The function that draws a start, and its parameters."""
+    if "law" not in values:
+        raise ValueError(f"{place}.law is missing: it names how the start is drawn")
+    name = values["law"]
+    function = find_function(name) if ":" in str(name) else _known_law(name, f"{place}.law")
+    parameters = {key: value for key, value in values.items() if key != "law"}
+    _check_arguments(function, parameters, {"seed"}, {"problem"}, place)
+    return function, parameters
+
+
+def solver_of(values: Values, place: str = "solver") -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The function that solves, and its settings with the times to save at made out."""
+    if "description" not in values:
+        raise ValueError(f"{place}.description is missing: one of {', '.join(SOLVERS)}")
+    name = checks.option(values["description"], f"{place}.description", SOLVERS)
+    function = SOLVERS[name]
+    settings = {key: value for key, value in values.items() if key != "description"}
+    _check_arguments(function, settings, {"seed"}, RESERVED, place)
+    if isinstance(settings.get("save_at"), Mapping):
+        settings["save_at"] = _times(settings["save_at"], settings["t_end"], f"{place}.save_at")
+    return function, settings
+
+
+def takes(function: Callable[..., Any], argument: str) -> bool:
+    """Whether a function has such an argument."""
+    return argument in inspect.signature(function).parameters
+
+
+def find_function(name: str) -> Callable[..., Any]:
+    """The function that "module:function" names.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"cannot find the function {name!r}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"{name!r} must name a function, it is a {type(found).__name__}")
+    return found
+
+
+def function_name(function: Callable[..., Any], place: str) -> str:
+    """ "module:function" of a function that other processes can import."""
+    name = f"{function.__module__}:{getattr(function, '__qualname__', '')}"
+    try:
+        same = find_function(name) is function
+    except ValueError:
+        same = False
+    if not same:
+        raise ValueError(
+            f"{place} must be a function that other processes can import from a module, got "
+            f"{function!r}; move it out of functions and lambdas"
+        )
+    return name
+
+
+def _known_law(name: Any, place: str) -> Callable[..., Any]:
+    laws = {
+        key: value
+        for key, value in vars(starts).items()
+        if not key.startswith("_") and inspect.isfunction(value) and _first(value) == "problem"
+    }
+    return laws[checks.option(name, place, sorted(laws))]
+
+
+def _first(function: Callable[..., Any]) -> str:
+    return next(iter(inspect.signature(function).parameters), "")
+
+
+def _check_arguments(
+    function: Callable[..., Any], values: Values, seeded: set[str], reserved: set[str], place: str
+) -> None:
+    """Refuse names that the function does not know, lacks, or that mean something else."""
+    parameters = inspect.signature(function).parameters
+    _refuse_unknown(values, set(parameters) - reserved, place)
+    for name, parameter in parameters.items():
+        if name in reserved:
+            continue
+        if name not in values:
+            if parameter.default is parameter.empty and name not in seeded:
+                raise ValueError(f"{place}.{name} is missing")
+            continue
+        value, kinds = values[name], KINDS.get(str(parameter.annotation))
+        wrong = kinds and (
+            not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+        )
+        if wrong:
+            raise TypeError(f"{place}.{name} must be {parameter.annotation}, got {value!r}")
+
+
+def _refuse_unknown(values: Values, allowed: set[str], place: str) -> None:
+    for name in values:
+        if name not in allowed:
+            raise ValueError(f"{place}.{name} is not known; allowed: {', '.join(sorted(allowed))}")
+
+
+def _times(values: Values, t_end: float, place: str) -> list[float]:
+    _refuse_unknown(values, {"spacing", "count", "first"}, place)
+    spacing = checks.option(values.get("spacing", "linear"), f"{place}.spacing", SPACINGS)
+    settings = {key: value for key, value in values.items() if key != "spacing"}
+    try:
+        return SPACINGS[spacing](t_end, **settings).tolist()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{place}: {error}") from error

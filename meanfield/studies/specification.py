@@ -1,0 +1,308 @@
+"""A study as a value: what to run, over which grid, and what to keep of it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meanfield import checks
+from meanfield.studies.canonical import digest, plain
+from meanfield.studies.observables import check_observables
+from meanfield.studies.parts import build_problem, function_name, solver_of, start_law
+
+if TYPE_CHECKING:
+    from meanfield.studies.results import StudyResults
+    from meanfield.studies.watch import Callback
+
+PLACES = ("problem", "start", "solver")
+RUN_FORMAT = 1  # part of every run's key: raised when the same words come to mean another run
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study, in plain values that travel and can be hashed.
+
+    Attributes
+    ----------
+    index : tuple of int
+        Its place on the study's axes, the replica last.
+    parameters : dict
+        ``problem``, ``start``, ``solver``, ``observables`` and ``seeds`` (start's, solver's).
+    key : str
+        Hash of the parameters: equal runs have equal keys, whatever the study.
+    """
+
+    index: tuple[int, ...]
+    parameters: Mapping[str, Any]
+    key: str
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Runs over a grid of problems, starts and solvers, as one frozen specification.
+
+    All fields hold plain values, so that a study can be written down, hashed and sent; `from_toml`
+    reads the same words from a file.
+
+    Parameters
+    ----------
+    problem : Problem or mapping
+        A problem, or what `Problem` takes, with the target as a mapping
+        ``{"kind": "committee", "k": 2, ...}``.
+    start : mapping
+        ``"law"``: the name of a start such as ``"gaussian_measure"``, or ``"module:function"``
+        of your own ``function(problem, ..., seed=)``; beside it the start's parameters.
+    solver : mapping
+        ``"description"``: ``"mean_field"``, ``"overlaps"`` or ``"sgd"``; beside it the solver's
+        settings. ``"save_at"`` may also be a mapping with ``"spacing"`` (``"linear"`` or
+        ``"logarithmic"``), ``"count"`` and ``"first"``.
+    observables : sequence of str or callable
+        What to keep at each saved time, by name (see `meanfield.studies.OBSERVABLES`), and
+        functions ``function(solution)`` that reduce a whole run to a number, an array or a mapping
+        of them, given as ``"module:function"`` or, if other processes can import it, itself.
+    grid : mapping of str to sequence
+        The axes. A key is a place in the above, such as ``"problem.dim"``, with the values it takes
+        (``"problem"`` itself takes problems). Any other word names an axis whose values are
+        mappings from places to values, which then change together.
+    replicas : int
+        Runs at every point of the grid, with seeds of their own.
+    seed : int
+        From which the replicas' seeds are spawned. Replica i has the same seeds at every point of
+        the grid (common random numbers), and in every study with this seed.
+    name : str
+        For people; not part of the hash.
+
+    Attributes
+    ----------
+    runs : tuple of Run
+        All runs, in order of the grid, replicas innermost.
+    hash : str
+        SHA-256 over the keys of the runs: independent of the order of keys, of the process and of
+        the platform, and the same from Python as from a file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above; the message names it, as in ``start.n``.
+
+    Examples
+    --------
+    >>> import math, meanfield as mf
+    >>> study = mf.Study(
+    ...     problem=mf.Problem(mf.CommitteeTarget(k=1)),
+    ...     start={"law": "gaussian_measure", "n": 50},
+    ...     solver={"description": "mean_field", "t_end": 1.0, "save_at": 3},
+    ...     grid={"problem.dim": [10, 100, math.inf]},
+    ... )
+    >>> results = study.run()
+    >>> results.array("risk").shape  # dimensions, replicas, times
+    (3, 1, 3)
+    """
+
+    problem: Any
+    start: Mapping[str, Any]
+    solver: Mapping[str, Any]
+    observables: Sequence[str | Callable[..., Any]] = ("risk",)
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    replicas: int = 1
+    seed: int = 0
+    name: str = "study"
+    runs: tuple[Run, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        names = [self.observables] if isinstance(self.observables, str) else self.observables
+        wanted = tuple(
+            function_name(item, f"observables[{i}]") if callable(item) else item
+            for i, item in enumerate(names)
+        )
+        checks.instance(self.name, "name", str)
+        values: dict[str, Any] = {
+            "observables": check_observables(wanted),
+            "replicas": checks.integer(self.replicas, "replicas"),
+            "seed": checks.integer(self.seed, "seed", minimum=0),
+            "grid": _check_grid(self.grid),
+        }
+        for place in PLACES:
+            values[place] = plain(getattr(self, place), place)
+            checks.instance(values[place], place, dict)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "runs", tuple(self._enumerate()))
+
+    def parameters(self) -> dict[str, Any]:
+        """The specification in plain values: the schema of a study's TOML file."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        return {key: plain(value, key) for key, value in values.items()}
+
+    @cached_property
+    def hash(self) -> str:
+        """See the class."""
+        return digest(sorted(run.key for run in self.runs))
+
+    def __eq__(self, other: object) -> bool:
+        return self.hash == other.hash if isinstance(other, Study) else NotImplemented
+
+    def __hash__(self) -> int:
+        return int(self.hash[:15], 16)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return study_from_parameters, (self.parameters(),)
+
+    @staticmethod
+    def from_toml(path: str | os.PathLike[str]) -> Study:
+        """Read a study from a TOML file, with the arguments of `Study` as its keys.
+
+        Raises
+        ------
+        OSError
+            If there is no such file, or it cannot be read.
+        ValueError
+            If it is no TOML, or not a study; the message names the file and the key.
+        """
+        try:
+            with Path(path).open("rb") as stream:
+                return study_from_parameters(tomllib.load(stream))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def run(
+        self,
+        executor: Executor | None = None,
+        store: str | os.PathLike[str] | None = None,
+        *,
+        threads: int | None = None,
+        progress: bool = False,
+        retry: bool = False,
+        extend: bool = False,
+        callback: Callback | None = None,
+    ) -> StudyResults:
+        """Make the runs that are not in the store yet, and return the results of all.
+
+        Parameters
+        ----------
+        executor : concurrent.futures.Executor, optional
+            Where to run: see `meanfield.studies.process_pool`, Dask's ``client.get_executor()``,
+            mpi4py's pools; None: here, one run after another.
+        store : path, optional
+            A folder. Every finished run is written there at once, whole or not at all, and long
+            runs leave checkpoints; the same call after an interruption, however abrupt, goes on
+            from there and ends with the same results to the last bit.
+        threads : int, optional
+            Threads of each run; all here, one under an executor. Results do not depend on it.
+        progress : bool
+            A bar in terminals and notebooks, lines on the standard error elsewhere.
+        retry : bool
+            Make again the runs that failed with an error before.
+        extend : bool
+            Let this study take over a store that holds another: runs that both have are kept.
+        callback : callable, optional
+            ``callback(step)`` after each run, see `meanfield.studies.Step`.
+
+        Returns
+        -------
+        StudyResults
+            A run that raised an error is there with its traceback. After Ctrl-C, runs not made yet
+            are missing.
+
+        Raises
+        ------
+        OSError
+            If the store cannot be written (full, read-only); the message names the file.
+        ValueError
+            If the store holds another study, or a damaged or foreign file; the message names it.
+        """
+        from meanfield.studies.campaign import run_study
+
+        return run_study(self, executor, store, threads, progress, retry, extend, callback)
+
+    def _enumerate(self) -> Iterator[Run]:
+        """All runs; each problem, start and solver is made out once, for its errors."""
+        seeds = [
+            [int(word) for word in child.generate_state(2)]
+            for child in np.random.SeedSequence(self.seed).spawn(self.replicas)
+        ]
+        checked: set[str] = set()
+        base = {place: getattr(self, place) for place in PLACES}
+        for point in itertools.product(*(enumerate(values) for values in self.grid.values())):
+            values = base
+            for (_, value), axis in zip(point, self.grid, strict=True):
+                for place, item in _settings(axis, value).items():
+                    values = _put(values, place.split("."), item, place)
+            _check_parts(values, checked)
+            for replica, pair in enumerate(seeds):
+                parameters = {**values, "observables": list(self.observables), "seeds": pair}
+                index = (*(i for i, _ in point), replica)
+                yield Run(index, parameters, digest({"format": RUN_FORMAT, **parameters}))
+
+
+def study_from_parameters(values: Mapping[str, Any]) -> Study:
+    """Build the study that `Study.parameters` described."""
+    allowed = [f.name for f in fields(Study) if f.init]
+    for key in values:
+        if key not in allowed:
+            raise ValueError(f"{key} is not known; allowed: {', '.join(allowed)}")
+    for key in PLACES:
+        if key not in values:
+            raise ValueError(f"{key} is missing")
+    return Study(**values)
+
+
+def _check_grid(grid: Any) -> dict[str, list[Any]]:
+    axes = plain(grid, "grid")
+    checks.instance(axes, "grid", dict)
+    seen: dict[str, str] = {}
+    for axis, values in axes.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"grid.{axis} must be a list of at least one value, got {values!r}")
+        for value in values:
+            for place in _settings(axis, value):
+                if place.split(".")[0] not in PLACES:
+                    raise ValueError(
+                        f"grid.{axis}: {place!r} is no place in a run; places start with "
+                        + ", ".join(PLACES)
+                    )
+                if seen.setdefault(place, axis) != axis:
+                    raise ValueError(f"grid.{axis}: {place} is set by grid.{seen[place]} as well")
+    return axes
+
+
+def _settings(axis: str, value: Any) -> dict[str, Any]:
+    """Which places a value of an axis sets."""
+    if "." in axis or axis in PLACES:
+        return {axis: value}
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"grid.{axis} is no place in a run, so its values must be mappings from places to "
+            f"values, got {value!r}"
+        )
+    return value
+
+
+def _put(values: dict[str, Any], path: list[str], item: Any, place: str) -> dict[str, Any]:
+    """A copy with one entry replaced; copies only what lies on the way."""
+    if len(path) == 1:
+        return {**values, path[0]: item}
+    below = values.get(path[0], {})
+    if not isinstance(below, dict):
+        raise ValueError(f"grid: there is nothing to set at {place!r}")
+    return {**values, path[0]: _put(below, path[1:], item, place)}
+
+
+def _check_parts(values: dict[str, Any], checked: set[str]) -> None:
+    makers: dict[str, Callable[[Any], Any]] = {
+        "problem": build_problem, "start": start_law, "solver": solver_of,
+    }  # fmt: skip
+    for place, make in makers.items():
+        name = place + digest(values[place])
+        if name not in checked:
+            make(values[place])
+            checked.add(name)
