@@ -34,6 +34,7 @@ from meanfield.states import ParticleMeasure as ParticleMeasure
 from meanfield.states import Weights as Weights
 from meanfield.storage import load as load
 from meanfield.studies import ConcentrationStudy as ConcentrationStudy
+from meanfield.studies import Study as Study
 from meanfield.studies import concentration_study as concentration_study
 from meanfield.studies import load_study as load_study
 from meanfield.targets import CommitteeTarget as CommitteeTarget

@@ -1,102 +1,25 @@
-"""The command line: `python -m meanfield` runs the concentration study."""
+"""The command line: `python -m meanfield` and its commands."""
 
 from __future__ import annotations
 
-import argparse
-import math
 import sys
-import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from meanfield._version import __version__
-from meanfield.activations import ACTIVATIONS
-from meanfield.problem import check_dim
-from meanfield.studies import concentration_study
-from meanfield.targets import CommitteeTarget
+from meanfield.commands import concentration, studies
 
-DIMS = "10,30,100,300,1000,inf"
-INTRODUCTION = """\
-A two-layer network of infinite width learns a target that depends on k directions of its
-d-dimensional input. As d grows, its neurons stay close to the subspace those directions span.
-"""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m meanfield",
-        description="Mean-field training in growing input dimension: how the neurons concentrate "
-        "on the subspace spanned by the target's directions.",
-    )
-    parser.add_argument("--version", action="version", version=f"meanfield {__version__}")
-    add = parser.add_argument
-    add("--dims", default=DIMS, help=f"input dimensions, comma-separated, inf allowed ({DIMS})")
-    add("-n", "--neurons", type=int, default=10_000, help="neurons in each run (10000)")
-    add(
-        "--t-end", type=float, default=30.0, help="final time, where an SGD step takes γ/(p d) (30)"
-    )
-    add("-k", type=int, default=1, help="number of target directions (1)")
-    add("--activation", default="erf", choices=ACTIVATIONS, help="of the student (erf)")
-    add("--target-activation", default="erf", choices=ACTIVATIONS, help="of the target (erf)")
-    add("--replicas", type=int, default=4, help="independent starts in each dimension (4)")
-    add("--seed", type=int, default=0, help="seed of the starts (0)")
-    add("--threads", type=int, default=None, help="threads of each run (all)")
-    add("--out", type=Path, default=Path("meanfield-results"), help="folder for the results")
-    return parser
+Command = Callable[[Sequence[str]], int]
+COMMANDS: dict[str, Command] = {"study": studies.study, "report": studies.report}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the concentration study and write its results and figure.
+    """Run the command that the first word names, or else the concentration study.
 
     Returns
     -------
     int
         0 if all went well, 1 if a run failed or was cut short, 2 for unusable arguments.
     """
-    options = _parser().parse_args(arguments)
-    started = time.perf_counter()
-    try:
-        target = CommitteeTarget(k=options.k, activation=options.target_activation)
-        dims = [_dim(word, target.k) for word in options.dims.split(",")]
-        options.out.mkdir(parents=True, exist_ok=True)
-        print(INTRODUCTION)
-        print(
-            f"{options.neurons:,} {options.activation} neurons, w ~ N(0, I_d), to t = "
-            f"{options.t_end:g}; target: {options.target_activation} committee, k = {options.k}; "
-            f"d = {', '.join('∞' if math.isinf(d) else f'{d:g}' for d in dims)}",
-            flush=True,
-        )
-        study = concentration_study(
-            target, dims, options.neurons, options.t_end, options.activation, options.seed,
-            replicas=options.replicas, threads=options.threads, progress=True,
-        )  # fmt: skip
-    except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (RuntimeError, KeyboardInterrupt) as error:
-        print(f"stopped: {error or 'interrupted before any run had finished'}", file=sys.stderr)
-        return 1
-    from meanfield.plotting import plot_concentration
-
-    print("\n" + study.table() + "\n")
-    try:
-        results = study.save(options.out / "concentration.npz")
-        figure = options.out / "concentration.png"
-        plot_concentration(study, figure)
-    except OSError as error:
-        print(f"error: cannot write to {options.out}: {error}", file=sys.stderr)
-        return 1
-    print(f"results  {results.resolve()}  (read with mf.studies.load_study)")
-    print(f"figure   {figure.resolve()}")
-    print(f"done in {time.perf_counter() - started:.0f} s")
-    return 1 if study.messages or len(study.dims) < len(dims) else 0
-
-
-def _dim(word: str, k: int) -> float:
-    if word.strip() in ("inf", "∞"):
-        return math.inf
-    try:
-        value = float(word)
-    except ValueError:
-        raise ValueError(f"--dims must hold integers and inf, got {word!r}") from None
-    return check_dim(value, k, "--dims")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in COMMANDS:
+        return COMMANDS[words[0]](words[1:])
+    return concentration.run(words, COMMANDS)

@@ -14,6 +14,11 @@ def _in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
+def can_draw() -> bool:
+    """Whether someone looks: a notebook or a terminal."""
+    return _in_notebook() or sys.stderr.isatty()
+
+
 @contextmanager
 def progress_bar(total: float, description: str, show: bool) -> Iterator[Callable[[float], None]]:
     """Yield a function that moves the bar to an absolute position in [0, total]."""
@@ -32,7 +37,7 @@ def progress_bar(total: float, description: str, show: bool) -> Iterator[Callabl
         desc=description,
         bar_format=layout,
         # tqdm's own test asks for a terminal and would hide the bar in a notebook
-        disable=not (notebook or sys.stderr.isatty()),
+        disable=not can_draw(),
     )
 
     def move(position: float) -> None:

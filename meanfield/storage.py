@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,17 +92,33 @@ def write_archive(
     described = {"format": kind, "format_version": FORMAT_VERSION, "arrays": sorted(arrays)}
     text = json.dumps({**described, **header}, default=_plain)
     contents: dict[str, Any] = {HEADER: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    return write_whole(target, lambda stream: np.savez(stream, **contents))
+
+
+def write_whole(path: PathLike, write: Callable[[BinaryIO], Any]) -> Path:
+    """Let `write` fill a file that appears at `path` whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written (a full disk, a read-only folder); the message names the file.
+    """
+    target, temporary = Path(path), None
     try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **contents)
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            # the same error, about the file that was wanted
+            raise OSError(error.errno, f"cannot write: {error.strerror}", str(target)) from error
         raise
     return target
 

@@ -1,7 +1,28 @@
 """Studies: many runs from one specification, and what they show together."""
 
 from meanfield.studies.concentration import concentration_study
+from meanfield.studies.executors import ProcessPool, SerialExecutor
+from meanfield.studies.observables import OBSERVABLES, Observable
 from meanfield.studies.rates import Rate
 from meanfield.studies.result import ConcentrationStudy, load_study
+from meanfield.studies.results import StudyResults, read_results
+from meanfield.studies.specification import Run, Study
+from meanfield.studies.watch import Step
+from meanfield.studies.work import Record
 
-__all__ = ["ConcentrationStudy", "Rate", "concentration_study", "load_study"]
+__all__ = [
+    "OBSERVABLES",
+    "ConcentrationStudy",
+    "Observable",
+    "ProcessPool",
+    "Rate",
+    "Record",
+    "Run",
+    "SerialExecutor",
+    "Step",
+    "Study",
+    "StudyResults",
+    "concentration_study",
+    "load_study",
+    "read_results",
+]

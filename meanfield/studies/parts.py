@@ -54,9 +54,8 @@ def start_law(values: Values, place: str = "start") -> tuple[Callable[..., Any],
         raise ValueError(f"{place}.law is missing: it names how the start is drawn")
     name = values["law"]
     function = find_function(name) if ":" in str(name) else _known_law(name, f"{place}.law")
-    parameters = {key: value for key, value in values.items() if key != "law"}
-    _check_arguments(function, parameters, {"seed"}, {"problem"}, place)
-    return function, parameters
+    given = {key: value for key, value in values.items() if key != "law"}
+    return function, _check_arguments(function, given, {"problem"}, place)
 
 
 def solver_of(values: Values, place: str = "solver") -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -65,11 +64,28 @@ def solver_of(values: Values, place: str = "solver") -> tuple[Callable[..., Any]
         raise ValueError(f"{place}.description is missing: one of {', '.join(SOLVERS)}")
     name = checks.option(values["description"], f"{place}.description", SOLVERS)
     function = SOLVERS[name]
-    settings = {key: value for key, value in values.items() if key != "description"}
-    _check_arguments(function, settings, {"seed"}, RESERVED, place)
+    given = {key: value for key, value in values.items() if key != "description"}
+    settings = _check_arguments(function, given, RESERVED, place)
     if isinstance(settings.get("save_at"), Mapping):
         settings["save_at"] = _times(settings["save_at"], settings["t_end"], f"{place}.save_at")
     return function, settings
+
+
+def complete(values: Values) -> dict[str, Any]:
+    """The problem, start and solver of a run with everything said that was left to defaults.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them cannot be; the message names the place, as in ``start.n``.
+    """
+    _, start = start_law(values["start"])
+    _, solver = solver_of(values["solver"])
+    return {
+        "problem": build_problem(values["problem"]).parameters(),
+        "start": {"law": values["start"]["law"], **start},
+        "solver": {"description": values["solver"]["description"], **solver},
+    }
 
 
 def takes(function: Callable[..., Any], argument: str) -> bool:
@@ -126,24 +142,30 @@ def _first(function: Callable[..., Any]) -> str:
 
 
 def _check_arguments(
-    function: Callable[..., Any], values: Values, seeded: set[str], reserved: set[str], place: str
-) -> None:
-    """Refuse names that the function does not know, lacks, or that mean something else."""
+    function: Callable[..., Any], values: Values, reserved: set[str], place: str
+) -> dict[str, Any]:
+    """The arguments with their defaults: a run's key must not depend on what was left unsaid.
+
+    The seed is the study's to give, unless it is among the values.
+    """
     parameters = inspect.signature(function).parameters
     _refuse_unknown(values, set(parameters) - reserved, place)
+    complete = dict(values)
     for name, parameter in parameters.items():
-        if name in reserved:
-            continue
-        if name not in values:
-            if parameter.default is parameter.empty and name not in seeded:
+        if name in values:
+            _check_kind(values[name], str(parameter.annotation), f"{place}.{name}")
+        elif name not in reserved and name != "seed":
+            if parameter.default is parameter.empty:
                 raise ValueError(f"{place}.{name} is missing")
-            continue
-        value, kinds = values[name], KINDS.get(str(parameter.annotation))
-        wrong = kinds and (
-            not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
-        )
-        if wrong:
-            raise TypeError(f"{place}.{name} must be {parameter.annotation}, got {value!r}")
+            if parameter.default is None or isinstance(parameter.default, int | float | str):
+                complete[name] = parameter.default
+    return complete
+
+
+def _check_kind(value: Any, annotation: str, place: str) -> None:
+    kinds = KINDS.get(annotation)
+    if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+        raise TypeError(f"{place} must be {annotation}, got {value!r}")
 
 
 def _refuse_unknown(values: Values, allowed: set[str], place: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from meanfield import checks
 from meanfield.studies.canonical import digest, plain
 from meanfield.studies.observables import check_observables
-from meanfield.studies.parts import build_problem, function_name, solver_of, start_law
+from meanfield.studies.parts import complete, function_name
 
 if TYPE_CHECKING:
     from meanfield.studies.results import StudyResults
@@ -136,7 +136,10 @@ class Study:
             checks.instance(values[place], place, dict)
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "runs", tuple(self._enumerate()))
+        runs = tuple(self._enumerate())
+        if len({run.key for run in runs}) < len(runs):
+            raise ValueError("grid must not ask for the same run twice")
+        object.__setattr__(self, "runs", runs)
 
     def parameters(self) -> dict[str, Any]:
         """The specification in plain values: the schema of a study's TOML file."""
@@ -225,19 +228,18 @@ class Study:
         return run_study(self, executor, store, threads, progress, retry, extend, callback)
 
     def _enumerate(self) -> Iterator[Run]:
-        """All runs; each problem, start and solver is made out once, for its errors."""
+        """All runs, checked part by part."""
         seeds = [
             [int(word) for word in child.generate_state(2)]
             for child in np.random.SeedSequence(self.seed).spawn(self.replicas)
         ]
-        checked: set[str] = set()
         base = {place: getattr(self, place) for place in PLACES}
         for point in itertools.product(*(enumerate(values) for values in self.grid.values())):
             values = base
             for (_, value), axis in zip(point, self.grid, strict=True):
                 for place, item in _settings(axis, value).items():
                     values = _put(values, place.split("."), item, place)
-            _check_parts(values, checked)
+            values = complete(values)
             for replica, pair in enumerate(seeds):
                 parameters = {**values, "observables": list(self.observables), "seeds": pair}
                 index = (*(i for i, _ in point), replica)
@@ -295,14 +297,3 @@ def _put(values: dict[str, Any], path: list[str], item: Any, place: str) -> dict
     if not isinstance(below, dict):
         raise ValueError(f"grid: there is nothing to set at {place!r}")
     return {**values, path[0]: _put(below, path[1:], item, place)}
-
-
-def _check_parts(values: dict[str, Any], checked: set[str]) -> None:
-    makers: dict[str, Callable[[Any], Any]] = {
-        "problem": build_problem, "start": start_law, "solver": solver_of,
-    }  # fmt: skip
-    for place, make in makers.items():
-        name = place + digest(values[place])
-        if name not in checked:
-            make(values[place])
-            checked.add(name)

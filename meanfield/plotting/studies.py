@@ -1,0 +1,132 @@
+"""The picture of a study: its curves in time, one panel an observable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from meanfield import checks
+from meanfield.plotting.style import TIME_LABEL
+from meanfield.studies.results import StudyResults, label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_PANELS, MOST_IN_LEGEND = 6, 12
+STYLES = ("-", "--", ":", "-.")
+
+
+def plot_study(
+    results: StudyResults,
+    path: str | os.PathLike[str] | None = None,
+    observables: Sequence[str] | None = None,
+) -> Figure:
+    """Draw the observables of a study against time.
+
+    Parameters
+    ----------
+    results : StudyResults
+    path : str or path, optional
+        Where to write the figure; the ending says the format.
+    observables : sequence of str, optional
+        Which ones; by default those with one number a time, six at most.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each observable. Colours: values of the first axis of the grid; line styles: of
+        the others together. Lines are means over replicas, bands one standard error.
+    """
+    checks.instance(results, "results", StudyResults)
+    curves = [name for name in results.names if name != "t" and _is_curve(results, name)]
+    chosen = curves[:MOST_PANELS] if observables is None else list(observables)
+    for name in chosen:
+        checks.option(name, "observables", curves)
+    if not chosen:
+        raise ValueError("results must have an observable with one number a time, got none")
+    columns = min(len(chosen), 3)
+    rows = -(-len(chosen) // columns)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(0.6 + 4.4 * columns, 0.5 + 3.6 * rows), layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
+    for ax, name in zip(panels.flat, chosen, strict=False):
+        _panel(ax, results, name)
+    for ax in panels.flat[len(chosen) :]:
+        ax.set_visible(False)
+    handles, words = panels.flat[0].get_legend_handles_labels()
+    if 1 < len(words) <= MOST_IN_LEGEND:
+        figure.legend(handles, words, title=", ".join(_axes(results)), frameon=False,
+                      loc="outside right upper")  # fmt: skip
+    figure.suptitle(_title(results), x=0.01, ha="left")
+    if path is not None:
+        figure.savefig(Path(path), dpi=150)
+    return figure
+
+
+def _is_curve(results: StudyResults, name: str) -> bool:
+    dims = results.dims(name)[len(results.axes) :]
+    return dims in (("time",), ("run", "time"))
+
+
+def _axes(results: StudyResults) -> list[str]:
+    return [name for name, values in results.axes.items()
+            if name != "replica" and len(values) > 1]  # fmt: skip
+
+
+def _title(results: StudyResults) -> str:
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(results.counts.items()))
+    return f"{results.study.name}: {len(results.records)} runs ({counts})"
+
+
+def _panel(ax: Axes, results: StudyResults, name: str) -> None:
+    values, t = results.array(name), results.array("t")
+    grid = values.shape[: len(results.axes) - 1]
+    values = values.reshape(*grid, -1, values.shape[-1])  # replicas, and runs inside a run
+    t = t.reshape(*grid, -1, t.shape[-1])
+    first = grid[0] if grid else 1
+    shades = plt.get_cmap("viridis_r")(np.linspace(0.12, 0.95, first))
+    for index in np.ndindex(*grid):
+        curves = values[index]
+        there = np.isfinite(curves).any(axis=1)
+        if not there.any():
+            continue
+        time, mean, error = _summary(t[index], curves)
+        colour: Any = shades[index[0]] if index else shades[0]
+        rest = np.ravel_multi_index(index[1:], grid[1:]) if len(index) > 1 else 0
+        ax.plot(time, mean, STYLES[int(rest) % len(STYLES)], color=colour, lw=1.4,
+                label=_label(results, index))  # fmt: skip
+        ax.fill_between(time, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
+    positive = values[np.isfinite(values)]
+    if positive.size and positive.min() > 0 and positive.max() > 30 * positive.min():
+        ax.set_yscale("log")
+    ax.set_title(name.replace("_", " "), loc="left")
+    ax.set_xlabel(TIME_LABEL)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _summary(t: Any, curves: Any) -> tuple[Any, Any, Any]:
+    """Times, mean over replicas and its standard error, where all replicas that ran have values."""
+    alive = curves[np.isfinite(curves).any(axis=1)]
+    time = t[np.isfinite(t).any(axis=1)][0]
+    whole = np.isfinite(alive).all(axis=0) & np.isfinite(time)
+    alive = alive[:, whole]
+    error = alive.std(axis=0, ddof=1) / np.sqrt(len(alive)) if len(alive) > 1 else 0.0 * alive[0]
+    return time[whole], alive.mean(axis=0), error
+
+
+def _label(results: StudyResults, index: tuple[int, ...]) -> str:
+    names = [name for name in results.axes if name != "replica"]
+    shown = _axes(results)
+    parts = []
+    for name, i in zip(names, index, strict=True):
+        if name in shown:
+            value = label(results.axes[name][i])
+            parts.append("∞" if value == float("inf") else str(value))
+    return ", ".join(parts)

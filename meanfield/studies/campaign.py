@@ -1,0 +1,100 @@
+"""Making a study's runs: what is missing goes to the executor, what comes back goes to disk."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import replace
+
+from meanfield import checks
+from meanfield.integrate import Status
+from meanfield.studies.executors import SerialExecutor, as_they_finish
+from meanfield.studies.results import StudyResults
+from meanfield.studies.specification import Run, Study
+from meanfield.studies.store import Store
+from meanfield.studies.watch import Callback, watch
+from meanfield.studies.work import FAILED, MISSING, Record, Task, make_run
+
+
+def run_study(
+    study: Study,
+    executor: Executor | None,
+    folder: str | os.PathLike[str] | None,
+    threads: int | None,
+    progress: bool,
+    retry: bool,
+    extend: bool,
+    callback: Callback | None,
+) -> StudyResults:
+    """See `Study.run`."""
+    if threads is not None:
+        threads = checks.integer(threads, "threads")
+    elif executor is not None:
+        threads = 1
+    store = None if folder is None else Store(folder)
+    records = {run.key: Record(run.key, run.parameters, MISSING, "not made yet")
+               for run in study.runs}  # fmt: skip
+    if store is not None:
+        store.open(study, extend)
+        for run in study.runs:
+            records[run.key] = store.read_or_missing(run, same_version=True)
+    missing = [
+        run for run in study.runs
+        if records[run.key].status == MISSING or (retry and records[run.key].status == FAILED)
+    ]  # fmt: skip
+    again = {run.key for run in missing if records[run.key].status == FAILED}
+    engine = SerialExecutor() if executor is None else executor
+    total = len(study.runs)
+    with watch(study.name, total, total - len(missing), progress, callback) as tell:
+        try:
+            for record in _make(missing, engine, store, threads, again):
+                records[record.key] = record
+                tell(record)
+        except KeyboardInterrupt:
+            pass  # what is not there is missing
+    return StudyResults(study, tuple(records[run.key] for run in study.runs))
+
+
+def _make(
+    runs: list[Run], executor: Executor, store: Store | None, threads: int | None, again: set[str]
+) -> Iterator[Record]:
+    """Records as runs end, on disk before they are shown to anyone.
+
+    Runs that another process has put into the store meanwhile are read, not made, unless they are
+    to be made `again`; so that processes on one folder do not go in step, each starts elsewhere.
+    """
+    if store is not None and runs:
+        first = random.randrange(len(runs))
+        runs = runs[first:] + runs[:first]
+    found: list[str] = []
+
+    def tasks() -> Iterator[Task]:
+        for run in runs:
+            if store is not None and run.key not in again and store.holds(run.key):
+                found.append(run.key)
+            else:
+                checkpoint = None if store is None else store.checkpoint(run.key)
+                yield Task(run.key, run.parameters, checkpoint, threads)
+
+    for task, future in as_they_finish(make_run, tasks(), executor):
+        record = _record(task, future)
+        if record.status == Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        if store is not None:
+            store.write(record)
+        yield record
+    if store is not None:
+        yield from (store.read(key, same_version=True) for key in found)
+
+
+def _record(task: Task, future: Future[Record]) -> Record:
+    """What a run returned; an engine that lost it is a failure like others."""
+    try:
+        return future.result()
+    except (BrokenExecutor, CancelledError) as error:
+        message = f"the worker died in the middle of the run, twice: {error}"
+    except Exception as error:  # a result that cannot be sent, a worker that cannot start
+        message = f"{type(error).__name__}: {error}"
+    return replace(Record(task.key, task.parameters, FAILED), message=message, traceback=message)

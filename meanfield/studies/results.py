@@ -1,0 +1,205 @@
+"""What a study found: a record a run, and the same as arrays over the study's axes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.studies.observables import OBSERVABLES, QUANTILES, RISK
+from meanfield.studies.specification import Study
+from meanfield.studies.store import Store
+from meanfield.studies.tables import ERRORS, attributes, per_run, study_text
+from meanfield.studies.work import Record
+
+if TYPE_CHECKING:
+    import xarray
+
+REPLICA, TIME = "replica", "time"
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResults:
+    """The runs of a study and what was kept of them.
+
+    Attributes
+    ----------
+    study : Study
+    records : tuple of Record
+        One a run, in the study's order; those not made have the status ``"missing"``.
+    """
+
+    study: Study
+    records: tuple[Record, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run was made and none raised an error."""
+        return all(record.made for record in self.records)
+
+    @property
+    def failures(self) -> tuple[Record, ...]:
+        """Runs that raised an error; each has its traceback."""
+        return tuple(record for record in self.records if record.traceback)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many runs have each status."""
+        return dict(Counter(record.status for record in self.records))
+
+    @cached_property
+    def axes(self) -> dict[str, list[Any]]:
+        """Names of the axes, the replica's last, and the values on each."""
+        last = [axis.rpartition(".")[2] for axis in self.study.grid]
+        names = [
+            short if last.count(short) == 1 and short not in (REPLICA, TIME) else axis
+            for short, axis in zip(last, self.study.grid, strict=True)
+        ]
+        values = dict(zip(names, self.study.grid.values(), strict=True))
+        return {**values, REPLICA: list(range(self.study.replicas))}
+
+    @property
+    def names(self) -> list[str]:
+        """Of the arrays that some run has."""
+        return sorted({name for record in self.records for name in record.arrays})
+
+    def array(self, name: str) -> NDArray[Any]:
+        """One observable of all runs; `dims` names its axes.
+
+        Parameters
+        ----------
+        name : str
+            ``"t"``, an observable, or what a reducing function returned.
+
+        Returns
+        -------
+        ndarray
+            NaN where a run has no value: it was not made, failed, ended early, or is smaller than
+            others.
+
+        Raises
+        ------
+        ValueError
+            If no run has it.
+        """
+        found = [record.arrays.get(name) for record in self.records]
+        shapes = [array.shape for array in found if array is not None]
+        if not shapes:
+            raise ValueError(f"name must be one of {', '.join(self.names) or 'none'}, got {name!r}")
+        if len({len(shape) for shape in shapes}) > 1:
+            raise ValueError(f"{name} has another number of axes in some runs: {set(shapes)}")
+        inner = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+        kind = np.result_type(np.float64, *(a.dtype for a in found if a is not None))
+        out = np.full((len(found), *inner), np.nan, dtype=kind)
+        for row, array in zip(out, found, strict=True):
+            if array is not None:
+                row[tuple(slice(size) for size in array.shape)] = array
+        return out.reshape(*(len(values) for values in self.axes.values()), *inner)
+
+    def dims(self, name: str) -> tuple[str, ...]:
+        """Names of the axes of `array`."""
+        inner = self.array(name).ndim - len(self.axes)
+        known = OBSERVABLES[name].dims if name in OBSERVABLES else ()
+        own: tuple[str, ...] = known
+        if name in ("t", RISK) or name in OBSERVABLES:
+            missing = inner - len(known)
+            own = (("run", TIME)[2 - missing :] if missing else ()) + known
+        if len(own) != inner:
+            own = tuple(f"{name}_{i}" for i in range(inner))
+        return (*self.axes, *own)
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a run: its place on the axes, seeds, status, last values, errors, versions."""
+        return [self._row(run.index, r) for run, r in zip(self.study.runs, self.records,
+                                                          strict=True)]  # fmt: skip
+
+    def _row(self, index: tuple[int, ...], record: Record) -> dict[str, Any]:
+        place = zip(index, self.axes.items(), strict=True)
+        row: dict[str, Any] = {name: label(values[i]) for i, (name, values) in place}
+        row["seed"] = record.parameters["seeds"][0]
+        row["status"], row["message"] = record.status, record.message
+        for name, array in record.arrays.items():
+            timed = name in ("t", RISK) or name in OBSERVABLES
+            inner = len(OBSERVABLES[name].dims) if name in OBSERVABLES else 0
+            if timed and inner == 0 and array.size:
+                row[name] = float(np.mean(array[..., -1]))
+            elif not timed and array.ndim == 0:
+                row[name] = array.item()
+        row |= {name: record.stats[name] for name in ERRORS if name in record.stats}
+        row |= {"seconds": record.seconds, "version": record.versions.get("meanfield", "")}
+        return row | {"key": record.key[:32]}
+
+    def to_csv(self) -> str:
+        """The table as text, for spreadsheets and data frames."""
+        rows = self.table()
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+
+    def text(self) -> str:
+        """The table for people: means over replicas with standard errors, and what went wrong."""
+        return study_text(self)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """All arrays with named dimensions and coordinates, as an `xarray.Dataset`.
+
+        Status, seeds and error estimates are variables over the axes; the specification and the
+        versions are attributes. Needs the extra ``xarray``.
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise ImportError(
+                "to_xarray needs xarray: pip install 'meanfield-sgd[xarray]'"
+            ) from error
+        variables = {name: (self.dims(name), self.array(name)) for name in self.names}
+        variables |= {name: (tuple(self.axes), value) for name, value in per_run(self).items()}
+        coordinates = {name: [label(v) for v in values] for name, values in self.axes.items()}
+        if any("quantile" in dims for dims, _ in variables.values()):
+            coordinates["quantile"] = list(QUANTILES)
+        return xarray.Dataset(variables, coordinates, attributes(self))
+
+
+def label(value: Any) -> Any:
+    """A value of an axis as a number or a word."""
+    if value == "inf":
+        return float("inf")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.rpartition('.')[2]}={label(item)}" for key, item in value.items())
+    return str(value) if isinstance(value, list) else value
+
+
+def read_results(folder: str | os.PathLike[str]) -> StudyResults:
+    """Read what a study has put into its store so far, without making any run.
+
+    Parameters
+    ----------
+    folder : path
+        The store.
+
+    Returns
+    -------
+    StudyResults
+        Runs not made yet are missing.
+
+    Raises
+    ------
+    OSError
+        If there is no such folder, or no study in it.
+    ValueError
+        If a file is damaged or foreign; the message names it.
+    """
+    store = Store(folder)
+    study = store.read_study()
+    return StudyResults(study, tuple(store.read_or_missing(run) for run in study.runs))

@@ -1,0 +1,142 @@
+"""A study on disk: a folder with its specification and one file a run.
+
+Files appear whole or not at all, under names that only their contents decide, so that any number of
+processes may work on one folder, and any of them may die at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from meanfield._version import __version__
+from meanfield.storage import read_archive, write_archive, write_whole
+from meanfield.studies.canonical import digest
+from meanfield.studies.specification import RUN_FORMAT, Run, Study, study_from_parameters
+from meanfield.studies.work import MISSING, Record
+
+FORMAT, FORMAT_VERSION = "meanfield-study", 1
+RECORD_FORMAT = "meanfield-run"
+STALE = 3600.0  # seconds after which a temporary file is nobody's
+
+
+class Store:
+    """The folder of a study.
+
+    Parameters
+    ----------
+    folder : path
+        ``study.json``, ``runs/`` and ``checkpoints/`` lie in it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+        self.specification = self.folder / "study.json"
+        self.runs, self.checkpoints = self.folder / "runs", self.folder / "checkpoints"
+
+    def open(self, study: Study, extend: bool) -> None:
+        """Make the folder ready for a study: it must be writable, and hold no other."""
+        known = self.read_study() if self.specification.exists() else None
+        if known is not None and known != study and not extend:
+            raise ValueError(
+                f"{self.folder} holds another study, {known.name!r} ({known.hash[:12]}), not "
+                f"{study.name!r} ({study.hash[:12]}); choose another folder, or let this study "
+                "take it over with extend"
+            )
+        for folder in (self.runs, self.checkpoints):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in folder.glob(".*"):
+                _remove_stale(path)
+        if known is None or known.parameters() != study.parameters():
+            described = {
+                "format": FORMAT, "format_version": FORMAT_VERSION, "version": __version__,
+                "hash": study.hash, "study": study.parameters(),
+            }  # fmt: skip
+            text = json.dumps(described, indent=1)
+            write_whole(self.specification, lambda stream: stream.write(text.encode()))
+        else:  # a folder that cannot be written to must be known before the first run is made
+            write_whole(self.runs / ".writable", lambda stream: stream.write(b"yes"))
+            with suppress(OSError):
+                (self.runs / ".writable").unlink()
+
+    def read_study(self) -> Study:
+        """The study whose folder this is."""
+        text = self.specification.read_bytes()
+        try:
+            described = json.loads(text)
+            if described["format"] != FORMAT:
+                raise ValueError("it is of another kind")
+            if described["format_version"] > FORMAT_VERSION:
+                raise ValueError(f"it was written by version {described['version']}")
+            return study_from_parameters(described["study"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{self.specification} is damaged or not the study of a store: {error}"
+            ) from error
+
+    def path(self, key: str) -> Path:
+        """The file of a run."""
+        return self.runs / f"{key[:32]}.npz"
+
+    def checkpoint(self, key: str) -> Path:
+        """Where a run leaves its state while it is made."""
+        return self.checkpoints / key[:32]
+
+    def holds(self, key: str) -> bool:
+        """Whether there is a file for the run."""
+        return self.path(key).exists()
+
+    def write(self, record: Record) -> None:
+        """Put a run on disk; it replaces one that failed."""
+        header = {
+            name: getattr(record, name)
+            for name in ("key", "status", "message", "stats", "traceback", "versions", "seconds")
+        } | {"run": dict(record.parameters)}
+        write_archive(self.path(record.key), RECORD_FORMAT, header, record.arrays)
+        with suppress(FileNotFoundError):
+            self.checkpoint(record.key).unlink()
+
+    def read(self, key: str, *, same_version: bool = False) -> Record:
+        """Read a run.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or of another run, or `same_version` and another version of the
+            library made it.
+        """
+        path = self.path(key)
+        advice = "remove it and the run will be made again"
+        try:
+            header, arrays = read_archive(path, RECORD_FORMAT)
+            record = Record(
+                header["key"], header["run"], header["status"], header["message"], arrays,
+                header["stats"], header["traceback"], header["versions"], header["seconds"],
+            )  # fmt: skip
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"cannot use {path}; {advice}: {error}") from error
+        if digest({"format": RUN_FORMAT, **record.parameters}) != key or record.key != key:
+            raise ValueError(f"cannot use {path}: it holds another run; {advice}")
+        version = record.versions.get("meanfield")
+        if same_version and version != __version__:
+            raise ValueError(
+                f"{path} was made by version {version} of the library, this is {__version__}: "
+                "results of two versions are not mixed; choose another folder"
+            )
+        return record
+
+    def read_or_missing(self, run: Run, *, same_version: bool = False) -> Record:
+        """The record of a run, or one that says it is missing."""
+        if not self.holds(run.key):
+            return Record(run.key, run.parameters, MISSING, "not made yet")
+        return self.read(run.key, same_version=same_version)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what a process left when it was killed in the middle of writing."""
+    with suppress(OSError):
+        if time.time() - path.stat().st_mtime > STALE:
+            path.unlink()

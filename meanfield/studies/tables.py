@@ -1,0 +1,108 @@
+"""A study's results as text and as values beside the arrays."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from meanfield.studies.results import StudyResults
+
+SHOWN_FAILURES = 5
+ERRORS = ("field_error", "noise_error")  # estimates that solvers leave in their stats
+HIDDEN = ("replica", "seed", "message", "seconds", "version", "key", "t")
+
+
+def study_text(results: StudyResults) -> str:
+    """One line for each point of the grid, means over replicas ± standard error, then notes."""
+    rows = results.table()
+    axes = [name for name in results.axes if name != "replica"]
+    values = [
+        name for name in dict.fromkeys(key for row in rows for key in row)
+        if name not in (*axes, *HIDDEN, "status")
+    ]  # fmt: skip
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in axes), []).append(row)
+    lines = [[*axes, *values, "runs"]]
+    for place, members in groups.items():
+        made = [row for row in members if row["status"] not in ("failed", "missing")]
+        cells = [_cell(name, [row[name] for row in made if name in row]) for name in values]
+        count = f"{len(made)}/{len(members)}" if len(made) < len(members) else str(len(made))
+        lines.append([*(_number(item) for item in place), *cells, count])
+    return "\n".join([_title(results), "", *_aligned(lines), "", *_notes(results)]).rstrip()
+
+
+def _title(results: StudyResults) -> str:
+    study, counts = results.study, results.counts
+    ends = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return f"{study.name} ({study.hash[:12]}): {len(study.runs)} runs: {ends}"
+
+
+def _notes(results: StudyResults) -> list[str]:
+    notes = ["(values at the final time, ± standard error over replicas)"]
+    versions = {record.versions["meanfield"] for record in results.records if record.versions}
+    if len(versions) > 1:
+        notes.append(f"note: made by several versions of the library: {', '.join(versions)}")
+    for record in results.records:
+        if record.made and record.status != "success":
+            notes.append(f"note: run {record.key[:12]}: {record.status}, {record.message}")
+    failures = results.failures
+    for record in failures[:SHOWN_FAILURES]:
+        notes.append(f"failed: run {record.key[:12]}: {record.message}")
+    if len(failures) > SHOWN_FAILURES:
+        notes.append(f"failed: {len(failures) - SHOWN_FAILURES} more")
+    return notes
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
+    return [text[0], "-" * len(text[0]), *text[1:]]
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float) and math.isinf(value):
+        return "∞"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _cell(name: str, values: list[float]) -> str:
+    """Mean and standard error; of an error estimate the largest."""
+    if not values:
+        return "–"
+    if name in ERRORS:
+        return f"{max(values):.0e}"
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return f"{mean:.5g}"
+    return f"{mean:.5g} ± {float(np.std(values, ddof=1)) / math.sqrt(len(values)):.0e}"
+
+
+def per_run(results: StudyResults) -> dict[str, Any]:
+    """Status, seed and error estimates, over the axes."""
+    rows = results.table()
+    shape = tuple(len(values) for values in results.axes.values())
+    found: dict[str, Any] = {
+        "status": np.array([row["status"] for row in rows]).reshape(shape),
+        "seed": np.array([row["seed"] for row in rows], dtype=np.int64).reshape(shape),
+        "seconds": np.array([row["seconds"] for row in rows]).reshape(shape),
+    }
+    for name in ERRORS:
+        if any(name in row for row in rows):
+            values = [row.get(name, math.nan) for row in rows]
+            found[name] = np.array(values, dtype=np.float64).reshape(shape)
+    return found
+
+
+def attributes(results: StudyResults) -> dict[str, str]:
+    """The specification and the versions, as text."""
+    versions = sorted({json.dumps(r.versions) for r in results.records if r.versions})
+    return {
+        "study": json.dumps(results.study.parameters()),
+        "hash": results.study.hash,
+        "versions": "; ".join(versions),
+    }

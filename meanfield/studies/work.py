@@ -1,0 +1,123 @@
+"""One run of a study: from plain values to a record, wherever it happens."""
+
+from __future__ import annotations
+
+import platform
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield._version import __version__
+from meanfield.integrate import Status
+from meanfield.studies.executors import limited_threads
+from meanfield.studies.observables import evaluate
+from meanfield.studies.parts import build_problem, solver_of, start_law, takes
+
+FAILED, MISSING = "failed", "missing"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What travels to a worker: a run, where it may leave a checkpoint, and its threads."""
+
+    key: str
+    parameters: Mapping[str, Any]
+    checkpoint: Path | None
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a run.
+
+    Attributes
+    ----------
+    key : str
+        Hash of the parameters.
+    parameters : dict
+        ``problem``, ``start``, ``solver``, ``observables``, ``seeds``: enough to make it again.
+    status, message : str
+        As of `Solution`; or ``"failed"``: an error was raised, and ``"missing"``: not made yet.
+    arrays : dict of str to ndarray
+        ``"t"`` and the observables.
+    stats : dict
+        Counts and error estimates of the solution.
+    traceback : str
+        Of a run that failed.
+    versions : dict
+        Of the library, Python, NumPy and numba.
+    seconds : float
+        How long it took, where it last ran.
+    """
+
+    key: str
+    parameters: Mapping[str, Any]
+    status: str
+    message: str = ""
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
+    traceback: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def made(self) -> bool:
+        """Whether the run ended by itself, well or not."""
+        return self.status not in (FAILED, MISSING, Status.INTERRUPTED)
+
+
+def versions() -> dict[str, str]:
+    """What computed a result."""
+    return {
+        "meanfield": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+    }
+
+
+def make_run(task: Task) -> Record:
+    """Make a run; an error becomes a record with its traceback."""
+    started = time.perf_counter()
+    try:
+        with limited_threads(task.threads):
+            outcome = _solve(task)
+    except Exception as error:
+        outcome = {
+            "status": FAILED,
+            "message": f"{type(error).__name__}: {error}",
+            "traceback": traceback.format_exc(),
+        }
+    seconds = time.perf_counter() - started
+    return Record(task.key, task.parameters, versions=versions(), seconds=seconds, **outcome)
+
+
+def _solve(task: Task) -> dict[str, Any]:
+    parameters = task.parameters
+    start_seed, solver_seed = parameters["seeds"]
+    problem = build_problem(parameters["problem"])
+    law, details = start_law(parameters["start"])
+    if takes(law, "seed"):
+        details.setdefault("seed", start_seed)
+    solve, settings = solver_of(parameters["solver"])
+    if takes(solve, "seed"):
+        settings.setdefault("seed", solver_seed)
+    if takes(solve, "checkpoint") and task.checkpoint is not None:
+        settings["checkpoint"] = task.checkpoint
+    solution = solve(problem, law(problem, **details), **settings)
+    arrays: dict[str, NDArray[Any]] = {}
+    if solution.status != Status.INTERRUPTED:
+        arrays = evaluate(parameters["observables"], solution)
+    return {
+        "status": str(solution.status),
+        "message": solution.message,
+        "arrays": arrays,
+        "stats": dict(solution.stats),
+    }
