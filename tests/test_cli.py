@@ -63,3 +63,76 @@ def test_the_version(capsys):
         main(["--version"])
     assert stopped.value.code == 0
     assert mf.__version__ in capsys.readouterr().out
+
+
+STUDY = """
+name = "from the command line"
+observables = ["risk", "energy"]
+problem.target.k = 1
+start = { law = "gaussian_measure", n = 8 }
+solver = { description = "mean_field", t_end = 0.2, save_at = 3 }
+grid."problem.dim" = [10, 20]
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def test_a_study_and_its_report(study_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["study", str(study_file), "--out", str(out), "--executor", "serial"]) == 0
+    printed = capsys.readouterr()
+    assert "2 success" in printed.out and str(out) in printed.out and "2/2 runs" in printed.err
+    assert main(["report", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "from the command line" in text and "energy" in text
+    assert (out / "study.png").stat().st_size > 1000
+    assert main(["report", str(out), "--csv"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_a_study_in_processes_goes_on_where_it_was(study_file, tmp_path, capsys):
+    command = ["study", str(study_file), "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert main(command) == 0 and main(command) == 0
+    assert "2 runs, 2 of them in the store already" in capsys.readouterr().err
+    study_file.write_text(STUDY.replace("[10, 20]", "[10, 20, 40]"))
+    assert main(command) == 2
+    assert "extend" in capsys.readouterr().err
+    assert main([*command, "--extend"]) == 0
+
+
+def test_a_study_with_failures_says_so(study_file, tmp_path, capsys):
+    study_file.write_text(STUDY.replace("gaussian_measure", "tests.studies.small:fragile"))
+    command = ["study", str(study_file), "--out", str(tmp_path / "out"), "--executor", "serial"]
+    assert main(command) == 1
+    assert "no start in 20 dimensions" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "out")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (["study", "nothing.toml", "--out", "out"], "nothing.toml"),
+        (["study", "study.toml", "--out", "out", "--workers", "0"], "workers"),
+        (["study", "study.toml", "--out", "study.toml"], "study.toml"),
+        (["report", "nothing"], "nothing"),
+    ],
+)
+def test_unusable_arguments_of_studies(study_file, monkeypatch, capsys, command, named):
+    monkeypatch.chdir(study_file.parent)
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error:") and named in error
+
+
+@pytest.mark.parametrize("command", [["study"], ["report"], ["study", "--help"]])
+def test_usage_of_studies(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == (0 if "--help" in command else 2)
+    printed = capsys.readouterr()
+    assert "python -m meanfield" in printed.out + printed.err

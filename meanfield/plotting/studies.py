@@ -104,7 +104,7 @@ def _panel(ax: Axes, results: StudyResults, name: str) -> None:
                 label=_label(results, index))  # fmt: skip
         ax.fill_between(time, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
     positive = values[np.isfinite(values)]
-    if positive.size and positive.min() > 0 and positive.max() > 30 * positive.min():
+    if positive.size and positive.min() > 0 and positive.max() > 100 * positive.min():
         ax.set_yscale("log")
     ax.set_title(name.replace("_", " "), loc="left")
     ax.set_xlabel(TIME_LABEL)

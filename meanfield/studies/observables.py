@@ -14,7 +14,7 @@ from meanfield import checks, projection
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
-from meanfield.studies.parts import find_function
+from meanfield.studies.parts import find_function, function_name
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 State = ParticleMeasure | Overlaps | Weights
@@ -130,12 +130,15 @@ RISK = "risk"
 
 
 def check_observables(names: Any) -> list[str]:
-    """The names, each known or a function that can be found, in order, once each."""
-    if not isinstance(names, Iterable) or isinstance(names, str | Mapping):
-        raise TypeError(f"observables must be a list of names, got {names!r}")
-    checked = list(names)
-    for i, name in enumerate(checked):
+    """The names, each known or of a function that can be found, in order, once each."""
+    given = [names] if isinstance(names, str) or callable(names) else names
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+        raise TypeError(f"observables must be a list of names and functions, got {names!r}")
+    checked = []
+    for i, item in enumerate(given):
         place = f"observables[{i}]"
+        name = function_name(item, place) if callable(item) else item
+        checked.append(name)
         if isinstance(name, str) and ":" in name:
             try:
                 find_function(name)

@@ -114,7 +114,7 @@ def find_function(name: str) -> Callable[..., Any]:
 
 
 def function_name(function: Callable[..., Any], place: str) -> str:
-    """ "module:function" of a function that other processes can import."""
+    """Name a function that other processes can import, in the form "module:function"."""
     name = f"{function.__module__}:{getattr(function, '__qualname__', '')}"
     try:
         same = find_function(name) is function

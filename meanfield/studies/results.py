@@ -63,8 +63,8 @@ class StudyResults:
             short if last.count(short) == 1 and short not in (REPLICA, TIME) else axis
             for short, axis in zip(last, self.study.grid, strict=True)
         ]
-        values = dict(zip(names, self.study.grid.values(), strict=True))
-        return {**values, REPLICA: list(range(self.study.replicas))}
+        axes = {name: list(v) for name, v in zip(names, self.study.grid.values(), strict=True)}
+        return axes | {REPLICA: list(range(self.study.replicas))}
 
     @property
     def names(self) -> list[str]:
@@ -99,9 +99,10 @@ class StudyResults:
         inner = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
         kind = np.result_type(np.float64, *(a.dtype for a in found if a is not None))
         out = np.full((len(found), *inner), np.nan, dtype=kind)
-        for row, array in zip(out, found, strict=True):
+        for i, array in enumerate(found):
             if array is not None:
-                row[tuple(slice(size) for size in array.shape)] = array
+                place: tuple[Any, ...] = (i, *(slice(size) for size in array.shape))
+                out[place] = array
         return out.reshape(*(len(values) for values in self.axes.values()), *inner)
 
     def dims(self, name: str) -> tuple[str, ...]:

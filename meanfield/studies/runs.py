@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from meanfield.integrate import Status, linear_times
 from meanfield.problem import Problem
 from meanfield.progress import progress_bar
 from meanfield.starts import gaussian_measure
-from meanfield.studies.executors import SerialExecutor
+from meanfield.studies.executors import SerialExecutor, as_they_finish
 
 CURVES = ("risk", "energy", "leak", "leak_variance", "function_energy")
 SAVES = 41
@@ -56,32 +57,16 @@ def run_all(
 ) -> list[dict[str, Any] | None]:
     """Results in the order of the tasks; None for those that Ctrl-C left out."""
     engine = SerialExecutor() if executor is None else executor
-    done = 0
-    futures: list[Future[dict[str, Any]]] = []
-    with progress_bar(len(tasks), f"{len(tasks)} mean-field runs", progress) as move:
-
-        def count(_: Any) -> None:
-            nonlocal done
-            done += 1
+    results: list[dict[str, Any] | None] = [None] * len(tasks)
+    places = {id(task): i for i, task in enumerate(tasks)}
+    with (
+        progress_bar(len(tasks), f"{len(tasks)} mean-field runs", progress) as move,
+        suppress(KeyboardInterrupt),
+    ):
+        finished = as_they_finish(run_task, tasks, engine)
+        for done, (task, future) in enumerate(finished, start=1):
+            result = results[places[id(task)]] = future.result()
             move(done)
-
-        try:
-            for task in tasks:
-                future = engine.submit(run_task, task)
-                future.add_done_callback(count)
-                futures.append(future)
-                if _interrupted(future):
-                    break
-            results: list[dict[str, Any] | None] = [future.result() for future in futures]
-        except KeyboardInterrupt:
-            for future in futures:
-                future.cancel()
-            results = [f.result() if f.done() and not f.cancelled() else None for f in futures]
-    return results + [None] * (len(tasks) - len(results))
-
-
-def _interrupted(future: Future[dict[str, Any]]) -> bool:
-    """Whether Ctrl-C ended a run that is over: inside a run it is a status, not an exception."""
-    if not future.done() or future.exception() is not None:
-        return False
-    return bool(future.result()["status"] == Status.INTERRUPTED)
+            if result["status"] == Status.INTERRUPTED:  # inside a run, Ctrl-C is no exception
+                break
+    return results

@@ -17,7 +17,7 @@ import numpy as np
 from meanfield import checks
 from meanfield.studies.canonical import digest, plain
 from meanfield.studies.observables import check_observables
-from meanfield.studies.parts import complete, function_name
+from meanfield.studies.parts import complete
 
 if TYPE_CHECKING:
     from meanfield.studies.results import StudyResults
@@ -119,14 +119,9 @@ class Study:
     runs: tuple[Run, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        names = [self.observables] if isinstance(self.observables, str) else self.observables
-        wanted = tuple(
-            function_name(item, f"observables[{i}]") if callable(item) else item
-            for i, item in enumerate(names)
-        )
         checks.instance(self.name, "name", str)
         values: dict[str, Any] = {
-            "observables": check_observables(wanted),
+            "observables": check_observables(self.observables),
             "replicas": checks.integer(self.replicas, "replicas"),
             "seed": checks.integer(self.seed, "seed", minimum=0),
             "grid": _check_grid(self.grid),

@@ -1,0 +1,76 @@
+"""A small study that many tests use, and functions for it to call."""
+
+import time
+
+import numpy as np
+
+import meanfield as mf
+
+
+def small(**changes):
+    settings = {
+        "problem": mf.Problem(mf.CommitteeTarget(k=1)),
+        "start": {"law": "gaussian_measure", "n": 8},
+        "solver": {"description": "mean_field", "t_end": 0.2, "save_at": 3},
+        "grid": {"problem.dim": [10, 20, 40]},
+        "replicas": 2,
+    }
+    return mf.Study(**(settings | changes))
+
+
+def same(one, other):
+    """Bit for bit, all that is not about time."""
+    assert one.study == other.study
+    for mine, theirs in zip(one.records, other.records, strict=True):
+        assert (mine.key, mine.status, mine.message) == (theirs.key, theirs.status, theirs.message)
+        assert mine.parameters == theirs.parameters and mine.versions == theirs.versions
+        assert mine.stats == theirs.stats
+        assert mine.arrays.keys() == theirs.arrays.keys()
+        for name, array in mine.arrays.items():
+            assert array.tobytes() == theirs.arrays[name].tobytes(), name
+    return True
+
+
+def final_length(solution):
+    """A reducing function."""
+    return float(np.sqrt((solution.final.u**2).sum()))
+
+
+def two_numbers(solution):
+    return {"first": solution.risk[0], "both": solution.risk[[0, -1]]}
+
+
+def no_number(solution):
+    return "nothing"
+
+
+def fragile(problem, n: int, seed: int = 0):
+    """A start that fails in 20 dimensions."""
+    if problem.dim == 20:
+        raise ArithmeticError("no start in 20 dimensions")
+    return mf.gaussian_measure(problem, n, seed=seed)
+
+
+def fragile_but_mended(problem, n: int, seed: int = 0):
+    return mf.gaussian_measure(problem, n, seed=seed)
+
+
+def deadly(problem, n: int, seed: int = 0):
+    """A start that kills its process in 20 dimensions."""
+    import os
+    import signal
+
+    if problem.dim == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return mf.gaussian_measure(problem, n, seed=seed)
+
+
+def interrupted(problem, n: int, seed: int = 0):
+    if problem.dim == 20:
+        raise KeyboardInterrupt
+    return mf.gaussian_measure(problem, n, seed=seed)
+
+
+def slow(problem, n: int, wait: float = 0.0, seed: int = 0):
+    time.sleep(wait)
+    return mf.gaussian_measure(problem, n, seed=seed)

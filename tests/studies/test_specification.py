@@ -1,0 +1,216 @@
+"""A study is a value: frozen, hashed alike everywhere, refused with the key's name."""
+
+import dataclasses
+import math
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import meanfield as mf
+from meanfield.studies.canonical import digest, plain
+from tests.studies.small import final_length, small
+
+ROOT = Path(__file__).parent.parent.parent
+TOML = """
+name = "from a file"
+replicas = 2
+grid."problem.dim" = [10, 20, 40]
+
+[start]
+n = 8
+law = "gaussian_measure"
+
+[solver]
+save_at = 3
+t_end = 0.2
+description = "mean_field"
+
+[problem]
+target.k = 1
+"""
+
+
+def test_the_same_study_from_a_file(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(TOML)
+    study = mf.Study.from_toml(path)
+    assert study == small() and hash(study) == hash(small())
+    assert study.hash == small().hash
+    assert study.name == "from a file" and len(study.runs) == 6
+
+
+def test_the_hash_does_not_depend_on_the_process():
+    code = "from tests.studies.small import small; print(small().hash)"
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
+        env={"PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert other.stdout.strip() == small().hash
+
+
+def test_the_hash_is_of_what_is_run_and_not_of_how_it_is_said():
+    study = small()
+    said_otherwise = small(
+        problem={"activation": "erf", "dim": 10, "target": {"k": 1, "gram": [[1]], "noise": 0}},
+        start={"n": np.int64(8), "scale": 1, "law": "gaussian_measure"},
+        grid={"size": [{"problem.dim": d} for d in (10.0, 20, 40)]},
+        name="another name",
+    )
+    assert said_otherwise == study
+    changes = [
+        {"seed": 1}, {"replicas": 3}, {"observables": ["energy"]}, {"grid": {}},
+        {"start": {"law": "gaussian_measure", "n": 9}},
+        {"solver": {"description": "mean_field", "t_end": 0.2, "save_at": 3, "rtol": 1e-5}},
+    ]  # fmt: skip
+    hashes = {small(**change).hash for change in changes}
+    assert len(hashes | {study.hash}) == len(changes) + 1
+
+
+plain_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def shuffled(value):
+    if isinstance(value, dict):
+        return {key: shuffled(value[key]) for key in reversed(list(value))}
+    return [shuffled(item) for item in value] if isinstance(value, list) else value
+
+
+@given(plain_values)
+def test_digests_ignore_the_order_of_keys(value):
+    assert digest(shuffled(value)) == digest(value) == digest(plain(value, "value"))
+
+
+def test_digests_are_what_they_were():
+    """A change here would orphan every store there is."""
+    assert digest({"b": [1.0, 2.5], "a": "é"}) == digest({"a": "é", "b": [1, 2.5]})
+    assert digest({"a": 1}).startswith("015abd7f5cc57a2dd94b7590f04ad808")
+
+
+def test_a_study_is_frozen_and_travels():
+    study = small(grid={"problem.dim": [10, math.inf]})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        study.seed = 3
+    copy = pickle.loads(pickle.dumps(study))
+    assert copy == study and copy.parameters() == study.parameters()
+    assert copy.runs[-1].parameters["problem"]["dim"] == "inf"
+
+
+def test_replicas_share_their_seeds_over_the_grid_and_over_studies():
+    seeds = [run.parameters["seeds"] for run in small().runs]
+    assert seeds[:2] == seeds[2:4] == seeds[4:] and seeds[0] != seeds[1]
+    more = [run.parameters["seeds"] for run in small(replicas=3, grid={}).runs]
+    assert more[:2] == seeds[:2]
+
+
+def test_axes_of_several_places():
+    study = small(
+        grid={
+            "case": [
+                {"problem.dim": 10, "start.n": 4},
+                {"problem.dim": 20, "start.n": 6, "solver.rtol": 1e-4},
+            ],
+            "start.scale": [1.0, 0.5],
+        },
+        replicas=1,
+    )
+    assert [run.index for run in study.runs] == [(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 0)]
+    last = study.runs[-1].parameters
+    assert (last["problem"]["dim"], last["start"]["n"], last["start"]["scale"]) == (20, 6, 0.5)
+    assert last["solver"]["rtol"] == 1e-4 and study.runs[0].parameters["solver"]["rtol"] == 1e-6
+
+
+def test_lists_of_problems_and_reducing_functions():
+    problems = [mf.Problem(mf.CommitteeTarget(k=k), dim=30) for k in (1, 2)]
+    study = small(grid={"problem": problems}, observables=["risk", final_length])
+    assert study.observables == ["risk", "tests.studies.small:final_length"]
+    assert [run.parameters["problem"]["target"]["k"] for run in study.runs[::2]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"problem": {"dim": 10}}, r"problem\.target"),
+        ({"problem": {"target": {"k": 0}}}, "problem: k "),
+        ({"problem": {"target": {"k": 1}, "colour": 1}}, r"problem\.colour"),
+        ({"problem": 3}, "problem must"),
+        ({"start": {"n": 8}}, r"start\.law is missing"),
+        ({"start": {"law": "gaussian"}}, r"start\.law"),
+        ({"start": {"law": "gaussian_measure"}}, r"start\.n is missing"),
+        ({"start": {"law": "gaussian_measure", "n": "ten"}}, r"start\.n must be int"),
+        ({"start": {"law": "gaussian_measure", "n": True}}, r"start\.n must be int"),
+        ({"start": {"law": "gaussian_measure", "n": 8, "m": 1}}, r"start\.m"),
+        ({"start": {"law": "no.module:draw"}}, r"no\.module:draw"),
+        ({"start": {"law": "math:pi"}}, "must name a function"),
+        ({"solver": {"t_end": 1.0}}, r"solver\.description is missing"),
+        ({"solver": {"description": "euler", "t_end": 1.0}}, r"solver\.description"),
+        ({"solver": {"description": "sgd"}}, r"solver\.t_end is missing"),
+        ({"solver": {"description": "sgd", "t_end": 1, "threads": 2}}, r"solver\.threads"),
+        (
+            {"solver": {"description": "sgd", "t_end": 1, "save_at": {"spacing": "cubic"}}},
+            r"solver\.save_at\.spacing",
+        ),
+        (
+            {"solver": {"description": "sgd", "t_end": 1, "save_at": {"count": 1}}},
+            r"solver\.save_at: count",
+        ),
+        ({"observables": ["speed"]}, r"observables\[0\]"),
+        ({"observables": "speed"}, r"observables\[0\]"),
+        ({"observables": 3}, "observables must be"),
+        ({"observables": ["risk", "risk"]}, "observables must differ"),
+        ({"observables": ["tests.studies.small:nothing"]}, r"observables\[0\]"),
+        ({"observables": [lambda solution: 0]}, r"observables\[0\]"),
+        ({"grid": {"problem.dim": []}}, r"grid\.problem\.dim"),
+        ({"grid": {"problem.dim": 10}}, r"grid\.problem\.dim"),
+        ({"grid": {"problem.dim": [10, "many"]}}, "problem: dim"),
+        ({"grid": {"problem.dim": [10, 10.0]}}, "same run twice"),
+        ({"grid": {"case": [1, 2]}}, r"grid\.case"),
+        ({"grid": {"case": [{"colour": 1}]}}, "colour"),
+        ({"grid": {"case": [{"problem.dim": 1}], "problem.dim": [10]}}, "set by grid.case"),
+        ({"grid": {"problem.dim.x": [10]}}, r"problem\.dim\.x"),
+        ({"grid": {1: [10]}}, "grid must have words"),
+        ({"grid": [10]}, "grid must be a dict"),
+        ({"replicas": 0}, "replicas"),
+        ({"seed": -1}, "seed"),
+        ({"name": 3}, "name"),
+        ({"problem": {"target": {"k": 1}, "dim": math.nan}}, r"problem\.dim"),
+        ({"start": {"law": "gaussian_measure", "n": object()}}, r"start\.n must be a number"),
+    ],
+)
+def test_what_is_wrong_is_named(change, named):
+    with pytest.raises((ValueError, TypeError), match=named):
+        small(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("replicas = 2", "replicas = "), "line"),
+        (("replicas = 2", "copies = 2"), "copies is not known"),
+        (("[solver]", "[solvers]"), "solvers is not known"),
+        (("target.k = 1", ""), r"problem\.target"),
+        (("n = 8", "n = 0.5"), r"start\.n must be int"),
+        (("[start]\nn = 8\nlaw = \"gaussian_measure\"", ""), "start is missing"),
+    ],
+)  # fmt: skip
+def test_errors_of_a_file_name_it_and_the_key(tmp_path, change, named):
+    path = tmp_path / "study.toml"
+    path.write_text(TOML.replace(*change))
+    with pytest.raises(ValueError, match=named) as caught:
+        mf.Study.from_toml(path)
+    assert str(path) in str(caught.value)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        mf.Study.from_toml(tmp_path / "nothing.toml")

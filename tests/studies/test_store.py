@@ -1,0 +1,199 @@
+"""Nothing is lost on disk: whole files, named errors, the rest intact."""
+
+import errno
+import json
+import os
+import resource
+
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield import storage
+from meanfield.studies import read_results
+from meanfield.studies.store import STALE, Store
+from tests.studies.small import same, small
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A store with a finished study in it."""
+    small().run(store=tmp_path / "store")
+    return tmp_path / "store"
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_is_there_afterwards(folder):
+    study = small()
+    assert len(files(folder)) == 1 + len(study.runs)
+    described = json.loads((folder / "study.json").read_text())
+    assert described["hash"] == study.hash and described["version"] == mf.__version__
+    assert mf.Study(**described["study"]) == study
+    assert same(read_results(folder), study.run())
+
+
+def test_a_finished_study_makes_no_run(folder, monkeypatch):
+    monkeypatch.setattr("meanfield.studies.campaign.make_run", None)
+    before = [path.stat().st_mtime_ns for path in files(folder)]
+    assert small().run(store=folder).complete
+    assert [path.stat().st_mtime_ns for path in files(folder)] == before
+
+
+def test_missing_runs_are_made_and_the_others_kept(folder):
+    runs = small().runs
+    Store(folder).path(runs[2].key).unlink()
+    assert read_results(folder).counts == {"success": 5, "missing": 1}
+    made = []
+    results = small().run(store=folder, callback=lambda step: made.append(step.record.key))
+    assert made == [runs[2].key]
+    assert same(results, small().run())
+
+
+def test_another_study_needs_to_be_told(folder):
+    larger = small(replicas=3, name="larger")
+    before = [path.read_bytes() for path in files(folder)]
+    with pytest.raises(ValueError, match=r"holds another study, 'study'.*'larger'.*extend"):
+        larger.run(store=folder)
+    assert [path.read_bytes() for path in files(folder)] == before
+    made = []
+    results = larger.run(store=folder, extend=True, callback=lambda step: made.append(step))
+    assert results.complete and len(made) == 3
+    assert read_results(folder).study == larger
+    assert same(results, larger.run())
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "swapped", "empty", "other kind"])
+def test_a_damaged_or_foreign_file_is_named_and_left_alone(folder, damage):
+    store, runs = Store(folder), small().runs
+    path, other = store.path(runs[1].key), store.path(runs[2].key)
+    content = {
+        "cut": path.read_bytes()[:-100],
+        "foreign": b"t,risk\n0,1\n",
+        "swapped": other.read_bytes(),
+        "empty": b"",
+        "other kind": storage.write_archive(folder / "x", "a kind", {}, {}).read_bytes(),
+    }[damage]
+    path.write_bytes(content)
+    for call in (lambda: small().run(store=folder), lambda: read_results(folder)):
+        with pytest.raises(ValueError, match="remove it and the run will be made again") as caught:
+            call()
+        assert str(path) in str(caught.value)
+    assert path.read_bytes() == content and store.read(runs[2].key).made
+    path.unlink()
+    assert same(small().run(store=folder), small().run())
+
+
+def test_results_of_another_version_are_not_mixed_in_but_can_be_read(folder, monkeypatch):
+    monkeypatch.setattr("meanfield.studies.store.__version__", "9.9.9")
+    with pytest.raises(ValueError, match=r"runs.*made by version .*, this is 9\.9\.9"):
+        small().run(store=folder)
+    assert read_results(folder).complete
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", '{"format": "other"}', '{"format": "meanfield-study"}']
+)
+def test_a_damaged_specification_is_named(folder, text):
+    (folder / "study.json").write_text(text)
+    for call in (lambda: small().run(store=folder), lambda: read_results(folder)):
+        with pytest.raises(ValueError, match=r"study\.json is damaged or not"):
+            call()
+
+
+def test_no_store(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"study\.json"):
+        read_results(tmp_path)
+    taken = tmp_path / "taken"
+    taken.write_text("here first")
+    with pytest.raises(OSError, match="taken"):
+        small().run(store=taken)
+
+
+def test_a_full_disk_stops_the_study_and_names_the_file(tmp_path, monkeypatch):
+    savez, written = np.savez, []
+
+    def savez_until_full(stream, **arrays):
+        if len(written) == 3:
+            stream.write(b"half of it")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(stream)
+        savez(stream, **arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", savez_until_full)
+        with pytest.raises(OSError, match=r"cannot write: No space left on device.*\.npz") as error:
+            small().run(store=tmp_path)
+    assert error.value.errno == errno.ENOSPC
+    assert read_results(tmp_path).counts == {"success": 3, "missing": 3}
+    assert len(files(tmp_path)) == 4  # nothing half-written
+    assert same(small().run(store=tmp_path), small().run())
+
+
+def test_a_limit_on_the_size_of_files(tmp_path):
+    """A real write that fails half-way, as on a full disk."""
+    store = Store(tmp_path)
+    store.open(small(), extend=False)
+    record = small(grid={}, replicas=1).run().records[0]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
+    try:
+        with pytest.raises(OSError, match=r"cannot write: File too large.*\.npz"):
+            store.write(record)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(files(tmp_path)) == 1
+    store.write(record)
+    assert store.read(record.key).made
+
+
+def test_a_read_only_folder_is_known_before_any_run(folder, monkeypatch):
+    def refused(function, tasks, executor):
+        raise AssertionError("a run was made")
+
+    monkeypatch.setattr("meanfield.studies.campaign.as_they_finish", refused)
+    Store(folder).path(small().runs[0].key).unlink()
+    folders = [folder, folder / "runs", folder / "checkpoints"]
+    root = os.geteuid() == 0
+    for path in folders:
+        path.chmod(0o555)
+    if root:  # root may write anywhere: be somebody else meanwhile
+        for path in (folder.parent, *folder.parents):
+            if path.stat().st_mode & 0o5 != 0o5:
+                path.chmod(path.stat().st_mode | 0o5)
+        os.seteuid(65534)
+    try:
+        for study in (small(), small(replicas=3)):
+            with pytest.raises(PermissionError, match="store"):
+                study.run(store=folder, extend=True)
+    finally:
+        if root:
+            os.seteuid(0)
+        for path in folders:
+            path.chmod(0o755)
+
+
+def test_leftovers_of_the_dead_are_cleared_once_old(folder):
+    fresh, old = folder / "runs" / ".a.npz.1", folder / "checkpoints" / ".b.2"
+    fresh.write_bytes(b"x")
+    old.write_bytes(b"x")
+    os.utime(old, (0, old.stat().st_mtime - 2 * STALE))
+    small().run(store=folder)
+    assert fresh.exists() and not old.exists()
+
+
+def test_a_record_carries_what_made_it(folder):
+    record = read_results(folder).records[0]
+    assert record.parameters["solver"]["rtol"] == 1e-6
+    assert record.parameters["seeds"] == small().runs[0].parameters["seeds"]
+    assert record.versions["meanfield"] == mf.__version__ and record.versions["numpy"]
+    assert record.stats["field_error"] < 1e-8 and record.seconds > 0
+    again = mf.solve_mean_field(
+        (problem := mf.Problem(mf.CommitteeTarget(k=1), dim=10)),
+        mf.gaussian_measure(problem, 8, seed=record.parameters["seeds"][0]),
+        0.2,
+        save_at=3,
+    )
+    assert np.array_equal(record.arrays["risk"], again.risk)
