@@ -1,0 +1,114 @@
+"""The neurons of a state of any kind, split into principal and perpendicular parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.kernels.pairs import pair_matrices
+from meanfield.problem import Problem
+from meanfield.states import Overlaps, ParticleMeasure, Weights
+
+Array = NDArray[np.float64]
+Rows = Callable[[slice], Array]
+
+# pairs of neurons held at once
+BLOCK_PAIRS = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """Second-layer weights, principal coordinates, perpendicular lengths and masses.
+
+    `perpendicular_rows` gives rows i of r_i r_j θ_i·θ_j, (rows, n); None for a measure, whose
+    perpendicular directions are independent and uniform.
+    """
+
+    a: Array
+    u: Array
+    r: Array
+    masses: Array
+    perpendicular_rows: Rows | None
+
+    @property
+    def n(self) -> int:
+        """Number of neurons."""
+        return len(self.a)
+
+    def blocks(self) -> Iterator[tuple[slice, Array, Array]]:
+        """Row blocks of a network: which rows, u_i·u_j and r_i r_j θ_i·θ_j."""
+        assert self.perpendicular_rows is not None
+        step = max(1, BLOCK_PAIRS // self.n)
+        for first in range(0, self.n, step):
+            rows = slice(first, min(first + step, self.n))
+            yield rows, self.u[rows] @ self.u.T, self.perpendicular_rows(rows)
+
+
+def split(state: Any, problem: Problem) -> Neurons:
+    """The neurons of a measure, of overlaps or of weights; checks that they fit the problem."""
+    if isinstance(state, ParticleMeasure):
+        if state.k != problem.subspace_dim:
+            raise ValueError(
+                f"state must be a measure with u of shape (n, {problem.subspace_dim}) for this "
+                f"problem, got {state.u.shape}"
+            )
+        a, u, r = state.arrays()
+        return Neurons(a, u, r, np.asarray(state.masses), None)
+    if isinstance(state, Overlaps):
+        return _of_overlaps(state, problem)
+    if isinstance(state, Weights):
+        return _of_weights(state, problem)
+    raise TypeError(
+        "state must be a ParticleMeasure, Overlaps or Weights, got " + type(state).__name__
+    )
+
+
+def _of_overlaps(state: Overlaps, problem: Problem) -> Neurons:
+    _check_gram(state.P, problem)
+    u = _coordinates(state.M, problem)
+    Q = np.array(state.Q)
+    r = np.sqrt(np.maximum(np.diag(Q) - (u * u).sum(axis=1), 0.0))
+    masses = np.full(len(u), 1.0 / len(u))
+    return Neurons(np.array(state.a), u, r, masses, lambda rows: Q[rows] - u[rows] @ u.T)
+
+
+def _of_weights(state: Weights, problem: Problem) -> Neurons:
+    d = state.dim
+    _check_gram(state.W_star @ state.W_star.T / d, problem)
+    u = _coordinates(state.W @ state.W_star.T / d, problem)
+    # orthonormal rows that span W*: the weights less their part along them keep the digits that
+    # |w|² − |u|² would lose
+    axes = _coordinates(state.W_star.T, problem).T / math.sqrt(d)
+    rest = state.W / math.sqrt(d) - u @ axes
+    r = np.sqrt((rest * rest).sum(axis=1))
+    masses = np.full(len(u), 1.0 / len(u))
+    return Neurons(np.array(state.a), u, r, masses, lambda rows: rest[rows] @ rest.T)
+
+
+def _coordinates(M: Array, problem: Problem) -> Array:
+    """u (p, rank) with M = u Bᵀ."""
+    u = np.linalg.lstsq(problem.target.basis, M.T, rcond=None)[0].T
+    return np.ascontiguousarray(u, dtype=np.float64)
+
+
+def _check_gram(P: Array, problem: Problem) -> None:
+    gram = np.asarray(problem.target.gram)
+    if P.shape != gram.shape or not np.allclose(P, gram, rtol=0.0, atol=1e-8 * np.abs(gram).max()):
+        raise ValueError("state must have the gram matrix of the problem's target")
+
+
+def pair_values(problem: Problem, q: Array, q_j: Array, c: Array) -> Array:
+    """E σ(λ_i) σ(λ_j) of the student for variances q (m,), q_j (n,) and covariances c (m, n)."""
+    code = problem.student.code
+    return np.asarray(pair_matrices(code, code, q, q_j, np.ascontiguousarray(c))[0])
+
+
+def pair_slopes(problem: Problem, q: Array, q_j: Array, c: Array) -> Array:
+    """E σ'(λ_i) σ'(λ_j); see `pair_values`."""
+    code = problem.student.code
+    return np.asarray(pair_matrices(code, code, q, q_j, np.ascontiguousarray(c))[1])

@@ -1,0 +1,213 @@
+"""The subspace a network has learnt, from its weights or its gradients, against the target's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.special import gammaincinv, ndtri
+
+from meanfield import checks
+from meanfield.problem import Problem
+from meanfield.projection.alignment import State
+from meanfield.projection.neurons import Neurons, pair_slopes, split
+from meanfield.quadrature import sphere_coordinate_rule
+from meanfield.states import Weights
+
+Array = NDArray[np.float64]
+METHODS = ("weights", "gradients")
+
+
+@dataclass(frozen=True, eq=False)
+class SubspaceEstimate:
+    """Leading directions of a second moment in R^d, and how far they are from the target's.
+
+    Attributes
+    ----------
+    angles : ndarray, shape (min(directions, k),)
+        Principal angles to the target subspace in radians, the largest first, as
+        `scipy.linalg.subspace_angles` gives them.
+    spectrum : ndarray
+        Leading eigenvalues of the second moment, decreasing; a gap after the m-th says that m
+        directions have been learnt.
+    basis : ndarray, shape (d, directions), or None
+        Orthonormal columns, where the state holds weights.
+    method : str
+        ``"weights"`` or ``"gradients"``.
+    """
+
+    angles: Array
+    spectrum: Array
+    basis: Array | None
+    method: str
+
+
+def subspace(
+    state: State, problem: Problem, *, method: str = "weights", directions: int | None = None
+) -> SubspaceEstimate:
+    """Estimate the target subspace from a state, without the target, and compare with the truth.
+
+    Parameters
+    ----------
+    state : ParticleMeasure, Overlaps or Weights
+    problem : Problem
+        The estimate uses its activation only; its target serves to compare.
+    method : str
+        ``"weights"``: leading directions of E a² w wᵀ/d over the neurons. ``"gradients"``: of
+        E ∇f ∇fᵀ over inputs, the average gradient outer product (Radhakrishnan et al. 2024), in
+        closed form.
+    directions : int, optional
+        How many; by default the dimension of the target subspace.
+
+    Returns
+    -------
+    SubspaceEstimate
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or more directions are asked for than the state has.
+
+    Notes
+    -----
+    With f = (1/p) Σ a_i σ(w_i·x/√d), E ∇f ∇fᵀ = Wᵀ (a aᵀ ∘ A) W/(p² d) where
+    A_ij = E σ'(λ_i) σ'(λ_j). Both moments are Xᵀ H X for the rows X = W/√d, and their leading
+    directions follow from the p × p matrix of inner products.
+
+    The second moment of a measure is a block on the principal subspace and a multiple of the
+    identity outside. Its leading directions lie in the subspace or orthogonal to it, whichever
+    eigenvalue is larger: each angle is 0 or π/2.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=20)
+    >>> W_star = mf.gaussian_weights(problem, p=1).W_star
+    >>> trained = mf.Weights(W_star, W_star, [1.0])
+    >>> mf.projection.subspace(trained, problem).angles.round(6)
+    array([0.])
+    """
+    checks.instance(problem, "problem", Problem)
+    checks.option(method, "method", METHODS)
+    count = problem.subspace_dim if directions is None else checks.integer(directions, "directions")
+    neurons = split(state, problem)
+    if neurons.perpendicular_rows is None:
+        return _of_law(neurons, problem, method, count)
+    if count > neurons.n:
+        raise ValueError(f"directions must be at most the width {neurons.n}, got {count}")
+    root = _root(neurons, problem, method)
+    inside, N = _whole(neurons)
+    values, vectors = eigh(root.T @ (inside + N) @ root)
+    spectrum = np.maximum(values[::-1], 0.0)
+    if spectrum[count - 1] <= 1e-14 * max(spectrum[0], 1e-300):
+        raise ValueError(f"directions must be at most the rank of the second moment, got {count}")
+    # coefficients of the leading directions on the rows of X
+    mixing = root @ (vectors[:, ::-1][:, :count] / np.sqrt(spectrum[:count]))
+    angles = _angles(neurons.u.T @ mixing, mixing.T @ N @ mixing)
+    basis = state.W.T @ mixing / math.sqrt(state.dim) if isinstance(state, Weights) else None
+    return SubspaceEstimate(angles, spectrum, basis, method)
+
+
+def principal_angles(state: State, problem: Problem) -> Array:
+    """Principal angles between the leading directions of the weights and the target subspace.
+
+    Parameters
+    ----------
+    state : ParticleMeasure, Overlaps or Weights
+        Of a network, with at least as many neurons as the subspace has dimensions.
+    problem : Problem
+
+    Returns
+    -------
+    ndarray, shape (k,)
+        Radians, the largest first; see `subspace`, whose `angles` these are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `subspace` does.
+    """
+    return subspace(state, problem).angles
+
+
+def _root(neurons: Neurons, problem: Problem, method: str) -> Array:
+    """F (p, p) with F Fᵀ = H, the weights of the second moment."""
+    p = neurons.n
+    if method == "weights":
+        return np.diag(neurons.a / math.sqrt(p))
+    q = (neurons.u**2).sum(axis=1) + neurons.r**2
+    inside, N = _whole(neurons)
+    slopes = pair_slopes(problem, q, q, inside + N)
+    values, vectors = eigh(np.outer(neurons.a, neurons.a) * (0.5 * (slopes + slopes.T)) / p**2)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def _whole(neurons: Neurons) -> tuple[Array, Array]:
+    """u_i·u_j and r_i r_j θ_i·θ_j for all pairs."""
+    blocks = [(inside, N) for _, inside, N in neurons.blocks()]
+    return np.vstack([b[0] for b in blocks]), np.vstack([b[1] for b in blocks])
+
+
+def _angles(cosines: Array, squared_sines: Array) -> Array:
+    """Principal angles, the largest first, from whichever of cosine and sine keeps its digits."""
+    k, count = cosines.shape
+    cosine = np.linalg.svd(cosines, compute_uv=False)[: min(k, count)].clip(0.0, 1.0)[::-1]
+    sine = np.sqrt(np.linalg.eigvalsh(squared_sines).clip(0.0, 1.0))[::-1]
+    sine = sine[-len(cosine) :]  # of more directions than k, those beyond are orthogonal
+    return np.where(cosine**2 > 0.5, np.arcsin(sine), np.arccos(cosine))
+
+
+def _of_law(neurons: Neurons, problem: Problem, method: str, count: int) -> SubspaceEstimate:
+    D = problem.perpendicular_dim
+    moments = _weight_moments if method == "weights" else _gradient_moments
+    block, outside = moments(neurons, problem)
+    inside = np.linalg.eigvalsh(block)[::-1]
+    perpendicular = np.full(int(min(D, count)), outside)
+    values = np.append(inside, perpendicular)
+    found = np.append(np.zeros(len(inside)), np.full(len(perpendicular), math.pi / 2))
+    order = np.argsort(-values, kind="stable")
+    if count > len(order):
+        raise ValueError(f"directions must be at most d = {problem.dim}, got {count}")
+    angles = np.sort(found[order[:count]])[: min(count, len(inside))][::-1]
+    return SubspaceEstimate(angles.copy(), values[order], None, method)
+
+
+def _weight_moments(neurons: Neurons, problem: Problem) -> tuple[Array, float]:
+    """E a² u uᵀ, and E a² r²/D, the eigenvalue in every direction outside."""
+    weighted = neurons.masses * neurons.a**2
+    outside = float(weighted @ neurons.r**2) / problem.perpendicular_dim
+    return np.einsum("i,ix,iy->xy", weighted, neurons.u, neurons.u), outside
+
+
+def _gradient_moments(neurons: Neurons, problem: Problem) -> tuple[Array, float]:
+    """E ∇_z f ∇_z fᵀ, and E |∇_⊥ f|²/D, over a Sobol sequence of 512 inputs (z, ρ).
+
+    ∇_z f = E a g1 u and |∇_⊥ f| = |∂f/∂ρ| = |E a r g2|, with g1 and g2 the averages of σ' and U σ'
+    over the direction outside.
+    """
+    from scipy.stats import qmc  # half a second to import, and only wanted here
+
+    k, D = problem.subspace_dim, problem.perpendicular_dim
+    uniforms = qmc.Sobol(k + 1, rng=np.random.default_rng(0)).random_base2(9).clip(1e-12, 1 - 1e-12)
+    flat = math.isinf(D)
+    # at d = ∞ the perpendicular part of a pre-activation is r G, with G Gaussian
+    U, w = _gaussian_rule() if flat else sphere_coordinate_rule(D, 16)
+    lengths = np.ones(len(uniforms)) if flat else np.sqrt(2.0 * gammaincinv(D / 2, uniforms[:, k]))
+    derivative, weighted = problem.student.derivative, neurons.masses * neurons.a
+    block, outside = np.zeros((k, k)), 0.0
+    for z, rho in zip(ndtri(uniforms[:, :k]), lengths, strict=True):
+        slopes = derivative((neurons.u @ z)[:, None] + rho * np.outer(neurons.r, U))
+        gradient = (weighted * (slopes @ w)) @ neurons.u
+        block += np.outer(gradient, gradient)
+        outside += 0.0 if flat else float((weighted * neurons.r) @ (slopes @ (w * U))) ** 2 / D
+    return block / len(uniforms), outside / len(uniforms)
+
+
+def _gaussian_rule() -> tuple[Array, Array]:
+    """Gauss rule for a standard Gaussian."""
+    nodes, weights = hermegauss(24)
+    return nodes, weights / weights.sum()

@@ -1,0 +1,114 @@
+"""Concentration in time: observables, and the time a level is reached."""
+
+import math
+
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield import projection
+from meanfield.projection import time_within
+from meanfield.projection.reach import first_below
+from tests.fields.cases import make_measure, make_problem
+
+
+@pytest.fixture(scope="module")
+def run():
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=50)
+    start = mf.gaussian_measure(problem, 200, sampling="antithetic-sobol")
+    return mf.solve_mean_field(problem, start, 40.0, save_at=81)
+
+
+def test_observables_are_the_curves(run):
+    observe = projection.observables(run.problem, angles=(0.5, 1.0), fractions=(0.5, 0.9))
+    curves = projection.along(run, angles=(0.5, 1.0), fractions=(0.5, 0.9))
+    for i in (0, 40, 80):
+        for name in ("energy", "leak", "perpendicular", "mass_within", "principal_angles"):
+            found = observe[name](run.t[i], run.states[i])
+            np.testing.assert_allclose(getattr(curves, name)[i], found, rtol=1e-6)
+        np.testing.assert_array_equal(
+            curves.angle_of[i],
+            [observe[f"angle_of_{f}"](run.t[i], run.states[i]) for f in (0.5, 0.9)],
+        )
+
+
+def test_the_time_is_when_the_mass_is_there(run):
+    """A run that stops at the time found has the fraction within the angle, to the error."""
+    angle, fraction = math.pi / 4, 0.9
+    reached = time_within(run, angle, fraction)
+    assert reached.between[0] <= reached.time <= reached.between[1]
+    assert 0 < reached.error < 0.1
+    stops = [max(reached.time + shift, 0.0) for shift in (-reached.error, reached.error)]
+    fine = mf.solve_mean_field(run.problem, run.states[0], 40.0, save_at=[*stops, 40.0])
+    before, after = (
+        projection.concentration(fine.states[i], run.problem).angle_of(fraction) for i in (0, 1)
+    )
+    assert after <= angle <= before
+
+
+@pytest.mark.parametrize("points", [6, 11, 41, 161])
+def test_the_error_of_the_time_holds(points):
+    t = np.linspace(0.0, 4.0, points)
+    for rate, level in ((1.0, 0.3), (0.7, 0.5), (2.0, 0.11)):
+        found = first_below(t, np.exp(-rate * t), level)
+        assert abs(found.time - math.log(1 / level) / rate) <= found.error
+        assert found.error <= found.between[1] - found.between[0]
+
+
+def test_more_saved_times_find_it_better():
+    errors = []
+    for points in (21, 41, 81, 161):
+        t = np.linspace(0.0, 4.0, points)
+        errors.append(abs(first_below(t, 1 / (1 + t) ** 2, 0.1234).time - 0.1234**-0.5 + 1))
+    slope = np.polyfit(np.log([21, 41, 81, 161]), np.log(errors), 1)[0]
+    assert slope < -2.5
+
+
+def test_what_is_never_reached_or_there_at_once(run):
+    never = time_within(run, 0.001)
+    assert math.isnan(never.time) and never.between == (40.0, math.inf)
+    at_once = time_within(run, math.pi / 2)
+    assert (at_once.time, at_once.error) == (0.0, 0.0)
+
+
+def test_a_time_for_every_run_of_sgd():
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=5, learning_rate=0.5)
+    sgd = mf.simulate_sgd(problem, mf.gaussian_weights(problem, 3), 10.0, runs=3, save_at=11)
+    times = time_within(sgd, 1.2, 0.5)
+    assert len(times) == 3
+
+
+def test_the_mass_of_neurons_counts():
+    """Two neurons of mass 0.9 and 0.1, the heavy one in the subspace."""
+    measure = mf.ParticleMeasure([1.0, 1.0], [[1.0], [0.0]], [0.0, 1.0], mass=[0.9, 0.1])
+    c = projection.concentration(measure, make_problem(k=1))
+    assert c.mass_within(0.1) == pytest.approx(0.9)
+    assert c.angle_of(0.9) == 0.0
+    assert c.angle_of(0.95) == pytest.approx(math.pi / 2)
+    assert c.energy == pytest.approx(0.9)
+    assert c.mean_alignment == pytest.approx(0.9)
+
+
+def test_angle_of_inverts_mass_within():
+    c = projection.concentration(make_measure(1, n=37), make_problem(k=1))
+    fractions = (np.arange(37) + 1) / 37
+    angles = c.angle_of(fractions)
+    assert (np.diff(angles) >= 0).all()
+    np.testing.assert_allclose(c.mass_within(angles + 1e-9), fractions, atol=1e-12)
+    np.testing.assert_array_less(c.mass_within(angles - 1e-9), fractions)
+
+
+def test_bad_arguments_are_named(run):
+    short = mf.solve_mean_field(run.problem, run.states[0], 1.0, save_at=5, save_states=False)
+    for call in (projection.along, lambda solution: time_within(solution, 1.0)):
+        with pytest.raises(ValueError, match="solution"):
+            call(short)
+        with pytest.raises(TypeError, match="solution"):
+            call(3)
+    for angle, fraction, name in ((2.0, 0.9, "angle"), (1.0, 0.0, "fraction"), (1.0, 2.0, "frac")):
+        with pytest.raises(ValueError, match=name):
+            time_within(run, angle, fraction)
+    with pytest.raises(ValueError, match="angle"):
+        projection.observables(run.problem, angles=(3.0,))
+    with pytest.raises(ValueError, match="fraction"):
+        projection.observables(run.problem, fractions=(0.0,))
