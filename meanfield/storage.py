@@ -34,10 +34,13 @@ def save_solution(solution: Solution, path: PathLike) -> Path:
         "status": str(solution.status),
         "message": solution.message,
         "states": {"kind": states.kind, "shape": states.shape, "origin": states.origin},
+        "observables": list(solution.observables),
     }
     arrays = {"t": solution.t, "risk": solution.risk}
     arrays |= {f"varying.{name}": array for name, array in states.varying.items()}
     arrays |= {f"fixed.{name}": array for name, array in states.fixed.items()}
+    # by number: any string may name an observable, not any string a file
+    arrays |= {f"observable.{i}": each for i, each in enumerate(solution.observables.values())}
     return write_archive(path, SOLUTION_FORMAT, header, arrays)
 
 
@@ -79,6 +82,10 @@ def load(path: PathLike) -> Solution:
             stats=header["stats"],
             problem=problem_from_parameters(header["problem"]),
             parameters=header["parameters"],
+            observables={
+                name: arrays[f"observable.{i}"]
+                for i, name in enumerate(header.get("observables", []))
+            },
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks a part of a saved solution: {error}") from error

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import os
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
+from meanfield.dynamics.observables import Measurements, Observables
+from meanfield.dynamics.particle_flow import ParticleFlow
 from meanfield.dynamics.solution import Solution
-from meanfield.fields import Field, choose_field
-from meanfield.integrate import Status, Trajectory, integrate
+from meanfield.fields import choose_field
+from meanfield.integrate import Status, integrate
 from meanfield.integrate.saving import check_times
 from meanfield.kernels.options import thread_limit
 from meanfield.problem import Problem
@@ -30,6 +33,8 @@ def solve_mean_field(
     atol: float = 1e-9,
     *,
     save_states: bool = True,
+    observables: Observables | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
 ) -> Solution:
@@ -59,7 +64,15 @@ def solve_mean_field(
         square coordinate of the start: a ReLU neuron can shrink to nothing in finite time, where
         its velocity jumps, and steps that resolve it relative to itself would never end.
     save_states : bool
-        False keeps only the first and last state (and the risk at all times).
+        False keeps only the first and last state (and the risk and observables at all times).
+    observables : mapping of str to callable, optional
+        Functions of (t, `ParticleMeasure`) that return a number or an array of a fixed shape. Their
+        values at the saved times are ``solution.observables[name]``, (T, ...), without the states
+        being kept. What one raises ends the run.
+    checkpoint : path, optional
+        A file that the run leaves behind every quarter of a minute or so, and on Ctrl-C. The same
+        call then goes on from it, bit for bit as if it had not stopped; another call is refused.
+        The file is removed at the end. Functions are known by their names alone.
     threads : int, optional
         Threads for the kernels. Results do not depend on it.
     progress : bool
@@ -75,7 +88,10 @@ def solve_mean_field(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above; the message names it.
+        If an argument is not as above, or the checkpoint is damaged or another call's; the message
+        names it.
+    OSError
+        If the checkpoint's folder does not exist or cannot be written in.
 
     Examples
     --------
@@ -94,16 +110,24 @@ def solve_mean_field(
     atol = checks.real(atol, "atol", above=0.0)
     if threads is not None:
         threads = checks.integer(threads, "threads")
+    measurements = Measurements(observables)
+    settings = {"t_end": t_end, "rtol": rtol, "atol": atol}
+    call = settings | {
+        "save_at": times, "save_states": save_states, "observables": list(measurements.functions)
+    }  # fmt: skip
     with thread_limit(threads), progress_bar(t_end, "mean field", progress) as advance:
-        flow = _Flow(problem, measure, save_states, last_time=float(times[-1]))
-        if not problem.student.smooth:
-            largest = float(np.abs(flow.y0).max()) or 1.0
-            atol = max(atol, rtol * largest * float(np.sqrt(np.mean((flow.y0 / largest) ** 2))))
+        flow = ParticleFlow(problem, measure, save_states, float(times[-1]), measurements)
+        file = None
+        if checkpoint is not None:
+            identity = describe_call("solve_mean_field", problem, measure, call)
+            file = CheckpointFile(checkpoint, identity, flow.field.layout_state, flow.field.restore)
         trajectory = integrate(
-            flow.slope, flow.y0, t_end, times, flow.observe,
-            rtol=rtol, atol=atol, advance=advance,
+            flow.slope, flow.start(), t_end, times, flow.observe,
+            rtol=rtol, atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file,
         )  # fmt: skip
-        return flow.solution(trajectory, {"t_end": t_end, "rtol": rtol, "atol": atol})
+        if file is not None and trajectory.status is not Status.INTERRUPTED:
+            file.remove()
+        return flow.solution(trajectory, settings)
 
 
 class MeanFieldVelocity(NamedTuple):
@@ -152,94 +176,3 @@ def mean_field_velocity(
     with thread_limit(threads):
         choose_field(problem, measure).velocity(a, u, r, *out)
     return out
-
-
-class _Flow:
-    """One run: the vector of all coordinates, its slope, and what is recorded of it."""
-
-    def __init__(
-        self, problem: Problem, measure: ParticleMeasure, save_states: bool, last_time: float
-    ):
-        self.problem, self.measure, self.save_states = problem, measure, save_states
-        self.last_time = last_time
-        self.n, self.k = measure.u.shape
-        self.a = np.array(measure.a)
-        self.trains_a = problem.second_layer_rate > 0.0
-        parts = [measure.u.ravel(), measure.r]
-        self.y0 = np.concatenate(([measure.a, *parts]) if self.trains_a else parts)
-        self.idle = np.zeros(self.n)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.field: Field = choose_field(problem, measure)
-            self.field_error = self.field.error_estimate(measure)
-
-    def split(self, y: Array, a: Array) -> tuple[Array, Array, Array]:
-        """Views of a, u, r in a vector; `a` serves where the second layer is fixed."""
-        first = self.n if self.trains_a else 0
-        u = y[first : first + self.n * self.k].reshape(self.n, self.k)
-        return (y[:first] if self.trains_a else a), u, y[first + self.n * self.k :]
-
-    def slope(self, t: float, y: Array, out: Array) -> None:
-        """The right-hand side, autonomous."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.field.velocity(*self.split(y, self.a), *self.split(out, self.idle))
-
-    def observe(self, t: float, y: Array) -> tuple[float, Array | None]:
-        """Risk at a saved time, and the state where it is kept."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            a, u, r = self.split(y, self.a)
-            keep = self.save_states or t in (0.0, self.last_time)
-            return self.field.risk(a, u, r), y.copy() if keep else None
-
-    def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
-        """Everything recorded, with the verdict on its accuracy."""
-        risk = np.array([record[0] for record in trajectory.records])
-        kept = [record[1] for record in trajectory.records if record[1] is not None]
-        status, message = trajectory.status, trajectory.message
-        error = self._final_error(trajectory)
-        if status is Status.SUCCESS:
-            status, message = self._verdict(error, settings["rtol"], message)
-        stats = {**trajectory.stats, **self.field.description(), "field_error": error}
-        parameters = {
-            "description": "mean-field particles",
-            "n": self.n,
-            **settings,
-            "seed": self.measure.origin.get("seed"),
-            "start": dict(self.measure.origin),
-        }
-        return Solution(
-            trajectory.t, risk, self._series(kept), status, message, stats, self.problem, parameters
-        )
-
-    def _final_error(self, trajectory: Trajectory) -> float:
-        a, u, r = self.split(trajectory.y, self.a)
-        if not np.isfinite(trajectory.y).all() or trajectory.status is Status.INTERRUPTED:
-            return self.field_error
-        last = ParticleMeasure(a, u, np.abs(r), self.measure.mass)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return max(self.field_error, self.field.error_estimate(last))
-
-    def _verdict(self, error: float, rtol: float, message: str) -> tuple[Status, str]:
-        allowed = max(rtol, getattr(self.field, "tolerance", 0.0))
-        if error <= allowed:
-            return Status.SUCCESS, message
-        return Status.INACCURATE, (
-            f"{message}, but the velocities carry an estimated relative error of {error:.1e}, "
-            f"above {allowed:.0e}, on the finest layout allowed"
-        )
-
-    def _series(self, kept: list[Array]) -> StateSeries:
-        stacked = np.stack(kept) if kept else np.empty((0, len(self.y0)))
-        T, first = len(stacked), self.n if self.trains_a else 0
-        middle = first + self.n * self.k
-        varying = {
-            "u": stacked[:, first:middle].reshape(T, self.n, self.k),
-            "r": np.abs(stacked[:, middle:]),  # (u, r) and (u, −r) are the same neuron
-        }
-        fixed = {}
-        if self.trains_a:
-            varying["a"] = stacked[:, :first]
-        else:
-            fixed["a"] = np.asarray(self.measure.a)
-        if self.measure.mass is not None:
-            fixed["mass"] = np.asarray(self.measure.mass)
-        return StateSeries("ParticleMeasure", varying, fixed, (T,), self.measure.origin)

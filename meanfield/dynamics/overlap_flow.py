@@ -176,6 +176,7 @@ class OverlapFlow:
                     now = now._replace(Q=u @ u.T + N, N=N)
                     kept["Q"] = now.Q
             kept["risk"] = self.risk(now)
+            kept["risk_floor"] = self.risk_floor
         return kept
 
 

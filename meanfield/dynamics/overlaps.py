@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import os
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
+from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
+from meanfield.dynamics.observables import Measurements, Observables
+from meanfield.dynamics.overlap_checks import (
+    check_belongs,
+    check_lengths,
+    check_switch,
+    choose_threads,
+    make_noise,
+)
 from meanfield.dynamics.overlap_flow import OverlapFlow
-from meanfield.dynamics.overlap_noise import Noise, check_noise_options, choose_noise
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.overlap_record import OverlapRecord
 from meanfield.dynamics.solution import Solution
-from meanfield.integrate import Trajectory, integrate
+from meanfield.integrate import Status, integrate
 from meanfield.integrate.saving import check_times
 from meanfield.kernels.options import thread_limit
 from meanfield.problem import Problem
 from meanfield.progress import progress_bar
 from meanfield.states import Overlaps
-
-# below these widths, waking a second thread costs more than it gives
-SERIAL_WIDTH, SERIAL_CLOSED_WIDTH = 256, 24
 
 
 class OverlapVelocity(NamedTuple):
@@ -44,6 +50,8 @@ def solve_overlaps(
     noise_method: str = "auto",
     samples: int | None = None,
     seed: int = 0,
+    observables: Observables | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
 ) -> Solution:
@@ -83,6 +91,11 @@ def solve_overlaps(
         about four million numbers.
     seed : int
         Seed of the sample, ≥ 0.
+    observables : mapping of str to callable, optional
+        Functions of (t, `Overlaps`) that return a number or an array of a fixed shape; their values
+        at the saved times are ``solution.observables[name]``, (T, ...).
+    checkpoint : path, optional
+        A file to go on from after an interruption; see `solve_mean_field`.
     threads : int or None
         Threads for the compiled kernels; results do not depend on it, to the last bit.
     progress : bool
@@ -101,7 +114,10 @@ def solve_overlaps(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or the overlaps do not belong to the problem.
+        If an argument is not as above, the overlaps do not belong to the problem, or the checkpoint
+        is damaged or another call's.
+    OSError
+        If the checkpoint's folder does not exist or cannot be written in.
 
     Notes
     -----
@@ -122,17 +138,10 @@ def solve_overlaps(
     atol = checks.real(atol, "atol", above=0.0)
     for value, name in ((sgd_noise, "sgd_noise"), (spherical, "spherical"), (progress, "progress")):
         check_switch(value, name)
+    measurements = Measurements(observables)
     noise = make_noise(problem, overlaps.p, sgd_noise, noise_method, samples, seed)
     flow = OverlapFlow(problem, check_lengths(overlaps, spherical), noise, spherical)
-    with (
-        thread_limit(choose_threads(threads, overlaps.p, noise)),
-        progress_bar(t_end, "overlap ODEs", progress) as advance,
-    ):
-        run = integrate(
-            flow.velocity, flow.y0, t_end, times, flow.record, rtol=rtol, atol=atol, advance=advance
-        )
-    parameters = {
-        "description": "overlap ODEs",
+    settings = {
         "t_end": t_end,
         "rtol": rtol,
         "atol": atol,
@@ -141,9 +150,25 @@ def solve_overlaps(
         "noise_method": noise_method,
         "samples": samples,
         "seed": seed,
-        "start": dict(overlaps.origin),
     }
-    return _solution(problem, overlaps, flow, run, parameters)
+    call = settings | {"save_at": times, "observables": list(measurements.functions)}
+    file = None
+    if checkpoint is not None:
+        identity = describe_call("solve_overlaps", problem, overlaps, call)
+        file = CheckpointFile(checkpoint, identity)
+    record = OverlapRecord(flow, overlaps, measurements)
+    with (
+        thread_limit(choose_threads(threads, overlaps.p, noise)),
+        progress_bar(t_end, "overlap ODEs", progress) as advance,
+    ):
+        run = integrate(
+            flow.velocity, flow.y0, t_end, times, record.observe,
+            rtol=rtol, atol=atol, advance=advance, checkpoint=file,
+        )  # fmt: skip
+    if file is not None and run.status is not Status.INTERRUPTED:
+        file.remove()
+    start = {"start": dict(overlaps.origin)}
+    return record.solution(run, {"description": "overlap ODEs", **settings, **start})
 
 
 def overlap_velocity(
@@ -203,92 +228,3 @@ def population_risk(problem: Problem, overlaps: Overlaps) -> float:
     check_belongs(problem, overlaps)
     flow = OverlapFlow(problem, overlaps, None, False)
     return flow.risk(flow.read(flow.y0))
-
-
-def check_belongs(problem: Any, overlaps: Any) -> None:
-    """Refuse overlaps that are not those of a student of this problem."""
-    checks.instance(problem, "problem", Problem)
-    checks.instance(overlaps, "overlaps", Overlaps)
-    problem.refuse_beyond("the overlap equations have no such term yet")
-    P = np.asarray(problem.target.gram)
-    if overlaps.P.shape != P.shape or not np.allclose(
-        overlaps.P, P, rtol=0.0, atol=1e-8 * np.abs(P).max()
-    ):
-        raise ValueError(
-            "overlaps must have the target's Gram matrix as their P: the target has "
-            f"{np.array2string(P, threshold=9)}, got {np.array2string(overlaps.P, threshold=9)}"
-        )
-
-
-def check_lengths(overlaps: Overlaps, spherical: bool) -> Overlaps:
-    """Refuse a neuron that cannot be put on the sphere."""
-    if spherical and (np.diag(overlaps.Q) <= 0).any():
-        raise ValueError("overlaps must have a positive diagonal of Q if spherical, got a zero")
-    return overlaps
-
-
-def check_switch(value: Any, name: str) -> None:
-    """Refuse what is not True or False."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-
-
-def make_noise(
-    problem: Problem, p: int, sgd_noise: bool, noise_method: Any, samples: Any, seed: Any
-) -> Noise | None:
-    """The form of the γ/p term, None for gradient flow."""
-    method, samples, seed = check_noise_options(noise_method, samples, seed)
-    if not sgd_noise or problem.learning_rate == 0.0:
-        return None
-    target = problem.committee
-    codes = problem.student.code, target.link.code
-    return choose_noise(method, *codes, p, target.rank, samples, seed)
-
-
-def choose_threads(threads: Any, p: int, noise: Noise | None) -> int | None:
-    """The user's number of threads, or one where the work is too small to share."""
-    if threads is not None:
-        return checks.integer(threads, "threads")
-    if noise is None:
-        return 1 if p < SERIAL_WIDTH else None
-    return 1 if noise.name == "closed" and p < SERIAL_CLOSED_WIDTH else None
-
-
-def _solution(
-    problem: Problem,
-    overlaps: Overlaps,
-    flow: OverlapFlow,
-    run: Trajectory,
-    parameters: dict[str, Any],
-) -> Solution:
-    """Gather what a run recorded."""
-    p, k, count = overlaps.p, overlaps.k, len(run.records)
-
-    def stacked(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        return np.array([record[name] for record in run.records]).reshape((count, *shape))
-
-    varying = {"Q": stacked("Q", (p, p)), "M": stacked("M", (p, k))}
-    fixed = {"P": np.asarray(problem.target.gram)}
-    if flow.kappa > 0:
-        varying["a"] = stacked("a", (p,))
-    else:
-        fixed["a"] = np.asarray(overlaps.a)
-    stats = {
-        **run.stats,
-        "noise_method": "none" if flow.noise is None else flow.noise.name,
-        "noise_error": max((record["noise_error"] for record in run.records), default=0.0),
-        "risk_floor": flow.risk_floor,
-        "clipped": max((record["clipped"] for record in run.records), default=0.0),
-    }
-    if flow.noise is not None:
-        stats |= flow.noise.stats
-    return Solution(
-        t=run.t,
-        risk=stacked("risk", ()),
-        states=StateSeries("Overlaps", varying, fixed, (count,), dict(overlaps.origin)),
-        status=run.status,
-        message=run.message,
-        stats=stats,
-        problem=problem,
-        parameters=parameters,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meanfield import checks
+from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
+from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.sgd_record import Recorder, Schedule, whole_steps
 from meanfield.dynamics.sgd_runs import (
     LawRuns,
@@ -43,6 +46,8 @@ def simulate_sgd(
     batch_size: int = 1,
     spherical: bool = False,
     keep: str = "all",
+    observables: Observables | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
 ) -> Solution:
@@ -78,6 +83,13 @@ def simulate_sgd(
         ``"all"``: record states of the kind that went in; weights take 8 runs T p d bytes.
         ``"overlaps"``: record `Overlaps` even when running in R^d. ``"ends"``: keep the first and
         last recorded states only; t and risk stay whole.
+    observables : mapping of str to callable, optional
+        Functions of (t, state), called for each run with a state of the recorded kind, that return
+        a number or an array of a fixed shape; their values at the saved times are
+        ``solution.observables[name]``, (runs, T, ...).
+    checkpoint : path, optional
+        A file to go on from after an interruption, random streams included; see
+        `solve_mean_field`.
     threads : int, optional
         At most this many threads, over the runs.
     progress : bool
@@ -94,7 +106,10 @@ def simulate_sgd(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above; the message names it.
+        If an argument is not as above, or the checkpoint is damaged or another call's; the message
+        names it.
+    OSError
+        If the checkpoint's folder does not exist or cannot be written in.
 
     Notes
     -----
@@ -134,45 +149,78 @@ def simulate_sgd(
     }
     simulator = _simulator(problem, start, seed, runs, batch_size, spherical, keep)
     schedule = whole_steps(times, t_end, problem.learning_rate / (len(start.a) * problem.dim))
-    recorder = Recorder(simulator, runs, len(schedule.steps), keep)
+    measurements = Measurements(observables)
+    recorder = Recorder(
+        simulator, runs, len(schedule.steps), keep, measurements, settings["start"]
+    )  # fmt: skip
+    file = None
+    if checkpoint is not None:
+        call = settings | {"save_at": times, "observables": list(measurements.functions)}
+        file = CheckpointFile(checkpoint, describe_call("simulate_sgd", problem, start, call))
     show = _flag(progress, "progress")
     with thread_limit(threads), progress_bar(schedule.total, "SGD", show) as move:
-        status, message = _run(simulator, schedule, recorder, move)
+        status, message = _run(simulator, schedule, recorder, move, file)
     taken = recorder.steps_made
     return Solution(
         t=schedule.times[: recorder.count],
         risk=recorder.risk[:, : recorder.count],
-        states=recorder.series(settings["start"]),
+        states=recorder.series(),
         status=status,
         message=message,
         stats={"steps": taken, "samples": taken * batch_size, "step_time": schedule.step_time},
         problem=problem,
         parameters={"description": simulator.description, **settings},
+        observables=recorder.observables(),
     )
 
 
-def _run(simulator: Runs, schedule: Schedule, recorder: Recorder, move: Any) -> tuple[Status, str]:
-    """Step to each recorded time in turn, in calls short enough to be interrupted."""
-    chunk = max(1, int(1e9 * CALL_DURATION / simulator.work))
+def _run(
+    simulator: Runs, schedule: Schedule, recorder: Recorder, move: Any, file: CheckpointFile | None
+) -> tuple[Status, str]:
+    """All the steps; Ctrl-C leaves a checkpoint, any other end removes it."""
+    snapshot = None if file is None else file.load()
+    if snapshot is not None:
+        recorder.resume(snapshot)
     try:
-        for wanted in schedule.steps:
-            while recorder.steps_made < wanted:
-                count = min(chunk, int(wanted) - recorder.steps_made)
-                started = time.perf_counter()
-                made = simulator.advance(count)
-                if made.min() < count:
-                    recorder.steps_made += int(made.min())
-                    return _diverged(int(made.argmin()), recorder.steps_made, schedule)
-                recorder.steps_made += count
-                move(recorder.steps_made)
-                if count == chunk:  # the numbers do not depend on how steps are grouped
-                    ratio = CALL_DURATION / max(time.perf_counter() - started, 1e-9)
-                    chunk = max(1, int(chunk * min(2.0, max(0.5, ratio))))
-            if not recorder.record():
-                return _diverged(None, recorder.steps_made, schedule)
+        ending = _steps(simulator, schedule, recorder, move, file)
     except KeyboardInterrupt:
+        # a compiled call ends before Ctrl-C is heard: its steps count if every run made them
+        under_way = int(simulator.done.min())
+        if under_way == simulator.done.max():
+            recorder.steps_made += under_way
+            if file is not None:
+                file.save(recorder.snapshot())
         reached = recorder.steps_made * schedule.step_time
         return Status.INTERRUPTED, f"interrupted at t = {reached:g}, step {recorder.steps_made}"
+    if file is not None:
+        file.remove()
+    return ending
+
+
+def _steps(
+    simulator: Runs, schedule: Schedule, recorder: Recorder, move: Any, file: CheckpointFile | None
+) -> tuple[Status, str]:
+    """Step to each recorded time in turn, in calls short enough to be interrupted."""
+    chunk = max(1, int(1e9 * CALL_DURATION / simulator.work))
+    first = recorder.count
+    for wanted, t in zip(schedule.steps[first:], schedule.times[first:], strict=True):
+        while recorder.steps_made < wanted:
+            count = min(chunk, int(wanted) - recorder.steps_made)
+            started = time.perf_counter()
+            made = simulator.advance(count)
+            if made.min() < count:
+                recorder.steps_made += int(made.min())
+                return _diverged(int(made.argmin()), recorder.steps_made, schedule)
+            # one statement without a call in it: Ctrl-C comes before or after, not between
+            recorder.steps_made, made[:] = recorder.steps_made + count, 0
+            move(recorder.steps_made)
+            if count == chunk:  # the numbers do not depend on how steps are grouped
+                ratio = CALL_DURATION / max(time.perf_counter() - started, 1e-9)
+                chunk = max(1, int(chunk * min(2.0, max(0.5, ratio))))
+            if file is not None and file.due():
+                file.save(recorder.snapshot())
+        if not recorder.record(float(t)):
+            return _diverged(None, recorder.steps_made, schedule)
     return Status.SUCCESS, f"reached t = {schedule.times[-1]:g}"
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.sgd_runs import Runs
+from meanfield.integrate.records import Snapshot, pack_records, unpack_records
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,19 @@ def whole_steps(times: NDArray[np.float64], t_end: float, step_time: float) -> S
 class Recorder:
     """Preallocated room for what is recorded; `count` times are whole."""
 
-    def __init__(self, simulator: Runs, runs: int, T: int, keep: str):
-        self.simulator, self.runs = simulator, runs
+    def __init__(
+        self, simulator: Runs, runs: int, T: int, keep: str, measurements: Measurements,
+        origin: dict[str, Any],
+    ):  # fmt: skip
+        self.simulator, self.runs, self.measurements = simulator, runs, measurements
+        self.origin = origin
         self.risk = np.empty((runs, T))
         self.slots = min(T, 2) if keep == "ends" else T
         self.varying: dict[str, NDArray[np.float64]] = {}
+        self.observed: list[dict[str, Any]] = []  # at each time, over the runs
         self.count = self.steps_made = 0
 
-    def record(self) -> bool:
+    def record(self, t: float) -> bool:
         """Record the present states; False, and nothing recorded, if they are not finite."""
         fields, risk = self.simulator.record()
         if not all(np.isfinite(array).all() for array in (risk, *fields.values())):
@@ -67,12 +74,54 @@ class Recorder:
                 self.varying[name] = np.empty((self.runs, self.slots, *array.shape[1:]))
             self.varying[name][:, slot] = array
         self.risk[:, self.count] = risk
+        if self.measurements:
+            del self.observed[self.count :]
+            self.observed.append(self._measure(t, fields))
         self.count += 1
         return True
 
-    def series(self, origin: dict[str, Any]) -> StateSeries:
+    def _measure(self, t: float, fields: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
+        """The observables of every run at one moment, stacked."""
+        now = StateSeries(
+            self.simulator.kind, fields, self.simulator.fixed, (self.runs,), self.origin
+        )
+        each = [self.measurements(t, state) for state in now]
+        return {name: np.stack([values[name] for values in each]) for name in each[0]}
+
+    def series(self) -> StateSeries:
         """What was recorded, as states."""
         filled = min(self.count, self.slots)
         varying = {name: array[:, :filled] for name, array in self.varying.items()}
         shape = (self.runs, filled)
-        return StateSeries(self.simulator.kind, varying, self.simulator.fixed, shape, origin)
+        return StateSeries(self.simulator.kind, varying, self.simulator.fixed, shape, self.origin)
+
+    def observables(self) -> dict[str, NDArray[Any]]:
+        """What was measured, (runs, T, ...) for each name."""
+        stacked = self.measurements.stacked(self.observed[: self.count])
+        return {
+            name: np.moveaxis(values, 0, 1) if self.count else values.reshape(self.runs, 0)
+            for name, values in stacked.items()
+        }
+
+    def snapshot(self) -> Snapshot:
+        """The runs as they stand and all that was recorded of them."""
+        filled = min(self.count, self.slots)
+        arrays = pack_records(self.observed[: self.count])
+        arrays |= {f"run.{name}": getattr(self.simulator, name) for name in self.simulator.moving}
+        arrays |= {f"state.{name}": array[:, :filled] for name, array in self.varying.items()}
+        arrays["risk"] = self.risk[:, : self.count]
+        return Snapshot({"count": self.count, "steps_made": self.steps_made}, arrays)
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Put everything back to where a snapshot was taken."""
+        self.count, self.steps_made = snapshot.header["count"], snapshot.header["steps_made"]
+        self.risk[:, : self.count] = snapshot.arrays["risk"]
+        self.observed = unpack_records(snapshot.arrays, self.count)
+        for key, array in snapshot.arrays.items():
+            kind, _, name = key.partition(".")
+            if kind == "run":
+                getattr(self.simulator, name)[...] = array
+            elif kind == "state":
+                room = np.empty((self.runs, self.slots, *array.shape[2:]))
+                room[:, : array.shape[1]] = array
+                self.varying[name] = room

@@ -25,6 +25,8 @@ class Runs(Protocol):
     description: str
     fixed: dict[str, Array]
     work: float  # rough cost of a step of all runs, in nanoseconds
+    moving: tuple[str, ...]  # the arrays that say where the runs are
+    done: NDArray[np.int64]  # of the last call, how many steps each run made
 
     def advance(self, steps: int) -> NDArray[np.int64]:
         """Move every run by `steps` updates; how many each made before its error overflowed."""
@@ -58,6 +60,7 @@ class WeightsRuns:
     """SGD in R^d (description 1)."""
 
     description = "SGD in R^d"
+    moving: tuple[str, ...] = ("W", "a", "X", "C", "scale", "words")
 
     def __init__(
         self, problem: Problem, start: Weights, step: Step, words: NDArray[np.uint64], kind: str
@@ -73,16 +76,17 @@ class WeightsRuns:
         self.X, self.C = np.zeros((runs, b, d)), np.zeros((runs, b, p))
         self.scale = np.ones((runs, p if step.spherical else 0))
         self.fixed = {"W_star": self.W_star} if kind == "Weights" else {"P": self.P}
+        self.done = np.zeros(runs, dtype=np.int64)
         self.work = runs * b * p * d * 0.2
 
     def advance(self, steps: int) -> NDArray[np.int64]:
         """See `Runs`."""
-        done = np.empty(len(self.words), dtype=np.int64)
+        self.done[:] = 0
         advance_weights(
             self.step, self.W_star, self.a_star, self.W, self.X, self.C, self.scale, self.a,
-            self.words, steps, done,
+            self.words, steps, self.done,
         )  # fmt: skip
-        return done
+        return self.done
 
     def record(self) -> tuple[dict[str, Array], Array]:
         """See `Runs`."""
@@ -103,6 +107,7 @@ class LawRuns:
 
     description = "SGD exact in law"
     kind = "Overlaps"
+    moving: tuple[str, ...] = ("u", "T", "a", "words")
 
     def __init__(self, problem: Problem, start: Overlaps, step: Step, words: NDArray[np.uint64]):
         runs, p = len(words), start.p
@@ -115,13 +120,16 @@ class LawRuns:
         self.u, self.T = np.tile(u, (runs, 1, 1)), np.tile(T, (runs, 1, 1))
         self.a = np.tile(start.a, (runs, 1))
         self.fixed = {"P": self.P}
+        self.done = np.zeros(runs, dtype=np.int64)
         self.work = runs * step.batch * (100.0 + 30.0 * p + 6.0 * p * p)
 
     def advance(self, steps: int) -> NDArray[np.int64]:
         """See `Runs`."""
-        done = np.empty(len(self.words), dtype=np.int64)
-        advance_law(self.step, self.B, self.a_star, self.u, self.T, self.a, self.words, steps, done)
-        return done
+        self.done[:] = 0
+        advance_law(
+            self.step, self.B, self.a_star, self.u, self.T, self.a, self.words, steps, self.done
+        )
+        return self.done
 
     def record(self) -> tuple[dict[str, Array], Array]:
         """See `Runs`."""

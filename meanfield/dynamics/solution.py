@@ -39,6 +39,8 @@ class Solution:
         What was solved.
     parameters : dict
         How: description, tolerances, seed, the start's origin, the version of the library.
+    observables : dict of str to ndarray
+        What the observables asked for returned, (T, ...) each; (runs, T, ...) for SGD.
     """
 
     t: NDArray[np.float64]
@@ -49,6 +51,7 @@ class Solution:
     stats: dict[str, Any]
     problem: Problem
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    observables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", {"version": __version__, **self.parameters})
@@ -79,6 +82,7 @@ class Solution:
             and checks.same_values(self.risk, other.risk)
             and checks.same_values(self.stats, other.stats)
             and checks.same_values(self.parameters, other.parameters)
+            and checks.same_values(self.observables, other.observables)
         )
 
     __hash__ = None  # type: ignore[assignment]

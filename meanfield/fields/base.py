@@ -11,6 +11,8 @@ from meanfield.states import ParticleMeasure
 
 Array = NDArray[Any]
 
+SAMPLES, EXTREMES = 16, 3  # neurons a field is checked at
+
 
 def charges(a: Array, mass: Array | None) -> Array:
     """Second-layer weights for an average over equal masses: n m_i a_i, or a where masses are."""
@@ -21,6 +23,16 @@ def root_mean_square(values: Array, mass: Array | None) -> float:
     """Root of the mass-weighted mean of the squared rows."""
     squares = values.reshape(len(values), -1) ** 2
     return float(np.sqrt(np.average(squares.sum(axis=1), weights=mass)))
+
+
+def sample_neurons(u: Array, r: Array) -> Array:
+    """Neurons to check at: the extreme ones in each coordinate and an even selection."""
+    n = len(r)
+    extremes = min(n - 1, EXTREMES)
+    chosen = [np.linspace(0, n - 1, min(n, SAMPLES)).astype(np.int64)]
+    for coordinate in (r, -r, *u.T, *-u.T):
+        chosen.append(np.argpartition(coordinate, n - 1 - extremes)[n - 1 - extremes :])
+    return np.unique(np.concatenate(chosen))
 
 
 class Field(Protocol):
@@ -51,3 +63,9 @@ class Field(Protocol):
 
     def description(self) -> dict[str, Any]:
         """How the field is evaluated, for the solution's stats."""
+
+    def layout_state(self) -> dict[str, Any]:
+        """What the present layout depends on, as plain numbers: a checkpoint keeps it."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Lay out again as `layout_state` says, so that velocities are the same bit for bit."""

@@ -81,6 +81,13 @@ class MomentField:
         """See `Field`: exact up to rounding."""
         return 0.0
 
+    def layout_state(self) -> dict[str, Any]:
+        """See `Field`: nothing depends on the state."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Field`."""
+
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name}

@@ -70,8 +70,11 @@ class PairField:
 
     def _allow(self, r_max: float) -> None:
         if not r_max <= self.r_bound and math.isfinite(r_max):
-            self.r_bound = MARGIN * r_max
-            self.rule = overlap_rule(self.D, self.r_bound, smooth=self.student.smooth)
+            self._reach(MARGIN * r_max)
+
+    def _reach(self, r_bound: float) -> None:
+        self.r_bound = r_bound
+        self.rule = overlap_rule(self.D, r_bound, smooth=self.student.smooth)
 
     def slopes(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> tuple[Array, Array]:
         """∂/∂u and ∂/∂r of E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
@@ -144,6 +147,15 @@ class PairField:
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: the closed forms hold to rounding, the rule over Z to its tolerance."""
         return 1e-12 if self.student.smooth else 1e-7
+
+    def layout_state(self) -> dict[str, Any]:
+        """See `Field`: the rule over Z serves up to a largest r."""
+        return {"r_bound": self.r_bound}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Field`."""
+        if state["r_bound"] != self.r_bound:
+            self._reach(state["r_bound"])
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges, root_mean_square
+from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
 from meanfield.fields.meshes import AngleMesh, Mesh, PlaneMesh
 from meanfield.fields.nodes import Nodes, graded_nodes, polar_nodes, product_nodes
 from meanfield.fields.pairs import PairField
@@ -31,7 +31,6 @@ KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
 MATRIX_BYTES = 2**29
 SPACING = 0.055  # of the mesh, before it is refined
-SAMPLES, EXTREMES = 16, 3  # neurons the field is checked at
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
 MANY_DIMENSIONS = 40  # beyond, the kinks of an averaged ReLU are smooth in ρ
 LARGEST_DEGREE = 131  # of the rules on the sphere; kinks would want more
@@ -41,12 +40,13 @@ HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 
 @dataclass(frozen=True)
 class _Layout:
-    """One choice of mesh, directions and nodes, with the matrix that joins them.
+    """One choice of mesh, directions and nodes for a reach, with the matrix that joins them.
 
     Directions (m, k) are half of a symmetric rule. Columns of the nodes' target and of the moments
     belong to the directions and, unless the mesh is odd, to their opposites; share weighs them.
     """
 
+    reach: tuple[float, float]
     mesh: Mesh
     directions: Array
     share: Array
@@ -72,8 +72,6 @@ class SliceField:
         self.exact = PairField(problem)
         self.layout: _Layout | None = None
 
-    # -- laying out -----------------------------------------------------------------------------
-
     def prepare(self, measure: ParticleMeasure) -> None:
         """Refine until the error estimate meets the tolerance, or refining no longer helps."""
         self.layout, self.mass = None, measure.mass
@@ -92,10 +90,12 @@ class SliceField:
 
     def _cover(self, u: Array, r: Array) -> bool:
         """Lay out for these neurons at the current level; False if that takes too much memory."""
-        layout = self._lay_out(u, r)
+        furthest = 1.0 + HEADROOM * math.sqrt(float(np.einsum("ij,ij->i", u, u).max()))
+        longest = 1.0 + HEADROOM * float(np.abs(r).max())
+        layout = self._lay_out(furthest, longest)
         while layout is None and self.layout is None:  # something must serve: coarsen
             self.level -= 1
-            layout = self._lay_out(u, r)
+            layout = self._lay_out(furthest, longest)
         if layout is None:
             self.level -= 1
             return False
@@ -103,9 +103,7 @@ class SliceField:
         self.layouts += 1
         return True
 
-    def _lay_out(self, u: Array, r: Array) -> _Layout | None:
-        furthest = 1.0 + HEADROOM * math.sqrt(float(np.einsum("ij,ij->i", u, u).max()))
-        longest = 1.0 + HEADROOM * float(np.abs(r).max())
+    def _lay_out(self, furthest: float, longest: float) -> _Layout | None:
         finer = 1.3**self.level
         columns, points = slice_size(self.k, furthest, longest, self.D, finer)
         if self.smooth and (8 * points > MATRIX_BYTES or columns > MOST_DIRECTIONS):
@@ -123,7 +121,8 @@ class SliceField:
         if 8 * len(nodes.t) * mesh.size > MATRIX_BYTES:
             return None
         floor = self._floor(nodes, share)
-        return _Layout(mesh, directions, share, nodes, mesh.matrix(nodes), floor)
+        reach = furthest, longest
+        return _Layout(reach, mesh, directions, share, nodes, mesh.matrix(nodes), floor)
 
     def _odd_target(self, z: Array) -> Array:
         """What of f* an odd student can see."""
@@ -167,7 +166,17 @@ class SliceField:
         assert self.layout is not None
         return self.layout
 
-    # -- evaluating -----------------------------------------------------------------------------
+    def layout_state(self) -> dict[str, Any]:
+        """See `Field`."""
+        state = {"level": self.level, "layouts": self.layouts, "worst": self.worst}
+        reach = None if self.layout is None else self.layout.reach
+        return {**state, "reach": reach, "exact": self.exact.layout_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Field`."""
+        self.level, self.layouts, self.worst = state["level"], state["layouts"], state["worst"]
+        self.layout = None if state["reach"] is None else self._lay_out(*state["reach"])
+        self.exact.restore(state["exact"])
 
     def residual(self, a: Array, u: Array, r: Array) -> tuple[_Layout, Array, Array]:
         """The layout in use, ε on its nodes (N, C), and the potential of ε on the mesh (C, G)."""
@@ -231,7 +240,7 @@ class SliceField:
         a, u, r = measure.arrays()
         out_a, out_u, out_r = np.empty_like(a), np.empty_like(u), np.empty_like(r)
         self.velocity(a, u, r, out_a, out_u, out_r)
-        chosen = _sample(u, r)
+        chosen = sample_neurons(u, r)
         slope_u, slope_r = self.exact.slopes(u[chosen], r[chosen], charges(a, self.mass), u, r)
         miss_u = out_u[chosen] - a[chosen, None] * slope_u
         miss_r = out_r[chosen] - a[chosen] * slope_r
@@ -279,16 +288,6 @@ def _node_counts(
     if D <= 8:
         return t, math.ceil((18 + 7 * longest) * finer)
     return t, math.ceil((5 + (10 + 9 * longest) / math.sqrt(D)) * finer)
-
-
-def _sample(u: Array, r: Array) -> Array:
-    """Neurons to check at: the extreme ones in each coordinate and an even selection."""
-    n = len(r)
-    extremes = min(n - 1, EXTREMES)
-    chosen = [np.linspace(0, n - 1, min(n, SAMPLES)).astype(np.int64)]
-    for coordinate in (r, -r, *u.T, *-u.T):
-        chosen.append(np.argpartition(coordinate, n - 1 - extremes)[n - 1 - extremes :])
-    return np.unique(np.concatenate(chosen))
 
 
 def _blocks(moments: Array) -> int:

@@ -1,21 +1,20 @@
-"""Adaptive integration with an embedded Runge-Kutta pair and dense output."""
+"""Adaptive integration: steps, records, and how a run ends."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.integrate.equation import ROWS, Attempt, Equation, RightHandSide, Total, Vector
+from meanfield.integrate.explicit import Explicit
 from meanfield.integrate.outcome import Status, Trajectory
-from meanfield.integrate.tableau import DORMAND_PRINCE, Tableau
-from meanfield.kernels.linear import combine, scaled_norm
+from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
 
-Vector = NDArray[np.float64]
-RightHandSide = Callable[[float, Vector, Vector], None]
-Observer = Callable[[float, Vector], Any]
+Observer = Callable[[float, Vector], Mapping[str, Any]]
 Progress = Callable[[float], None]
 
 # Proportional-integral step control (Hairer, Nørsett & Wanner, "dopri5")
@@ -34,9 +33,10 @@ def integrate(
     *,
     rtol: float = 1e-6,
     atol: float = 1e-9,
-    method: Tableau = DORMAND_PRINCE,
     max_steps: int = MAX_STEPS,
     advance: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    total: Total | None = None,
 ) -> Trajectory:
     """Integrate y' = f(t, y) from 0 to `t_end`.
 
@@ -49,157 +49,202 @@ def integrate(
     t_end : float
         Final time, > 0.
     save_at : ndarray, shape (T,)
-        Increasing times in [0, t_end] at which to record, by the interpolant between steps.
+        Increasing times in [0, t_end] at which to record. They do not move the steps.
     observe : callable
-        ``observe(t, y)`` returns what to record; it must copy what it keeps.
+        ``observe(t, y)`` returns what to record, numbers and arrays by name; it must copy what it
+        keeps of y.
     rtol, atol : float
         Tolerances on the local error, as a root mean square over the components.
-    method : Tableau
-        The embedded pair.
     max_steps : int
         Bound on the accepted and rejected steps together.
     advance : callable, optional
         Called with the time reached after each accepted step.
+    checkpoint : Checkpoint, optional
+        Where to keep snapshots of the run, and to go on from the one it holds.
+    total : callable, optional
+        Sums an array over all holders of a part of y, if it is split.
 
     Returns
     -------
     Trajectory
         Whatever happens: a failure or Ctrl-C is a status, with all that was recorded before it.
     """
-    run = _Run(rhs, np.array(y0, dtype=np.float64), method, rtol, atol)
-    times: list[float] = []
-    records: list[Any] = []
+    run = _Run(Equation(rhs, y0, rtol, atol, total), save_at, observe, checkpoint)
     status, message = Status.SUCCESS, f"reached t = {t_end:g}"
     try:
-        run.start(t_end)
-        pending = list(save_at)
-        while pending and pending[0] <= run.t:
-            records.append(observe(run.t, run.y))
-            times.append(pending.pop(0))
-        while run.t < t_end:
-            if run.steps + run.rejected >= max_steps:
+        if not run.resume():
+            run.start(t_end)
+        while run.now.t < t_end:
+            if run.now.steps + run.rejected >= max_steps:
                 status = Status.MAX_STEPS
-                message = f"stopped at t = {run.t:g} after {max_steps} steps"
+                message = f"stopped at t = {run.now.t:g} after {max_steps} steps"
                 break
             failure = run.step(t_end)
             if failure is not None:
                 status, message = failure
                 break
-            while pending and pending[0] <= run.t_new:
-                records.append(observe(pending[0], run.interpolate(pending[0])))
-                times.append(pending.pop(0))
-            run.accept()
             if advance is not None:
-                advance(run.t)
+                advance(run.now.t)
     except KeyboardInterrupt:
-        status, message = Status.INTERRUPTED, f"interrupted at t = {run.t:g} of {t_end:g}"
-    stats = {
-        "method": method.name,
-        "rhs_evaluations": run.evaluations,
-        "steps": run.steps,
-        "rejected_steps": run.rejected,
-    }
-    return Trajectory(np.array(times), records[: len(times)], run.y, run.t, status, message, stats)
+        status, message = Status.INTERRUPTED, f"interrupted at t = {run.now.t:g} of {t_end:g}"
+        run.keep()
+    return run.trajectory(status, message)
+
+
+class Now(NamedTuple):
+    """Where a run stands after a step, but for its vectors: replaced whole, so never torn."""
+
+    t: float = 0.0
+    h: float = 0.0
+    last_error: float = 1e-4
+    rows: tuple[int, ...] = tuple(range(ROWS))
+    records: int = 0
+    evaluations: int = 0
+    steps: int = 0
+    rejected: int = 0
+    first_size: float = 0.0
+    outside: Mapping[str, Any] | None = None  # what the right-hand side keeps to itself
 
 
 class _Run:
     """The moving parts of one integration."""
 
-    def __init__(self, rhs: RightHandSide, y: Vector, method: Tableau, rtol: float, atol: float):
-        self.rhs, self.method, self.rtol, self.atol = rhs, method, rtol, atol
-        self.y, self.t, self.t_new = y, 0.0, 0.0
-        self.y_new, self.work = np.empty_like(y), np.empty_like(y)
-        self.K = np.zeros((len(method.nodes), y.size))
-        self.h = self.h_taken = 0.0
-        self.last_error = 1e-4
-        self.evaluations = self.steps = self.rejected = 0
-        self.first_size = float(np.abs(y).max())
+    def __init__(
+        self, equation: Equation, save_at: Vector, observe: Observer, checkpoint: Checkpoint | None
+    ):
+        self.equation, self.observe, self.checkpoint = equation, observe, checkpoint
+        self.save_at = save_at
+        self.method = Explicit(equation)
+        self.records: list[Mapping[str, Any]] = []
+        self.now = Now(first_size=equation.length(0))
+        self.rejected = 0
+        self.begun = False
 
-    def evaluate(self, t: float, y: Vector, out: Vector) -> None:
-        self.rhs(t, y, out)
-        self.evaluations += 1
-
-    def norm(self, h: float, K: Vector, c: Vector, y_new: Vector) -> float:
-        """Size of h Σ_s c_s K_s in units of the tolerance."""
-        return float(scaled_norm(h, K, c, self.y, y_new, self.atol, self.rtol))
+    # -- starting, and starting again -------------------------------------------------------------
 
     def start(self, t_end: float) -> None:
-        """First slope and a first step whose Euler error is about a hundredth (Hairer II.4)."""
-        y, first, second = self.y, self.K[0], self.K[1]
-        self.evaluate(0.0, y, first)
-        one = np.ones(1)
-        size = self.norm(1.0, y[None], one, y)
-        speed = self.norm(1.0, first[None], one, y)
+        """First slope, and a first step whose Euler error is about a hundredth (Hairer II.4)."""
+        f = self.equation
+        y, first, second, work = self.now.rows[:4]
+        f.slope(0.0, y, first)
+        size, speed = f.error([1.0], [y], y, y), f.error([1.0], [first], y, y)
         h = 0.01 * size / speed if size > 1e-5 and speed > 1e-5 else 1e-6
         h = min(h, t_end)
-        if not math.isfinite(speed):
-            self.h = h if math.isfinite(h) else 1e-6
+        if math.isfinite(speed):
+            f.mix(work, [1.0, h], [y, first])
+            f.slope(h, work, second)
+            bend = f.error([-1.0 / h, 1.0 / h], [first, second], y, y)
+            steepest = max(speed, bend)
+            longer = (0.01 / steepest) ** 0.2 if steepest > 1e-15 else 1e3 * h
+            h = min(100 * h, longer, t_end) if 0.0 < longer < math.inf else h
+        while self._pending(0.0):
+            self.records.append(self.observe(0.0, f.rows[y]))
+        self._stand(self.now._replace(h=h if math.isfinite(h) else 1e-6))
+        self.begun = True
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint, if there is one."""
+        snapshot = self.checkpoint.load() if self.checkpoint is not None else None
+        if self.checkpoint is None or snapshot is None:
+            return False
+        now = Now(**{**snapshot.header["now"], "rows": tuple(snapshot.header["now"]["rows"])})
+        self.equation.rows[now.rows[0]] = snapshot.arrays.pop("y")
+        self.equation.rows[now.rows[1]] = snapshot.arrays.pop("slope")
+        self.records = list(unpack_records(snapshot.arrays, now.records))
+        self.equation.evaluations, self.rejected = now.evaluations, now.rejected
+        self.checkpoint.restore(dict(now.outside or {}))
+        self.now, self.begun = now, True
+        return True
+
+    def keep(self) -> None:
+        """Write a snapshot of the state after the last whole step."""
+        if self.checkpoint is None or not self.begun:
             return
-        combine(self.work, y, h, self.K[:1], one)
-        self.evaluate(h, self.work, second)
-        bend = self.norm(1.0 / h, self.K[:2], np.array([-1.0, 1.0]), y)
-        steepest = max(speed, bend)
-        longer = (0.01 / steepest) ** (1 / self.method.order) if steepest > 1e-15 else 1e3 * h
-        self.h = min(100 * h, longer, t_end) if math.isfinite(longer) else h
+        now, rows = self.now, self.equation.rows
+        arrays = pack_records(self.records[: now.records])
+        arrays |= {"y": rows[now.rows[0]], "slope": rows[now.rows[1]]}
+        self.checkpoint.save(Snapshot({"now": dict(now._asdict())}, arrays))
 
-    def step(self, t_end: float) -> tuple[Status, str] | None:
-        """Find an acceptable step; y_new and K then hold it. Returns a failure or None."""
-        method, K = self.method, self.K
-        exponent = 1 / (method.error_order + 1)
-        while True:
-            if not np.isfinite(K[0]).all():
-                return Status.DIVERGED, f"the velocity is not finite at t = {self.t:g}"
-            last = self.t + 1.01 * self.h >= t_end
-            h = t_end - self.t if last else self.h
-            if h < 16 * np.spacing(max(self.t, 1e-30)) or h < 1e-14 * t_end:
-                return self._collapse()
-            for s in range(1, len(method.nodes)):
-                out = self.y_new if s == len(method.nodes) - 1 else self.work
-                combine(out, self.y, h, K[:s], method.stages[s, :s])
-                self.evaluate(self.t + method.nodes[s] * h, out, K[s])
-            error = self.norm(h, K, method.error, self.y_new)
-            if error <= 1.0:
-                factor = SAFETY * error ** -(exponent - 0.75 * INTEGRAL_GAIN) if error > 0 else GROW
-                factor *= self.last_error**INTEGRAL_GAIN
-                self.t_new = t_end if last else self.t + h
-                self.h_taken, self.h = h, h * min(GROW, max(SHRINK, factor))
-                self.last_error = max(error, 1e-4)
-                return None
-            self.rejected += 1
-            shrink = SAFETY * error**-exponent if math.isfinite(error) else SHRINK
-            self.h = h * max(SHRINK, shrink)
-
-    def _collapse(self) -> tuple[Status, str]:
-        if not np.isfinite(self.y_new).all() or not np.isfinite(self.K).all():
-            return Status.DIVERGED, f"the state stops being finite just after t = {self.t:g}"
-        size = float(np.abs(self.y).max())
-        if size > BLOW_UP * max(1.0, self.first_size):
-            return Status.DIVERGED, f"the state grows without bound: {size:.1g} at t = {self.t:g}"
-        return (
-            Status.STEP_COLLAPSED,
-            f"the step size fell below rounding at t = {self.t:g}; the tolerances rtol = "
-            f"{self.rtol:g}, atol = {self.atol:g} cannot be met there",
+    def _stand(self, now: Now) -> None:
+        """Make this the state to go on from."""
+        outside = self.checkpoint.outside() if self.checkpoint is not None else now.outside
+        self.now = now._replace(
+            outside=outside,
+            records=len(self.records),
+            evaluations=self.equation.evaluations,
+            rejected=self.rejected,
         )
 
-    def interpolate(self, t: float) -> Vector:
-        """The state at a time inside the step just found, to fourth order."""
-        h, K, dense = self.h_taken, self.K, self.method.dense
-        x = (t - self.t) / h
-        if t >= self.t_new:
-            return self.y_new
-        # Hermite cubic through both ends, plus x²(1-x)² times the method's own correction,
-        # gathered into one weight per stage
-        b = self.method.stages[-1]
-        weights = (x * x * (3.0 - 2.0 * x)) * np.append(b, 0.0) + x * x * (1.0 - x) ** 2 * dense
-        weights[0] += x * (1.0 - x) ** 2
-        weights[-1] -= x * x * (1.0 - x)
-        out = np.empty_like(self.y)
-        combine(out, self.y, h, K, weights)
-        return out
+    # -- stepping ---------------------------------------------------------------------------------
 
-    def accept(self) -> None:
-        """Move to the step's end; the last stage becomes the first."""
-        self.steps += 1
-        self.t = self.t_new
-        self.y, self.y_new = self.y_new, self.y
-        self.K[0] = self.K[-1]
+    def step(self, t_end: float) -> tuple[Status, str] | None:
+        """Take an acceptable step and record what lies in it. Returns a failure or None."""
+        now, method = self.now, self.method
+        wanted = now.h
+        while True:
+            last = now.t + 1.01 * wanted >= t_end
+            h = t_end - now.t if last else wanted
+            if h < 16 * np.spacing(now.t):
+                return self._collapse()
+            step = method.attempt(now.t, h, now.rows)
+            if step.error <= 1.0:
+                self._accept(step, t_end if last else now.t + h)
+                return None
+            if not self.equation.finite(now.rows[1]):
+                return Status.DIVERGED, f"the velocity is not finite at t = {now.t:g}"
+            self.rejected += 1
+            finite = math.isfinite(step.error)
+            shrink = SAFETY * step.error**-method.exponent if finite else SHRINK
+            wanted = h * max(SHRINK, shrink)
+
+    def _accept(self, step: Attempt, t_new: float) -> None:
+        """Record the times inside a step, then move to its end."""
+        now, rows = self.now, self.equation.rows
+        while self._pending(t_new):
+            t = float(self.save_at[len(self.records)])
+            row = step.rows[0] if t >= t_new else self.method.interpolate(step, t)
+            self.records.append(self.observe(t, rows[row]))
+        exponent = self.method.exponent - 0.75 * INTEGRAL_GAIN
+        factor = SAFETY * step.error**-exponent if step.error > 0.0 else GROW
+        factor *= now.last_error**INTEGRAL_GAIN
+        self._stand(
+            now._replace(
+                t=t_new,
+                h=step.h * min(GROW, max(SHRINK, factor)),
+                last_error=max(step.error, 1e-4),
+                rows=step.rows,
+                steps=now.steps + 1,
+            )
+        )
+        if self.checkpoint is not None and self.checkpoint.due():
+            self.keep()
+
+    def _pending(self, t: float) -> bool:
+        """Whether the next time to record has come by t."""
+        count = len(self.records)
+        return count < len(self.save_at) and float(self.save_at[count]) <= t
+
+    def _collapse(self) -> tuple[Status, str]:
+        f, now = self.equation, self.now
+        if not all(f.finite(row) for row in now.rows[1:]):
+            return Status.DIVERGED, f"the state stops being finite just after t = {now.t:g}"
+        size = f.length(now.rows[0])
+        if size > BLOW_UP * max(1.0, now.first_size):
+            return Status.DIVERGED, f"the state grows without bound: {size:.1g} at t = {now.t:g}"
+        return (
+            Status.STEP_COLLAPSED,
+            f"the step size fell below rounding at t = {now.t:g}; the tolerances rtol = "
+            f"{f.rtol:g}, atol = {f.atol:g} cannot be met there",
+        )
+
+    def trajectory(self, status: Status, message: str) -> Trajectory:
+        """What the run leaves behind."""
+        stats = {
+            "method": self.method.name,
+            "rhs_evaluations": self.equation.evaluations,
+            "steps": self.now.steps,
+            "rejected_steps": self.rejected,
+        }
+        times: NDArray[np.float64] = np.array(self.save_at[: len(self.records)])
+        y = self.equation.rows[self.now.rows[0]].copy()
+        return Trajectory(times, self.records, y, self.now.t, status, message, stats)

@@ -30,7 +30,7 @@ class Trajectory:
     t : ndarray, shape (T,)
         Times recorded, the first ones asked for if the run ended early.
     records : list
-        What the observer returned at each of them.
+        What the observer returned at each of them, by name.
     y : ndarray
         State at the last time reached.
     t_reached : float

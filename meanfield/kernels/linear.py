@@ -1,7 +1,7 @@
 """Sums of long vectors, in parallel and in a fixed order.
 
-Waking the threads costs more than a block of work, and milliseconds on a busy machine: up to one
-block, the calling thread works alone.
+The vectors are rows of one array, named by their indices. Waking the threads costs more than a
+block of work, and milliseconds on a busy machine: up to one block, the calling thread works alone.
 """
 
 from __future__ import annotations
@@ -12,68 +12,132 @@ from numba import prange
 from meanfield.kernels.options import inline, parallel, serial
 
 BLOCK = 4096
+CHUNK = 1024  # what a pass holds of each sum while it gathers it: it stays in the cache
 
 
-def combine(out, y, h, K, c):
-    """out = y + h Σ_s c_s K_s, in one pass; K (stages, N)."""
-    (_combine_long if y.size > BLOCK else _combine_short)(out, y, h, K, c)
+def mix(rows, out, c, of):
+    """rows[out[m]] = Σ_s c[m, s] rows[of[s]] for all m at once; a row may be on both sides."""
+    kernel = _mix_long if rows.shape[1] > BLOCK else _mix_short
+    kernel(rows, _indices(out), np.ascontiguousarray(np.atleast_2d(c), np.float64), _indices(of))
 
 
-def scaled_norm(h, K, c, y, y_new, atol, rtol):
-    """Root mean square of h Σ_s c_s K_s / (atol + rtol max(|y|, |y_new|))."""
-    total = _squares_long if y.size > BLOCK else _squares_short
-    return np.sqrt(total(h, K, c, y, y_new, atol, rtol) / y.size)
+def scaled_squares(rows, c, of, y, y_new, atol, rtol):
+    """Σ_j x_j² of x = Σ_s c[s] rows[of[s]] / (atol + rtol max(|y|, |y_new|))."""
+    total = _scaled_long if rows.shape[1] > BLOCK else _scaled_short
+    return total(rows, np.asarray(c, np.float64), _indices(of), y, y_new, atol, rtol)
+
+
+def dots(rows, of, other, w):
+    """Inner products of rows[of[s]] with row w of another array (or the same)."""
+    kernel = _dots_long if rows.shape[1] > BLOCK else _dots_short
+    return kernel(rows, _indices(of), other, w)
+
+
+def _indices(values):
+    return np.array(values, dtype=np.int64).reshape(-1)
 
 
 @inline
-def _combine(out, y, h, K, c, first, last):
-    for j in range(first, last):
-        out[j] = 0.0
-    for s in range(c.size):
-        if c[s] != 0.0:
-            for j in range(first, last):
-                out[j] += c[s] * K[s, j]
-    for j in range(first, last):
-        out[j] = y[j] + h * out[j]
+def _mix(rows, out, c, of, sums, first, last):
+    for left in range(first, last, CHUNK):
+        count = min(CHUNK, last - left)
+        for m in range(out.size):
+            total, started = sums[m], False
+            for s in range(of.size):
+                weight, row = c[m, s], rows[of[s], left : left + count]
+                if weight != 0.0 and started:
+                    for j in range(count):
+                        total[j] += weight * row[j]
+                elif weight != 0.0:
+                    started = True
+                    for j in range(count):
+                        total[j] = weight * row[j]
+            if not started:
+                total[:] = 0.0
+        for m in range(out.size):
+            total, row = sums[m], rows[out[m], left : left + count]
+            for j in range(count):
+                row[j] = total[j]
 
 
 @serial
-def _combine_short(out, y, h, K, c):
-    _combine(out, y, h, K, c, 0, y.size)
+def _mix_short(rows, out, c, of):
+    _mix(rows, out, c, of, np.empty((out.size, CHUNK)), 0, rows.shape[1])
 
 
 @parallel
-def _combine_long(out, y, h, K, c):
-    for block in prange((y.size + BLOCK - 1) // BLOCK):
-        first, last = block * BLOCK, min((block + 1) * BLOCK, y.size)
-        _combine(out, y, h, K, c, first, last)
+def _mix_long(rows, out, c, of):
+    N = rows.shape[1]
+    for block in prange((N + BLOCK - 1) // BLOCK):
+        sums = np.empty((out.size, CHUNK))
+        _mix(rows, out, c, of, sums, block * BLOCK, min((block + 1) * BLOCK, N))
 
 
 @inline
-def _squares(h, K, c, y, y_new, atol, rtol, first, last):
-    total = 0.0
-    for j in range(first, last):
-        x = 0.0
-        for s in range(c.size):
-            x += c[s] * K[s, j]
-        term = h * x / (atol + rtol * max(abs(y[j]), abs(y_new[j])))
-        total += term * term
+def _scaled(rows, c, of, y, y_new, atol, rtol, first, last):
+    total, x = 0.0, np.empty(CHUNK)
+    for left in range(first, last, CHUNK):
+        count = min(CHUNK, last - left)
+        x[:] = 0.0
+        for s in range(of.size):
+            weight, row = c[s], rows[of[s], left : left + count]
+            for j in range(count):
+                x[j] += weight * row[j]
+        here, there = rows[y, left : left + count], rows[y_new, left : left + count]
+        for j in range(count):
+            term = x[j] / (atol + rtol * max(abs(here[j]), abs(there[j])))
+            total += term * term
     return total
 
 
 @serial
-def _squares_short(h, K, c, y, y_new, atol, rtol):
-    return _squares(h, K, c, y, y_new, atol, rtol, 0, y.size)
+def _scaled_short(rows, c, of, y, y_new, atol, rtol):
+    return _scaled(rows, c, of, y, y_new, atol, rtol, 0, rows.shape[1])
 
 
 @parallel
-def _squares_long(h, K, c, y, y_new, atol, rtol):
-    blocks = (y.size + BLOCK - 1) // BLOCK
-    partial = np.zeros(blocks)
-    for block in prange(blocks):
-        first, last = block * BLOCK, min((block + 1) * BLOCK, y.size)
-        partial[block] = _squares(h, K, c, y, y_new, atol, rtol, first, last)
+def _scaled_long(rows, c, of, y, y_new, atol, rtol):
+    N = rows.shape[1]
+    partial = np.zeros((N + BLOCK - 1) // BLOCK)
+    for block in prange(partial.size):
+        first, last = block * BLOCK, min((block + 1) * BLOCK, N)
+        partial[block] = _scaled(rows, c, of, y, y_new, atol, rtol, first, last)
+    return _ordered_sum(partial)
+
+
+@serial
+def _ordered_sum(partial):
     total = 0.0
-    for block in range(blocks):
+    for block in range(partial.size):
         total += partial[block]
     return total
+
+
+@inline
+def _dots(rows, of, other, w, out, first, last):
+    right = other[w, first:last]
+    for s in range(of.size):
+        total, left = 0.0, rows[of[s], first:last]
+        for j in range(last - first):
+            total += left[j] * right[j]
+        out[s] = total
+
+
+@serial
+def _dots_short(rows, of, other, w):
+    out = np.empty(of.size)
+    _dots(rows, of, other, w, out, 0, rows.shape[1])
+    return out
+
+
+@parallel
+def _dots_long(rows, of, other, w):
+    N = rows.shape[1]
+    blocks = (N + BLOCK - 1) // BLOCK
+    partial = np.empty((blocks, of.size))
+    for block in prange(blocks):
+        _dots(rows, of, other, w, partial[block], block * BLOCK, min((block + 1) * BLOCK, N))
+    out = np.empty(of.size)
+    for s in range(of.size):
+        out[s] = _ordered_sum(partial[:, s])
+    return out

@@ -7,7 +7,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import meanfield as mf
-from meanfield.dynamics.mean_field import _Flow
+from meanfield.dynamics.observables import Measurements
+from meanfield.dynamics.particle_flow import ParticleFlow
 from meanfield.fields import choose, choose_field, slices
 from meanfield.fields.pairs import PairField
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, velocity
@@ -171,9 +172,9 @@ def test_a_step_that_carries_r_below_zero_records_its_mirror_image():
     """With no tolerance to speak of r overshoots 0; (u, r) and (u, −r) are the same neuron."""
     problem = make_problem(D=3, kappa=0.0)
     measure = mf.ParticleMeasure([3.0, 3.0], [[0.1], [0.2]], [1.5, 0.5])
-    flow = _Flow(problem, measure, save_states=True, last_time=1.0)
-    _, record = flow.observe(0.0, np.array([0.1, 0.2, -1.5, 0.5]))
-    assert flow._series([record])[0] == measure
+    flow = ParticleFlow(problem, measure, True, 1.0, Measurements(None))
+    record = flow.observe(0.0, np.array([0.1, 0.2, -1.5, 0.5]))
+    assert flow._series([record["state"]])[0] == measure
     rough = mf.solve_mean_field(problem, measure, 200.0, save_at=20, rtol=5.0, atol=50.0)
     assert all((state.r >= 0).all() for state in rough.states)
 

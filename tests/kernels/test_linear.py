@@ -4,56 +4,72 @@ import numba
 import numpy as np
 import pytest
 
-from meanfield.kernels.linear import BLOCK, combine, scaled_norm
+from meanfield.kernels.linear import BLOCK, dots, mix, scaled_squares
 from meanfield.kernels.options import thread_limit
 
 SIZES = [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 17]
 
 
-def random_step(N, stages=4, seed=0):
-    rng = np.random.default_rng(seed)
-    c = rng.normal(size=stages)
-    c[1] = 0.0
-    return rng.normal(size=N), rng.normal(size=(stages, N)), c
+def random_rows(N, seed=0):
+    return np.random.default_rng(seed).normal(size=(6, N))
 
 
 @pytest.mark.parametrize("N", SIZES)
-def test_combine(N):
-    y, K, c = random_step(N)
-    out = np.full(N, np.nan)
-    combine(out, y, 0.3, K, c)
-    assert np.allclose(out, y + 0.3 * sum(c[s] * K[s] for s in range(4)), rtol=1e-14, atol=1e-14)
+def test_mix(N):
+    rows, c = random_rows(N), [0.5, 0.0, -2.0, 1.5]
+    expected = 0.5 * rows[1] - 2.0 * rows[4] + 1.5 * rows[2]
+    kept = np.delete(rows, 5, axis=0)
+    mix(rows, 5, c, [1, 0, 4, 2])
+    assert np.allclose(rows[5], expected, rtol=1e-14, atol=1e-14)
+    assert (np.delete(rows, 5, axis=0) == kept).all()
 
 
 @pytest.mark.parametrize("N", SIZES)
-def test_scaled_norm(N):
-    y, K, c = random_step(N)
-    y_new = 2 * y[::-1].copy()
-    scale = 1e-3 + 1e-2 * np.maximum(abs(y), abs(y_new))
-    expected = np.sqrt(np.mean((0.3 * (c @ K) / scale) ** 2))
-    assert scaled_norm(0.3, K, c, y, y_new, 1e-3, 1e-2) == pytest.approx(expected, rel=1e-12)
+def test_mix_of_several_at_once_over_what_it_reads(N):
+    rows = random_rows(N)
+    C = np.random.default_rng(1).normal(size=(3, 4))
+    C[2] = 0.0
+    expected = C @ rows[[0, 1, 2, 3]]
+    mix(rows, [1, 3, 0], C, [0, 1, 2, 3])
+    assert np.allclose(rows[[1, 3, 0]], expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("N", SIZES)
+def test_scaled_squares(N):
+    rows, c = random_rows(N), np.array([0.3, -1.0])
+    scale = 1e-3 + 1e-2 * np.maximum(abs(rows[4]), abs(rows[5]))
+    expected = (((c @ rows[[2, 0]]) / scale) ** 2).sum()
+    assert scaled_squares(rows, c, [2, 0], 4, 5, 1e-3, 1e-2) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("N", SIZES)
+def test_dots(N):
+    rows, other = random_rows(N), random_rows(N, seed=1)
+    expected = rows[[3, 0]] @ other[2]
+    assert dots(rows, [3, 0], other, 2) == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_is_not_hidden(bad):
-    y, K, c = random_step(2 * BLOCK)
-    K[0, BLOCK + 5] = bad
-    out = np.empty_like(y)
-    combine(out, y, 0.3, K, c)
-    assert not np.isfinite(out[BLOCK + 5]) and np.isfinite(np.delete(out, BLOCK + 5)).all()
-    assert not np.isfinite(scaled_norm(0.3, K, c, y, y, 1e-3, 1e-2))
+    rows = random_rows(2 * BLOCK)
+    rows[0, BLOCK + 5] = bad
+    mix(rows, 5, [1.0, 2.0], [0, 1])
+    assert not np.isfinite(rows[5, BLOCK + 5])
+    assert np.isfinite(np.delete(rows[5], BLOCK + 5)).all()
+    assert not np.isfinite(scaled_squares(rows, [1.0, 2.0], [0, 1], 2, 3, 1e-3, 1e-2))
+    assert not np.isfinite(dots(rows, [0], rows, 1)).any()
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 def test_threads_do_not_change_a_bit():
-    y, K, c = random_step(7 * BLOCK + 3)
     results = []
     for threads in (1, 2):
+        rows = random_rows(7 * BLOCK + 3)
         with thread_limit(threads) as used:
             assert used == threads
-            out = np.empty_like(y)
-            combine(out, y, 0.3, K, c)
-            results.append((out.tobytes(), scaled_norm(0.3, K, c, y, out, 1e-3, 1e-2)))
+            mix(rows, [5, 0], [[1.0, 0.3, 2.0], [0.1, 1.0, 7.0]], [0, 1, 2])
+            squares = scaled_squares(rows, [1.0, 2.0], [0, 5], 2, 3, 1e-3, 1e-2)
+            results.append((rows.tobytes(), squares, dots(rows, [1, 5], rows, 0).tobytes()))
     assert results[0] == results[1]
 
 

@@ -1,0 +1,132 @@
+"""One file that a run leaves behind at intervals, from which the same call goes on bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meanfield import storage
+from meanfield._version import __version__
+from meanfield.integrate.records import Snapshot
+from meanfield.problem import Problem
+from meanfield.states import Overlaps, ParticleMeasure, Weights
+
+CHECKPOINT_FORMAT = "meanfield-checkpoint"
+INTERVAL = 15.0  # seconds between snapshots,
+PATIENCE = 30.0  # and at least this many times what writing one takes
+
+PathLike = str | os.PathLike[str]
+
+
+def describe_call(
+    solver: str,
+    problem: Problem,
+    start: ParticleMeasure | Overlaps | Weights,
+    settings: Mapping[str, Any],
+) -> dict[str, str]:
+    """Everything that decides the numbers of a run, each part as a short text."""
+    arrays = {name: value for name, value in vars(start).items() if name != "origin"}
+    parts: dict[str, Any] = {"solver": solver, "version": __version__}
+    parts |= {f"problem's {name}": value for name, value in problem.parameters().items()}
+    parts |= {f"start's {name}": _digest(value) for name, value in arrays.items()}
+    parts |= settings
+    return {name: _text(value) for name, value in parts.items()}
+
+
+class CheckpointFile:
+    """See `meanfield.integrate.records.Checkpoint`.
+
+    Parameters
+    ----------
+    path : str or path
+        The file. Its folder must exist.
+    call : mapping
+        From `describe_call`: a file of another call is refused.
+    outside, restore : callable, optional
+        Give and take back what the right-hand side keeps to itself, as plain numbers.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        call: Mapping[str, str],
+        outside: Callable[[], dict[str, Any]] = dict,
+        restore: Callable[[dict[str, Any]], None] = lambda state: None,
+    ):
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"checkpoint must be the path of a file, got {path!r}")
+        self.path, self.call = Path(path), dict(call)
+        self.outside, self.restore = outside, restore
+        folder = self.path.parent
+        if self.path.is_dir():
+            raise IsADirectoryError(f"checkpoint must be the path of a file, got folder {path}")
+        if not folder.is_dir():
+            raise FileNotFoundError(f"checkpoint must be in a folder that exists, got {path}")
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"checkpoint must be in a folder to write in, got {path}")
+        self.next = time.monotonic() + INTERVAL
+
+    def load(self) -> Snapshot | None:
+        """The snapshot in the file, None if there is no file; refuses another call's."""
+        if not self.path.exists():
+            return None
+        header, arrays = storage.read_archive(self.path, CHECKPOINT_FORMAT)
+        theirs = header["call"]
+        names = {**theirs, **self.call}
+        other = [name for name in names if theirs.get(name) != self.call.get(name)]
+        if other:
+            raise ValueError(
+                f"checkpoint {self.path} belongs to another call: it differs in "
+                f"{', '.join(other)}; remove the file, or name another, to start afresh"
+            )
+        return Snapshot(header["snapshot"], arrays)
+
+    def due(self) -> bool:
+        """Whether it is time for another snapshot."""
+        return time.monotonic() >= self.next
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Replace the file, whole; where it cannot be written the run goes on with a warning."""
+        started = time.monotonic()
+        header = {"call": self.call, "snapshot": snapshot.header}
+        try:
+            storage.write_archive(self.path, CHECKPOINT_FORMAT, header, snapshot.arrays)
+        except OSError as error:
+            warnings.warn(
+                f"checkpoint {self.path} could not be written ({error}); the run goes on",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        now = time.monotonic()
+        self.next = now + max(INTERVAL, PATIENCE * (now - started))
+
+    def remove(self) -> None:
+        """The run is over: there is nothing to go on from."""
+        self.path.unlink(missing_ok=True)
+
+
+def _digest(value: Any) -> str:
+    if value is None:
+        return "none"
+    array = np.ascontiguousarray(value)
+    return hashlib.sha256(
+        repr((array.shape, array.dtype.str)).encode() + array.tobytes()
+    ).hexdigest()
+
+
+def _text(value: Any) -> str:
+    """A part of the call as text; long arrays by their digest."""
+    if isinstance(value, np.ndarray):
+        return _digest(value)
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)}"
+    text = json.dumps(value, default=_text, sort_keys=True)
+    return text if len(text) <= 200 else hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,133 @@
+"""The mean-field flow of one run: neurons as one vector, and what is recorded of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.observables import Measurements
+from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.solution import Solution
+from meanfield.fields import Field, choose_field
+from meanfield.integrate import Status, Trajectory
+from meanfield.problem import Problem
+from meanfield.states import ParticleMeasure
+
+Array = NDArray[np.float64]
+
+
+class ParticleFlow:
+    """One run: the vector of all coordinates, its slope, and what is recorded of it."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        measure: ParticleMeasure,
+        save_states: bool,
+        last_time: float,
+        measurements: Measurements,
+    ):
+        self.problem, self.measure, self.save_states = problem, measure, save_states
+        self.last_time, self.measurements = last_time, measurements
+        self.n, self.k = measure.u.shape
+        self.a = np.array(measure.a)
+        self.trains_a = problem.second_layer_rate > 0.0
+        self.idle = np.zeros(self.n)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.field: Field = choose_field(problem, measure)
+            self.field_error = self.field.error_estimate(measure)
+
+    def start(self) -> Array:
+        """The vector of all coordinates at time 0."""
+        parts = [self.measure.u.ravel(), self.measure.r]
+        return np.concatenate([self.measure.a, *parts] if self.trains_a else parts)
+
+    def tolerance(self, rtol: float, atol: float) -> float:
+        """The absolute tolerance: for a kinked student no finer than rtol of the whole start."""
+        if self.problem.student.smooth:
+            return atol
+        y = self.start()
+        largest = float(np.abs(y).max()) or 1.0
+        return max(atol, rtol * largest * float(np.sqrt(np.mean((y / largest) ** 2))))
+
+    def split(self, y: Array, a: Array) -> tuple[Array, Array, Array]:
+        """Views of a, u, r in a vector; `a` serves where the second layer is fixed."""
+        first = self.n if self.trains_a else 0
+        u = y[first : first + self.n * self.k].reshape(self.n, self.k)
+        return (y[:first] if self.trains_a else a), u, y[first + self.n * self.k :]
+
+    def slope(self, t: float, y: Array, out: Array) -> None:
+        """The right-hand side, autonomous."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.field.velocity(*self.split(y, self.a), *self.split(out, self.idle))
+
+    def observe(self, t: float, y: Array) -> dict[str, Any]:
+        """Risk and observables at a saved time, and the state where it is kept."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            record: dict[str, Any] = {"risk": self.field.risk(*self.split(y, self.a))}
+        if self.measurements:
+            record |= self.measurements(t, self.state(y))
+        if self.save_states or t in (0.0, self.last_time):
+            record["state"] = y.copy()
+        return record
+
+    def state(self, y: Array) -> ParticleMeasure:
+        """The measure in a vector; (u, r) and (u, −r) are the same neuron."""
+        a, u, r = self.split(y, self.a)
+        return ParticleMeasure(a, u, np.abs(r), self.measure.mass, self.measure.origin)
+
+    def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
+        """Everything recorded, with the verdict on its accuracy."""
+        risk = np.array([record["risk"] for record in trajectory.records])
+        kept = [record["state"] for record in trajectory.records if "state" in record]
+        status, message = trajectory.status, trajectory.message
+        error = self._final_error(trajectory)
+        if status is Status.SUCCESS:
+            status, message = self._verdict(error, settings["rtol"], message)
+        stats = {**trajectory.stats, **self.field.description(), "field_error": error}
+        parameters = {
+            "description": "mean-field particles",
+            "n": self.n,
+            **settings,
+            "seed": self.measure.origin.get("seed"),
+            "start": dict(self.measure.origin),
+        }
+        return Solution(
+            trajectory.t, risk, self._series(kept), status, message, stats, self.problem,
+            parameters, self.measurements.stacked(trajectory.records),
+        )  # fmt: skip
+
+    def _final_error(self, trajectory: Trajectory) -> float:
+        if not np.isfinite(trajectory.y).all() or trajectory.status is Status.INTERRUPTED:
+            return self.field_error
+        with np.errstate(over="ignore", invalid="ignore"):
+            return max(self.field_error, self.field.error_estimate(self.state(trajectory.y)))
+
+    def _verdict(self, error: float, rtol: float, message: str) -> tuple[Status, str]:
+        allowed = max(rtol, getattr(self.field, "tolerance", 0.0))
+        if error <= allowed:
+            return Status.SUCCESS, message
+        return Status.INACCURATE, (
+            f"{message}, but the velocities carry an estimated relative error of {error:.1e}, "
+            f"above {allowed:.0e}, on the finest layout allowed"
+        )
+
+    def _series(self, kept: list[Array]) -> StateSeries:
+        first = self.n if self.trains_a else 0
+        middle = first + self.n * self.k
+        stacked = np.stack(kept) if kept else np.empty((0, middle + self.n))
+        T = len(stacked)
+        varying = {
+            "u": stacked[:, first:middle].reshape(T, self.n, self.k),
+            "r": np.abs(stacked[:, middle:]),  # (u, r) and (u, −r) are the same neuron
+        }
+        fixed = {}
+        if self.trains_a:
+            varying["a"] = stacked[:, :first]
+        else:
+            fixed["a"] = np.asarray(self.measure.a)
+        if self.measure.mass is not None:
+            fixed["mass"] = np.asarray(self.measure.mass)
+        return StateSeries("ParticleMeasure", varying, fixed, (T,), self.measure.origin)

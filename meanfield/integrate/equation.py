@@ -1,0 +1,84 @@
+"""y' = f(t, y) with its tolerances: what every method steps with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meanfield.kernels import linear
+
+Vector = NDArray[np.float64]
+RightHandSide = Callable[[float, Vector, Vector], None]
+Total = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+ROWS = 7  # of a run's memory: the state, its slope, and five to work with
+
+
+class Equation:
+    """The right-hand side, and the vectors of a run as rows of one array (ROWS, N).
+
+    Parameters
+    ----------
+    rhs : callable
+        ``rhs(t, y, out)``.
+    y0 : ndarray, shape (N,)
+    rtol, atol : float
+    total : callable, optional
+        Sums an array of partial sums over all holders of a part of y; every decision of the
+        integrator goes through it.
+    """
+
+    def __init__(
+        self, rhs: RightHandSide, y0: Vector, rtol: float, atol: float, total: Total | None = None
+    ):
+        self.rhs, self.rtol, self.atol = rhs, rtol, atol
+        self.total = total or (lambda sums: sums)
+        self.rows = np.empty((ROWS, len(y0)))
+        self.rows[0] = y0
+        self.evaluations = 0
+        self.size = float(self.total(np.array([float(len(y0))]))[0])
+
+    def slope(self, t: float, y: int, out: int) -> None:
+        """f at row y, written to row `out`."""
+        self.rhs(t, self.rows[y], self.rows[out])
+        self.evaluations += 1
+
+    def mix(self, out: int | Sequence[int], c: ArrayLike, of: Sequence[int]) -> None:
+        """Rows `out` become combinations of the rows `of`."""
+        linear.mix(self.rows, out, c, of)
+
+    def error(self, c: ArrayLike, of: Sequence[int], y: int, y_new: int) -> float:
+        """Root mean square of a combination of rows, in units of the tolerance."""
+        squares = linear.scaled_squares(self.rows, c, of, y, y_new, self.atol, self.rtol)
+        return math.sqrt(float(self.total(np.array([squares]))[0]) / self.size)
+
+    def products(self, of: Sequence[int], w: int) -> NDArray[np.float64]:
+        """Inner products of rows with row w."""
+        return self.total(linear.dots(self.rows, of, self.rows, w))
+
+    def length(self, row: int) -> float:
+        """Root mean square of a row."""
+        return math.sqrt(float(self.products([row], row)[0]) / self.size)
+
+    def finite(self, row: int) -> bool:
+        """Whether all numbers of a row are finite."""
+        bad = float(np.count_nonzero(~np.isfinite(self.rows[row])))
+        return float(self.total(np.array([bad]))[0]) == 0.0
+
+
+class Attempt(NamedTuple):
+    """A step as a method proposes it.
+
+    `rows` are those that become the state, its slope and the five others if it is accepted;
+    `stiffness` is h times the largest eigenvalue that the stages have met.
+    """
+
+    t: float
+    h: float
+    error: float
+    rows: tuple[int, ...]
+    stiffness: float
