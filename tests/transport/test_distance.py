@@ -13,8 +13,14 @@ from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
 import meanfield as mf
-from meanfield import transport
-from meanfield.transport import Distance, TransportError, sliced_wasserstein, wasserstein
+from meanfield.transport import (
+    Distance,
+    TransportError,
+    sliced_wasserstein,
+    wasserstein,
+)
+from meanfield.transport import distance as distance_room
+from meanfield.transport import exact as exact_room
 
 
 def random_measure(n, k, seed, shift=0.0):
@@ -155,15 +161,19 @@ def test_two_parallel_lines_are_not_one_line():
     assert distance == pytest.approx(2.0)
 
 
-def test_many_distinct_neurons_are_sliced_and_say_so(monkeypatch):
-    monkeypatch.setattr(transport, "EXACT_PAIRS", 50 * 50)
+def test_many_distinct_neurons_are_enclosed_and_say_so(monkeypatch):
+    monkeypatch.setattr(distance_room, "EXACT_PAIRS", 50 * 50)
     first, second = random_measure(51, 2, seed=9), random_measure(51, 2, seed=10, shift=1.0)
     auto = wasserstein(first, second)
-    assert auto.method == "sliced"
-    assert auto == sliced_wasserstein(first, second) == wasserstein(first, second, method="sliced")
-    assert wasserstein(first, second, method="exact").method == "exact"
+    assert auto.method == "bounds"
+    exact = wasserstein(first, second, method="exact")
+    assert exact.method == "exact" and exact.low == exact == exact.high
+    assert auto.low <= exact <= auto.high
     fewer = random_measure(49, 2, seed=9)
     assert wasserstein(first, fewer).method == "exact"
+    sliced = wasserstein(first, second, method="sliced")
+    assert sliced.method == "sliced" and sliced == sliced_wasserstein(first, second)
+    assert sliced.low <= exact <= sliced.high == math.inf
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -205,10 +215,41 @@ def test_seed_fixes_the_directions():
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_unconverged_transport_raises(order):
-    clouds = transport._clouds(random_measure(200, 2, seed=15), random_measure(200, 2, seed=16))
+    first, second = random_measure(200, 2, seed=15), random_measure(200, 2, seed=16)
+    cost = exact_room.distances(first.points(), second.points(), order)
     with pytest.raises(TransportError, match="no optimal transport plan"):
-        transport._network_simplex(*clouds, order, max_pivots=20)
+        exact_room.network_simplex(first.masses, second.masses, cost, max_pivots=20)
     assert issubclass(TransportError, RuntimeError)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("k", [1, 2])
+def test_masses_are_those_of_copies(k, order):
+    """Masses in ninths against neurons repeated that often; on a line too."""
+    times = np.array([3, 1, 1, 4])
+    copies, other = random_measure(4, k, seed=21), random_measure(5, k, seed=22)
+    weighted = mf.ParticleMeasure(copies.a, copies.u, copies.r, mass=times / 9)
+    repeated = mf.ParticleMeasure(*(np.repeat(x, times, axis=0) for x in copies.arrays()))
+    expected = wasserstein(repeated, other, order)
+    assert wasserstein(weighted, other, order) == pytest.approx(expected, rel=1e-9)
+    assert wasserstein(weighted, repeated, order) == pytest.approx(0.0, abs=1e-7)
+    line, points = on_a_line(copies.a), on_a_line(other.a)
+    heavy = mf.ParticleMeasure(line.a, line.u, line.r, mass=times / 9)
+    same = on_a_line(np.repeat(copies.a, times))
+    assert wasserstein(heavy, points, order).method == "sorted"
+    assert wasserstein(heavy, points, order) == pytest.approx(
+        wasserstein(same, points, order), rel=1e-9
+    )
+    assert wasserstein(heavy, same, order) == 0.0
+    sliced = sliced_wasserstein(weighted, other, order)
+    assert sliced == pytest.approx(sliced_wasserstein(repeated, other, order), rel=1e-9)
+
+
+def test_point_mass_with_masses():
+    measure = mf.ParticleMeasure([0.0, 0.0], [0.0, 3.0], [1.0, 1.0], mass=[0.75, 0.25])
+    atom = mf.ParticleMeasure([0.0], [0.0], [1.0])
+    assert wasserstein(measure, atom, 1) == pytest.approx(0.75)
+    assert wasserstein(measure, atom, 2) == pytest.approx(1.5)
 
 
 def test_distance_is_a_float_that_survives_copies():
@@ -231,7 +272,7 @@ def test_distance_is_a_float_that_survives_copies():
         ({"order": 3}, ValueError, "order must be 1 or 2, got 3"),
         ({"order": 0}, ValueError, "order must be an integer"),
         ({"order": 1.5}, TypeError, "order must be an integer"),
-        ({"method": "fast"}, ValueError, "method must be one of 'auto', 'exact', 'sliced'"),
+        ({"method": "fast"}, ValueError, "method must be one of 'auto', 'exact', 'bounds'"),
         ({"method": "sliced", "projections": 1}, ValueError, "projections must be"),
         ({"method": "sliced", "seed": -1}, ValueError, "seed must be"),
     ],

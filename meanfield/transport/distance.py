@@ -1,28 +1,29 @@
-"""Wasserstein distances between laws of neurons: the only module that uses POT."""
+"""Wasserstein distances between laws of neurons, exact or enclosed."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from meanfield import checks
 from meanfield.states import ParticleMeasure
+from meanfield.transport.bounds import interval
+from meanfield.transport.exact import (
+    Cloud,
+    cloud_of,
+    distances,
+    from_single_atom,
+    network_simplex,
+    sorted_cost,
+)
 
-METHODS = ("auto", "exact", "sliced")
+METHODS = ("auto", "exact", "bounds", "sliced")
 # pairs of distinct atoms up to which "auto" is exact: two seconds of network simplex
 EXACT_PAIRS = 3000**2
 PROJECTIONS = 200
-# a bound that is never met: 3000 random atoms a side take under two million pivots
-_MAX_PIVOTS = 10**9
-
-
-class TransportError(RuntimeError):
-    """The optimal transport problem was not solved to optimality."""
 
 
 class Distance(float):
@@ -32,14 +33,25 @@ class Distance(float):
     ----------
     method : str
         ``"exact"`` (network simplex), ``"sorted"`` (exact, all points on a line parallel to an
-        axis), ``"single atom"`` (exact, one measure is a point mass) or ``"sliced"``. A sliced
-        value is **not** the Wasserstein distance: it averages one-dimensional distances over
-        random directions, never exceeds the Wasserstein distance, and compares with other sliced
-        values only.
+        axis), ``"single atom"`` (exact, one measure is a point mass), ``"bounds"`` (the middle of
+        an interval that holds the distance) or ``"sliced"``. A sliced value is **not** the
+        Wasserstein distance: it averages one-dimensional distances over random directions, never
+        exceeds the Wasserstein distance, and compares with other sliced values only.
     order : int
         1 or 2.
     error : float
-        0 for the exact methods; the standard error over the directions for ``"sliced"``.
+        0 for the exact methods; half the interval for ``"bounds"``; the standard error over the
+        directions for ``"sliced"``.
+    low, high : float
+        An interval that holds the Wasserstein distance: the value itself where it is exact. For
+        ``"sliced"``, from two standard errors below the value to infinity.
+
+    Examples
+    --------
+    >>> from meanfield.transport import Distance
+    >>> distance = Distance(0.5, "exact", 2)
+    >>> distance + 1, distance.method, distance.high
+    (1.5, 'exact', 0.5)
     """
 
     method: str
@@ -52,6 +64,16 @@ class Distance(float):
         distance.method, distance.order, distance.error = method, order, error
         return distance
 
+    @property
+    def low(self) -> float:
+        """Lower end of an interval that holds the Wasserstein distance."""
+        return max(float(self) - self.error * (2.0 if self.method == "sliced" else 1.0), 0.0)
+
+    @property
+    def high(self) -> float:
+        """Upper end of that interval."""
+        return math.inf if self.method == "sliced" else float(self) + self.error
+
     def __getnewargs__(self) -> tuple[float, str, int, float]:  # type: ignore[override]
         return float(self), self.method, self.order, self.error
 
@@ -63,27 +85,17 @@ class Distance(float):
         return repr(float(self))
 
 
-class _Cloud(NamedTuple):
-    """Distinct points (m, k + 2) and how many neurons sit on each (m,)."""
-
-    points: NDArray[np.float64]
-    counts: NDArray[np.int64]
-
-    @property
-    def masses(self) -> NDArray[np.float64]:
-        return self.counts / self.counts.sum()
-
-
 def wasserstein(
     measure_1: ParticleMeasure,
     measure_2: ParticleMeasure,
     order: int = 2,
     *,
     method: str = "auto",
+    sampled: bool = True,
     projections: int = PROJECTIONS,
     seed: int = 0,
 ) -> Distance:
-    """Wasserstein distance between two laws of neurons, as points (a, u, r).
+    """Wasserstein distance between two laws of neurons, as points (a, u, r) with their masses.
 
     W = (min over couplings of E |x − y|^order)^(1/order), in the Euclidean norm. Neurons that
     coincide are merged first. A point mass, or points that differ in one coordinate only, are
@@ -97,16 +109,22 @@ def wasserstein(
         1 or 2.
     method : str
         ``"exact"``, whatever it takes: memory grows with the product of the numbers of distinct
-        neurons and time faster. ``"sliced"``: the sliced distance, see `sliced_wasserstein`, a
-        different and smaller number. ``"auto"``: exact in closed form or up to 3000 × 3000
-        distinct neurons, sliced beyond; the result's ``method`` says which.
+        neurons and time faster. ``"bounds"``: an interval that holds the distance, from exact
+        problems between some 1700 points that stand for each measure; see the page on transport.
+        ``"auto"``: exact in closed form or up to 3000 × 3000 distinct neurons, bounds beyond.
+        ``"sliced"``: the sliced distance, see `sliced_wasserstein`, a different and smaller
+        number.
+    sampled : bool
+        Whether the bounds should hold, beside the distance of the two measures as they are, that
+        of two laws of which their neurons are independent draws: then they are widened by three
+        standard errors. The other methods take the measures as they are.
     projections, seed : int
         Number of random directions, and their seed, if sliced.
 
     Returns
     -------
     Distance
-        A float, with attributes ``method``, ``order`` and ``error``.
+        A float, with attributes ``method``, ``order``, ``error``, ``low`` and ``high``.
 
     Raises
     ------
@@ -128,16 +146,18 @@ def wasserstein(
     checks.option(method, "method", METHODS)
     if method == "sliced":
         return _sliced(first, second, order, projections, seed)
-    if min(len(first.counts), len(second.counts)) == 1:
-        return Distance(_from_single_atom(first, second, order), "single atom", order)
+    if min(first.size, second.size) == 1:
+        return Distance(from_single_atom(first, second, order), "single atom", order)
     varying = np.flatnonzero(np.ptp(np.vstack((first.points, second.points)), axis=0))
     if varying.size == 1:
         x, y = first.points[:, varying[0]], second.points[:, varying[0]]
-        cost = _sorted_cost(x, first.counts, y, second.counts, order)
+        cost = sorted_cost(x, first, y, second, order)
         return Distance(cost ** (1 / order), "sorted", order)
-    if method == "auto" and len(first.counts) * len(second.counts) > EXACT_PAIRS:
-        return _sliced(first, second, order, projections, seed)
-    return Distance(_network_simplex(first, second, order) ** (1 / order), "exact", order)
+    if method == "bounds" or (method == "auto" and first.size * second.size > EXACT_PAIRS):
+        return _bounded(first, second, order, measure_1, measure_2, sampled)
+    costs = distances(first.points, second.points, order)
+    least, *_ = network_simplex(first.masses, second.masses, costs)
+    return Distance(least ** (1 / order), "exact", order)
 
 
 def sliced_wasserstein(
@@ -152,8 +172,8 @@ def sliced_wasserstein(
 
     SW = (E_θ W(θ·x, θ·y)^order)^(1/order), θ uniform on the unit sphere of the space of
     (a, u, r) (Bonneel, Rabin, Peyré & Pfister 2015). It is a distance of its own, at most the
-    Wasserstein distance: a translation by v gives |v|/√(k + 2) at order 2. Cost n log n a
-    direction. The same seed takes the same directions.
+    Wasserstein distance, and at order 2 at most W/√(k + 2): a translation by v gives |v|/√(k + 2).
+    Cost n log n a direction. The same seed takes the same directions.
 
     Parameters
     ----------
@@ -175,6 +195,14 @@ def sliced_wasserstein(
     ------
     TypeError, ValueError
         If an argument is not as above, or the measures differ in k.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> start = mf.ParticleMeasure(a=[1.0, 1.0], u=[[0.0], [1.0]], r=[1.0, 1.0])
+    >>> moved = mf.ParticleMeasure(a=[1.0, 1.0], u=[[0.5], [1.5]], r=[1.0, 1.0])
+    >>> mf.transport.sliced_wasserstein(start, moved).method
+    'sliced'
     """
     first, second = _clouds(measure_1, measure_2)
     return _sliced(first, second, _check_order(order), projections, seed)
@@ -187,53 +215,44 @@ def _check_order(order: Any) -> int:
     return order
 
 
-def _clouds(measure_1: ParticleMeasure, measure_2: ParticleMeasure) -> tuple[_Cloud, _Cloud]:
-    """Both measures as distinct points with multiplicities."""
+def _clouds(measure_1: ParticleMeasure, measure_2: ParticleMeasure) -> tuple[Cloud, Cloud]:
+    """Both measures as distinct points with masses."""
     for name, measure in (("measure_1", measure_1), ("measure_2", measure_2)):
         checks.instance(measure, name, ParticleMeasure)
     if measure_1.k != measure_2.k:
         raise ValueError(
             f"measure_2 must have the k of measure_1, got k = {measure_2.k} and {measure_1.k}"
         )
-    first, second = (
-        _Cloud(*np.unique(measure.points(), axis=0, return_counts=True))
-        for measure in (measure_1, measure_2)
-    )
-    return first, second
+    return cloud_of(measure_1), cloud_of(measure_2)
 
 
-def _from_single_atom(first: _Cloud, second: _Cloud, order: int) -> float:
-    """All mass of one side travels to or from one point."""
-    lengths = np.sqrt(((first.points - second.points) ** 2).sum(axis=1))
-    many = first if len(first.counts) > 1 else second
-    return float(many.masses @ lengths**order) ** (1 / order)
-
-
-def _sorted_cost(
-    x: NDArray[np.float64],
-    x_counts: NDArray[np.int64],
-    y: NDArray[np.float64],
-    y_counts: NDArray[np.int64],
+def _bounded(
+    first: Cloud,
+    second: Cloud,
     order: int,
-) -> float:
-    """E |x − y|^order under the monotone coupling, optimal in one dimension.
-
-    Counts are brought to one denominator in integers, so that equal masses match exactly.
-    """
-    n, m = int(x_counts.sum()), int(y_counts.sum())
-    total = math.lcm(n, m)
-    along_x, along_y = np.argsort(x), np.argsort(y)
-    x_ends = np.cumsum(x_counts[along_x]) * (total // n)
-    y_ends = np.cumsum(y_counts[along_y]) * (total // m)
-    ends = np.union1d(x_ends, y_ends)
-    widths = np.diff(ends, prepend=0) / total
-    # the piece of mass that ends at `ends` comes from the first atom that ends there or later
-    from_x = x[along_x][np.searchsorted(x_ends, ends)]
-    to_y = y[along_y][np.searchsorted(y_ends, ends)]
-    return float(widths @ np.abs(from_x - to_y) ** order)
+    measure_1: ParticleMeasure,
+    measure_2: ParticleMeasure,
+    sampled: bool,
+) -> Distance:
+    found = interval(first, second, order, _pairing(measure_1, measure_2))
+    low, high = found.low, found.high
+    if sampled:
+        neurons = [1.0 / float((m.masses**2).sum()) for m in (measure_1, measure_2)]
+        slack = 3.0 * math.sqrt(sum(v / n for v, n in zip(found.variances, neurons, strict=True)))
+        low, high = low - slack - found.excess, high + slack
+    low, high = (max(bound, 0.0) ** (1 / order) for bound in (low, high))
+    return Distance(0.5 * (low + high), "bounds", order, 0.5 * (high - low))
 
 
-def _sliced(first: _Cloud, second: _Cloud, order: int, projections: Any, seed: Any) -> Distance:
+def _pairing(
+    measure_1: ParticleMeasure, measure_2: ParticleMeasure
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """The neurons of both, where equal masses make any pairing a coupling."""
+    equal = measure_1.mass is None and measure_2.mass is None and measure_1.n == measure_2.n
+    return (measure_1.points(), measure_2.points()) if equal else None
+
+
+def _sliced(first: Cloud, second: Cloud, order: int, projections: Any, seed: Any) -> Distance:
     """Mean over random directions, with its standard error carried through the root."""
     count = checks.integer(projections, "projections", minimum=2)
     rng = np.random.default_rng(checks.integer(seed, "seed", minimum=0))
@@ -241,9 +260,7 @@ def _sliced(first: _Cloud, second: _Cloud, order: int, projections: Any, seed: A
     directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
     costs = np.array(
         [
-            _sorted_cost(
-                first.points @ theta, first.counts, second.points @ theta, second.counts, order
-            )
+            sorted_cost(first.points @ theta, first, second.points @ theta, second, order)
             for theta in directions
         ]
     )
@@ -252,23 +269,3 @@ def _sliced(first: _Cloud, second: _Cloud, order: int, projections: Any, seed: A
     spread = float(costs.std(ddof=1)) / math.sqrt(count)
     error = spread * value / (order * mean) if mean > 0 else 0.0
     return Distance(value, "sliced", order, error)
-
-
-def _network_simplex(
-    first: _Cloud, second: _Cloud, order: int, max_pivots: int = _MAX_PIVOTS
-) -> float:
-    """Least cost of transport; raises rather than return a cost that is not the least."""
-    import ot  # a second to import, and only wanted here
-
-    cost = cdist(first.points, second.points, "sqeuclidean" if order == 2 else "euclidean")
-    with warnings.catch_warnings():
-        # POT returns the cost it has reached, with a warning: checked and raised below instead
-        warnings.simplefilter("ignore", UserWarning)
-        value, log = ot.emd2(first.masses, second.masses, cost, numItermax=max_pivots, log=True)
-    if log["warning"] is not None or log["result_code"] != 1:
-        raise TransportError(
-            "no optimal transport plan was found between "
-            f"{len(first.counts)} and {len(second.counts)} distinct neurons: {log['warning']}"
-        )
-    # rounding may leave a cost of zero just below it
-    return max(float(value), 0.0)

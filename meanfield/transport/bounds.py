@@ -1,0 +1,189 @@
+"""An interval that holds the Wasserstein distance between many points, however they lie.
+
+At order 2, with M the largest correlation E x·y over couplings, W² = E|x|² + E|y|² − 2M, and M
+grows in the convex order. So a contraction of each law to the means of cells bounds W from above,
+and a spread of each to the nodes of a grid from below; both are small exact problems. From below
+hold also the bound by means and covariances (Gelbrich 1990), exact for translations, scalings and
+Gaussian laws, and the sum of one-dimensional distances along orthogonal axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.transport.compress import Cells, cells, nodes
+from meanfield.transport.exact import Cloud, distances, network_simplex, sorted_cost
+from meanfield.transport.pairing import covariance, paired_costs, square_root
+
+Array = NDArray[np.float64]
+
+# pairs of points of each small problem: about a second of network simplex
+PAIRS = {1: 1200**2, 2: 1700**2}
+GRID_DIMS = 3  # beyond, a grid this small bounds nothing
+ROTATIONS = 6
+CHUNK = 1000
+ROUNDING = 1e-13  # of the second moments, which cancel
+
+
+class Interval(NamedTuple):
+    """Bounds of W^order, and how far a sample of neurons may be from the law it is drawn from.
+
+    `variances` are those of the two potentials: n of either side carry variances/n (del Barrio &
+    Loubes 2019). `excess` is what the lower bound gains from sampling alone.
+    """
+
+    low: float
+    high: float
+    variances: tuple[float, float]
+    excess: float
+
+
+def interval(
+    first: Cloud, second: Cloud, order: int, points: tuple[Array, Array] | None
+) -> Interval:
+    """Bounds of W^order between two clouds.
+
+    Parameters
+    ----------
+    first, second : Cloud
+    order : int
+        1 or 2.
+    points : pair of ndarray, shape (n, dims), or None
+        Equal numbers of points of equal mass, where any pairing is a coupling.
+    """
+    varying = np.ptp(np.vstack((first.points, second.points)), axis=0) > 0
+    first, second = (cloud.on(cloud.points[:, varying]) for cloud in (first, second))
+    shift = first.masses @ first.points - second.masses @ second.points
+    # a common shift adds its square, exactly: what is left has mean zero
+    one, two = (cloud.on(cloud.points - cloud.masses @ cloud.points) for cloud in (first, second))
+    counts = _share_out(first.size, second.size, PAIRS[order])
+    if order == 2:
+        bound = _second_order(one, two, shift, counts)
+    else:
+        bound = _first_order(first, second, shift, counts)
+    size = sum(float(c.masses @ (c.points**2).sum(axis=1)) for c in (one, two))
+    high = bound.high
+    if points is not None:
+        x, y = points
+        high = min(high, *paired_costs(x[:, varying], y[:, varying], order))
+    slack = ROUNDING * (size if order == 2 else high + math.sqrt(size))
+    return bound._replace(low=min(bound.low, high) - slack, high=high + slack)
+
+
+def _share_out(n: int, m: int, pairs: int) -> tuple[int, int]:
+    """How many points stand for each cloud: a small one is left as it is."""
+    side = math.isqrt(pairs)
+    if n <= side:
+        return n, pairs // n
+    return (pairs // m, m) if m <= side else (side, side)
+
+
+def _second_order(first: Cloud, second: Cloud, shift: Array, counts: tuple[int, int]) -> Interval:
+    """Of clouds with mean zero, `shift` apart before they were brought there."""
+    one, two = cells(first, counts[0]), cells(second, counts[1])
+    least, u, v = network_simplex(one.masses, two.masses, distances(one.points, two.points, 2))
+    along = _along_axes(first, second)
+    low = max(_gelbrich(first, second), along)
+    if first.points.shape[1] <= GRID_DIMS:
+        x, y = nodes(first, counts[0]), nodes(second, counts[1])
+        spread, *_ = network_simplex(x.masses, y.masses, distances(x.points, y.points, 2))
+        low = max(low, spread - x.added - y.added)
+    apart = float(shift @ shift)
+    variances = (
+        _variance(one, u + 2.0 * one.points @ shift), _variance(two, v - 2.0 * two.points @ shift)
+    )  # fmt: skip
+    excess = _excess(first, second, _along_axes)
+    return Interval(apart + low, apart + least + one.added + two.added, variances, excess)
+
+
+def _first_order(first: Cloud, second: Cloud, shift: Array, counts: tuple[int, int]) -> Interval:
+    one, two = cells(first, counts[0]), cells(second, counts[1])
+    _, u, v = network_simplex(one.masses, two.masses, distances(one.points, two.points, 1))
+    # E|x − y| ≤ √E|x − y|² over the product of two cells
+    within = distances(one.points, two.points, 2)
+    within += one.variances[:, None] + two.variances
+    high, *_ = network_simplex(one.masses, two.masses, np.sqrt(within))
+    # f(x) = min_j |x − y_j| − v_j has slopes of at most one, wherever it is looked at
+    dual = _mean_of(first, two.points, v) - _mean_of(second, two.points, v)
+    low = max(dual, _largest_projection(first, second), float(np.linalg.norm(shift)))
+    excess = _excess(first, second, _largest_projection)
+    return Interval(low, high, (_variance(one, u), _variance(two, v)), excess)
+
+
+def _mean_of(cloud: Cloud, points: Array, potential: Array) -> float:
+    total = 0.0
+    for start in range(0, cloud.size, CHUNK):
+        part = slice(start, start + CHUNK)
+        values = (distances(cloud.points[part], points, 1) - potential).min(axis=1)
+        total += float(cloud.masses[part] @ values)
+    return total
+
+
+def _variance(part: Cells, values: Array) -> float:
+    return float(part.masses @ (values - part.masses @ values) ** 2)
+
+
+def _excess(first: Cloud, second: Cloud, bound: Callable[[Cloud, Cloud], float]) -> float:
+    """What the bound makes of two halves of either cloud, drawn at random."""
+    rng = np.random.default_rng(0)
+    found = 0.0
+    for cloud in (first, second):
+        if cloud.size > 3:
+            order = rng.permutation(cloud.size)
+            middle = cloud.size // 2
+            halves = [
+                _part(cloud, chosen) for chosen in (order[:middle], order[middle : 2 * middle])
+            ]
+            found += 0.5 * bound(*halves)
+    return found
+
+
+def _part(cloud: Cloud, chosen: NDArray[np.intp]) -> Cloud:
+    masses = cloud.masses[chosen]
+    counts = None if cloud.counts is None else cloud.counts[chosen]
+    return Cloud(cloud.points[chosen], masses / masses.sum(), counts)
+
+
+def _gelbrich(first: Cloud, second: Cloud) -> float:
+    """tr(S + T − 2 (S^½ T S^½)^½): the least cost between laws of these covariances."""
+    S, T = (covariance(cloud.points, cloud.masses) for cloud in (first, second))
+    root = square_root(S)
+    values = np.linalg.eigvalsh(root @ T @ root)
+    return float(np.trace(S) + np.trace(T) - 2.0 * np.sqrt(np.maximum(values, 0.0)).sum())
+
+
+def _axes(first: Cloud, second: Cloud) -> list[Array]:
+    """Orthonormal bases to look along: coordinates, principal axes, and some at random."""
+    dims = first.points.shape[1]
+    bases = [np.eye(dims)]
+    if dims > 1:
+        S, T = (covariance(cloud.points, cloud.masses) for cloud in (first, second))
+        bases += [np.linalg.eigh(S + T)[1], np.linalg.eigh(S - T)[1]]
+        rng = np.random.default_rng(0)
+        bases += [np.linalg.qr(rng.standard_normal((dims, dims)))[0] for _ in range(ROTATIONS)]
+    return bases
+
+
+def _along_axes(first: Cloud, second: Cloud) -> float:
+    """The largest sum over a basis of one-dimensional costs: a coupling costs their sum."""
+    return max(
+        sum(_projected(first, second, axis, 2) for axis in basis.T)
+        for basis in _axes(first, second)
+    )
+
+
+def _largest_projection(first: Cloud, second: Cloud) -> float:
+    shift = first.masses @ first.points - second.masses @ second.points
+    length = float(np.linalg.norm(shift))
+    directions = [axis for basis in _axes(first, second) for axis in basis.T]
+    directions += [shift / length] if length > 0 else []
+    return max(_projected(first, second, axis, 1) for axis in directions)
+
+
+def _projected(first: Cloud, second: Cloud, axis: Array, order: int) -> float:
+    return sorted_cost(first.points @ axis, first, second.points @ axis, second, order)

@@ -1,0 +1,143 @@
+"""Intervals for many neurons: they hold the exact value, wherever it is known."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import meanfield as mf
+from meanfield.transport import bounds, wasserstein
+from meanfield.transport.compress import cells, nodes
+from meanfield.transport.exact import cloud_of
+from meanfield.transport.pairing import dyadic_halves
+
+N = 100_000
+
+
+def measure_of(points, mass=None):
+    """First-layer weights (u, r) as a measure at a = 1, far enough from r = 0."""
+    return mf.ParticleMeasure(np.ones(len(points)), points[:, :-1], points[:, -1] + 20.0, mass)
+
+
+def plane(seed, n=N, dims=2):
+    return np.random.default_rng(seed).standard_normal((n, dims))
+
+
+def exact_moments(points):
+    """The same points with mean 0 and covariance I to rounding."""
+    points = points - points.mean(axis=0)
+    root = np.linalg.cholesky(points.T @ points / len(points))
+    return np.linalg.solve(root, points.T).T
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    order=st.sampled_from([1, 2]),
+    dims=st.integers(2, 4),
+    sizes=st.tuples(st.integers(2, 60), st.integers(2, 60)),
+    seed=st.integers(0, 10**6),
+    shift=st.floats(0, 2),
+    weighted=st.booleans(),
+)
+def test_bounds_hold_the_exact_distance(order, dims, sizes, seed, shift, weighted):
+    """With so few stand-ins that every part of the bounds matters."""
+    rng = np.random.default_rng(seed)
+    first, second = (
+        measure_of(
+            rng.standard_normal((n, dims)) * rng.uniform(0.2, 2, dims) + move,
+            rng.dirichlet(np.ones(n)) if weighted else None,
+        )
+        for n, move in zip(sizes, (0.0, shift), strict=True)
+    )
+    exact = wasserstein(first, second, order, method="exact")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounds, "PAIRS", {1: 12**2, 2: 12**2})
+        as_they_are = wasserstein(first, second, order, method="bounds", sampled=False)
+        of_laws = wasserstein(first, second, order, method="bounds")
+    assert as_they_are.low <= exact <= as_they_are.high
+    assert of_laws.low <= as_they_are.low and as_they_are.high <= of_laws.high
+    assert as_they_are.error == pytest.approx(0.5 * (as_they_are.high - as_they_are.low))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("size", [0.05, 0.5])
+def test_a_translation_of_many(order, size):
+    points = plane(1)
+    moved = np.random.default_rng(2).permutation(points + np.array([0.6 * size, 0.8 * size]))
+    found = wasserstein(measure_of(points), measure_of(moved), order, sampled=False)
+    assert found.method == "bounds"
+    assert found.low <= size <= found.high
+    assert found.high - found.low < 1e-6
+
+
+@pytest.mark.parametrize("scale", [1.05, 2.0])
+def test_a_scaling_of_many(scale):
+    points = exact_moments(plane(3))
+    scaled = np.random.default_rng(4).permutation(points) * scale
+    found = wasserstein(measure_of(points), measure_of(scaled), sampled=False)
+    exact = abs(scale - 1) * math.sqrt(2)
+    assert found.low <= exact <= found.high
+    assert found.high - found.low < 1e-6
+
+
+def test_gaussian_laws():
+    """Independent draws: the interval holds the distance of the laws (Gelbrich's formula)."""
+    root = np.array([[1.0, 0.3], [0.3, 0.5]])
+    apart = 0.5**2 + 2 + np.trace(root @ root) - 2 * np.trace(root)
+    exact = math.sqrt(apart)
+    for seed in range(2):
+        first, second = plane(2 * seed), plane(2 * seed + 1) @ root + np.array([0.5, 0.0])
+        found = wasserstein(measure_of(first), measure_of(second))
+        assert found.low <= exact <= found.high
+        assert found.high - found.low < 0.04 * exact
+    same = wasserstein(measure_of(plane(11)), measure_of(plane(12)))
+    assert same.low == 0.0 and same.high < 0.1
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_neurons_that_started_together_are_paired(order):
+    points = plane(5, n=20_000)
+    nudged = points + 1e-4 * plane(6, n=20_000)
+    found = wasserstein(measure_of(points), measure_of(nudged), order, sampled=False)
+    assert found.high < 2e-4
+
+
+def test_a_small_measure_against_a_large_one():
+    few, many = plane(7, n=30), plane(8, n=4000)
+    found = wasserstein(measure_of(few), measure_of(many), method="bounds", sampled=False)
+    exact = wasserstein(measure_of(few), measure_of(many), method="exact")
+    assert found.low <= exact <= found.high
+    assert found.high - found.low < 0.02 * exact
+
+
+def test_halves_pair_what_is_one_cloud():
+    points = plane(13, n=1237, dims=3)
+    stretched = np.random.default_rng(14).permutation(points * [1.0, 2.0, 0.5] + 3.0)
+    one, two = dyadic_halves(points, stretched)
+    assert sorted(one) == sorted(two) == list(range(1237))
+    np.testing.assert_allclose(points[one] * [1.0, 2.0, 0.5] + 3.0, stretched[two])
+
+
+@pytest.mark.parametrize("stand_ins", [cells, nodes])
+def test_stand_ins_keep_mass_and_mean(stand_ins):
+    cloud = cloud_of(measure_of(plane(9, n=5000, dims=3)))
+    cloud = cloud.on(cloud.points[:, 1:])
+    found = stand_ins(cloud, 200)
+    assert len(found.masses) <= 200
+    assert found.masses.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(found.masses @ found.points, cloud.masses @ cloud.points, rtol=1e-12)
+    second = cloud.masses @ (cloud.points**2).sum(axis=1)
+    mine = found.masses @ (found.points**2).sum(axis=1)
+    assert abs(mine - second) == pytest.approx(found.added, rel=1e-6)
+    assert (mine < second) == (stand_ins is cells)
+
+
+def test_more_stand_ins_are_closer():
+    cloud = cloud_of(measure_of(plane(10, n=20_000)))
+    cloud = cloud.on(cloud.points[:, 1:])
+    for stand_ins in (cells, nodes):
+        added = [stand_ins(cloud, count).added for count in (100, 400, 1600)]
+        slopes = np.diff(np.log(added)) / np.log(4)
+        np.testing.assert_allclose(slopes, -1.0, atol=0.25)
