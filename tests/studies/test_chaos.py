@@ -1,0 +1,144 @@
+"""Killed at any moment, a study started again ends as if nothing had happened."""
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from meanfield.studies import read_results
+from tests.studies.small import same, small
+
+ROOT = Path(__file__).parent.parent.parent
+KILLS = 21
+TOML = """
+problem.target.k = 1
+start = { law = "tests.studies.small:slow", n = 8, wait = 0.05 }
+solver = { description = "mean_field", t_end = 0.2, save_at = 3 }
+grid."problem.dim" = [10, 20, 40]
+replicas = 8
+"""
+
+
+def mixed():
+    """Short runs, and long ones that are rarely through before the next blow."""
+    return small(
+        start={"law": "tests.studies.small:slow", "n": 8, "wait": 0.02},
+        grid={"case": [
+            {"problem.dim": 10},
+            {"problem.dim": 20, "start.wait": 0.0},
+            {
+                "problem.dim": 30, "problem.learning_rate": 0.5,
+                "start": {"law": "gaussian_overlaps", "p": 2},
+                "solver": {"description": "sgd", "t_end": 6e3, "save_at": 50},
+            },
+        ]},
+        replicas=4,
+    )  # fmt: skip
+
+
+def work(folder):
+    mixed().run(store=folder)
+
+
+@pytest.fixture(scope="module")
+def spawn():
+    """Start `work` in a process that has imported everything and run nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["meanfield", __name__])
+
+    def start(folder):
+        process = context.Process(target=work, args=(folder,))
+        process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return mixed().run(store=tmp_path_factory.mktemp("undisturbed") / "store")
+
+
+def test_killed_at_random_moments(spawn, undisturbed, tmp_path):
+    kills, finished, rng = 0, 0, random.Random(1)
+    folder = tmp_path / "0"
+    while kills < KILLS:
+        process = spawn(folder)
+        process.join(rng.uniform(0.0, 1.2))
+        if process.is_alive():
+            process.kill()
+            process.join()
+            kills += 1
+        else:
+            assert process.exitcode == 0
+            assert same(read_results(folder), undisturbed)
+            finished += 1
+            folder = tmp_path / str(finished)
+    work(folder)
+    assert same(read_results(folder), undisturbed)
+    assert not list((folder / "checkpoints").glob("[!.]*"))
+
+
+def test_two_at_once_share_the_work(spawn, undisturbed, tmp_path):
+    processes = [spawn(tmp_path / "store") for _ in range(2)]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert same(read_results(tmp_path / "store"), undisturbed)
+
+
+def test_the_command_killed_with_its_workers_at_work(tmp_path):
+    (tmp_path / "study.toml").write_text(TOML)
+    command = [sys.executable, "-m", "meanfield", "study", str(tmp_path / "study.toml"),
+               "--out", str(tmp_path / "out"), "--workers", "2"]  # fmt: skip
+    runs = tmp_path / "out" / "runs"
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(runs.glob("*.npz")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while alive_in_session(process.pid):  # workers do not outlive it
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    there = len(list(runs.glob("*.npz")))
+    assert 0 < there < 24
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    results = read_results(tmp_path / "out")
+    assert results.complete and same(results, results.study.run())
+
+
+def alive_in_session(session):
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            return True
+    return False
+
+
+def test_ctrl_c_ends_the_command_at_once(tmp_path):
+    (tmp_path / "study.toml").write_text(TOML.replace("0.05", "20.0"))
+    command = [sys.executable, "-m", "meanfield", "study", str(tmp_path / "study.toml"),
+               "--out", str(tmp_path / "out"), "--workers", "1"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    started = process.stdout.readline()
+    assert "0 of them" in started
+    time.sleep(2.0)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "24 missing" in output and "Traceback" not in output
