@@ -42,6 +42,24 @@ def plot_study(
     matplotlib.figure.Figure
         A panel for each observable. Colours: values of the first axis of the grid; line styles: of
         the others together. Lines are means over replicas, bands one standard error.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is nothing to draw, or an observable has no single number a time.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> from meanfield.plotting import plot_study
+    >>> study = mf.Study(
+    ...     problem=mf.Problem(mf.CommitteeTarget(k=1)),
+    ...     start={"law": "gaussian_measure", "n": 50},
+    ...     solver={"description": "mean_field", "t_end": 1.0},
+    ... )
+    >>> figure = plot_study(study.run())
+    >>> figure.axes[0].get_title("left")
+    'risk'
     """
     checks.instance(results, "results", StudyResults)
     curves = [name for name in results.names if name != "t" and _is_curve(results, name)]

@@ -22,7 +22,14 @@ _ALONE = threading.RLock()
 
 
 class SerialExecutor(Executor):
-    """Runs each task at once, in this process; the default."""
+    """Runs each task at once, in this process; the default.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> mf.studies.SerialExecutor().submit(max, 1, 2).result()
+    2
+    """
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run the task and return a finished future."""
@@ -39,6 +46,23 @@ class ProcessPool(Executor):
 
     Workers are never forked after a parallel kernel has run: that kills them. A pool broken by the
     death of a worker is made anew by the next task. Ctrl-C reaches this process alone.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Number of processes; by default one a core.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `workers` is no positive integer.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> with mf.studies.ProcessPool(1) as pool:
+    ...     pool.submit(max, 1, 2).result()
+    2
     """
 
     def __init__(self, workers: int | None = None):

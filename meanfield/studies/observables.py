@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,117 +17,114 @@ from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.studies.parts import find_function, function_name
 
+RISK, TIME = "risk", "t"
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 State = ParticleMeasure | Overlaps | Weights
 
 
-class Look:
-    """A state as the observables see it; what several of them need is computed once."""
-
-    def __init__(self, problem: Problem, state: State):
-        self.problem, self.state = problem, state
-
-    @cached_property
-    def overlaps(self) -> Overlaps:
-        """Of a network of finite width."""
-        if isinstance(self.state, ParticleMeasure):
-            raise ValueError(
-                "overlaps are kept of networks of finite width, not of mean-field runs"
-            )
-        return self.state.overlaps() if isinstance(self.state, Weights) else self.state
-
-    @cached_property
-    def measure(self) -> ParticleMeasure:
-        """The law of the neurons."""
-        if isinstance(self.state, ParticleMeasure):
-            return self.state
-        return self.overlaps.measure()
-
-    @cached_property
-    def concentration(self) -> projection.Concentration:
-        """The leak and its parts, which need the field."""
-        return projection.concentration(self.measure, self.problem)
-
-    @cached_property
-    def inside(self) -> NDArray[np.float64]:
-        """|u|² of each neuron."""
-        return np.asarray((self.measure.u**2).sum(axis=1))
-
-    @cached_property
-    def whole(self) -> NDArray[np.float64]:
-        """|u|² + r² of each neuron."""
-        return self.inside + self.measure.r**2
-
-    @cached_property
-    def alignment(self) -> NDArray[np.float64]:
-        """Of each neuron; a neuron of length 0 has alignment 0, as in `projection`."""
-        return np.divide(
-            self.inside, self.whole, out=np.zeros_like(self.whole), where=self.whole > 0
-        )
-
-    def mean(self, values: NDArray[np.float64]) -> float:
-        """Average over the neurons by their masses."""
-        return float(self.measure.masses @ values)
-
-    def quantiles(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """At `QUANTILES`, by mass: the smallest value with at least that mass at or below it."""
-        order = np.argsort(values, kind="stable")
-        mass = np.cumsum(self.measure.masses[order])
-        at = np.searchsorted(mass, np.array(QUANTILES) * mass[-1] * (1 - 1e-12))
-        return np.asarray(values[order][np.minimum(at, len(values) - 1)])
-
-
 @dataclass(frozen=True)
 class Observable:
-    """A number or an array of a state, and the names of the array's axes."""
+    """A number or an array of a state.
+
+    Attributes
+    ----------
+    description : str
+    measure : callable or None
+        ``measure(state)``; None for those of `projection.observables`.
+    dims : tuple of str
+        Names of the array's axes.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> mf.studies.OBSERVABLES["alignment_quantiles"].dims
+    ('quantile',)
+    """
 
     description: str
-    measure: Callable[[Look], Any]
+    measure: Callable[[State], Any] | None = None
     dims: tuple[str, ...] = ()
 
 
-def _energy(look: Look) -> float:
-    total = look.mean(look.whole)
-    return look.mean(look.inside) / total if total > 0 else 0.0
+def _law(state: State) -> ParticleMeasure:
+    return state if isinstance(state, ParticleMeasure) else state.measure()
+
+
+def _overlaps(state: State) -> Overlaps:
+    if isinstance(state, ParticleMeasure):
+        raise ValueError("overlaps are kept of networks of finite width, not of mean-field runs")
+    return state.overlaps() if isinstance(state, Weights) else state
+
+
+def _lengths(law: ParticleMeasure) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    inside = (law.u**2).sum(axis=1)
+    return inside, inside + law.r**2
+
+
+def _alignment_quantiles(state: State) -> NDArray[np.float64]:
+    """At `QUANTILES`, by mass: the smallest value with at least that mass at or below it."""
+    law = _law(state)
+    inside, whole = _lengths(law)
+    alignment = np.divide(inside, whole, out=np.zeros_like(whole), where=whole > 0)
+    order = np.argsort(alignment, kind="stable")
+    mass = np.cumsum(law.masses[order])
+    at = np.searchsorted(mass, np.array(QUANTILES) * mass[-1] * (1 - 1e-12))
+    return np.asarray(alignment[order][np.minimum(at, law.n - 1)])
+
+
+def _second_moments(state: State) -> NDArray[np.float64]:
+    law = _law(state)
+    return np.asarray((law.u.T * law.masses) @ law.u)
 
 
 OBSERVABLES: dict[str, Observable] = {
-    "energy": Observable("E|u|²/E(|u|² + r²), the share of the squared weights inside", _energy),
-    "alignment": Observable(
-        "mean over the neurons of |u|²/(|u|² + r²)", lambda look: look.mean(look.alignment)
-    ),
+    "energy": Observable("E|u|²/E(|u|² + r²), the share of the squared weights inside"),
+    "mean_alignment": Observable("mean over the neurons of |u|²/(|u|² + r²)"),
     "alignment_quantiles": Observable(
-        "of the neurons' alignments, at 5, 25, 50, 75 and 95 %",
-        lambda look: look.quantiles(look.alignment),
-        ("quantile",),
+        "of the neurons' alignments, at 5, 25, 50, 75 and 95 %", _alignment_quantiles, ("quantile",)
     ),
-    "leak": Observable("E Var(f | z)/E f²", lambda look: look.concentration.leak),
-    "leak_variance": Observable("E Var(f | z)", lambda look: look.concentration.leak_variance),
-    "function_energy": Observable("E f²", lambda look: look.concentration.function_energy),
-    "squared_length": Observable("mean of |u|² + r²", lambda look: look.mean(look.whole)),
-    "second_layer": Observable("mean of a", lambda look: look.mean(look.measure.a)),
+    "leak": Observable("E Var(f | z)/E f²"),
+    "leak_variance": Observable("E Var(f | z)"),
+    "function_energy": Observable("E f²"),
+    "perpendicular": Observable("root mean square of r_i r_j θ_i·θ_j over pairs of neurons"),
+    "principal_angles": Observable(
+        "between the target's subspace and the learnt one", dims=("principal_angle",)
+    ),
+    "mass_within": Observable(
+        "share of the neurons within 15°, 30°, 45° and 60° of the subspace", dims=("angle",)
+    ),
+    "squared_length": Observable(
+        "mean of |u|² + r²", lambda state: _law(state).masses @ _lengths(_law(state))[1]
+    ),
+    "second_layer": Observable("mean of a", lambda state: _law(state).masses @ _law(state).a),
     "mean_direction": Observable(
         "mean of u, in each principal coordinate",
-        lambda look: look.measure.masses @ look.measure.u,
+        lambda state: _law(state).masses @ _law(state).u,
         ("coordinate",),
     ),
     "second_moments": Observable(
-        "mean of u uᵀ",
-        lambda look: (look.measure.u.T * look.measure.masses) @ look.measure.u,
-        ("coordinate", "other_coordinate"),
+        "mean of u uᵀ", _second_moments, ("coordinate", "other_coordinate")
     ),
     "Q": Observable(
         "overlaps between neurons (finite width)",
-        lambda look: look.overlaps.Q,
+        lambda state: _overlaps(state).Q,
         ("neuron", "other_neuron"),
     ),
     "M": Observable(
         "overlaps with the target (finite width)",
-        lambda look: look.overlaps.M,
+        lambda state: _overlaps(state).M,
         ("neuron", "target_neuron"),
     ),
 }
-RISK = "risk"
+COORDINATES = {"quantile": QUANTILES, "angle": projection.curves.ANGLES}
+
+
+def named(name: str) -> Observable | None:
+    """The observable of a name; ``"angle_of_0.9"`` is one for any share of the mass."""
+    if re.fullmatch(r"angle_of_(1|0\.\d*[1-9])", name):
+        share = 100.0 * float(name[len("angle_of_") :])
+        return Observable(f"angle to the subspace within which {share:g} % of the neurons lie")
+    return OBSERVABLES.get(name)
 
 
 def check_observables(names: Any) -> list[str]:
@@ -144,41 +142,62 @@ def check_observables(names: Any) -> list[str]:
                 find_function(name)
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from error
-        else:
-            checks.option(name, place, (RISK, *OBSERVABLES, "module:function"))
-            if name == "module:function":
-                raise ValueError(f"{place} must name a function of yours, got {name!r}")
+        elif not (isinstance(name, str) and named(name)):
+            checks.option(name, place, (RISK, *OBSERVABLES, "angle_of_0.9", "module:function"))
     if len(set(checked)) < len(checked):
         raise ValueError(f"observables must differ from each other, got {checked}")
     return checked
 
 
-def evaluate(names: list[str], solution: Solution) -> dict[str, NDArray[Any]]:
-    """The observables of a run: t, then one array a name, over runs and times where it has them."""
-    found: dict[str, NDArray[Any]] = {"t": np.asarray(solution.t)}
-    wanted = [name for name in names if name in OBSERVABLES]
+class _Ready:
+    """Those of `projection`, of one state: what they keep must not outlive it.
+
+    A run that went on from a checkpoint must find what one that did not stop finds.
+    """
+
+    def __init__(self, problem: Problem, names: list[str]):
+        self.problem = problem
+        self.fractions = [float(n[9:]) for n in names if n.startswith("angle_of_")]
+        self.state: State | None = None
+        self.functions: Mapping[str, Callable[[float, State], Any]] = {}
+
+    def __call__(self, name: str, t: float, state: State) -> Any:
+        if self.state is not state:
+            self.state = state
+            self.functions = projection.observables(self.problem, fractions=self.fractions)
+        return self.functions[name](t, state)
+
+
+def watched(names: list[str], problem: Problem) -> dict[str, Callable[[float, State], Any]]:
+    """For the ``observables`` of a solver: those among the names that look at states."""
+    ready = _Ready(problem, names)
+    found: dict[str, Callable[[float, State], Any]] = {}
     for name in names:
-        if name == RISK:
-            found[RISK] = np.asarray(solution.risk)
-        elif ":" in name:
-            _reduce(name, solution, found)
-    if wanted:
-        found |= _along(wanted, solution)
+        observable = named(name)
+        if observable is not None:
+            own = observable.measure
+            found[name] = partial(ready, name) if own is None else partial(_own, own)
     return found
 
 
-def _along(names: list[str], solution: Solution) -> dict[str, NDArray[Any]]:
-    series = solution.states
-    every = [state for run in series for state in run] if len(series.shape) > 1 else series
-    rows: dict[str, list[Any]] = {name: [] for name in names}
-    for state in every:
-        look = Look(solution.problem, state)
-        for name in names:
-            rows[name].append(OBSERVABLES[name].measure(look))
-    return {
-        name: np.array(values).reshape(*series.shape, *np.shape(values[0] if values else 0.0))
-        for name, values in rows.items()
-    }
+def _own(measure: Callable[[State], Any], t: float, state: State) -> Any:
+    return measure(state)
+
+
+def reducers(names: list[str]) -> list[str]:
+    """Those among the names that are functions of a whole run."""
+    return [name for name in names if ":" in name]
+
+
+def gather(names: list[str], solution: Solution) -> dict[str, NDArray[Any]]:
+    """What is kept of a run: t, then one array a name, over runs and times where it has them."""
+    found: dict[str, NDArray[Any]] = {TIME: np.asarray(solution.t)}
+    if RISK in names:
+        found[RISK] = np.asarray(solution.risk)
+    found |= {name: np.asarray(values) for name, values in solution.observables.items()}
+    for name in reducers(names):
+        _reduce(name, solution, found)
+    return found
 
 
 def _reduce(name: str, solution: Solution, found: dict[str, NDArray[Any]]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.studies.observables import OBSERVABLES, QUANTILES, RISK
+from meanfield.studies.observables import COORDINATES, RISK, named
 from meanfield.studies.specification import Study
 from meanfield.studies.store import Store
 from meanfield.studies.tables import ERRORS, attributes, per_run, study_text
@@ -35,6 +35,24 @@ class StudyResults:
     study : Study
     records : tuple of Record
         One a run, in the study's order; those not made have the status ``"missing"``.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> study = mf.Study(
+    ...     problem=mf.Problem(mf.CommitteeTarget(k=1)),
+    ...     start={"law": "gaussian_measure", "n": 50},
+    ...     solver={"description": "mean_field", "t_end": 1.0, "save_at": 3},
+    ...     grid={"problem.dim": [10, 100]},
+    ...     replicas=2,
+    ... )
+    >>> results = study.run()
+    >>> results.counts
+    {'success': 4}
+    >>> results.dims("risk"), results.array("risk").shape
+    (('dim', 'replica', 'time'), (2, 2, 3))
+    >>> results.table()[-1]["dim"]
+    100
     """
 
     study: Study
@@ -108,14 +126,11 @@ class StudyResults:
     def dims(self, name: str) -> tuple[str, ...]:
         """Names of the axes of `array`."""
         inner = self.array(name).ndim - len(self.axes)
-        known = OBSERVABLES[name].dims if name in OBSERVABLES else ()
-        own: tuple[str, ...] = known
-        if name in ("t", RISK) or name in OBSERVABLES:
-            missing = inner - len(known)
-            own = (("run", TIME)[2 - missing :] if missing else ()) + known
-        if len(own) != inner:
-            own = tuple(f"{name}_{i}" for i in range(inner))
-        return (*self.axes, *own)
+        behind = _dims_behind_time(name)
+        if behind is None:
+            return (*self.axes, *(f"{name}_{i}" for i in range(inner)))
+        leading = inner - len(behind)  # time, and before it the runs of an SGD run
+        return (*self.axes, *("run", TIME)[2 - leading :], *behind)
 
     def table(self) -> list[dict[str, Any]]:
         """One row a run: its place on the axes, seeds, status, last values, errors, versions."""
@@ -128,11 +143,10 @@ class StudyResults:
         row["seed"] = record.parameters["seeds"][0]
         row["status"], row["message"] = record.status, record.message
         for name, array in record.arrays.items():
-            timed = name in ("t", RISK) or name in OBSERVABLES
-            inner = len(OBSERVABLES[name].dims) if name in OBSERVABLES else 0
-            if timed and inner == 0 and array.size:
+            behind = _dims_behind_time(name)
+            if behind == () and array.size:
                 row[name] = float(np.mean(array[..., -1]))
-            elif not timed and array.ndim == 0:
+            elif behind is None and array.ndim == 0:
                 row[name] = array.item()
         row |= {name: record.stats[name] for name in ERRORS if name in record.stats}
         row |= {"seconds": record.seconds, "version": record.versions.get("meanfield", "")}
@@ -167,9 +181,17 @@ class StudyResults:
         variables = {name: (self.dims(name), self.array(name)) for name in self.names}
         variables |= {name: (tuple(self.axes), value) for name, value in per_run(self).items()}
         coordinates = {name: [label(v) for v in values] for name, values in self.axes.items()}
-        if any("quantile" in dims for dims, _ in variables.values()):
-            coordinates["quantile"] = list(QUANTILES)
+        used = {dim for dims, _ in variables.values() for dim in dims}
+        coordinates |= {name: list(v) for name, v in COORDINATES.items() if name in used}
         return xarray.Dataset(variables, coordinates, attributes(self))
+
+
+def _dims_behind_time(name: str) -> tuple[str, ...] | None:
+    """Axes of an array after that of time; None: a function's, whose axes have no names."""
+    observable = named(name)
+    if observable is not None:
+        return observable.dims
+    return () if name in (RISK, "t") else None
 
 
 def label(value: Any) -> Any:
@@ -200,6 +222,19 @@ def read_results(folder: str | os.PathLike[str]) -> StudyResults:
         If there is no such folder, or no study in it.
     ValueError
         If a file is damaged or foreign; the message names it.
+
+    Examples
+    --------
+    >>> import tempfile, meanfield as mf
+    >>> study = mf.Study(
+    ...     problem=mf.Problem(mf.CommitteeTarget(k=1)),
+    ...     start={"law": "gaussian_measure", "n": 50},
+    ...     solver={"description": "mean_field", "t_end": 1.0},
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = study.run(store=folder)
+    ...     mf.studies.read_results(folder).complete
+    True
     """
     store = Store(folder)
     study = store.read_study()

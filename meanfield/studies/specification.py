@@ -39,6 +39,18 @@ class Run:
         ``problem``, ``start``, ``solver``, ``observables`` and ``seeds`` (start's, solver's).
     key : str
         Hash of the parameters: equal runs have equal keys, whatever the study.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> study = mf.Study(
+    ...     problem=mf.Problem(mf.CommitteeTarget(k=1)),
+    ...     start={"law": "gaussian_measure", "n": 50},
+    ...     solver={"description": "mean_field", "t_end": 1.0},
+    ...     grid={"problem.dim": [10, 100]},
+    ... )
+    >>> study.runs[1].index, study.runs[1].parameters["problem"]["dim"]
+    ((1, 0), 100)
     """
 
     index: tuple[int, ...]
@@ -239,6 +251,19 @@ class Study:
                 parameters = {**values, "observables": list(self.observables), "seeds": pair}
                 index = (*(i for i, _ in point), replica)
                 yield Run(index, parameters, digest({"format": RUN_FORMAT, **parameters}))
+
+
+def recorded_study(parameters: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> Study:
+    """A study as a store remembers it: nothing it names is looked for, let alone imported.
+
+    Its runs know their seeds alone of their parameters; the records know the rest.
+    """
+    study = object.__new__(Study)
+    for name in (f.name for f in fields(Study) if f.init):
+        object.__setattr__(study, name, parameters[name])
+    made = tuple(Run(tuple(r["index"]), {"seeds": r["seeds"]}, r["key"]) for r in runs)
+    object.__setattr__(study, "runs", made)
+    return study
 
 
 def study_from_parameters(values: Mapping[str, Any]) -> Study:

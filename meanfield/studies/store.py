@@ -15,7 +15,7 @@ from pathlib import Path
 from meanfield._version import __version__
 from meanfield.storage import read_archive, write_archive, write_whole
 from meanfield.studies.canonical import digest
-from meanfield.studies.specification import RUN_FORMAT, Run, Study, study_from_parameters
+from meanfield.studies.specification import RUN_FORMAT, Run, Study, recorded_study
 from meanfield.studies.work import MISSING, Record
 
 FORMAT, FORMAT_VERSION = "meanfield-study", 1
@@ -51,9 +51,12 @@ class Store:
             for path in folder.glob(".*"):
                 _remove_stale(path)
         if known is None or known.parameters() != study.parameters():
+            runs = [
+                {"index": r.index, "seeds": r.parameters["seeds"], "key": r.key} for r in study.runs
+            ]
             described = {
                 "format": FORMAT, "format_version": FORMAT_VERSION, "version": __version__,
-                "hash": study.hash, "study": study.parameters(),
+                "hash": study.hash, "study": study.parameters(), "runs": runs,
             }  # fmt: skip
             text = json.dumps(described, indent=1)
             write_whole(self.specification, lambda stream: stream.write(text.encode()))
@@ -63,7 +66,7 @@ class Store:
                 (self.runs / ".writable").unlink()
 
     def read_study(self) -> Study:
-        """The study whose folder this is."""
+        """The study whose folder this is; nothing that the file names is imported."""
         text = self.specification.read_bytes()
         try:
             described = json.loads(text)
@@ -71,7 +74,7 @@ class Store:
                 raise ValueError("it is of another kind")
             if described["format_version"] > FORMAT_VERSION:
                 raise ValueError(f"it was written by version {described['version']}")
-            return study_from_parameters(described["study"])
+            return recorded_study(described["study"], described["runs"])
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{self.specification} is damaged or not the study of a store: {error}"

@@ -28,6 +28,19 @@ class Step:
         How many of those raised an error.
     seconds_left : float
         At the pace so far.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> study = mf.Study(
+    ...     problem=mf.Problem(mf.CommitteeTarget(k=1)),
+    ...     start={"law": "gaussian_measure", "n": 50},
+    ...     solver={"description": "mean_field", "t_end": 1.0},
+    ...     grid={"problem.dim": [10, 100]},
+    ... )
+    >>> _ = study.run(callback=lambda step: print(step.done, "of", step.total))
+    1 of 2
+    2 of 2
     """
 
     record: Record

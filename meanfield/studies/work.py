@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from meanfield._version import __version__
 from meanfield.integrate import Status
 from meanfield.studies.executors import limited_threads
-from meanfield.studies.observables import evaluate
+from meanfield.studies.observables import gather, reducers, watched
 from meanfield.studies.parts import build_problem, solver_of, start_law, takes
 
 FAILED, MISSING = "failed", "missing"
@@ -55,6 +55,18 @@ class Record:
         Of the library, Python, NumPy and numba.
     seconds : float
         How long it took, where it last ran.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> study = mf.Study(
+    ...     problem=mf.Problem(mf.CommitteeTarget(k=1)),
+    ...     start={"law": "gaussian_measure", "n": 50},
+    ...     solver={"description": "mean_field", "t_end": 1.0, "save_at": 3},
+    ... )
+    >>> record = study.run().records[0]
+    >>> record.status, record.arrays["risk"].shape, record.versions["meanfield"] == mf.__version__
+    ('success', (3,), True)
     """
 
     key: str
@@ -109,12 +121,15 @@ def _solve(task: Task) -> dict[str, Any]:
     solve, settings = solver_of(parameters["solver"])
     if takes(solve, "seed"):
         settings.setdefault("seed", solver_seed)
-    if takes(solve, "checkpoint") and task.checkpoint is not None:
-        settings["checkpoint"] = task.checkpoint
+    names = parameters["observables"]
+    settings |= {"observables": watched(names, problem), "checkpoint": task.checkpoint}
+    if not reducers(names):  # nobody will ask for the states
+        ends: dict[str, Any] = {"save_states": False, "keep": "ends"}
+        settings |= {name: value for name, value in ends.items() if takes(solve, name)}
     solution = solve(problem, law(problem, **details), **settings)
     arrays: dict[str, NDArray[Any]] = {}
     if solution.status != Status.INTERRUPTED:
-        arrays = evaluate(parameters["observables"], solution)
+        arrays = gather(names, solution)
     return {
         "status": str(solution.status),
         "message": solution.message,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from meanfield.dynamics import checkpoint
 from meanfield.studies import read_results
 from tests.studies.small import same, small
 
@@ -31,18 +32,24 @@ def mixed():
         start={"law": "tests.studies.small:slow", "n": 8, "wait": 0.02},
         grid={"case": [
             {"problem.dim": 10},
-            {"problem.dim": 20, "start.wait": 0.0},
+            {
+                "problem.dim": 20, "start.n": 600,
+                "solver": {"description": "mean_field", "t_end": 40.0, "save_at": 5},
+            },
             {
                 "problem.dim": 30, "problem.learning_rate": 0.5,
                 "start": {"law": "gaussian_overlaps", "p": 2},
-                "solver": {"description": "sgd", "t_end": 6e3, "save_at": 50},
+                "solver": {"description": "sgd", "t_end": 7e3, "save_at": 10},
             },
         ]},
-        replicas=4,
+        observables=["risk", "energy", "leak"],
+        replicas=3,
     )  # fmt: skip
 
 
 def work(folder):
+    """In a process of its own, with checkpoints a few hundredths of a second apart."""
+    checkpoint.INTERVAL, checkpoint.PATIENCE = 0.03, 1.0
     mixed().run(store=folder)
 
 
@@ -66,7 +73,7 @@ def undisturbed(tmp_path_factory):
 
 
 def test_killed_at_random_moments(spawn, undisturbed, tmp_path):
-    kills, finished, rng = 0, 0, random.Random(1)
+    kills, cut_short, finished, rng = 0, 0, 0, random.Random(1)
     folder = tmp_path / "0"
     while kills < KILLS:
         process = spawn(folder)
@@ -75,6 +82,7 @@ def test_killed_at_random_moments(spawn, undisturbed, tmp_path):
             process.kill()
             process.join()
             kills += 1
+            cut_short += bool(left_behind(folder))
         else:
             assert process.exitcode == 0
             assert same(read_results(folder), undisturbed)
@@ -82,7 +90,12 @@ def test_killed_at_random_moments(spawn, undisturbed, tmp_path):
             folder = tmp_path / str(finished)
     work(folder)
     assert same(read_results(folder), undisturbed)
-    assert not list((folder / "checkpoints").glob("[!.]*"))
+    assert not left_behind(folder)
+    assert cut_short > 3  # runs, not only studies, went on from the middle
+
+
+def left_behind(folder):
+    return list((folder / "checkpoints").glob("[!.]*"))
 
 
 def test_two_at_once_share_the_work(spawn, undisturbed, tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,15 @@ def test_errors_of_a_file_name_it_and_the_key(tmp_path, change, named):
     with pytest.raises(ValueError, match=named) as caught:
         mf.Study.from_toml(path)
     assert str(path) in str(caught.value)
+
+
+def test_the_files_in_the_documentation_are_studies(tmp_path):
+    page = (ROOT / "docs" / "howto" / "studies.md").read_text(encoding="utf-8")
+    whole, axis = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    for text in (whole, whole.partition("[grid]")[0] + axis):
+        path = tmp_path / "study.toml"
+        path.write_text(text)
+        assert len(mf.Study.from_toml(path).runs) in (4, 12)
 
 
 def test_no_file(tmp_path):

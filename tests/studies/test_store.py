@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import sys
 
 import numpy as np
 import pytest
@@ -101,6 +102,20 @@ def test_a_damaged_specification_is_named(folder, text):
     for call in (lambda: small().run(store=folder), lambda: read_results(folder)):
         with pytest.raises(ValueError, match=r"study\.json is damaged or not"):
             call()
+
+
+def test_reading_imports_nothing(tmp_path, monkeypatch):
+    """A folder from elsewhere may name any module; looking at it must not run that."""
+    module = tmp_path / "lying_about.py"
+    module.write_text("raise SystemExit('I was imported')")
+    small(observables=["risk", "tests.studies.small:final_length"]).run(store=tmp_path / "store")
+    specification = tmp_path / "store" / "study.json"
+    text = specification.read_text().replace("tests.studies.small:final_length", "lying_about:f")
+    specification.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    results = read_results(tmp_path / "store")
+    assert results.complete and "lying_about" not in sys.modules
+    assert results.array("final_length").shape == (3, 2)
 
 
 def test_no_store(tmp_path):

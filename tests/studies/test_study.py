@@ -87,7 +87,7 @@ def test_observables_are_those_of_the_states():
     expected = mf.projection.concentration(final, problem)
     last = {name: array[-1] for name, array in record.arrays.items()}
     assert math.isclose(last["energy"], expected.energy, rel_tol=1e-14)
-    assert math.isclose(last["alignment"], expected.alignment.mean(), rel_tol=1e-14)
+    assert math.isclose(last["mean_alignment"], expected.alignment.mean(), rel_tol=1e-14)
     for name in ("leak", "leak_variance", "function_energy"):
         assert last[name] == getattr(expected, name)
     quantiles = np.sort(expected.alignment)[[2, 10, 20, 30, 38]]
