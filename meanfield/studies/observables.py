@@ -149,34 +149,16 @@ def check_observables(names: Any) -> list[str]:
     return checked
 
 
-class _Ready:
-    """Those of `projection`, of one state: what they keep must not outlive it.
-
-    A run that went on from a checkpoint must find what one that did not stop finds.
-    """
-
-    def __init__(self, problem: Problem, names: list[str]):
-        self.problem = problem
-        self.fractions = [float(n[9:]) for n in names if n.startswith("angle_of_")]
-        self.state: State | None = None
-        self.functions: Mapping[str, Callable[[float, State], Any]] = {}
-
-    def __call__(self, name: str, t: float, state: State) -> Any:
-        if self.state is not state:
-            self.state = state
-            self.functions = projection.observables(self.problem, fractions=self.fractions)
-        return self.functions[name](t, state)
-
-
 def watched(names: list[str], problem: Problem) -> dict[str, Callable[[float, State], Any]]:
     """For the ``observables`` of a solver: those among the names that look at states."""
-    ready = _Ready(problem, names)
+    fractions = [float(n[len("angle_of_") :]) for n in names if n.startswith("angle_of_")]
+    theirs = projection.observables(problem, fractions=fractions)
     found: dict[str, Callable[[float, State], Any]] = {}
     for name in names:
         observable = named(name)
         if observable is not None:
             own = observable.measure
-            found[name] = partial(ready, name) if own is None else partial(_own, own)
+            found[name] = theirs[name] if own is None else partial(_own, own)
     return found
 
 

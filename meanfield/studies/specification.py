@@ -16,6 +16,7 @@ import numpy as np
 
 from meanfield import checks
 from meanfield.studies.canonical import digest, plain
+from meanfield.studies.grid import PLACES, check_grid, put, settings_of
 from meanfield.studies.observables import check_observables
 from meanfield.studies.parts import complete
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from meanfield.studies.results import StudyResults
     from meanfield.studies.watch import Callback
 
-PLACES = ("problem", "start", "solver")
 RUN_FORMAT = 1  # part of every run's key: raised when the same words come to mean another run
 
 
@@ -136,7 +136,7 @@ class Study:
             "observables": check_observables(self.observables),
             "replicas": checks.integer(self.replicas, "replicas"),
             "seed": checks.integer(self.seed, "seed", minimum=0),
-            "grid": _check_grid(self.grid),
+            "grid": check_grid(self.grid),
         }
         for place in PLACES:
             values[place] = plain(getattr(self, place), place)
@@ -244,8 +244,8 @@ class Study:
         for point in itertools.product(*(enumerate(values) for values in self.grid.values())):
             values = base
             for (_, value), axis in zip(point, self.grid, strict=True):
-                for place, item in _settings(axis, value).items():
-                    values = _put(values, place.split("."), item, place)
+                for place, item in settings_of(axis, value).items():
+                    values = put(values, place.split("."), item, place)
             values = complete(values)
             for replica, pair in enumerate(seeds):
                 parameters = {**values, "observables": list(self.observables), "seeds": pair}
@@ -276,44 +276,3 @@ def study_from_parameters(values: Mapping[str, Any]) -> Study:
         if key not in values:
             raise ValueError(f"{key} is missing")
     return Study(**values)
-
-
-def _check_grid(grid: Any) -> dict[str, list[Any]]:
-    axes = plain(grid, "grid")
-    checks.instance(axes, "grid", dict)
-    seen: dict[str, str] = {}
-    for axis, values in axes.items():
-        if not isinstance(values, list) or not values:
-            raise ValueError(f"grid.{axis} must be a list of at least one value, got {values!r}")
-        for value in values:
-            for place in _settings(axis, value):
-                if place.split(".")[0] not in PLACES:
-                    raise ValueError(
-                        f"grid.{axis}: {place!r} is no place in a run; places start with "
-                        + ", ".join(PLACES)
-                    )
-                if seen.setdefault(place, axis) != axis:
-                    raise ValueError(f"grid.{axis}: {place} is set by grid.{seen[place]} as well")
-    return axes
-
-
-def _settings(axis: str, value: Any) -> dict[str, Any]:
-    """Which places a value of an axis sets."""
-    if "." in axis or axis in PLACES:
-        return {axis: value}
-    if not isinstance(value, dict):
-        raise ValueError(
-            f"grid.{axis} is no place in a run, so its values must be mappings from places to "
-            f"values, got {value!r}"
-        )
-    return value
-
-
-def _put(values: dict[str, Any], path: list[str], item: Any, place: str) -> dict[str, Any]:
-    """A copy with one entry replaced; copies only what lies on the way."""
-    if len(path) == 1:
-        return {**values, path[0]: item}
-    below = values.get(path[0], {})
-    if not isinstance(below, dict):
-        raise ValueError(f"grid: there is nothing to set at {place!r}")
-    return {**values, path[0]: _put(below, path[1:], item, place)}
