@@ -7,17 +7,19 @@ import math
 import numpy as np
 
 from meanfield.fields.base import Field
+from meanfield.fields.layouts import slice_size
 from meanfield.fields.moments import MomentField
 from meanfield.fields.pairs import PairField, overlap_rule
-from meanfield.fields.slices import HEADROOM, SliceField, slice_size
+from meanfield.fields.slices import HEADROOM, SliceField
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
 # seconds on one core, rough: only their ratio decides, and either choice is accurate
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
-SLICE_COST = 1.5e-7  # of a neuron along a direction
-NODE_COST = 7e-10  # of a mesh point seen from a node along a direction
-SLICE_OVERHEAD = 3e-3  # of the kernels' calls, and of the layout shared by a hundred of them
+SLICE_COST = {1: 5e-8, 2: 2.5e-7, 3: 1e-7}  # of a neuron, by k; at k = 3 along each direction
+NODE_COST = 2e-10  # of a mesh point seen from a node along a direction
+LAYOUT_COST = 1e-8  # of the same when laid out, shared by a hundred evaluations
+SLICE_OVERHEAD = 1e-3  # of the kernels' calls
 VALUE_COST = 6.0  # of the potential of a pair, an arcsine, over that of its slopes
 # with a kink and two or more directions, slices converge slowly: pairs up to here; k > 3 always
 KINKED_PAIRS = 4000
@@ -60,5 +62,6 @@ def _pick(problem: Problem, n: int, u_max: float, r_max: float, many_values: boo
         u_max = r_max = 1.0
     reach = 1.0 + HEADROOM * u_max, 1.0 + HEADROOM * r_max
     directions, points = slice_size(k, *reach, problem.perpendicular_dim)
-    slices = SLICE_OVERHEAD + directions * (n * SLICE_COST + points * NODE_COST)
+    neurons = n * SLICE_COST[k] * (directions if k == 3 else 1.0)
+    slices = SLICE_OVERHEAD + neurons + points * (LAYOUT_COST + directions * NODE_COST)
     return PairField(problem) if pairs <= slices else SliceField(problem)

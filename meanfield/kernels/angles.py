@@ -12,7 +12,8 @@ import math
 import numpy as np
 from numba import prange
 
-from meanfield.kernels.mesh import POINTS, lagrange_weights
+from meanfield.kernels.lanes import fill, load, multiply, multiply_add, store, total
+from meanfield.kernels.mesh import BELOW, value_weights
 from meanfield.kernels.options import inline, parallel, serial
 
 PAD = 4  # mirrored points beyond each end
@@ -35,17 +36,16 @@ def spread(a, u, r, e, cells, blocks):
     for task in prange(blocks * m):
         block, x = task // m, task % m
         mine = moments[block, x]
-        w = np.empty(POINTS)
         for i in range(block * size, min(n, (block + 1) * size)):
             v = 0.0
             for c in range(k):
                 v += u[i, c] * e[x, c]
             s = mesh_position(v, r[i], cells)
             cell = min(int(s), cells - 1)
-            lagrange_weights(s - cell, w)
             weight = a[i] * math.sqrt(v * v + r[i] * r[i]) / n
-            for p in range(POINTS):
-                mine[PAD + cell - 3 + p] += weight * w[p]
+            at = PAD + cell - BELOW
+            lanes = value_weights(s - cell - 0.5)
+            store(mine, at, multiply_add(lanes, fill(weight), load(mine, at)))
     return moments
 
 
@@ -70,7 +70,6 @@ def gather(a, u, r, e, share, cells, fields, rate, out_a, out_u, out_r):
     blocks = 64
     size = (n + blocks - 1) // blocks
     for block in prange(blocks):
-        w = np.empty(POINTS)
         for i in range(block * size, min(n, (block + 1) * size)):
             value, slope_r = 0.0, 0.0
             for c in range(k):
@@ -81,11 +80,10 @@ def gather(a, u, r, e, share, cells, fields, rate, out_a, out_u, out_r):
                     v += u[i, c] * e[x, c]
                 s = mesh_position(v, r[i], cells)
                 cell = min(int(s), cells - 1)
-                lagrange_weights(s - cell, w)
-                phi, slope = 0.0, 0.0
-                for p in range(POINTS):
-                    phi += w[p] * fields[x, 0, PAD + cell - 3 + p]
-                    slope += w[p] * fields[x, 1, PAD + cell - 3 + p]
+                at = PAD + cell - BELOW
+                lanes = value_weights(s - cell - 0.5)
+                phi = total(multiply(lanes, load(fields[x, 0], at)))
+                slope = total(multiply(lanes, load(fields[x, 1], at)))
                 R = math.sqrt(v * v + r[i] * r[i])
                 cosine, sine = (v / R, abs(r[i]) / R) if R > 0.0 else (1.0, 0.0)
                 value += share[x] * R * phi

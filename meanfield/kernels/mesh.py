@@ -1,162 +1,360 @@
-"""Neurons to mesh and back, on the plane (v, r) of one direction.
+"""Neurons to a mesh and back, in one to three coordinates.
 
-v = u·e is a neuron's coordinate along a direction e and r its perpendicular length. The mesh is
-uniform in s = asinh(v) and asinh(r): fields of a neuron vary on the scale 1 near the origin and on
-the scale of v far from it. Eight-point Lagrange weights; the radial axis is continued evenly below
-0 by `GHOSTS` columns, which `fold` adds back.
+The mesh is uniform in asinh of each coordinate: fields of a neuron vary on the scale 1 near the
+origin and on the scale of |u| far from it. Eight-point Lagrange weights in each coordinate; a slope
+is the slope of the interpolant. The coordinates are (u, r), or α = u/√(1 + r²) where the potential
+depends on that alone.
+
+Neurons go by in batches: their places on the mesh are found together, by arithmetic that compiles
+to vector instructions (no call, no branch), then each one's stencil is eight lanes wide.
 """
 
 from __future__ import annotations
 
 import math
+from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
+from meanfield.kernels.lanes import fill, load, multiply, multiply_add, store, total
 from meanfield.kernels.options import inline, parallel, serial
 
 POINTS = 8
-GHOSTS = 3  # stencil points below the cell's own
+BELOW = 3  # stencil points below the cell's own
+BATCH = 128
+SHORT = 8192  # neurons that one thread takes alone: waking the others costs as much
+
+
+class Lattice(NamedTuple):
+    """Where mesh points are, and what a neuron's coordinates are.
+
+    `ratio` is 1 for α (one coordinate for each of u), 0 for (u, r). Point i of coordinate x lies at
+    asinh(x) = (i − origin)/scale. Points are stored with the last coordinate running fastest.
+    """
+
+    ratio: int
+    scale: float
+    origin: np.ndarray
+    counts: np.ndarray
+
+
+def _lagrange_table():
+    """Coefficients (8, 8) of the Lagrange weights: powers of x − ½, for offsets −3..4."""
+    nodes = [Fraction(2 * j - 1, 2) for j in range(-BELOW, POINTS - BELOW)]
+    table = np.zeros((POINTS, POINTS))
+    for q in range(POINTS):
+        powers = [Fraction(1)]
+        for node in nodes[:q] + nodes[q + 1 :]:
+            shifted = [Fraction(0), *powers]
+            powers = [
+                (high - node * low) / (nodes[q] - node)
+                for high, low in zip(shifted, [*powers, Fraction(0)], strict=True)
+            ]
+        table[:, q] = [float(c) for c in powers]
+    return table
+
+
+_TABLE = _lagrange_table()
+VALUE = np.ascontiguousarray(_TABLE.ravel())
+SLOPE = np.ascontiguousarray((np.arange(1, POINTS)[:, None] * _TABLE[1:]).ravel())
 
 
 @inline
-def lagrange_weights(x, w):
-    """Weights at offsets -3..4 for a point x in [0, 1); w (8,) is overwritten."""
-    d0, d1, d2, d3 = x + 3.0, x + 2.0, x + 1.0, x
-    d4, d5, d6, d7 = x - 1.0, x - 2.0, x - 3.0, x - 4.0
-    p01, p23, p45, p67 = d0 * d1, d2 * d3, d4 * d5, d6 * d7
-    low, high = p01 * p23, p45 * p67
-    w[0] = d1 * p23 * high * (-1.0 / 5040.0)
-    w[1] = d0 * p23 * high * (1.0 / 720.0)
-    w[2] = p01 * d3 * high * (-1.0 / 240.0)
-    w[3] = p01 * d2 * high * (1.0 / 144.0)
-    w[4] = low * d5 * p67 * (-1.0 / 144.0)
-    w[5] = low * d4 * p67 * (1.0 / 240.0)
-    w[6] = low * p45 * d7 * (-1.0 / 720.0)
-    w[7] = low * p45 * d6 * (1.0 / 5040.0)
+def value_weights(x):
+    """Lagrange weights at offsets −3..4 for the point x + ½ of the cell [0, 1]."""
+    X, w = fill(x), load(VALUE, 56)
+    for power in (48, 40, 32, 24, 16, 8, 0):
+        w = multiply_add(w, X, load(VALUE, power))
+    return w
 
 
 @inline
-def arcsinh(x):
-    """asinh(x), to full relative accuracy near 0, odd."""
-    y = abs(x)
-    s = math.log1p(y + y * y / (1.0 + math.sqrt(1.0 + y * y)))
-    return s if x >= 0.0 else -s
+def slope_weights(x):
+    """Derivatives of the Lagrange weights."""
+    X, w = fill(x), load(SLOPE, 48)
+    for power in (40, 32, 24, 16, 8, 0):
+        w = multiply_add(w, X, load(SLOPE, power))
+    return w
 
 
-@parallel
-def spread(a, u, r, e, h, half, columns, blocks):
-    """Mesh moments of the measure along each direction.
+@inline
+def locate(x, n, scale, origin, count, cell, offset, work, bits):
+    """Cells of asinh(x) on a mesh and offsets from their middles; how many lie outside.
 
-    a (n,), u (n, k), r (n,); directions e (m, k); mesh spacing h, rows -half..half in v, `columns`
-    in r. Returns (blocks, m, 2 half + 1, GHOSTS + columns): each block of neurons by itself, to be
-    summed in order. The caller has made sure that the mesh covers every neuron.
+    asinh by the logarithm of y = |x| + √(1 + x²): y = 2^e m with m in [¾, 3/2), and log m by the
+    series of 2 artanh((m − 1)/(m + 1)). `bits` is `work` seen as integers. Good to 2e-16
+    absolutely, which is what a place on the mesh needs. NaN and infinity count as outside.
     """
-    n, k = u.shape
-    m = e.shape[0]
-    moments = np.zeros((blocks, m, 2 * half + 1, GHOSTS + columns))
-    size = (n + blocks - 1) // blocks
-    for task in prange(blocks * m):
-        block, x = task // m, task % m
-        mine = moments[block, x]
-        wv, wr = np.empty(POINTS), np.empty(POINTS)
-        for i in range(block * size, min(n, (block + 1) * size)):
-            v = 0.0
-            for c in range(k):
-                v += u[i, c] * e[x, c]
-            s, t = arcsinh(v) / h + half, arcsinh(abs(r[i])) / h
-            row, column = int(s), int(t)
-            lagrange_weights(s - row, wv)
-            lagrange_weights(t - column, wr)
-            for p in range(POINTS):
-                weight = a[i] * wv[p] / n
-                for q in range(POINTS):
-                    mine[row - 3 + p, column + q] += weight * wr[q]
-    return moments
+    for j in range(n):
+        y = abs(x[j])
+        work[j] = y + math.sqrt(1.0 + y * y)
+    for j in range(n):
+        e = (bits[j] + 0x0008000000000000 >> 52) - 1023
+        bits[j] -= e << 52
+        cell[j] = e
+    outside = 0
+    for j in range(n):
+        f = (work[j] - 1.0) / (work[j] + 1.0)
+        z = f * f
+        p = 2.0 / 17 + z * (2.0 / 19 + z * (2.0 / 21))
+        p = 2.0 / 11 + z * (2.0 / 13 + z * (2.0 / 15 + z * p))
+        p = 2.0 + z * (2.0 / 3 + z * (2.0 / 5 + z * (2.0 / 7 + z * (2.0 / 9 + z * p))))
+        s = math.copysign(cell[j] * 0.6931471805599453 + f * p, x[j]) * scale + origin
+        inside = (s >= BELOW) & (s < count - (POINTS - BELOW - 1))
+        outside += 1 - inside
+        s = s if inside else float(BELOW)
+        cell[j] = int(s)
+        offset[j] = s - cell[j] - 0.5
+    return outside
 
 
-@parallel
-def gather(a, u, r, e, share, h, half, fields, rate, out_a, out_u, out_r):
-    """Velocities from mesh fields (m, 3, rows, GHOSTS + columns): Φ, ∂Φ/∂v, ∂Φ/∂r.
+@inline
+def coordinates(u, r, first, n, ratio, x, q):
+    """Coordinates x (axes, n) of the batch that starts at `first`; q = 1/√(1 + r²) for ratios."""
+    k = u.shape[1]
+    if ratio:
+        for j in range(n):
+            q[j] = 1.0 / math.sqrt(1.0 + r[first + j] * r[first + j])
+        for c in range(k):
+            for j in range(n):
+                x[c, j] = u[first + j, c] * q[j]
+    else:
+        for c in range(k):
+            for j in range(n):
+                x[c, j] = u[first + j, c]
+        for j in range(n):
+            x[k, j] = abs(r[first + j])
 
-    Directions e (m, k) carry weights share (m,). out_a is filled only if rate > 0.
-    """
-    n, k = u.shape
-    m = e.shape[0]
-    first = 0 if rate > 0.0 else 1
-    blocks = 64
-    size = (n + blocks - 1) // blocks
-    for block in prange(blocks):
-        wv, wr = np.empty(POINTS), np.empty(POINTS)
-        sums = np.empty((3, POINTS))
-        for i in range(block * size, min(n, (block + 1) * size)):
-            t = arcsinh(abs(r[i])) / h
-            column = int(t)
-            lagrange_weights(t - column, wr)
-            value, slope_r = 0.0, 0.0
-            for c in range(k):
-                out_u[i, c] = 0.0
-            for x in range(m):
-                v = 0.0
-                for c in range(k):
-                    v += u[i, c] * e[x, c]
-                s = arcsinh(v) / h + half
-                row = int(s)
-                lagrange_weights(s - row, wv)
-                for f in range(first, 3):
-                    for q in range(POINTS):
-                        sums[f, q] = 0.0
-                    for p in range(POINTS):
-                        for q in range(POINTS):
-                            sums[f, q] += wv[p] * fields[x, f, row - 3 + p, column + q]
-                slope_v = 0.0
-                for q in range(POINTS):
-                    slope_v += wr[q] * sums[1, q]
-                    slope_r += share[x] * wr[q] * sums[2, q]
-                if first == 0:
-                    for q in range(POINTS):
-                        value += share[x] * wr[q] * sums[0, q]
-                for c in range(k):
-                    out_u[i, c] += a[i] * share[x] * slope_v * e[x, c]
-            # Φ is even in r: a neuron pushed below 0 by rounding feels the mirrored slope
-            out_r[i] = a[i] * (slope_r if r[i] >= 0.0 else -slope_r)
-            if first == 0:
-                out_a[i] = rate * value
+
+@inline
+def places(u, r, first, n, lattice, x, q, cell, offset, work, bits):
+    """Cells and offsets (axes, n) of the batch that starts at `first`; how many lie outside."""
+    coordinates(u, r, first, n, lattice.ratio, x, q)
+    outside = 0
+    for c in range(lattice.counts.size):
+        outside += locate(
+            x[c], n, lattice.scale, lattice.origin[c], lattice.counts[c], cell[c], offset[c],
+            work, bits,
+        )  # fmt: skip
+    return outside
 
 
 @serial
-def fold(moments):
-    """Add the ghost columns back onto the even radial axis: (m, rows, GHOSTS + columns)."""
-    m, rows, _ = moments.shape
-    folded = moments[:, :, GHOSTS:].copy()
-    for x in range(m):
-        for row in range(rows):
-            for g in range(GHOSTS):
-                folded[x, row, GHOSTS - g] += moments[x, row, g]
-    return folded
+def spread_line(charge, first, n, cell, offset, mesh):
+    """Add a batch of n neurons, charges from `first` on, to a mesh in one coordinate."""
+    for j in range(n):
+        at = cell[0, j] - BELOW
+        weights = value_weights(offset[0, j])
+        store(mesh, at, multiply_add(weights, fill(charge[first + j]), load(mesh, at)))
+
+
+@serial
+def spread_plane(charge, first, n, columns, cell, offset, mesh):
+    """The same in two coordinates."""
+    row = np.empty(POINTS)
+    for j in range(n):
+        store(row, 0, value_weights(offset[0, j]))
+        weights = multiply(value_weights(offset[1, j]), fill(charge[first + j]))
+        at = (cell[0, j] - BELOW) * columns + cell[1, j] - BELOW
+        for p in range(POINTS):
+            old = load(mesh, at + p * columns)
+            store(mesh, at + p * columns, multiply_add(weights, fill(row[p]), old))
+
+
+@serial
+def spread_space(charge, first, n, rows, columns, cell, offset, mesh):
+    """The same in three coordinates."""
+    row, plane = np.empty(POINTS), np.empty(POINTS)
+    for j in range(n):
+        store(plane, 0, value_weights(offset[0, j]))
+        store(row, 0, value_weights(offset[1, j]))
+        weights = multiply(value_weights(offset[2, j]), fill(charge[first + j]))
+        at = ((cell[0, j] - BELOW) * rows + cell[1, j] - BELOW) * columns + cell[2, j] - BELOW
+        for s in range(POINTS):
+            weighted = multiply(weights, fill(plane[s]))
+            for p in range(POINTS):
+                old = load(mesh, at + p * columns)
+                store(mesh, at + p * columns, multiply_add(weighted, fill(row[p]), old))
+            at += rows * columns
+
+
+@serial
+def spread_block(charge, u, r, first, last, lattice, mesh):
+    """Add neurons first..last to a mesh; how many lie outside (they are put somewhere)."""
+    count, outside = lattice.counts, 0
+    x, offset, cell = np.empty((3, BATCH)), np.empty((3, BATCH)), np.empty((3, BATCH), np.int64)
+    q, y = np.empty(BATCH), np.empty(BATCH)
+    bits = y.view(np.int64)
+    for start in range(first, last, BATCH):
+        n = min(BATCH, last - start)
+        outside += places(u, r, start, n, lattice, x, q, cell, offset, y, bits)
+        if count.size == 1:
+            spread_line(charge, start, n, cell, offset, mesh)
+        elif count.size == 2:
+            spread_plane(charge, start, n, count[1], cell, offset, mesh)
+        else:
+            spread_space(charge, start, n, count[1], count[2], cell, offset, mesh)
+    return outside
+
+
+@serial
+def interpolate_line(mesh, n, cell, offset, value, slope):
+    """Φ and its slope, per mesh spacing, at a batch of n neurons; one coordinate."""
+    for j in range(n):
+        points = load(mesh, cell[0, j] - BELOW)
+        value[j] = total(multiply(points, value_weights(offset[0, j])))
+        slope[0, j] = total(multiply(points, slope_weights(offset[0, j])))
+
+
+@serial
+def interpolate_plane(mesh, n, columns, cell, offset, value, slope):
+    """The same in two coordinates."""
+    row, row_slope = np.empty(POINTS), np.empty(POINTS)
+    for j in range(n):
+        store(row, 0, value_weights(offset[0, j]))
+        store(row_slope, 0, slope_weights(offset[0, j]))
+        at = (cell[0, j] - BELOW) * columns + cell[1, j] - BELOW
+        points = load(mesh, at)
+        flat, along = multiply(points, fill(row[0])), multiply(points, fill(row_slope[0]))
+        for p in range(1, POINTS):
+            points = load(mesh, at + p * columns)
+            flat = multiply_add(points, fill(row[p]), flat)
+            along = multiply_add(points, fill(row_slope[p]), along)
+        across = value_weights(offset[1, j])
+        slope[0, j] = total(multiply(along, across))
+        slope[1, j] = total(multiply(flat, slope_weights(offset[1, j])))
+        value[j] = total(multiply(flat, across))
+
+
+@serial
+def interpolate_space(mesh, n, rows, columns, cell, offset, value, slope):
+    """The same in three coordinates."""
+    row, row_slope = np.empty(POINTS), np.empty(POINTS)
+    plane, plane_slope = np.empty(POINTS), np.empty(POINTS)
+    for j in range(n):
+        store(plane, 0, value_weights(offset[0, j]))
+        store(plane_slope, 0, slope_weights(offset[0, j]))
+        store(row, 0, value_weights(offset[1, j]))
+        store(row_slope, 0, slope_weights(offset[1, j]))
+        at = ((cell[0, j] - BELOW) * rows + cell[1, j] - BELOW) * columns + cell[2, j] - BELOW
+        flat = first = second = fill(0.0)
+        for s in range(POINTS):
+            points = load(mesh, at)
+            one, other = multiply(points, fill(row[0])), multiply(points, fill(row_slope[0]))
+            for p in range(1, POINTS):
+                points = load(mesh, at + p * columns)
+                one = multiply_add(points, fill(row[p]), one)
+                other = multiply_add(points, fill(row_slope[p]), other)
+            flat = multiply_add(one, fill(plane[s]), flat)
+            first = multiply_add(one, fill(plane_slope[s]), first)
+            second = multiply_add(other, fill(plane[s]), second)
+            at += rows * columns
+        across = value_weights(offset[2, j])
+        slope[0, j] = total(multiply(first, across))
+        slope[1, j] = total(multiply(second, across))
+        slope[2, j] = total(multiply(flat, slope_weights(offset[2, j])))
+        value[j] = total(multiply(flat, across))
+
+
+@serial
+def gather_block(a, u, r, first, last, lattice, mesh, rate, out_a, out_u, out_r):
+    """Velocities of neurons first..last; out_a is filled only if rate > 0."""
+    k, count = u.shape[1], lattice.counts
+    x, offset, cell = np.empty((3, BATCH)), np.empty((3, BATCH)), np.empty((3, BATCH), np.int64)
+    slope, value, q, y = np.empty((3, BATCH)), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
+    bits = y.view(np.int64)
+    for start in range(first, last, BATCH):
+        n = min(BATCH, last - start)
+        places(u, r, start, n, lattice, x, q, cell, offset, y, bits)
+        if count.size == 1:
+            interpolate_line(mesh, n, cell, offset, value, slope)
+        elif count.size == 2:
+            interpolate_plane(mesh, n, count[1], cell, offset, value, slope)
+        else:
+            interpolate_space(mesh, n, count[1], count[2], cell, offset, value, slope)
+        for c in range(lattice.counts.size):
+            for j in range(n):
+                slope[c, j] *= a[start + j] * lattice.scale / math.sqrt(1.0 + x[c, j] * x[c, j])
+        if lattice.ratio:  # ∂α/∂u = q and ∂α/∂r = −α r q²
+            for j in range(n):
+                across = 0.0
+                for c in range(k):
+                    across += slope[c, j] * x[c, j]
+                    out_u[start + j, c] = slope[c, j] * q[j]
+                out_r[start + j] = -across * r[start + j] * q[j] * q[j]
+        else:  # Φ is even in r: a neuron pushed below 0 by rounding feels the mirrored slope
+            for c in range(k):
+                for j in range(n):
+                    out_u[start + j, c] = slope[c, j]
+            for j in range(n):
+                out_r[start + j] = math.copysign(slope[k, j], slope[k, j] * r[start + j])
+        if rate > 0.0:
+            for j in range(n):
+                out_a[start + j] = rate * value[j]
 
 
 @parallel
-def mesh_fields(potential, cosh_v, cosh_r, at_v, weight_v, at_r, weight_r):
-    """Φ, ∂Φ/∂v, ∂Φ/∂r on the mesh with ghosts, (m, 3, rows, GHOSTS + columns), from Φ.
+def spread_blocks(charge, u, r, lattice, blocks):
+    """Meshes (blocks, size), each of one block of neurons; how many neurons of each lie outside."""
+    n, size = charge.size, 1
+    for count in lattice.counts:
+        size *= count
+    meshes, outside = np.zeros((blocks, size)), np.zeros(blocks, np.int64)
+    step = (n + blocks - 1) // blocks
+    for block in prange(blocks):
+        first, last = min(n, block * step), min(n, (block + 1) * step)
+        outside[block] = spread_block(charge, u, r, first, last, lattice, meshes[block])
+    chunk = (size + blocks - 1) // blocks
+    for part in prange(blocks):  # the sum over blocks, in order
+        for block in range(1, blocks):
+            for point in range(part * chunk, min(size, (part + 1) * chunk)):
+                meshes[0, point] += meshes[block, point]
+    return meshes[0], outside.sum()
 
-    Finite differences in s: point i takes weight[i] of the points at[i]; cosh is dv/ds.
-    """
-    m, rows, columns = potential.shape
-    fields = np.zeros((m, 3, rows, GHOSTS + columns))
-    width = at_v.shape[1]
-    for x in prange(m):
-        for i in range(rows):
-            for j in range(columns):
-                slope_v, slope_r = 0.0, 0.0
-                for p in range(width):
-                    slope_v += weight_v[i, p] * potential[x, at_v[i, p], j]
-                    slope_r += weight_r[j, p] * potential[x, i, at_r[j, p]]
-                fields[x, 0, i, GHOSTS + j] = potential[x, i, j]
-                fields[x, 1, i, GHOSTS + j] = slope_v / cosh_v[i]
-                fields[x, 2, i, GHOSTS + j] = slope_r / cosh_r[j]
-            for g in range(1, GHOSTS + 1):
-                fields[x, 0, i, GHOSTS - g] = fields[x, 0, i, GHOSTS + g]
-                fields[x, 1, i, GHOSTS - g] = fields[x, 1, i, GHOSTS + g]
-                fields[x, 2, i, GHOSTS - g] = -fields[x, 2, i, GHOSTS + g]
-    return fields
+
+@parallel
+def gather_blocks(a, u, r, lattice, mesh, rate, out_a, out_u, out_r, blocks):
+    """`gather_block` for all neurons."""
+    n = a.size
+    step = (n + blocks - 1) // blocks
+    for block in prange(blocks):
+        first, last = min(n, block * step), min(n, (block + 1) * step)
+        gather_block(a, u, r, first, last, lattice, mesh, rate, out_a, out_u, out_r)
+
+
+def spread(charge, u, r, lattice):
+    """Mesh moments (size,) of the measure Σ charge_i δ(u_i, r_i)/n; None if one lies outside."""
+    n, size = len(charge), int(lattice.counts.prod())
+    if n <= SHORT:
+        mesh = np.zeros(size)
+        outside = spread_block(charge, u, r, 0, n, lattice, mesh)
+    else:
+        # a block costs a mesh to be zeroed and added up: it gets more neurons than that has points
+        blocks = min(64, max(4, -(-n // max(2 * SHORT, size))))
+        mesh, outside = spread_blocks(charge, u, r, lattice, blocks)
+    return None if outside else mesh / n
+
+
+def gather(a, u, r, lattice, mesh, rate, out_a, out_u, out_r):
+    """Write the velocities that the potential on a mesh (size,) gives; see `gather_block`."""
+    n = len(a)
+    if n <= SHORT:
+        gather_block(a, u, r, 0, n, lattice, mesh, rate, out_a, out_u, out_r)
+    else:
+        blocks = min(64, -(-n // (SHORT // 2)))
+        gather_blocks(a, u, r, lattice, mesh, rate, out_a, out_u, out_r, blocks)
+
+
+@parallel
+def add_along(part_a, part_u, part_r, e, rate, out_a, out_u, out_r):
+    """Add what one direction e gives: part_u (n, 1) is along it."""
+    n = part_r.size
+    for block in prange((n + SHORT - 1) // SHORT):
+        for i in range(block * SHORT, min(n, (block + 1) * SHORT)):
+            for c in range(e.size):
+                out_u[i, c] += part_u[i, 0] * e[c]
+            out_r[i] += part_r[i]
+            if rate > 0.0:
+                out_a[i] += part_a[i]

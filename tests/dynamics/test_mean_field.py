@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 import meanfield as mf
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particle_flow import ParticleFlow
-from meanfield.fields import choose, choose_field, slices
+from meanfield.fields import choose, choose_field, layouts
 from meanfield.fields.pairs import PairField
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, velocity
 from tests.reference import mean_field as twin
@@ -233,7 +233,7 @@ def test_a_field_that_cannot_be_accurate_says_so(monkeypatch):
 
 def test_a_field_kept_from_refining_says_so(monkeypatch):
     force_slices(monkeypatch)
-    monkeypatch.setattr(slices, "MATRIX_BYTES", 2**16)
+    monkeypatch.setattr(layouts, "MATRIX_BYTES", 2**16)
     run = mf.solve_mean_field(make_problem(D=9), make_measure(1, n=50), 0.1, save_at=2, rtol=1e-9)
     assert run.status is mf.Status.INACCURATE
     assert run.stats["field_error"] > 1e-8

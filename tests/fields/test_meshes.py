@@ -7,9 +7,9 @@ import pytest
 from scipy.special import erf
 
 from meanfield.averages import rectified_average, sphere_characteristic
-from meanfield.fields.meshes import AngleMesh, PlaneMesh, error_function_average
-from meanfield.fields.nodes import graded_nodes, product_nodes
-from meanfield.kernels import mesh as plane
+from meanfield.fields.meshes import AngleMesh
+from meanfield.fields.nodes import graded_nodes
+from meanfield.fields.smooth import error_function_average
 from tests.fields.cases import DIMENSIONS
 from tests.reference import mean_field as twin
 
@@ -60,71 +60,18 @@ def test_characteristic_function(D):
     np.testing.assert_allclose(sphere_characteristic(x, D), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("k", [1, 2])
-def test_spreading_keeps_mass_and_smooth_averages(k):
-    rng = np.random.default_rng(0)
-    n = 500
-    a, u, r = rng.uniform(-1, 2, n), rng.standard_normal((n, k)), np.abs(rng.standard_normal(n))
-    r[:3] = 0.0
-    mesh = PlaneMesh(6.0, 6.0, 0.055, 9)
-    assert mesh.covers(u, r)
-    direction = np.eye(k)[:1]
-    full = plane.fold(
-        plane.spread(a, u, r, direction, mesh.h, mesh.half, mesh.columns, 4).sum(axis=0)
-    )[0]
-    v = u @ direction[0]
-    assert math.isclose(full.sum(), a.mean(), rel_tol=1e-12)
-    for function in (
-        lambda v, r: erf(v / np.sqrt(1 + r**2)),
-        lambda v, r: np.exp(-0.3 * v * v - 0.2 * r * r),
-    ):
-        on_mesh = (full * function(mesh.v[:, None], mesh.r)).sum()
-        assert math.isclose(on_mesh, np.mean(a * function(v, r)), rel_tol=1e-8)
-
-
-def test_gathering_returns_value_and_slopes():
-    """Φ(v, r) = sin(v) exp(−r²/5), odd in v and even in r, put on the mesh by hand."""
-    rng = np.random.default_rng(1)
-    n = 300
-    a, u, r = rng.uniform(-1, 2, n), rng.standard_normal((n, 1)), np.abs(rng.standard_normal(n))
-    r[0] = u[1] = 0.0
-    mesh = PlaneMesh(6.0, 6.0, 0.055, 9)
-    v = mesh.v[mesh.half + 1 :]
-    potential = np.sin(v)[:, None] * np.exp(-(mesh.r**2) / 5.0)
-    out = (np.zeros(n), np.zeros((n, 1)), np.zeros(n))
-    mesh.gather(potential.reshape(1, -1), a, u, r, np.ones((1, 1)), np.ones(1), 0.5, out)
-    x, bell = u[:, 0], np.exp(-(r**2) / 5.0)
-    np.testing.assert_allclose(out[0], 0.5 * np.sin(x) * bell, rtol=0, atol=2e-8)
-    np.testing.assert_allclose(out[1][:, 0], a * np.cos(x) * bell, rtol=0, atol=2e-7)
-    np.testing.assert_allclose(out[2], -a * np.sin(x) * 0.4 * r * bell, rtol=0, atol=2e-7)
-
-
-@pytest.mark.parametrize("D", [2, 99, math.inf])
-def test_matrix_of_the_plane_times_moments_is_f(D):
-    rng = np.random.default_rng(2)
-    a, u, r = rng.uniform(-1, 2, 20), rng.standard_normal((20, 1)), np.abs(rng.standard_normal(20))
-    mesh = PlaneMesh(5.0, 5.0, 0.055, D)
-    nodes = product_nodes(lambda z: z[..., 0], np.ones((1, 1)), 1, D, (12, 6))
-    f = mesh.matrix(nodes) @ mesh.spread(a, u, r, np.ones((1, 1)))[0]
-    U, w = coordinate_law(D)
-    argument = nodes.t[:, None, None] * u[:, 0, None] + (nodes.rho[:, None] * r)[:, :, None] * U
-    expected = (erf(argument / math.sqrt(2.0)) @ w) @ a / 20
-    # the mesh is for the nodes as they count: far out f is rougher, and weighs nothing
-    assert math.sqrt(nodes.weight @ (f - expected) ** 2) < 1e-8
-
-
 def test_matrix_of_the_angles_times_moments_is_f():
     rng = np.random.default_rng(3)
     a, u, r = rng.uniform(-1, 2, 20), rng.standard_normal((20, 1)), np.abs(rng.standard_normal(20))
     r[0], u[1] = 0.0, 0.0
-    mesh = AngleMesh(192, math.inf)
+    mesh = AngleMesh(np.ones((1, 1)), np.ones(1), 192, math.inf)
     nodes = graded_nodes(lambda z: z[..., 0], np.array([[1.0], [-1.0]]), 1, math.inf, 10)
-    moments = mesh.spread(a, u, r, np.ones((1, 1)))
+    moments = mesh.spread(a, u, r)
     plus, minus = (mesh.matrix(nodes) @ column for column in moments)
     for f, sign in ((plus, 1.0), (minus, -1.0)):
         expected = rectified_average(sign * nodes.t[:, None] * u[:, 0], r + 0 * u[:, 0], math.inf)
         np.testing.assert_allclose(f, expected @ a / 20, rtol=0, atol=1e-4)
-    assert mesh.covers(u, 1e300 * r) and not mesh.covers(np.nan * u, r)
+    assert mesh.spread(a, u, 1e100 * r) is not None and mesh.spread(a, np.nan * u, r) is None
 
 
 def test_gathering_from_angles():
@@ -134,10 +81,10 @@ def test_gathering_from_angles():
     a, u, r = rng.uniform(-1, 2, n), rng.standard_normal((n, 1)), np.abs(rng.standard_normal(n))
     r[:20] *= 1e-3
     u[0], r[0], u[1], r[1], u[2] = 1.0, 0.0, -1.0, 0.0, 0.0
-    mesh = AngleMesh(192, 9)
-    potential = np.stack((np.exp(-mesh.psi), np.zeros(mesh.size)))
+    mesh = AngleMesh(np.ones((1, 1)), np.ones(1), 192, 9)
+    potential = np.stack((2.0 * np.exp(-mesh.psi), np.zeros(mesh.size)))
     out = (np.zeros(n), np.zeros((n, 1)), np.zeros(n))
-    mesh.gather(potential, a, u, r, np.ones((1, 1)), np.ones(1), 0.5, out)
+    mesh.gather(potential, a, u, r, 0.5, out)
     R, psi = np.hypot(u[:, 0], r), np.arctan2(r, u[:, 0])
     phi = np.exp(-psi)  # and φ' = −φ
     np.testing.assert_allclose(out[0], 0.5 * R * phi, rtol=0, atol=1e-9)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.fields import slices
+from meanfield.fields import layouts
 from meanfield.fields.pairs import PairField
 from meanfield.fields.slices import SliceField
 from tests.fields.cases import (
@@ -147,7 +147,7 @@ def test_neurons_that_are_not_finite_have_no_velocity():
 def test_a_layout_too_large_for_memory_is_coarsened(monkeypatch):
     problem, m = make_problem(D=5), make_measure(1, n=50)
     fine = prepared(problem, m).description()["mesh_points"]
-    monkeypatch.setattr(slices, "MATRIX_BYTES", 2**23)
+    monkeypatch.setattr(layouts, "MATRIX_BYTES", 2**21)
     field = prepared(problem, m)
     assert field.description()["mesh_points"] < fine
     assert field.level < 0 and field.worst > field.tolerance

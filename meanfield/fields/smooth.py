@@ -1,0 +1,187 @@
+"""Meshes for smooth students: neurons ↔ fine mesh ↔ coarse mesh in (v, r) along each direction.
+
+f at z = t e sees a neuron through v = u·e and r, or for erf at d = ∞ through α = u/√(1 + r²) alone
+(E erf(v + rG) = erf(v/√(1 + r²)), up to the scale of its argument).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from meanfield.activations import Activation
+from meanfield.averages import sphere_characteristic
+from meanfield.fields.axes import Axis, Resolution, contract
+from meanfield.fields.base import Array
+from meanfield.fields.meshes import Out
+from meanfield.fields.nodes import Nodes
+from meanfield.kernels import mesh as kernel
+from meanfield.kernels.mesh import Lattice
+from meanfield.kernels.residual import multiply
+from meanfield.quadrature import GAUSSIAN_REACH
+
+
+class _Plane:
+    """The coarse mesh in (v, r) that all directions share, and what it gives on the nodes."""
+
+    def __init__(self, student: Activation, dim: float, reach_v: float, reach_r: float,
+                 resolution: Resolution):  # fmt: skip
+        self.student, self.D = student, dim
+        self.odd = student.odd
+        self.ratio = student.name == "erf" and math.isinf(dim)
+        self.along = Axis(reach_v, resolution, -1 if self.odd else 0)
+        self.across: Axis | None = None
+        self.r = np.zeros(1)
+        if not self.ratio:
+            self.across = Axis(reach_r, resolution, 1, signed=False)
+            self.r = self.across.x
+        self.shape = len(self.along.x), len(self.r)
+        self.size = self.shape[0] * self.shape[1]
+
+    def matrix(self, nodes: Nodes) -> Array:
+        """See `Mesh`."""
+        v, r = self.along.x, self.r
+        if self.ratio:
+            values = self.student(nodes.t[:, None] * v)
+        elif self.student.name != "erf" or math.isinf(self.D):
+            values = self.student.average(
+                nodes.t[:, None, None] * v[:, None], nodes.rho[:, None, None] * r, self.D
+            )
+        else:
+            values = error_function_average(nodes.t_axis, v, nodes.rho_axis, r, self.D)
+        return np.ascontiguousarray(values.reshape(len(nodes.t), self.size))
+
+    def _lattice(self, axes: list[Axis]) -> Lattice:
+        origin = np.array([float(axis.origin) for axis in axes])
+        count = np.array([axis.count for axis in axes])
+        return Lattice(int(self.ratio), 1.0 / self.along.spacing, origin, count)
+
+    def _columns(self, moments: Array) -> Array:
+        """One column of moments for each direction (m, v, r), and one for each opposite."""
+        m = len(moments)
+        if not self.odd:
+            moments = np.concatenate((moments, moments[:, ::-1]))
+            m *= 2
+        return np.ascontiguousarray(moments.reshape(m, self.size))
+
+    def _fold(self, potential: Array) -> Array:
+        """Potential (m, v, r) of each direction and its opposite together."""
+        potential = potential.reshape(-1, *self.shape)
+        if self.odd:
+            return potential
+        m = len(potential) // 2
+        return 0.5 * (potential[:m] + potential[m:, ::-1])
+
+
+class DirectMesh(_Plane):
+    """Each direction spreads and gathers all neurons: k = 1, and k = 3, too many for a tensor."""
+
+    def __init__(self, student: Activation, dim: float, directions: Array, share: Array,
+                 reach_u: float, reach_r: float, resolution: Resolution):  # fmt: skip
+        super().__init__(student, dim, reach_u, reach_r, resolution)
+        self.axes = [self.along] if self.across is None else [self.along, self.across]
+        self.directions, self.share = directions, share
+        self.lattice = self._lattice(self.axes)
+
+    def spread(self, charge: Array, u: Array, r: Array) -> Array | None:
+        """See `Mesh`."""
+        moments = np.empty((len(self.directions), *self.shape))
+        for m, e in enumerate(self.directions):
+            fine = kernel.spread(charge, self._along(u, e), r, self.lattice)
+            if fine is None:
+                return None
+            fine = fine.reshape([axis.count for axis in self.axes])
+            moments[m] = contract(fine, [axis.down for axis in self.axes]).reshape(self.shape)
+        return self._columns(moments)
+
+    def gather(self, potential: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
+        """See `Mesh`."""
+        folded = self._fold(potential)
+        if u.shape[1] == 1:
+            kernel.gather(a, u, r, self.lattice, self._fine(folded[0]), rate, *out)
+            return
+        part = np.empty_like(a), np.empty((len(a), 1)), np.empty_like(r)
+        for total in out[0 if rate > 0.0 else 1 :]:
+            total[:] = 0.0
+        for e, share, one in zip(self.directions, self.share, folded, strict=True):
+            fine = self._fine(share * one)
+            kernel.gather(a, self._along(u, e), r, self.lattice, fine, rate, *part)
+            kernel.add_along(*part, e, rate, *out)
+
+    def _fine(self, potential: Array) -> Array:
+        shaped = potential.reshape([len(axis.x) for axis in self.axes])
+        return contract(np.ascontiguousarray(shaped), [axis.up for axis in self.axes]).ravel()
+
+    def _along(self, u: Array, e: Array) -> Array:
+        return u if u.shape[1] == 1 else np.ascontiguousarray((u @ e)[:, None])
+
+
+class TensorMesh(_Plane):
+    """k = 2: one mesh in (u, r), whose coarse points are what the directions see.
+
+    The coarse points stand for neurons that never move, so their part in every direction is one
+    matrix.
+    """
+
+    def __init__(self, student: Activation, dim: float, directions: Array, share: Array,
+                 reach_u: float, reach_r: float, resolution: Resolution):  # fmt: skip
+        axis = Axis(reach_u, resolution, 0)
+        furthest = math.sqrt(2.0) * float(axis.x[-1])
+        super().__init__(student, dim, furthest, reach_r, resolution)
+        self.axes = [axis, axis] if self.across is None else [axis, axis, self.across]
+        self.directions, self.share = directions, share
+        self.lattice = self._lattice(self.axes)
+        grid = np.stack(np.meshgrid(axis.x, axis.x, indexing="ij"), axis=-1).reshape(-1, 2)
+        if self.odd:  # the other half is −1 times the first
+            grid = grid[len(grid) // 2 :]
+        v = grid @ directions.T  # (P, m)
+        rows = self.along.interpolation(np.arcsinh(v.T.ravel()))  # (m P, v)
+        slices = rows.reshape(len(directions), len(grid), -1).transpose(0, 2, 1)
+        self.to_slices = np.ascontiguousarray(slices.reshape(-1, len(grid)))
+        weighted = share[:, None, None] * slices
+        self.from_slices = np.ascontiguousarray(weighted.reshape(-1, len(grid)).T)
+
+    def spread(self, charge: Array, u: Array, r: Array) -> Array | None:
+        """See `Mesh`."""
+        fine = kernel.spread(charge, u, r, self.lattice)
+        if fine is None:
+            return None
+        fine = fine.reshape([axis.count for axis in self.axes])
+        coarse = contract(fine, [axis.down for axis in self.axes]).reshape(-1, len(self.r))
+        if self.odd:
+            half = len(coarse) // 2
+            coarse = coarse[half:] - coarse[:half][::-1]
+        slices = multiply(self.to_slices, np.ascontiguousarray(coarse))
+        return self._columns(slices.reshape(-1, *self.shape))
+
+    def gather(self, potential: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
+        """See `Mesh`."""
+        folded = np.ascontiguousarray(self._fold(potential).reshape(-1, len(self.r)))
+        coarse = multiply(self.from_slices, folded)
+        if self.odd:
+            coarse = np.concatenate((-coarse[::-1], coarse))
+        shaped = coarse.reshape([len(axis.x) for axis in self.axes])
+        fine = contract(shaped, [axis.up for axis in self.axes]).ravel()
+        kernel.gather(a, u, r, self.lattice, fine, rate, *out)
+
+
+def error_function_average(t: Array, v: Array, rho: Array, r: Array, D: float) -> Array:
+    """E erf((t v + ρ r U)/√2) for all t, ρ, v, r, shape (len(t) len(ρ), len(v), len(r)).
+
+    By its Fourier integral, (2/π) ∫ dω/ω e^{-ω²/2} sin(ω t v) φ(ω ρ r) with φ the characteristic
+    function of U: a product of two factors for each ω, hence one matrix product. The midpoint rule
+    in ω is exact but for images one period 2π/Δω away, kept beyond reach.
+    """
+    narrow = min(1.0, GAUSSIAN_REACH / math.sqrt(D))  # how far |U| reaches
+    period = float(t.max() * v.max() + rho.max() * r.max() * narrow) + 2.0 * GAUSSIAN_REACH
+    count = math.ceil(GAUSSIAN_REACH * period / (2.0 * math.pi))
+    omega = (np.arange(count) + 0.5) * (2.0 * math.pi / period)
+    weight = (2.0 / math.pi) * (2.0 * math.pi / period) * np.exp(-0.5 * omega**2) / omega
+    along = np.sin(np.multiply.outer(np.multiply.outer(t, v), omega))
+    across = weight[:, None, None] * sphere_characteristic(
+        np.multiply.outer(omega, np.multiply.outer(rho, r)), D
+    )
+    product = along.reshape(-1, count) @ across.reshape(count, -1)
+    product = product.reshape(len(t), len(v), len(rho), len(r)).transpose(0, 2, 1, 3)
+    return product.reshape(-1, len(v), len(r))
