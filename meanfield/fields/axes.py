@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meanfield.fields.base import Array
-from meanfield.kernels.mesh import BELOW, POINTS
+from meanfield.kernels.places import BELOW, POINTS
 from meanfield.kernels.residual import multiply
 
 STRIP = 0.5 * math.pi  # half the width of the strip in s where functions are analytic

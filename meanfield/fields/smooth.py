@@ -17,7 +17,7 @@ from meanfield.fields.base import Array
 from meanfield.fields.meshes import Out
 from meanfield.fields.nodes import Nodes
 from meanfield.kernels import mesh as kernel
-from meanfield.kernels.mesh import Lattice
+from meanfield.kernels.places import Lattice
 from meanfield.kernels.residual import multiply
 from meanfield.quadrature import GAUSSIAN_REACH
 

@@ -13,8 +13,8 @@ import numpy as np
 from numba import prange
 
 from meanfield.kernels.lanes import fill, load, multiply, multiply_add, store, total
-from meanfield.kernels.mesh import BELOW, value_weights
 from meanfield.kernels.options import inline, parallel, serial
+from meanfield.kernels.places import BELOW, value_weights
 
 PAD = 4  # mirrored points beyond each end
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from meanfield.kernels import mesh as kernel
-from meanfield.kernels.mesh import BATCH, SHORT, Lattice
+from meanfield.kernels.mesh import SHORT
 from meanfield.kernels.options import thread_limit
+from meanfield.kernels.places import BATCH, Lattice
 from tests.reference import mesh as twin
 
 KINDS = [(1, 1), (2, 1), (3, 1), (1, 0), (2, 0)]  # k, whether the coordinates are ratios
