@@ -31,6 +31,8 @@ parallel_strict = numba.njit(parallel=True, **_STRICT)
 serial = numba.njit(**_OPTIONS)
 parallel = numba.njit(parallel=True, **_OPTIONS)
 inline = numba.njit(inline="always", error_model="numpy", fastmath=FAST)
+# users' own functions: as they wrote them, and never cached, for a cache could not see them change
+own = numba.njit(error_model="numpy")
 
 
 @contextmanager

@@ -1,0 +1,151 @@
+"""Hermite coefficients of an activation at given variances, by quadrature.
+
+For a unit of variance q, σ(√q g) = Σ_n c_n h_n(g) with h_n the polynomials of unit norm. Pairs of
+units then need sums over n alone (Mehler's formula), and Parseval's identity says what a cut leaves
+out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.activations import Activation
+from meanfield.quadrature import Rule, panel_rule
+
+Array = NDArray[np.float64]
+
+REACH = 13.0  # polynomial times Gaussian is below 1e-16 beyond, at any degree
+DEGREES = (32, 64, 128, 256)  # tried in turn
+TOLERANCE = 1e-13  # of what the cut leaves out of E σ'², relative
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Coefficients of units of one activation and variances q (m,).
+
+    Attributes
+    ----------
+    C, S, B : ndarray, shape (m, N)
+        Coefficients of σ, σ' and σ'' as functions of the unit Gaussian.
+    square, slope_square, mixed : ndarray, shape (m,)
+        E σ², E σ'² and E σ''σ at each unit's own variance.
+    tail, slope_tail : ndarray, shape (m,)
+        Norms of what the cut leaves out of σ and of σ'.
+    """
+
+    C: Array
+    S: Array
+    B: Array
+    square: Array
+    slope_square: Array
+    mixed: Array
+    tail: Array
+    slope_tail: Array
+
+    @property
+    def degree(self) -> int:
+        """Number of coefficients, N."""
+        return self.C.shape[1]
+
+
+def expand(sigma: Activation, q: Array, degree: int | None = None) -> Expansion:
+    """Expand σ(√q g) for each variance q (m,).
+
+    The number of coefficients is the smallest that leaves out nothing to rounding, up to 256; or
+    at least `degree`.
+    """
+    root = np.sqrt(np.maximum(q, 0.0))
+    if any(sigma.kinks):
+        g, w = _own_nodes(root, sigma)
+        table = None
+    else:
+        steep = 0.0 if not root.size else float(np.nan_to_num(root.max(), posinf=1e6))
+        g, w, table = _common_nodes(_resolution(steep / sigma.strip), bool(sigma.kinks))
+    x = root[:, None] * g
+    f, slope = sigma.function(x), sigma.derivative(x)
+    square, slope_square = (f * f * w).sum(axis=1), (slope * slope * w).sum(axis=1)
+    C, S = np.empty((len(q), 0)), np.empty((len(q), 0))
+    for N in DEGREES:
+        if table is None:
+            C, S = _projected(f, slope, g, w, N + 1)
+        else:
+            new = slice(C.shape[1], N + 1)
+            C = np.concatenate((C, f @ table[:, new]), axis=1)
+            S = np.concatenate((S, slope @ table[:, new]), axis=1)
+        slope_tail = _tail(slope_square, S[:, :N])
+        small = slope_tail**2 <= TOLERANCE * np.maximum(slope_square, 1e-300)
+        if bool(small.all()) and N >= (degree or 0):
+            break
+    N = C.shape[1] - 1
+    inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 1e-150)
+    B = np.sqrt(np.arange(1.0, N + 1)) * S[:, 1:] * inverse[:, None]
+    # q E σ''σ = E x σ'(x) σ(x) − q E σ'²
+    mixed = (g * slope * f * w).sum(axis=1) * inverse - slope_square
+    return Expansion(
+        np.ascontiguousarray(C[:, :N]), np.ascontiguousarray(S[:, :N]), B, square, slope_square,
+        mixed, _tail(square, C[:, :N]), slope_tail,
+    )  # fmt: skip
+
+
+def _tail(square: Array, coefficients: Array) -> Array:
+    return np.sqrt(np.maximum(square - (coefficients**2).sum(axis=1), 0.0))
+
+
+def _resolution(steep: float) -> float:
+    """Wave number that the nodes resolve: what σ has at 1e-15, and the polynomials."""
+    wanted = 34.0 * steep + 24.0
+    return 2.0 ** (math.ceil(4.0 * math.log2(wanted)) / 4.0)  # few different tables
+
+
+@lru_cache(maxsize=16)
+def _common_nodes(resolution: float, kink_at_zero: bool) -> tuple[Array, Array, Array]:
+    """Nodes, weights, and weighted polynomials (S, N + 1): equal steps, or panels that end at 0."""
+    if kink_at_zero:
+        panels = 2 * math.ceil(REACH * resolution / 12.0)
+        g, w = panel_rule(np.linspace(-REACH, REACH, panels + 1), 12)
+    else:
+        count = 2 * math.ceil(REACH * resolution / (2.0 * math.pi)) + 1
+        g = np.linspace(-REACH, REACH, count)
+        w = np.full(count, g[1] - g[0])
+    w = w * np.exp(-0.5 * g * g) / math.sqrt(2.0 * math.pi)
+    table = np.empty((len(g), DEGREES[-1] + 1))
+    for n, polynomial in enumerate(_polynomials(g, DEGREES[-1] + 1)):
+        table[:, n] = w * polynomial
+    return g, w, table
+
+
+def _own_nodes(root: Array, sigma: Activation) -> Rule:
+    """Nodes (m, S) and weights for each unit, in panels that end at its kinks."""
+    panels = math.ceil(2.0 * REACH * _resolution(0.0) / 12.0 / (len(sigma.kinks) + 1)) + 2
+    x, weight = panel_rule(np.linspace(0.0, 1.0, panels + 1), 12)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = np.nan_to_num(np.asarray(sigma.kinks) / root[:, None], posinf=REACH, neginf=-REACH)
+    ends = np.full((len(root), 1), REACH)
+    edges = np.concatenate((-ends, np.sort(np.clip(at, -REACH, REACH), axis=1), ends), axis=1)
+    width = np.diff(edges, axis=1)
+    g = (edges[:, :-1, None] + width[:, :, None] * x).reshape(len(root), -1)
+    w = (width[:, :, None] * weight).reshape(len(root), -1)
+    return g, w * np.exp(-0.5 * g * g) / math.sqrt(2.0 * math.pi)
+
+
+def _polynomials(g: Array, count: int):  # type: ignore[no-untyped-def]
+    """h_0, h_1, … at the nodes."""
+    before, now = np.zeros_like(g), np.ones_like(g)
+    for n in range(count):
+        yield now
+        before, now = now, (g * now - math.sqrt(n) * before) / math.sqrt(n + 1.0)
+
+
+def _projected(f: Array, slope: Array, g: Array, w: Array, count: int) -> tuple[Array, Array]:
+    """Coefficients over nodes that differ from unit to unit."""
+    C, S = np.empty((len(f), count)), np.empty((len(f), count))
+    for n, polynomial in enumerate(_polynomials(g, count)):
+        weighted = w * polynomial
+        C[:, n] = (f * weighted).sum(axis=1)
+        S[:, n] = (slope * weighted).sum(axis=1)
+    return C, S
