@@ -21,6 +21,7 @@ import numba
 import numpy as np
 
 import meanfield as mf
+from meanfield.dynamics.overlap_averages import OverlapAverages
 from meanfield.dynamics.overlap_flow import OverlapFlow
 from meanfield.dynamics.overlap_noise import ErfNoise
 from meanfield.dynamics.overlaps import solve_overlaps
@@ -96,10 +97,12 @@ def setting(p: int, gamma: float):
 
 def compare(p: int, noise: bool) -> None:
     problem, overlaps = setting(p, float(p) if noise else 0.0)
-    flow = OverlapFlow(problem, overlaps, ErfNoise() if noise else None, False)
+    averages = OverlapAverages(problem)
+    noisy = ErfNoise(problem.committee) if noise else None
+    flow = OverlapFlow(problem, overlaps, averages, noisy, False)
     out = np.empty_like(flow.y0)
     C = np.block([[overlaps.Q, overlaps.M], [overlaps.M.T, overlaps.P]])
-    e = np.concatenate((-overlaps.a / p, flow.e_target))
+    e = np.concatenate((-overlaps.a / p, averages.e_target))
     rate = problem.learning_rate / p
     dM, dQ = np.zeros_like(overlaps.M), np.zeros_like(overlaps.Q)
 
@@ -133,11 +136,12 @@ def sampled(p: int) -> None:
     from meanfield.dynamics.overlap_noise import SampledNoise
 
     problem, overlaps = setting(p, float(p))
-    noise = SampledNoise(2 + p, None, 0)
-    flow = OverlapFlow(problem, overlaps, noise, False)
+    averages = OverlapAverages(problem)
+    noise = SampledNoise(averages, p, None, 0)
+    flow = OverlapFlow(problem, overlaps, averages, noise, False)
     out = np.empty_like(flow.y0)
     taken = best(lambda: flow.velocity(0.0, flow.y0, out))
-    error = noise.error(flow.fields(flow.read(flow.y0)))
+    error = noise.error(flow.network(flow.read(flow.y0)))
     print(f"{p:6d}{noise.stats['noise_samples']:12d}{1e3 * taken:12.2f}{error:12.1e}")
 
 

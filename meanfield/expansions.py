@@ -8,7 +8,7 @@ out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -20,8 +20,9 @@ from meanfield.quadrature import Rule, panel_rule
 Array = NDArray[np.float64]
 
 REACH = 13.0  # polynomial times Gaussian is below 1e-16 beyond, at any degree
-DEGREES = (32, 64, 128, 256)  # tried in turn
-TOLERANCE = 1e-13  # of what the cut leaves out of E σ'², relative
+DEGREES = (32, 64, 128, 256, 512, 1024)  # tried in turn
+KINKED_DEGREE = 256  # the coefficients of a kink fall so slowly that more would not pay
+TOLERANCE = 1e-11  # of what the cut leaves out of E σ'², relative
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Expansion:
         E σ², E σ'² and E σ''σ at each unit's own variance.
     tail, slope_tail : ndarray, shape (m,)
         Norms of what the cut leaves out of σ and of σ'.
+    natural : int
+        How many coefficients hold everything to rounding, if any number up to the last does.
     """
 
     C: Array
@@ -46,18 +49,26 @@ class Expansion:
     mixed: Array
     tail: Array
     slope_tail: Array
+    natural: int
 
     @property
     def degree(self) -> int:
         """Number of coefficients, N."""
         return self.C.shape[1]
 
+    def cut(self) -> Expansion:
+        """The first `natural` coefficients, which leave out nothing more."""
+        N = self.natural
+        return self if self.degree == N else replace(
+            self, C=self.C[:, :N].copy(), S=self.S[:, :N].copy(), B=self.B[:, :N].copy()
+        )  # fmt: skip
 
-def expand(sigma: Activation, q: Array, degree: int | None = None) -> Expansion:
+
+def expand(sigma: Activation, q: Array, degree: int = 0) -> Expansion:
     """Expand σ(√q g) for each variance q (m,).
 
-    The number of coefficients is the smallest that leaves out nothing to rounding, up to 256; or
-    at least `degree`.
+    The number of coefficients is the smallest that leaves out nothing to rounding, and at least
+    `degree`, up to 1024; up to 256 if σ has kinks.
     """
     root = np.sqrt(np.maximum(q, 0.0))
     if any(sigma.kinks):
@@ -70,7 +81,8 @@ def expand(sigma: Activation, q: Array, degree: int | None = None) -> Expansion:
     f, slope = sigma.function(x), sigma.derivative(x)
     square, slope_square = (f * f * w).sum(axis=1), (slope * slope * w).sum(axis=1)
     C, S = np.empty((len(q), 0)), np.empty((len(q), 0))
-    for N in DEGREES:
+    natural = 0
+    for N in DEGREES if sigma.smooth else (max(KINKED_DEGREE, degree),):
         if table is None:
             C, S = _projected(f, slope, g, w, N + 1)
         else:
@@ -79,7 +91,9 @@ def expand(sigma: Activation, q: Array, degree: int | None = None) -> Expansion:
             S = np.concatenate((S, slope @ table[:, new]), axis=1)
         slope_tail = _tail(slope_square, S[:, :N])
         small = slope_tail**2 <= TOLERANCE * np.maximum(slope_square, 1e-300)
-        if bool(small.all()) and N >= (degree or 0):
+        if natural == 0 and bool(small.all()):
+            natural = N
+        if natural and degree <= N:
             break
     N = C.shape[1] - 1
     inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 1e-150)
@@ -88,12 +102,16 @@ def expand(sigma: Activation, q: Array, degree: int | None = None) -> Expansion:
     mixed = (g * slope * f * w).sum(axis=1) * inverse - slope_square
     return Expansion(
         np.ascontiguousarray(C[:, :N]), np.ascontiguousarray(S[:, :N]), B, square, slope_square,
-        mixed, _tail(square, C[:, :N]), slope_tail,
+        mixed, _tail(square, C[:, :N]), slope_tail, natural or N,
     )  # fmt: skip
 
 
 def _tail(square: Array, coefficients: Array) -> Array:
-    return np.sqrt(np.maximum(square - (coefficients**2).sum(axis=1), 0.0))
+    """Norm of what is left out: Parseval's, or the last quarter's where that is rounding."""
+    squares = coefficients**2
+    left = np.maximum(square - squares.sum(axis=1), 0.0)
+    last = squares[:, -(squares.shape[1] // 4) :].sum(axis=1)
+    return np.sqrt(np.where(left <= TOLERANCE * square, np.minimum(left, last), left))
 
 
 def _resolution(steep: float) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,38 @@ DIFFERENCE = ((1, 45.0 / 60.0), (2, -9.0 / 60.0), (3, 1.0 / 60.0))
 STEP = 2.0**-7
 
 
-class MissingFunction:
-    """Stands for a function that a file names and that is not there; calling it says so."""
+@dataclass(frozen=True)
+class StoredFunction:
+    """Stands for a function that a file names: looked for when first called, and checked.
 
-    def __init__(self, why: str):
-        self.why = why
+    Nothing is imported for it, so that reading a file executes nothing: the module that defines
+    the function must have been imported by the user.
+    """
 
-    def __call__(self, *arguments: Any) -> Any:
-        """Raise, and say why."""
-        raise ValueError(self.why)
+    reference: str | None
+    values: tuple[float, ...]
+    points: Array = field(compare=False, repr=False)
+
+    def __call__(self, z: Array) -> Array:
+        """The function's values, or a ValueError that says why it is not there."""
+        return self.resolve()(z)
+
+    def resolve(self) -> Function:
+        """The function itself."""
+        if self.reference is None:
+            raise ValueError(
+                "a user's function was not stored with the result, for it has no name to find it "
+                "by (a lambda, or defined in another function): build the problem again"
+            )
+        function = _found(self.reference)
+        if function is None:
+            raise ValueError(
+                f"the user's function {self.reference!r} is not there: import its module first"
+            )
+        values = np.asarray(function(np.array(self.points)))
+        if not np.allclose(values, self.values, rtol=1e-10, atol=1e-12):
+            raise ValueError(f"the user's function {self.reference!r} has changed since stored")
+        return function
 
 
 def values_at(function: Any, argument: str, points: Array, shape: tuple[int, ...]) -> Array:
@@ -55,24 +78,9 @@ def describe_function(function: Any, values: Array) -> dict[str, Any]:
     return {"reference": _reference(function), "values": values.tolist()}
 
 
-def restored_function(described: dict[str, Any], points: Array) -> Any:
-    """The function that was described, or one that says why it is not there when called."""
-    reference = described["reference"]
-    if reference is None:
-        return MissingFunction(
-            "a user's function was not stored with the result, for it has no name to import it by "
-            "(a lambda, or defined in another function): build the problem again to compute more"
-        )
-    function = _found(reference)
-    if function is None:
-        return MissingFunction(f"the user's function {reference!r} could not be imported here")
-    try:
-        same = np.allclose(function(np.array(points)), described["values"], rtol=1e-10, atol=1e-12)
-    except Exception:
-        same = False
-    if not same:
-        return MissingFunction(f"the user's function {reference!r} has changed since it was stored")
-    return function
+def restored_function(described: dict[str, Any], points: Array) -> StoredFunction:
+    """The function that was described, found when it is first called."""
+    return StoredFunction(described["reference"], tuple(described["values"]), points)
 
 
 @dataclass(frozen=True)
@@ -109,11 +117,9 @@ def _reference(function: Any) -> str | None:
 
 
 def _found(reference: str) -> Any:
+    """What a reference names in the modules that are imported already."""
     module, _, name = reference.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError):
-        return None
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
     return found

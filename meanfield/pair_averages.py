@@ -107,9 +107,7 @@ def closed_averages(
     return PairAverages(*pair_matrices(sigma.code, tau.code, q1, q2, c))
 
 
-def _leaky(
-    sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array
-) -> PairAverages:
+def _leaky(sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array) -> PairAverages:
     relu = get_activation("relu")
     left, right = (relu if one.code == LEAKY_RELU else one for one in (sigma, tau))
     first, second = (one.parameter if one.code == LEAKY_RELU else 0.0 for one in (sigma, tau))
@@ -141,9 +139,7 @@ def _sines(q1: Array, q2: Array, c: Array) -> PairAverages:
     return PairAverages(plus - minus, plus + minus, minus - plus)
 
 
-def _gelus(
-    sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array
-) -> PairAverages:
+def _gelus(sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array) -> PairAverages:
     """GELU is x Φ(x): products of Φ and of the density φ, by tilting the Gaussian."""
     s1, s2 = 1.0 + q1[:, None], 1.0 + q2[None, :]
     if tau.code == ERF:  # only x/2 of GELU is odd

@@ -10,7 +10,6 @@ import numpy as np
 from meanfield import checks
 from meanfield.activations.base import Activation, Function
 from meanfield.functions import (
-    MissingFunction,
     NumericalDerivative,
     describe_function,
     function_name,
@@ -92,6 +91,4 @@ def restored(source: dict[str, Any]) -> Activation:
     """A user's activation from what `Activation.parameters` gave."""
     function = restored_function(source["function"], POINTS)
     derivative = source["derivative"] and restored_function(source["derivative"], POINTS)
-    if isinstance(function, MissingFunction):
-        derivative = function
     return _custom(dict(source), function, derivative)

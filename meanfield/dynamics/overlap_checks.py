@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from meanfield import checks
+from meanfield.dynamics.overlap_averages import OverlapAverages
 from meanfield.dynamics.overlap_noise import Noise, check_noise_options, choose_noise
 from meanfield.problem import Problem
 from meanfield.states import Overlaps
@@ -19,7 +21,6 @@ def check_belongs(problem: Any, overlaps: Any) -> None:
     """Refuse overlaps that are not those of a student of this problem."""
     checks.instance(problem, "problem", Problem)
     checks.instance(overlaps, "overlaps", Overlaps)
-    problem.refuse_beyond("the overlap equations have no such term yet")
     P = np.asarray(problem.target.gram)
     if overlaps.P.shape != P.shape or not np.allclose(
         overlaps.P, P, rtol=0.0, atol=1e-8 * np.abs(P).max()
@@ -44,15 +45,24 @@ def check_switch(value: Any, name: str) -> None:
 
 
 def make_noise(
-    problem: Problem, p: int, sgd_noise: bool, noise_method: Any, samples: Any, seed: Any
+    averages: OverlapAverages,
+    problem: Problem,
+    p: int,
+    sgd_noise: bool,
+    noise_method: Any,
+    samples: Any,
+    seed: Any,
 ) -> Noise | None:
     """The form of the γ/p term, None for gradient flow."""
+    if problem.temperature > 0.0 and math.isinf(problem.dim):
+        raise ValueError(
+            "problem must have a finite dim for the overlap equations at a temperature, got inf: "
+            "|w|²/d gains 2τd a unit of time"
+        )
     method, samples, seed = check_noise_options(noise_method, samples, seed)
     if not sgd_noise or problem.learning_rate == 0.0:
         return None
-    target = problem.committee
-    codes = problem.student.code, target.link.code
-    return choose_noise(method, *codes, p, target.rank, samples, seed)
+    return choose_noise(method, averages, p, samples, seed)
 
 
 def choose_threads(threads: Any, p: int, noise: Noise | None) -> int | None:

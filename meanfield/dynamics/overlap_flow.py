@@ -2,8 +2,8 @@
 
 The state is kept in principal coordinates: M = u Bᵀ and Q = u uᵀ + N, with N the perpendicular
 overlaps. Gradient flow moves every weight within the span of the initial ones, so there a factor V
-of N = V Vᵀ is carried instead, and Q is positive semi-definite by construction. With the γ/p term
-N itself is carried.
+of N = V Vᵀ is carried instead, and Q is positive semi-definite by construction. With the γ/p term,
+or at a temperature, N itself is carried.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.overlap_noise import Fields, Noise
-from meanfield.kernels.overlaps import drift_matrices, error_energy, field_averages
+from meanfield.dynamics.overlap_averages import Network, OverlapAverages
+from meanfield.dynamics.overlap_noise import Noise
 from meanfield.problem import Problem
 from meanfield.states import Overlaps
 
@@ -40,21 +40,35 @@ class OverlapFlow:
     problem : Problem
     start : Overlaps
         Checked against the problem.
+    averages : OverlapAverages
+        Of the problem.
     noise : Noise or None
         The form of the γ/p term; None leaves it out.
     spherical : bool
         Keep every |w_i|² at d.
+    batch_size : int
+        Samples that a step of SGD averages over; divides the γ/p term.
     """
 
-    def __init__(self, problem: Problem, start: Overlaps, noise: Noise | None, spherical: bool):
-        target = problem.committee
-        self.problem, self.noise, self.spherical = problem, noise, spherical
-        self.sigma, self.tau = problem.student.code, target.link.code
-        self.kappa = problem.second_layer_rate
+    def __init__(
+        self,
+        problem: Problem,
+        start: Overlaps,
+        averages: OverlapAverages,
+        noise: Noise | None,
+        spherical: bool,
+        batch_size: int = 1,
+    ):
+        target = problem.target
+        self.problem, self.averages = problem, averages
+        self.noise, self.spherical = noise, spherical
+        self.kappa, self.decay = problem.second_layer_rate, problem.weight_decay
+        self.second_decay = problem.second_layer_decay
+        # Langevin noise: E |dw|²/d = 2τ d dt
+        self.heat = 0.0 if problem.temperature == 0.0 else 2.0 * problem.temperature * problem.dim
+        self.factored = noise is None and self.heat == 0.0
+        self.rate = problem.learning_rate / (start.p * batch_size)
         self.basis = np.ascontiguousarray(target.basis)
-        self.P = np.asarray(target.gram)
-        self.q_target = np.ascontiguousarray(np.diag(self.P))
-        self.e_target = np.asarray(target.weights) / target.k
         self.p, self.rank = start.p, target.rank
         self.a = np.asarray(start.a)
         u = np.linalg.lstsq(self.basis, start.M.T, rcond=None)[0].T
@@ -62,18 +76,19 @@ class OverlapFlow:
         if spherical:
             length = np.sqrt(np.diag(start.Q))
             u, N = u / length[:, None], N / np.outer(length, length)
-        rest = perpendicular_factor(N) if noise is None else without_negative_part(N)
+        rest = perpendicular_factor(N) if self.factored else without_negative_part(N)
         self.columns = self.rank + rest.shape[1]
         block = np.hstack((u, rest)).ravel()
         self.y0 = np.concatenate((self.a, block)) if self.kappa > 0 else block
-        self.risk_floor = 0.0
+        self.P = np.asarray(target.gram)
+        self.risk_floor = self.average_error = 0.0
 
     def read(self, y: Matrix) -> Reading:
         """Overlaps held by a state vector."""
         moving = self.p if self.kappa > 0 else 0
         a = y[:moving] if moving else self.a
         block = y[moving:].reshape(self.p, self.columns)
-        if self.noise is None:
+        if self.factored:
             if self.spherical:
                 block = block / np.sqrt((block * block).sum(axis=1))[:, None]
             u = block[:, : self.rank]
@@ -92,49 +107,43 @@ class OverlapFlow:
 
     def _velocity(self, y: Matrix, out: Matrix) -> None:
         now = self.read(y)
-        e = -now.a / self.p
-        D, E = np.empty_like(now.Q), np.empty_like(now.M)
-        codes = self.sigma, self.tau
-        drift_matrices(*codes, now.Q, now.M, self.q_target, now.a, e, self.e_target, D, E)
-        term = self._noise_term(now, e)
+        network = self.network(now)
+        D, E = self.averages.drift(network)
+        D.flat[:: self.p + 1] -= self.decay
+        term = self._noise_term(network)
         if self.spherical:
-            growth = 2.0 * ((D * now.Q).sum(axis=1) + (E * now.M).sum(axis=1))
+            growth = 2.0 * ((D * now.Q).sum(axis=1) + (E * network.u).sum(axis=1))
             if term is not None:
                 growth += np.diag(term)
             # w ← √d w/|w| takes back half the growth of |w_i|² from row i
             D.flat[:: self.p + 1] -= 0.5 * growth / np.diag(now.Q)
         moving = self.p if self.kappa > 0 else 0
         if moving:
-            averages = out[:moving]
-            field_averages(*codes, now.Q, now.M, self.q_target, e, self.e_target, averages)
-            averages *= self.kappa
+            out[:moving] = self.averages.fields(network) - self.second_decay * now.a
+            out[:moving] *= self.kappa
         speed = out[moving:].reshape(self.p, self.columns)
         np.matmul(D, now.block, out=speed)
-        speed[:, : self.rank] += E @ self.basis
+        speed[:, : self.rank] += E
         if term is not None:
             half = speed[:, self.rank :]
             speed[:, self.rank :] = half + half.T + term
 
-    def _noise_term(self, now: Reading, e: Matrix) -> Matrix | None:
-        """(γ/p) ⟨a_i a_j σ'(λ_i) σ'(λ_j) ε²⟩, with label noise."""
-        if self.noise is None:
+    def _noise_term(self, network: Network) -> Matrix | None:
+        """(γ/p) ⟨a_i a_j σ'(λ_i) σ'(λ_j) ε²⟩, with label noise, over the batch; and 2τd δ_ij."""
+        if self.factored:
             return None
-        rate = self.problem.learning_rate / self.p
-        return rate * np.outer(now.a, now.a) * self.noise.term(self.fields(now))
+        term = np.zeros((self.p, self.p))
+        if self.noise is not None:
+            term = self.rate * np.outer(network.a, network.a) * self.noise.term(network)
+        term.flat[:: self.p + 1] += self.heat
+        return term
 
-    def fields(self, now: Reading) -> Fields:
-        """The joint law of the pre-activations."""
-        N = now.Q if now.N is None else now.N
-        return Fields(
-            sigma=self.sigma,
-            tau=self.tau,
-            C=np.block([[now.Q, now.M], [now.M.T, self.P]]),
-            e=np.concatenate((-now.a / self.p, self.e_target)),
-            u=now.block[:, : self.rank],
-            basis=self.basis,
-            N=N,
-            label_noise=float(self.problem.target.noise),
-        )
+    def network(self, now: Reading) -> Network:
+        """What the averages are taken over."""
+        u = np.ascontiguousarray(now.block[:, : self.rank])
+        rest = now.block[:, self.rank :]
+        r_squared = (rest * rest).sum(axis=1) if now.N is None else np.diag(now.N)
+        return Network(now.a, u, now.Q, r_squared, now.N)
 
     def velocity_of(self, y: Matrix) -> tuple[Matrix, Matrix, Matrix]:
         """(dQ/dt, dM/dt, da/dt) at a state vector."""
@@ -151,15 +160,12 @@ class OverlapFlow:
         return dQ, du @ self.basis.T, out[:moving] if moving else np.zeros(self.p)
 
     def risk(self, now: Reading) -> float:
-        """½ E (f − f*)², in closed form; keeps the largest rounding error seen."""
-        fields = self.fields(now)
-        n = len(fields.e)
-        rows, sizes = np.empty(n), np.empty(n)
-        error_energy(self.sigma, self.tau, fields.C, fields.e, self.p, rows, sizes)
-        floor = 0.5 * float(np.finfo(np.float64).eps) * float(sizes.sum())
-        self.risk_floor = max(self.risk_floor, floor)
+        """½ E (f − f*)²; keeps the largest errors seen."""
+        energy = self.averages.energy(self.network(now))
+        self.average_error = max(self.average_error, energy.error)
+        self.risk_floor = max(self.risk_floor, 0.5 * energy.rounding)
         # a sum that rounds to below zero means a risk under the floor
-        return max(0.5 * math.fsum(rows), 0.0) if np.isfinite(rows).all() else math.nan
+        return max(0.5 * energy.value, 0.0) if math.isfinite(energy.value) else math.nan
 
     def record(self, t: float, y: Matrix) -> dict[str, Any]:
         """What to keep of a moment of the run: overlaps, risk, and the error of the noise term."""
@@ -167,8 +173,9 @@ class OverlapFlow:
             now = self.read(y)
             kept: dict[str, Any] = {"Q": now.Q, "M": now.M, "a": now.a.copy()}
             kept["noise_error"] = kept["clipped"] = 0.0
-            if self.noise is not None and now.N is not None:
-                kept["noise_error"] = self.noise.error(self.fields(now))
+            if now.N is not None:
+                if self.noise is not None:
+                    kept["noise_error"] = self.noise.error(self.network(now))
                 N = without_negative_part(now.N)
                 kept["clipped"] = float(np.abs(N - now.N).max())
                 if kept["clipped"] > 0.0:
@@ -176,7 +183,7 @@ class OverlapFlow:
                     now = now._replace(Q=u @ u.T + N, N=N)
                     kept["Q"] = now.Q
             kept["risk"] = self.risk(now)
-            kept["risk_floor"] = self.risk_floor
+            kept |= {"risk_floor": self.risk_floor, "average_error": self.average_error}
         return kept
 
 

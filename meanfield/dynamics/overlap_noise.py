@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +10,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from meanfield import checks
+from meanfield.dynamics.overlap_averages import Network, OverlapAverages
 from meanfield.kernels.codes import ERF, SQUARE
-from meanfield.kernels.overlaps import semidefinite_factor, slope_products
+from meanfield.kernels.overlaps import semidefinite_factor
 from meanfield.kernels.overlaps_noise import erf_noise, noise_rows
+from meanfield.targets import CommitteeTarget
 
 Matrix = NDArray[np.float64]
 
@@ -26,71 +27,57 @@ ENTRIES, FEWEST, MOST = 2**22, 2**12, 2**17  # of the default sample: numbers he
 BLOCK_ENTRIES = 2**18  # numbers at a time: temporaries stay in cache, threads wake seldom
 
 
-@dataclass(frozen=True)
-class Fields:
-    """The joint law of all pre-activations, students first, and the coefficients of ε.
-
-    Attributes
-    ----------
-    sigma, tau : int
-        Codes of the student's and the target's activation.
-    C : ndarray, shape (p + k, p + k)
-        Covariance of (λ, λ*).
-    e : ndarray, shape (p + k,)
-        ε = Σ_m e_m φ_m(λ_m).
-    u : ndarray, shape (p, rank)
-        Principal coordinates of the students.
-    basis : ndarray, shape (k, rank)
-        Principal coordinates of the targets.
-    N : ndarray, shape (p, p)
-        Perpendicular overlaps Q − u uᵀ.
-    label_noise : float
-        Δ.
-    """
-
-    sigma: int
-    tau: int
-    C: Matrix
-    e: Matrix
-    u: Matrix
-    basis: Matrix
-    N: Matrix
-    label_noise: float
-
-    @property
-    def p(self) -> int:
-        """Number of students."""
-        return self.u.shape[0]
-
-
 class Noise(Protocol):
     """One way to compute ⟨σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩, shape (p, p)."""
 
     name: str
     stats: dict[str, Any]
 
-    def term(self, fields: Fields) -> Matrix:
+    def term(self, network: Network) -> Matrix:
         """The term itself."""
 
-    def error(self, fields: Fields) -> float:
+    def error(self, network: Network) -> float:
         """Estimate of its relative error, in Frobenius norm."""
 
 
+class Joint:
+    """The joint law of the pre-activations of students and committee, and the coefficients of ε.
+
+    ε = Σ_m e_m φ_m(λ_m), students first, with C the covariance of (λ, λ*).
+    """
+
+    def __init__(self, target: CommitteeTarget):
+        self.basis, self.P = target.basis, np.asarray(target.gram)
+        self.e_target = np.asarray(target.weights) / target.k
+
+    def covariance(self, network: Network) -> Matrix:
+        """C, (p + k, p + k)."""
+        M = network.u @ self.basis.T
+        return np.block([[network.Q, M], [M.T, self.P]])
+
+    def coefficients(self, network: Network) -> Matrix:
+        """The e_m, (p + k,)."""
+        return np.concatenate((-network.a / len(network.a), self.e_target))
+
+
 class ErfNoise:
-    """Closed form for erf students and any target: p⁴/4 arc sines."""
+    """Closed form for erf students and a committee of erf, ReLU or square: p⁴/4 arc sines."""
 
     name = "closed"
 
-    def __init__(self) -> None:
+    def __init__(self, target: CommitteeTarget) -> None:
         self.stats: dict[str, Any] = {}
+        self.joint, self.tau, self.label_noise = Joint(target), target.link.code, target.noise
 
-    def term(self, fields: Fields) -> Matrix:
+    def term(self, network: Network) -> Matrix:
         """See `Noise`."""
-        out = np.empty((fields.p, fields.p))
-        erf_noise(fields.tau, fields.C, fields.e, fields.p, fields.label_noise, out)
+        p = len(network.a)
+        out = np.empty((p, p))
+        C, e = self.joint.covariance(network), self.joint.coefficients(network)
+        erf_noise(self.tau, C, e, p, self.label_noise, out)
         return out
 
-    def error(self, fields: Fields) -> float:
+    def error(self, network: Network) -> float:
         """Rounding only."""
         return 0.0
 
@@ -105,20 +92,21 @@ class SquareNoise:
 
     name = "closed"
 
-    def __init__(self) -> None:
+    def __init__(self, target: CommitteeTarget) -> None:
         self.stats: dict[str, Any] = {}
+        self.joint, self.label_noise = Joint(target), target.noise
 
-    def term(self, fields: Fields) -> Matrix:
+    def term(self, network: Network) -> Matrix:
         """See `Noise`."""
-        C, e, p = fields.C, fields.e, fields.p
+        C, e, p = self.joint.covariance(network), self.joint.coefficients(network), len(network.a)
         mean = float(e @ np.diag(C))
         square = mean * mean + 2.0 * float(e @ (C * C) @ e)
         once = (C[:p] * e) @ C
         twice = (once * e) @ C[:, :p]
-        total = C[:p, :p] * (square + fields.label_noise) + 4.0 * (mean * once[:, :p] + 2.0 * twice)
+        total = C[:p, :p] * (square + self.label_noise) + 4.0 * (mean * once[:, :p] + 2.0 * twice)
         return 2.0 * (total + total.T)
 
-    def error(self, fields: Fields) -> float:
+    def error(self, network: Network) -> float:
         """Rounding only."""
         return 0.0
 
@@ -134,75 +122,81 @@ class SampledNoise:
 
     name = "sampled"
 
-    def __init__(self, dims: int, samples: int | None, seed: int):
+    def __init__(self, averages: OverlapAverages, p: int, samples: int | None, seed: int):
+        self.averages, self.target, self.sigma = averages, averages.target, averages.sigma
+        dims = self.target.rank + p
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // dims))
         self.size = 2 ** max(0, math.ceil(math.log2(samples / REPLICATES)))
         self.Z = np.concatenate(
             [gaussian_points(self.size, dims, (seed, number)) for number in range(REPLICATES)]
         )
+        # principal coordinates come first, so that the labels never change
+        self.labels = self.target(self.Z[:, : self.target.rank])
         self.stats: dict[str, Any] = {"noise_samples": len(self.Z)}
 
-    def term(self, fields: Fields) -> Matrix:
+    def term(self, network: Network) -> Matrix:
         """See `Noise`."""
-        total = self._sums(fields).sum(axis=0) / len(self.Z)
-        if fields.label_noise > 0.0:
-            slopes = np.empty_like(total)
-            slope_products(fields.sigma, np.ascontiguousarray(fields.C[: fields.p]), slopes)
-            total += fields.label_noise * slopes
+        total = self._sums(network).sum(axis=0) / len(self.Z)
+        if self.target.noise > 0.0:
+            total += self.target.noise * self.averages.slope_products(network)
         return total
 
-    def error(self, fields: Fields) -> float:
+    def error(self, network: Network) -> float:
         """Twice the standard error over the scramblings, relative to the whole term."""
-        means = self._sums(fields) / self.size
+        means = self._sums(network) / self.size
         spread = float(np.sqrt(((means - means.mean(axis=0)) ** 2).sum()))
-        whole = float(np.linalg.norm(self.term(fields)))
+        whole = float(np.linalg.norm(self.term(network)))
         error = 2.0 * spread / math.sqrt(REPLICATES * (REPLICATES - 1))
         return error / whole if whole > 0.0 else 0.0
 
-    def _sums(self, fields: Fields) -> Matrix:
+    def _sums(self, network: Network) -> Matrix:
         """Σ_s X_s X_sᵀ in each scrambling, shape (REPLICATES, p, p)."""
-        factor = self._factor(fields)
-        p = fields.p
-        fit = 2 ** max(0, int(math.log2(BLOCK_ENTRIES / len(fields.e))))
+        factor, p, rank = self._factor(network), len(network.a), self.target.rank
+        fit = 2 ** max(0, int(math.log2(BLOCK_ENTRIES / (p + rank))))
         rows = np.empty((min(fit, self.size), p))
         sums = np.zeros((REPLICATES, p, p))
+        e = -network.a / p
         for first in range(0, len(self.Z), len(rows)):
-            field = self.Z[first : first + len(rows)] @ factor
-            gauss = np.exp(-0.5 * field * field) if ERF in (fields.sigma, fields.tau) else field
-            noise_rows(fields.sigma, fields.tau, field, gauss, fields.e, p, rows)
+            chosen = slice(first, first + len(rows))
+            field = self.Z[chosen] @ factor
+            if self.sigma.code <= SQUARE:
+                gauss = np.exp(-0.5 * field * field) if self.sigma.code == ERF else field
+                noise_rows(self.sigma.code, field, gauss, e, self.labels[chosen], rows)
+            else:
+                error = self.labels[chosen] + self.sigma.function(field) @ e
+                np.multiply(self.sigma.derivative(field), error[:, None], out=rows)
             sums[first // self.size] += rows.T @ rows
         return sums
 
     @staticmethod
-    def _factor(fields: Fields) -> Matrix:
-        """The matrix that takes independent Gaussians to (λ, λ*)."""
-        p, rank = fields.u.shape
-        factor = np.zeros((rank + p, p + len(fields.basis)))
-        factor[:rank, :p], factor[:rank, p:] = fields.u.T, fields.basis.T
+    def _factor(network: Network) -> Matrix:
+        """The matrix (rank + p, p) that takes independent Gaussians to λ."""
+        assert network.N is not None
         try:
-            root = np.linalg.cholesky(fields.N)
+            root = np.linalg.cholesky(network.N)
         except np.linalg.LinAlgError:
-            root = semidefinite_factor(fields.N)
-        factor[rank:, :p] = root.T
-        return factor
+            root = semidefinite_factor(network.N)
+        return np.concatenate((network.u.T, root.T))
 
 
 def choose_noise(
-    method: str, sigma: int, tau: int, p: int, rank: int, samples: int | None, seed: int
+    method: str, averages: OverlapAverages, p: int, samples: int | None, seed: int
 ) -> Noise:
-    """The form of the noise term for a pair of activations and a width."""
+    """The form of the noise term for a problem and a width."""
+    target, sigma = averages.target, averages.sigma.code
     if method != "sampled":
-        if sigma == SQUARE and tau == SQUARE:
-            return SquareNoise()
-        if sigma == ERF and (method == "closed" or p <= CLOSED_WIDTH):
-            return ErfNoise()
+        if isinstance(target, CommitteeTarget) and target.link.code <= SQUARE:
+            if sigma == SQUARE and target.link.code == SQUARE:
+                return SquareNoise(target)
+            if sigma == ERF and (method == "closed" or p <= CLOSED_WIDTH):
+                return ErfNoise(target)
         if method == "closed":
             raise ValueError(
-                "noise_method 'closed' needs erf students, or square students and target; "
-                "use 'sampled' or 'auto' for this problem"
+                "noise_method 'closed' needs erf students and a committee of erf, relu or square, "
+                "or square students and target; use 'sampled' or 'auto' for this problem"
             )
-    return SampledNoise(rank + p, samples, seed)
+    return SampledNoise(averages, p, samples, seed)
 
 
 def check_noise_options(method: Any, samples: Any, seed: Any) -> tuple[str, int | None, int]:

@@ -46,7 +46,7 @@ class OverlapRecord:
         else:
             fixed["a"] = np.asarray(start.a)
         stats = {**run.stats, "noise_method": "none" if flow.noise is None else flow.noise.name}
-        for name in ("noise_error", "risk_floor", "clipped"):
+        for name in ("noise_error", "average_error", "risk_floor", "clipped"):
             stats[name] = max((record[name] for record in records), default=0.0)
         if flow.noise is not None:
             stats |= flow.noise.stats

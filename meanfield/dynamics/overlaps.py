@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from meanfield import checks
 from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
 from meanfield.dynamics.observables import Measurements, Observables
+from meanfield.dynamics.overlap_averages import OverlapAverages
 from meanfield.dynamics.overlap_checks import (
     check_belongs,
     check_lengths,
@@ -47,6 +49,7 @@ def solve_overlaps(
     rtol: float = 1e-6,
     atol: float = 1e-9,
     spherical: bool = False,
+    batch_size: int = 1,
     noise_method: str = "auto",
     samples: int | None = None,
     seed: int = 0,
@@ -63,11 +66,15 @@ def solve_overlaps(
         dQ_ij/dt = ⟨a_i σ'(λ_i) ε λ_j⟩ + (i↔j) + (γ/p) ⟨a_i a_j σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩
         da_i/dt  = κ ⟨σ(λ_i) ε⟩
 
+    and, with weight decays and a temperature τ, −weight_decay M_ir, −2 weight_decay Q_ij + 2τd δ_ij
+    and −κ second_layer_decay a_i.
+
     Parameters
     ----------
     problem : Problem
-        Its ``dim`` plays no part: the equations are the limit d → ∞ at fixed γ/p. One step of SGD
-        at finite d differs by O((p + k)/d), relatively, in the γ/p term.
+        Its ``dim`` plays no part without a temperature: the equations are the limit d → ∞ at fixed
+        γ/p. One step of SGD at finite d differs by O((p + k)/d), relatively, in the γ/p term. With
+        a temperature d must be finite: only τd stays in the limit.
     overlaps : Overlaps
         The start, with Q (p, p), M (p, k), P (k, k) equal to the target's Gram matrix, a (p,).
     t_end : float
@@ -81,11 +88,13 @@ def solve_overlaps(
         overlaps (or, in gradient flow, weights) of every neuron.
     spherical : bool
         Keep |w_i|² = d, as projected SGD w ← √d w/|w| does. The start is projected first.
+    batch_size : int
+        b: samples that a step of SGD averages over; divides the γ/p term.
     noise_method : str
-        How the γ/p term is computed. ``"closed"``: in closed form (erf students with any target,
-        p⁴/4 arc sines; square students and target, p³). ``"sampled"``: over a fixed sample, p²
-        per point, any activation. ``"auto"``: closed where there is one, sampled for wide erf
-        students.
+        How the γ/p term is computed. ``"closed"``: in closed form (erf students and a committee
+        of erf, ReLU or square, p⁴/4 arc sines; square students and target, p³). ``"sampled"``:
+        over a fixed sample, p² per point, anything. ``"auto"``: closed where there is one, sampled
+        for wide erf students.
     samples : int or None
         Points of the sample, at least 16, rounded up to a power of two; by default as many as hold
         about four million numbers.
@@ -108,7 +117,9 @@ def solve_overlaps(
         ``"sampled"``); ``noise_error``, twice the standard error of the γ/p term relative to the
         term (Frobenius norm), the largest over the saved times, 0 for a closed form;
         ``noise_samples`` if sampled; ``risk_floor``, the rounding error of the risk, below which it
-        means nothing; ``clipped``, the largest change made to Q to keep saved states positive
+        means nothing; ``average_error``, the largest estimate of the relative error of an average
+        over pairs of units or over the target's coordinates, 0 where all are closed forms;
+        ``clipped``, the largest change made to Q to keep saved states positive
         semi-definite.
 
     Raises
@@ -138,15 +149,19 @@ def solve_overlaps(
     atol = checks.real(atol, "atol", above=0.0)
     for value, name in ((sgd_noise, "sgd_noise"), (spherical, "spherical"), (progress, "progress")):
         check_switch(value, name)
+    batch_size = checks.integer(batch_size, "batch_size")
     measurements = Measurements(observables)
-    noise = make_noise(problem, overlaps.p, sgd_noise, noise_method, samples, seed)
-    flow = OverlapFlow(problem, check_lengths(overlaps, spherical), noise, spherical)
+    averages = OverlapAverages(problem)
+    noise = make_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
+    checked = check_lengths(overlaps, spherical)
+    flow = OverlapFlow(problem, checked, averages, noise, spherical, batch_size)
     settings = {
         "t_end": t_end,
         "rtol": rtol,
         "atol": atol,
         "sgd_noise": sgd_noise,
         "spherical": spherical,
+        "batch_size": batch_size,
         "noise_method": noise_method,
         "samples": samples,
         "seed": seed,
@@ -177,6 +192,7 @@ def overlap_velocity(
     *,
     sgd_noise: bool = True,
     spherical: bool = False,
+    batch_size: int = 1,
     noise_method: str = "auto",
     samples: int | None = None,
     seed: int = 0,
@@ -185,7 +201,7 @@ def overlap_velocity(
 
     Parameters
     ----------
-    problem, overlaps, sgd_noise, spherical, noise_method, samples, seed
+    problem, overlaps, sgd_noise, spherical, batch_size, noise_method, samples, seed
         As for `solve_overlaps`. With `spherical`, at the start projected onto |w_i|² = d.
 
     Returns
@@ -201,13 +217,16 @@ def overlap_velocity(
     check_belongs(problem, overlaps)
     check_switch(sgd_noise, "sgd_noise")
     check_switch(spherical, "spherical")
-    noise = make_noise(problem, overlaps.p, sgd_noise, noise_method, samples, seed)
-    flow = OverlapFlow(problem, check_lengths(overlaps, spherical), noise, spherical)
+    batch_size = checks.integer(batch_size, "batch_size")
+    averages = OverlapAverages(problem)
+    noise = make_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
+    checked = check_lengths(overlaps, spherical)
+    flow = OverlapFlow(problem, checked, averages, noise, spherical, batch_size)
     return OverlapVelocity(*flow.velocity_of(flow.y0))
 
 
 def population_risk(problem: Problem, overlaps: Overlaps) -> float:
-    """½ E (f − f*)² of a network, in closed form.
+    """½ E (f − f*)² of a network, in closed form or by expansions.
 
     Parameters
     ----------
@@ -226,5 +245,6 @@ def population_risk(problem: Problem, overlaps: Overlaps) -> float:
         If the overlaps do not belong to the problem.
     """
     check_belongs(problem, overlaps)
-    flow = OverlapFlow(problem, overlaps, None, False)
+    problem = replace(problem, temperature=0.0)
+    flow = OverlapFlow(problem, overlaps, OverlapAverages(problem), None, False)
     return flow.risk(flow.read(flow.y0))

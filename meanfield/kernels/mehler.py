@@ -5,7 +5,6 @@ Mehler's formula, with c_n and d_n the coefficients of σ and τ on polynomials 
 
 from __future__ import annotations
 
-import numpy as np
 from numba import prange
 
 from meanfield.kernels.options import parallel

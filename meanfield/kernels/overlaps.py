@@ -73,16 +73,6 @@ def field_averages(sigma, tau, Q, M, q_target, e, e_target, out):
 
 
 @parallel
-def slope_products(sigma, Q, out):
-    """out_ij = ⟨σ'(λ_i) σ'(λ_j)⟩, what label noise multiplies."""
-    p = out.shape[0]
-    for i in prange(p):
-        for j in range(p):
-            _, A, _ = pair_average(sigma, sigma, Q[i, i], Q[j, j], Q[i, j])
-            out[i, j] = A
-
-
-@parallel
 def error_energy(sigma, tau, C, e, p, rows, sizes):
     """⟨ε²⟩ by rows: rows_m = Σ_n e_m e_n I_mn; sizes_m the same of absolute values.
 

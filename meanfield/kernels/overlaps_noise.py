@@ -163,12 +163,10 @@ def _sample_row(code, field, gauss, e, slope):
 
 
 @parallel
-def noise_rows(sigma, tau, field, gauss, e, p, out):
-    """out_si = σ'(λ_i) ε at each sample s; field (S, n), gauss = exp(−field²/2), out (S, p)."""
-    S, n = field.shape
+def noise_rows(sigma, field, gauss, e, labels, out):
+    """out_si = σ'(λ_i) ε at each sample s; field (S, p), gauss = exp(−field²/2), labels (S,)."""
+    S, p = field.shape
     for s in prange(S):
-        unused = np.empty(n - p)
-        error = _sample_row(sigma, field[s, :p], gauss[s, :p], e[:p], out[s])
-        error += _sample_row(tau, field[s, p:], gauss[s, p:], e[p:], unused)
+        error = labels[s] + _sample_row(sigma, field[s], gauss[s], e, out[s])
         for m in range(p):
             out[s, m] *= error

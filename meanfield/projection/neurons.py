@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.kernels.pairs import pair_matrices
+from meanfield.pair_averages import pair_averages
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 
@@ -104,11 +104,9 @@ def _check_gram(P: Array, problem: Problem) -> None:
 
 def pair_values(problem: Problem, q: Array, q_j: Array, c: Array) -> Array:
     """E σ(λ_i) σ(λ_j) of the student for variances q (m,), q_j (n,) and covariances c (m, n)."""
-    code = problem.student.code
-    return np.asarray(pair_matrices(code, code, q, q_j, np.ascontiguousarray(c))[0])
+    return pair_averages(problem.student, problem.student, q, q_j, c).value
 
 
 def pair_slopes(problem: Problem, q: Array, q_j: Array, c: Array) -> Array:
     """E σ'(λ_i) σ'(λ_j); see `pair_values`."""
-    code = problem.student.code
-    return np.asarray(pair_matrices(code, code, q, q_j, np.ascontiguousarray(c))[1])
+    return pair_averages(problem.student, problem.student, q, q_j, c).A

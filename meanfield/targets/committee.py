@@ -11,9 +11,7 @@ from scipy.linalg import eigh, qr
 
 from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
-from meanfield.kernels.codes import SQUARE
-from meanfield.kernels.pairs import pair_matrices
-from meanfield.quadrature import gaussian_mean
+from meanfield.pair_averages import pair_averages
 
 # eigenvalues of the Gram matrix below this fraction of the largest count as zero
 RANK_TOLERANCE = 1e-12
@@ -118,13 +116,11 @@ class CommitteeTarget:
         return self.link(z @ self.basis.T) @ np.asarray(self.weights) / self.k
 
     def second_moment(self) -> float:
-        """E f*², in closed form for erf, ReLU and square; else by quadrature."""
+        """E f*², from the averages over pairs of target units."""
         P, a = np.array(self.gram), np.array(self.weights)
         q = np.diag(P).copy()
-        if self.link.code > SQUARE:
-            return gaussian_mean(lambda z: self(z) ** 2, self.rank, smooth=self.smooth).value
-        value, _, _ = pair_matrices(self.link.code, self.link.code, q, q, P)
-        return float(a @ value @ a) / self.k**2
+        found = pair_averages(self.link, self.link, q, q, P, same=True)
+        return float(a @ found.value @ a) / self.k**2
 
     def parameters(self) -> dict[str, Any]:
         """What is needed to build the target again."""

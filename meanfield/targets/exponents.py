@@ -59,7 +59,7 @@ def hermite_coefficients(
     k, turn = target.rank, _rotation(rotation, target.rank)
     function = getattr(target, "function", None)
     if turn is None and isinstance(function, Polynomial):
-        exact = _polynomial_coefficients(function)
+        exact = polynomial_coefficients(function)
         return {index: (exact.get(index, 0.0), 0.0) for index in _indices(k, max_degree)}
     sizes = []
     for level in (0, 1):
@@ -246,7 +246,7 @@ def _projected(values: Array, table: Array, k: int, max_degree: int) -> dict[Mul
     return found
 
 
-def _polynomial_coefficients(function: Polynomial) -> dict[MultiIndex, float]:
+def polynomial_coefficients(function: Polynomial) -> dict[MultiIndex, float]:
     """Exact coefficients: each power of each coordinate in Hermite polynomials."""
     found: dict[MultiIndex, float] = {}
     for powers, coefficient in zip(function.exponents, function.coefficients, strict=True):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import meanfield as mf
 from meanfield.dynamics import overlap_flow
+from meanfield.dynamics.overlap_averages import OverlapAverages
 from meanfield.dynamics.overlap_noise import ErfNoise
 from meanfield.dynamics.overlaps import overlap_velocity, population_risk, solve_overlaps
 from tests.reference import overlaps as twin
@@ -318,7 +319,9 @@ def test_divergence_is_a_status():
 
 def test_a_state_too_large_for_its_risk_is_recorded():
     problem = make_problem("square", "square", gamma=0.0)
-    flow = overlap_flow.OverlapFlow(problem, make_overlaps(problem, 2), None, False)
+    flow = overlap_flow.OverlapFlow(
+        problem, make_overlaps(problem, 2), OverlapAverages(problem), None, False
+    )
     assert math.isnan(flow.record(0.0, 1e120 * flow.y0)["risk"])
 
 

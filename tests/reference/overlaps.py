@@ -89,17 +89,20 @@ def square_velocity(problem, overlaps):
     return drift[:, :p] + drift[:, :p].T + term, drift[:, p:], term
 
 
-def sgd_increments(problem, overlaps, fields, squared_length, labels, *, spherical):
+def sgd_increments(problem, overlaps, fields, squared_length, labels, *, spherical, f_star=None):
     """(ΔQ, ΔM, Δa)/Δt of one step of SGD from each of n samples.
 
     fields (n, p + k) are pre-activations, squared_length (n,) is |x|², labels (n,) the label noise;
-    d is the problem's. Everything a step does to the overlaps follows from these.
+    d is the problem's. Everything a step does to the overlaps follows from these. f_star (n,) is
+    the target's value at each sample, by default that of a committee.
     """
     p, d, gamma = overlaps.p, problem.dim, problem.learning_rate
-    student, link = problem.student, problem.target.link
+    student = problem.student
     own, target = fields[:, :p], fields[:, p:]
-    error = link(target) @ np.asarray(problem.target.weights) / problem.target.k + labels
-    error = error - student(own) @ overlaps.a / p
+    if f_star is None:
+        weights = np.asarray(problem.target.weights) / problem.target.k
+        f_star = problem.target.link(target) @ weights
+    error = f_star + labels - student(own) @ overlaps.a / p
     push = gamma / p * overlaps.a * student.derivative(own) * error[:, None] / d
     Q = overlaps.Q + push[:, :, None] * own[:, None, :] + own[:, :, None] * push[:, None, :]
     Q += push[:, :, None] * push[:, None, :] * squared_length[:, None, None]

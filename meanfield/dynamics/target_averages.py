@@ -1,0 +1,199 @@
+"""Averages of a target against the students: E f* σ(λ), and its slopes.
+
+With z the principal coordinates and λ = u·z + r θ·x⊥, the drift needs G = E ∇f*(z) σ'(λ), shape
+(p, rank), and b = E f* σ''(λ), (p,): by Stein's lemma E f* σ'(λ) z = G + b u. Three ways: pair by
+pair for a committee; sums over Hermite coefficients for a polynomial of z, exactly; nodes in z with
+the average over θ·x⊥ in closed form or by quadrature for anything else.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.activations import Activation
+from meanfield.expansions import Expansion, expand
+from meanfield.pair_averages import closed_averages, expanded_averages, has_closed_form
+from meanfield.quadrature import gaussian_nodes
+from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target
+from meanfield.targets.exponents import polynomial_coefficients
+from meanfield.targets.multi_index import Polynomial
+
+Array = NDArray[np.float64]
+
+
+class TargetSlopes(NamedTuple):
+    """G (p, rank) and b (p,)."""
+
+    G: Array
+    b: Array
+
+
+class TargetAverages(Protocol):
+    """Averages of one target against students of one activation.
+
+    `degree` is the number of Hermite coefficients of the students that are needed, 0 for none.
+    """
+
+    degree: int
+
+    def slopes(self, u: Array, r_squared: Array, students: Expansion | None) -> TargetSlopes:
+        """G and b, for principal coordinates u (p, rank) and perpendicular lengths r² (p,)."""
+
+    def values(self, u: Array, r_squared: Array, students: Expansion | None) -> Array:
+        """E f* σ(λ), (p,)."""
+
+    def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
+        """Estimate of the relative error of the averages."""
+
+
+def choose_target_averages(sigma: Activation, target: Target) -> TargetAverages:
+    """The way that suits a target."""
+    if isinstance(target, CommitteeTarget):
+        return CommitteeAverages(sigma, target)
+    if isinstance(target.function, Polynomial):
+        return PolynomialAverages(target, target.function)
+    return NodeAverages(sigma, target)
+
+
+def own_variances(u: Array, r_squared: Array) -> Array:
+    """q = |u|² + r², the variances of the pre-activations."""
+    return (u * u).sum(axis=1) + np.maximum(r_squared, 0.0)
+
+
+class CommitteeAverages:
+    """Pair by pair of student and target units."""
+
+    def __init__(self, sigma: Activation, target: CommitteeTarget):
+        self.sigma, self.link, self.basis = sigma, target.link, np.array(target.basis)
+        self.weights = np.asarray(target.weights) / target.k
+        self.P = np.ascontiguousarray(np.diag(np.asarray(target.gram)))
+        self.closed = has_closed_form(sigma, target.link)
+        self.expansions: dict[int, Expansion] = {}
+        self.degree = 0
+        if not self.closed:
+            natural = expand(self.link, self.P)
+            self.degree = natural.degree
+            self.expansions[self.degree] = natural
+
+    def _pairs(self, u: Array, r_squared: Array, students: Expansion | None):  # type: ignore[no-untyped-def]
+        q, M = own_variances(u, r_squared), u @ self.basis.T
+        if self.closed:
+            return closed_averages(self.sigma, self.link, q, self.P, M)
+        assert students is not None
+        degree = students.degree
+        if degree not in self.expansions:
+            self.expansions[degree] = expand(self.link, self.P, degree)
+        return expanded_averages(students, self.expansions[degree], q, self.P, M, same=False)
+
+    def slopes(self, u: Array, r_squared: Array, students: Expansion | None) -> TargetSlopes:
+        """See `TargetAverages`."""
+        found = self._pairs(u, r_squared, students)
+        return TargetSlopes((found.A * self.weights) @ self.basis, found.B @ self.weights)
+
+    def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
+        """See `TargetAverages`: what the expansions leave out."""
+        return self._pairs(u, r_squared, students).error
+
+    def values(self, u: Array, r_squared: Array, students: Expansion | None) -> Array:
+        """See `TargetAverages`."""
+        return self._pairs(u, r_squared, students).value @ self.weights
+
+
+class PolynomialAverages:
+    """A polynomial of z, exactly: E h_α(z) σ(λ) = √(|α|!/α!) Π_j (u_j/√q)^{α_j} c_{|α|}."""
+
+    def __init__(self, target: MultiIndexTarget, function: Polynomial):
+        found = polynomial_coefficients(function)
+        self.alpha = np.array(list(found), dtype=np.int64).reshape(-1, target.k)
+        self.size = self.alpha.sum(axis=1)
+        self.coefficient = np.array(list(found.values()))
+        self.degree = int(self.size.max()) + 1
+
+    def _monomials(self, u: Array, q: Array, alpha: NDArray[np.int64]) -> Array:
+        """√(|α|!) Π_j (u_j/√q)^{α_j}/√α_j!, shape (p, terms)."""
+        root = np.sqrt(q)[:, None]
+        direction = np.divide(u, root, out=np.zeros_like(u), where=root > 0.0)
+        product = np.ones((len(u), len(alpha)))
+        for j in range(u.shape[1]):
+            root_factorial = np.array([math.sqrt(math.factorial(n)) for n in alpha[:, j]])
+            product *= direction[:, j, None] ** alpha[:, j] / root_factorial
+        return product * np.array([math.sqrt(math.factorial(n)) for n in alpha.sum(axis=1)])
+
+    def slopes(self, u: Array, r_squared: Array, students: Expansion | None) -> TargetSlopes:
+        """See `TargetAverages`."""
+        assert students is not None
+        q = own_variances(u, r_squared)
+        b = (self._monomials(u, q, self.alpha) * students.B[:, self.size]) @ self.coefficient
+        G = np.zeros_like(u)
+        for j in range(u.shape[1]):
+            held = self.alpha[:, j] > 0
+            below = self.alpha[held].copy()
+            below[:, j] -= 1  # ∂_j h_α = √α_j h_{α − e_j}
+            weight = self.coefficient[held] * np.sqrt(self.alpha[held, j])
+            G[:, j] = (self._monomials(u, q, below) * students.S[:, self.size[held] - 1]) @ weight
+        return TargetSlopes(G, b)
+
+    def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
+        """See `TargetAverages`: rounding only."""
+        return 0.0
+
+    def values(self, u: Array, r_squared: Array, students: Expansion | None) -> Array:
+        """See `TargetAverages`."""
+        assert students is not None
+        product = self._monomials(u, own_variances(u, r_squared), self.alpha)
+        return (product * students.C[:, self.size]) @ self.coefficient
+
+
+class NodeAverages:
+    """Any function of z, on nodes: a product rule up to four coordinates, Sobol points beyond.
+
+    Given z, λ is N(u·z, r²), so that every node needs the Gaussian averages g0, g1, g2 of σ.
+    """
+
+    degree = 0
+
+    def __init__(self, sigma: Activation, target: MultiIndexTarget):
+        self.sigma = sigma
+        self.levels = []
+        for level in (0, 1):
+            z, w = gaussian_nodes(target.k, smooth=target.smooth, level=level)
+            self.levels.append((z, w * target(z)))
+
+    def slopes(self, u: Array, r_squared: Array, students: Expansion | None) -> TargetSlopes:
+        """See `TargetAverages`."""
+        return self._slopes(u, r_squared, 0)
+
+    def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
+        """See `TargetAverages`: relative difference of E f* σ'(λ) z from that on more nodes."""
+        coarse, fine = (self._slopes(u, r_squared, level) for level in (0, 1))
+        whole, rough = (one.G + one.b[:, None] * u for one in (fine, coarse))
+        return float(np.linalg.norm(whole - rough) / max(float(np.linalg.norm(whole)), 1e-300))
+
+    def _slopes(self, u: Array, r_squared: Array, level: int) -> TargetSlopes:
+        z, weighted = self.levels[level]
+        r = np.sqrt(np.maximum(r_squared, 0.0))
+        T, b = np.empty_like(u), np.empty(len(u))
+        for i in range(len(u)):
+            g1, g2 = self._slopes_along(u[i] @ z.T, r[i])
+            T[i] = (weighted * g1) @ z
+            # E f* σ'' multiplies perpendicular overlaps alone, which vanish with r
+            b[i] = float(weighted @ g2) / max(r[i], 1e-300)
+        return TargetSlopes(T - b[:, None] * u, b)
+
+    def _slopes_along(self, v: Array, r: float) -> tuple[Array, Array]:
+        return self.sigma.average_slopes(v, np.full(len(v), r), math.inf)
+
+    def values(self, u: Array, r_squared: Array, students: Expansion | None) -> Array:
+        """See `TargetAverages`."""
+        z, weighted = self.levels[0]
+        r = np.sqrt(np.maximum(r_squared, 0.0))
+        return np.array(
+            [
+                float(weighted @ self.sigma.average(u[i] @ z.T, np.full(len(z), r[i]), math.inf))
+                for i in range(len(u))
+            ]
+        )
