@@ -32,6 +32,9 @@ autodoc_typehints = "none"  # the docstrings give types, with shapes
 
 html_theme = "furo"
 html_title = "meanfield"
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 
 # Sphinx reads below this folder only: the notebooks come to it, and are ignored by git here
 HERE = Path(__file__).parent
