@@ -62,6 +62,15 @@ def load(path: PathLike) -> Solution:
         If there is no such file (FileNotFoundError), or it cannot be read.
     ValueError
         If the file is truncated, damaged, or not a solution of this library.
+
+    Examples
+    --------
+    >>> import tempfile, meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, n=20), 1.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     mf.load(run.save(f"{folder}/run.meanfield")) == run
+    True
     """
     header, arrays = read_archive(path, SOLUTION_FORMAT)
     try:

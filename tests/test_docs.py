@@ -9,6 +9,7 @@ import re
 import textwrap
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 import meanfield
@@ -46,6 +47,7 @@ def test_code_on_pages_runs(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name):
     results = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    plt.close("all")
     assert results.failed == 0
 
 

@@ -141,6 +141,14 @@ def solve_overlaps(
 
     The sampled term of relu students has kinks in time, one for each point that crosses zero:
     an rtol far below ``noise_error`` then costs many steps and gains nothing.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.5)
+    >>> solution = mf.solve_overlaps(problem, mf.gaussian_overlaps(problem, p=3), 5.0, save_at=6)
+    >>> solution.success, bool(solution.risk[-1] < solution.risk[0] / 2)
+    (True, True)
     """
     check_belongs(problem, overlaps)
     t_end = checks.real(t_end, "t_end", above=0.0)
@@ -213,6 +221,14 @@ def overlap_velocity(
     ------
     TypeError, ValueError
         As for `solve_overlaps`.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> velocity = mf.overlap_velocity(problem, mf.gaussian_overlaps(problem, p=3))
+    >>> velocity.Q.shape, velocity.M.shape, velocity.a.shape
+    ((3, 3), (3, 1), (3,))
     """
     check_belongs(problem, overlaps)
     check_switch(sgd_noise, "sgd_noise")

@@ -29,6 +29,14 @@ class StateSeries:
         Leading axes: (T,), or (runs, T).
     origin : mapping
         How the start was made; every state carries it.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, n=20), 1.0, save_at=5)
+    >>> len(run.states), len(run.states[1:3]), run.states[0].u.shape
+    (5, 2, (20, 1))
     """
 
     def __init__(

@@ -41,6 +41,14 @@ class Solution:
         How: description, tolerances, seed, the start's origin, the version of the library.
     observables : dict of str to ndarray
         What the observables asked for returned, (T, ...) each; (runs, T, ...) for SGD.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, n=20), 1.0, save_at=5)
+    >>> run.t.shape, run.risk.shape, run.final.n, str(run.status)
+    ((5,), (5,), 20, 'success')
     """
 
     t: NDArray[np.float64]

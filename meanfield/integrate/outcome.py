@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 
 class Status(StrEnum):
-    """How a run ended; compares equal to its word."""
+    """How a run ended; compares equal to its word.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> mf.Status("diverged") is mf.Status.DIVERGED, mf.Status.SUCCESS == "success"
+    (True, True)
+    """
 
     SUCCESS = "success"
     INACCURATE = "inaccurate"

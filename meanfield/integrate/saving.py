@@ -15,6 +15,24 @@ DEFAULT_SAVES = 51
 def linear_times(t_end: float, count: int = DEFAULT_SAVES) -> NDArray[np.float64]:
     """`count` equally spaced times from 0 to `t_end`.
 
+    Parameters
+    ----------
+    t_end : float
+        The last time, > 0, in units where one SGD step takes γ/(p d).
+    count : int
+        How many, at least 2.
+
+    Returns
+    -------
+    ndarray, shape (count,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Examples
+    --------
     >>> linear_times(1.0, 3)
     array([0. , 0.5, 1. ])
     """
@@ -25,8 +43,28 @@ def linear_times(t_end: float, count: int = DEFAULT_SAVES) -> NDArray[np.float64
 def logarithmic_times(
     t_end: float, count: int = DEFAULT_SAVES, first: float | None = None
 ) -> NDArray[np.float64]:
-    """0, then times equally spaced in the logarithm from `first` (t_end/1000) to `t_end`.
+    """0, then times equally spaced in the logarithm from `first` to `t_end`.
 
+    Parameters
+    ----------
+    t_end : float
+        The last time, > 0, in units where one SGD step takes γ/(p d).
+    count : int
+        How many, at least 3.
+    first : float, optional
+        The second time, in (0, t_end); t_end/1000 by default.
+
+    Returns
+    -------
+    ndarray, shape (count,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Examples
+    --------
     >>> logarithmic_times(100.0, 4, first=1.0)
     array([  0.,   1.,  10., 100.])
     """

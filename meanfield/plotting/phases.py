@@ -53,6 +53,13 @@ def plot_phase_diagram(
     ------
     TypeError, ValueError
         If an argument is not as above; the message names it.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> from meanfield.plotting import plot_phase_diagram
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=1000, learning_rate=1.0)
+    >>> figure = plot_phase_diagram(runs={"mine": (problem, 30)})
     """
     diagram = phase_diagram() if diagram is None else diagram
     checks.instance(diagram, "diagram", PhaseDiagram)

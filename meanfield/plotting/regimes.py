@@ -60,6 +60,14 @@ def plot_regimes(
     ------
     TypeError, ValueError
         If an argument is not as above; the message names it.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> from meanfield.plotting import plot_regimes
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.4)
+    >>> comparison = mf.regimes.compare(problem, width=4, t_end=1.0, runs=2, save_at=5)
+    >>> figure = plot_regimes({"mine": comparison})
     """
     if isinstance(comparisons, CommitteeTarget):
         comparisons = four_regimes(comparisons, **options)

@@ -29,6 +29,15 @@ class Neglected:
         Its size in symbols.
     size : float
         The number; the effect on an overlap or the risk is this times a factor of order one.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=1.0)
+    >>> for one in mf.regimes.diagnose(problem, width=4)["gradient_flow"].neglects:
+    ...     print(one.formula, one.size)
+    γ/p 0.25
+    √(γ/(p d)) 0.05
     """
 
     what: str
@@ -52,6 +61,14 @@ class Description:
         Largest first; empty for SGD itself.
     note : str
         A remark, often empty.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=1.0)
+    >>> one = mf.regimes.diagnose(problem, width=4)["overlap_ode"]
+    >>> one.holds, one.size
+    (True, 0.05)
     """
 
     name: str
@@ -88,6 +105,14 @@ class Diagnosis:
         1/p and 1/d.
     descriptions : tuple of Description
         From SGD to the mean field at d = ∞, each neglecting more than the one before.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=1.0)
+    >>> diagnosis = mf.regimes.diagnose(problem, width=4)
+    >>> diagnosis.regime, diagnosis.holding
+    ('high-dimensional', ('sgd', 'overlap_ode'))
     """
 
     problem: Problem

@@ -39,6 +39,15 @@ class RiskDistance:
     overlaps : float
         Largest over time of the root mean square, over neurons, of the difference in M and in the
         diagonal of Q; NaN where the neurons of one are not those of the other.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.4)
+    >>> comparison = mf.regimes.compare(problem, width=4, t_end=1.0, runs=2, save_at=5)
+    >>> distance = comparison.distance("overlap_ode", "gradient_flow")
+    >>> 0 < distance.rms <= distance.largest < 0.01
+    True
     """
 
     first: str
@@ -69,6 +78,14 @@ class Comparison:
         What each was expected to neglect.
     interrupted : bool
         Whether Ctrl-C cut the runs short.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.4)
+    >>> comparison = mf.regimes.compare(problem, width=4, t_end=1.0, runs=2, save_at=5)
+    >>> str(comparison.status), comparison.solutions["sgd"].risk.shape
+    ('success', (2, 5))
     """
 
     problem: Problem

@@ -71,6 +71,16 @@ def four_regimes(
     ------
     TypeError, ValueError
         If an argument is not as above; the message names it.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> one = {"tiny": (10, 2, 0.1)}
+    >>> found = mf.regimes.four_regimes(
+    ...     mf.CommitteeTarget(k=1), t_end=0.5, runs=2, times=4, settings=one
+    ... )
+    >>> found["tiny"].width
+    2
     """
     checks.instance(target, "target", CommitteeTarget)
     t_end = checks.real(t_end, "t_end", above=0.0)

@@ -36,6 +36,13 @@ class Phase:
         What SGD follows as d → ∞.
     reason : str
         Why, from the sizes of the terms.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> phase = mf.regimes.phase_diagram().phase(kappa=0.5, delta=-0.5)
+    >>> phase.name, phase.is_line
+    ('plateau', True)
     """
 
     name: str
@@ -83,6 +90,12 @@ class PhaseDiagram:
     ----------
     phases : tuple of Phase
         From perfect learning down to no ODE; the boundary κ + δ = −1/2 belongs to the last.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> [phase.name for phase in mf.regimes.phase_diagram().phases]
+    ['perfect learning', 'plateau', 'bad learning', 'no ODE']
     """
 
     phases: tuple[Phase, ...] = PHASES

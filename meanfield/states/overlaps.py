@@ -42,6 +42,16 @@ class Overlaps(State):
     TypeError, ValueError
         If shapes disagree, a number is not finite, or [[P, Mᵀ], [M, Q]] is not symmetric and
         positive semi-definite.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> Q = [[1.0, 0.2], [0.2, 1.0]]
+    >>> overlaps = mf.Overlaps(Q, M=[[0.5], [0.1]], P=[[1.0]], a=[1.0, 1.0])
+    >>> overlaps.p, overlaps.k
+    (2, 1)
+    >>> overlaps.measure().r.round(3)
+    array([0.866, 0.995])
     """
 
     Q: NDArray[np.float64]

@@ -38,6 +38,14 @@ class Weights(State):
     ------
     TypeError, ValueError
         If the shapes disagree or a number is not finite.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> weights = mf.Weights(W=[[1.0, 1.0], [0.0, 2.0]], W_star=[[1.0, 1.0]], a=[1.0, 1.0])
+    >>> weights.overlaps().M
+    array([[1.],
+           [1.]])
     """
 
     W: NDArray[np.float64]
