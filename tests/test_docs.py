@@ -78,6 +78,15 @@ def test_public_functions_have_examples_parameters_and_errors():
             assert "Raises\n" in text, name
 
 
+def test_every_room_is_described():
+    """The page on the house names all that is in it."""
+    text = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+    for entry in sorted((ROOT / "meanfield").iterdir()):
+        room = entry.name.removesuffix(".py")
+        if entry.name not in ("__init__.py", "__pycache__", "_version.py", "py.typed"):
+            assert f"`{room}`" in text, room
+
+
 def test_the_readme_has_two_commands_of_one_line():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"<!-- command: (\w+) -->\n```sh\n(.*)\n```\n", readme)
