@@ -147,22 +147,16 @@ def concentration(state: State, problem: Problem, *, threads: int | None = None)
     checks.instance(problem, "problem", Problem)
     neurons = split(state, problem)
     with thread_limit(threads):
-        return measure_neurons(neurons, state, problem)
+        return placed(neurons, variance_parts(neurons, state, problem))
 
 
-def measure_neurons(
-    neurons: Neurons, state: State, problem: Problem, field: Field | None = None
-) -> Concentration:
-    """The concentration of neurons split already; `field` serves a measure, if at hand."""
+def placed(neurons: Neurons, parts: tuple[float, float] = (math.nan, math.nan)) -> Concentration:
+    """Where neurons lie; `parts` are E Var(f | z) and E f² of the function they make."""
     inside = (neurons.u**2).sum(axis=1)
     whole = inside + neurons.r**2
     alignment = np.divide(inside, whole, out=np.zeros_like(whole), where=whole > 0)
     total = float(neurons.masses @ whole)
-    if isinstance(state, ParticleMeasure):
-        field = choose_field(problem, state) if field is None else field
-        outside, all_of_it = field.variance_parts(neurons.a, neurons.u, neurons.r)
-    else:
-        outside, all_of_it = _network_parts(neurons, problem)
+    outside, all_of_it = parts
     return Concentration(
         alignment=alignment,
         energy=float(neurons.masses @ inside) / total if total > 0 else 0.0,
@@ -171,6 +165,16 @@ def measure_neurons(
         function_energy=all_of_it,
         masses=None if np.ptp(neurons.masses) == 0.0 else neurons.masses,
     )
+
+
+def variance_parts(
+    neurons: Neurons, state: State, problem: Problem, field: Field | None = None
+) -> tuple[float, float]:
+    """E Var(f | z) and E f²; `field` serves a measure, if at hand."""
+    if isinstance(state, ParticleMeasure):
+        field = choose_field(problem, state) if field is None else field
+        return field.variance_parts(neurons.a, neurons.u, neurons.r)
+    return _network_parts(neurons, problem)
 
 
 def _network_parts(neurons: Neurons, problem: Problem) -> tuple[float, float]:

@@ -16,11 +16,10 @@ from meanfield.dynamics.solution import Solution
 from meanfield.fields import Field, choose_field
 from meanfield.kernels.options import thread_limit
 from meanfield.problem import Problem
-from meanfield.projection.alignment import Concentration, State, measure_neurons
-from meanfield.projection.neurons import Neurons, split
+from meanfield.projection.alignment import Concentration, State, placed, variance_parts
+from meanfield.projection.neurons import split
 from meanfield.projection.perpendicular import root_mean_square
 from meanfield.projection.subspace import subspace
-from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]
 Observable = Callable[[float, State], Any]
@@ -67,21 +66,32 @@ class ConcentrationCurves:
 
 
 class _Reader:
-    """What the observables of one moment share: the split state and its concentration."""
+    """What the observables of one moment share; a function of the state alone.
 
-    def __init__(self, problem: Problem):
-        self.problem = problem
-        self.field: Field | None = None
-        self.last: tuple[State, Neurons, Concentration] | None = None
+    With a `field`, laid out for another state of the run, its leak agrees to the field's accuracy.
+    """
 
-    def __call__(self, state: State) -> tuple[Neurons, Concentration]:
-        if self.last is None or self.last[0] is not state:
-            neurons = split(state, self.problem)
-            if self.field is None and isinstance(state, ParticleMeasure):
-                self.field = choose_field(self.problem, state, many_values=True)
-            found = measure_neurons(neurons, state, self.problem, self.field)
-            self.last = state, neurons, found
-        return self.last[1:]
+    def __init__(self, problem: Problem, field: Field | None = None):
+        self.problem, self.field = problem, field
+        self.state: State | None = None
+
+    def look(self, state: State) -> None:
+        """Split a state, unless it is the one split last."""
+        if self.state is not state:
+            self.state = state
+            self.neurons = split(state, self.problem)
+            self.place = placed(self.neurons)
+            self.parts: tuple[float, float] | None = None
+
+    def concentration(self, state: State, *, with_leak: bool) -> Concentration:
+        """Where the neurons are, and what f owes to it if that is asked for."""
+        self.look(state)
+        if not with_leak:
+            return self.place
+        if self.parts is None:
+            self.parts = variance_parts(self.neurons, state, self.problem, self.field)
+            self.whole = placed(self.neurons, self.parts)
+        return self.whole
 
 
 def observables(
@@ -126,10 +136,13 @@ def observables(
     shares = checks.array(fractions, "fractions", (None,))
     Concentration(np.ones(1), 1.0, 0.0, 0.0, 1.0).mass_within(within)  # refuses what is no angle
     Concentration(np.ones(1), 1.0, 0.0, 0.0, 1.0).angle_of(shares)
-    read = _Reader(problem)
+    return _observables(_Reader(problem), within, shares)
+
+
+def _observables(read: _Reader, within: Array, shares: Array) -> dict[str, Observable]:
     found: dict[str, Observable] = {name: partial(_number, read, name) for name in NUMBERS}
     found["perpendicular"] = partial(_perpendicular, read)
-    found["principal_angles"] = partial(_principal_angles, problem)
+    found["principal_angles"] = partial(_principal_angles, read.problem)
     found["mass_within"] = partial(_mass_within, read, within)
     for share in shares.tolist():
         found[fraction_name(share)] = partial(_angle_of, read, share)
@@ -142,19 +155,21 @@ def fraction_name(fraction: float) -> str:
 
 
 def _number(read: _Reader, name: str, t: float, state: State) -> float:
-    return float(getattr(read(state)[1], name))
+    with_leak = name not in ("energy", "mean_alignment")
+    return float(getattr(read.concentration(state, with_leak=with_leak), name))
 
 
 def _perpendicular(read: _Reader, t: float, state: State) -> float:
-    return root_mean_square(read(state)[0], read.problem.perpendicular_dim)
+    read.look(state)
+    return root_mean_square(read.neurons, read.problem.perpendicular_dim)
 
 
 def _mass_within(read: _Reader, angles: Array, t: float, state: State) -> Any:
-    return read(state)[1].mass_within(angles)
+    return read.concentration(state, with_leak=False).mass_within(angles)
 
 
 def _angle_of(read: _Reader, fraction: float, t: float, state: State) -> Any:
-    return read(state)[1].angle_of(fraction)
+    return read.concentration(state, with_leak=False).angle_of(fraction)
 
 
 def _principal_angles(problem: Problem, t: float, state: State) -> Array:
@@ -204,9 +219,9 @@ def along(
     if len(solution.t) == 0:
         raise ValueError("solution must hold at least one saved time, got none")
     wanted = observables(solution.problem, angles=angles, fractions=fractions)
-    kept: Mapping[str, Any] = getattr(solution, "observables", None) or {}
+    kept: Mapping[str, Any] = solution.observables
     if not all(name in kept for name in wanted):
-        kept = _from_states(solution, wanted, threads)
+        kept = _from_states(solution, np.array(angles), np.array(fractions), threads)
     return ConcentrationCurves(
         t=solution.t,
         **{name: np.asarray(kept[name]) for name in (*NUMBERS, "perpendicular")},
@@ -219,7 +234,7 @@ def along(
 
 
 def _from_states(
-    solution: Solution, wanted: Mapping[str, Observable], threads: int | None
+    solution: Solution, angles: Array, fractions: Array, threads: int | None
 ) -> dict[str, Array]:
     """The observables at every saved state, stacked over (runs and) times."""
     shape = solution.states.shape
@@ -229,8 +244,12 @@ def _from_states(
             "mf.projection.observables, recorded while it ran"
         )
     runs = solution.states if len(shape) > 1 else [solution.states]
-    rows: dict[str, list[Any]] = {name: [] for name in wanted}
     with thread_limit(threads):
+        # one layout serves a whole run
+        law = solution.states.kind == "ParticleMeasure"
+        field = choose_field(solution.problem, solution.final, many_values=True) if law else None
+        wanted = _observables(_Reader(solution.problem, field), angles, fractions)
+        rows: dict[str, list[Any]] = {name: [] for name in wanted}
         for run in runs:
             for t, state in zip(solution.t, run, strict=True):
                 for name, observe in wanted.items():

@@ -85,9 +85,8 @@ def time_within(solution: Solution, angle: float, fraction: float = 0.9) -> Any:
 
 def _angles_in_time(solution: Solution, fraction: float) -> Array:
     name = fraction_name(fraction)
-    kept = getattr(solution, "observables", None) or {}
-    if name in kept:
-        return np.asarray(kept[name])
+    if name in solution.observables:
+        return np.asarray(solution.observables[name])
     observe = observables(solution.problem, fractions=(fraction,))[name]
     shape = solution.states.shape
     if shape[-1] != len(solution.t):

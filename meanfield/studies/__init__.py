@@ -3,7 +3,7 @@
 from meanfield.studies.concentration import concentration_study
 from meanfield.studies.executors import ProcessPool, SerialExecutor
 from meanfield.studies.observables import OBSERVABLES, Observable
-from meanfield.studies.rates import Rate
+from meanfield.studies.rates import Limit, Rate
 from meanfield.studies.result import ConcentrationStudy, load_study
 from meanfield.studies.results import StudyResults, read_results
 from meanfield.studies.specification import Run, Study
@@ -13,6 +13,7 @@ from meanfield.studies.work import Record
 __all__ = [
     "OBSERVABLES",
     "ConcentrationStudy",
+    "Limit",
     "Observable",
     "ProcessPool",
     "Rate",

@@ -14,13 +14,14 @@ from meanfield._version import __version__
 from meanfield.integrate import Status
 from meanfield.problem import Problem, check_dim
 from meanfield.starts import SAMPLINGS
+from meanfield.states import ParticleMeasure
 from meanfield.studies.result import ConcentrationStudy
-from meanfield.studies.runs import CURVES, Task, run_all
-from meanfield.targets import CommitteeTarget
+from meanfield.studies.runs import CURVES, KINDS, Task, run_all
+from meanfield.targets import Target
 
 
 def concentration_study(
-    target: CommitteeTarget,
+    target: Target,
     dims: Sequence[float] = (10, 30, 100, 300, 1000, math.inf),
     n: int = 10_000,
     t_end: float = 30.0,
@@ -28,7 +29,11 @@ def concentration_study(
     seed: int = 0,
     executor: Executor | None = None,
     *,
+    kind: str = "mean_field",
+    widths: int | Sequence[int] | None = None,
+    start: ParticleMeasure | None = None,
     scale: float = 1.0,
+    learning_rate: float = 0.0,
     second_layer_rate: float = 0.0,
     replicas: int = 4,
     sampling: str = "antithetic-sobol",
@@ -36,7 +41,7 @@ def concentration_study(
     threads: int | None = None,
     progress: bool = False,
 ) -> ConcentrationStudy:
-    """Follow the mean-field flow from w ~ N(0, scale² I_d) in several dimensions.
+    """Follow one description from w ~ N(0, scale² I_d) in several dimensions.
 
     In each dimension the mass concentrates on the principal subspace, and as d grows the flow
     approaches that at d = ∞, where f depends on the principal coordinates alone (Arnaboldi et al.
@@ -46,11 +51,11 @@ def concentration_study(
 
     Parameters
     ----------
-    target : CommitteeTarget
+    target : CommitteeTarget or MultiIndexTarget
     dims : sequence of int or math.inf
         Input dimensions, each above k; include math.inf for distances to the limit.
     n : int
-        Neurons in each run.
+        Neurons of each mean-field run.
     t_end : float
         Final time, in units where one SGD step takes γ/(p d).
     activation : str
@@ -59,8 +64,15 @@ def concentration_study(
         From which the replicas' seeds are spawned.
     executor : concurrent.futures.Executor, optional
         Where to run (process pool, Dask's, mpi4py's); None: here, one run after another.
-    scale, second_layer_rate : float
-        Standard deviation of the starting weights; κ.
+    kind : str
+        ``"mean_field"``; at finite width ``"overlaps"``, the overlap ODE (gradient flow at
+        learning rate 0), or ``"sgd"``, exact in law, whose limit d = ∞ is the overlap ODE.
+    widths : int or sequence of int, optional
+        p, wanted for the kinds of finite width; a case is run for each width and dimension.
+    start : ParticleMeasure, optional
+        Of the mean field: the same law in every dimension, instead of the Gaussian one.
+    scale, learning_rate, second_layer_rate : float
+        Standard deviation of the starting weights; γ; κ.
     replicas : int
         Independent draws in each finite dimension, averaged.
     sampling : str
@@ -84,31 +96,65 @@ def concentration_study(
     RuntimeError
         If a run fails; the message says which and why.
     """
-    checks.instance(target, "target", CommitteeTarget)
-    dims = _check_dims(dims, target.k)
+    problem = Problem(target, activation, math.inf, learning_rate, second_layer_rate)
+    dims = _check_dims(dims, problem.target.k)
+    checks.option(kind, "kind", KINDS)
     checks.option(sampling, "sampling", SAMPLINGS)
+    sizes = _check_widths(kind, widths, n)
+    start = _check_start(kind, start, problem)
     replicas = checks.integer(replicas, "replicas")
     seed = checks.integer(seed, "seed", minimum=0)
+    if kind == "sgd" and problem.learning_rate == 0.0:
+        raise ValueError("learning_rate must be greater than 0 for SGD, got 0")
     if threads is None and executor is not None:
         threads = 1
-    n, t_end = checks.integer(n, "n"), checks.real(t_end, "t_end", above=0.0)
+    t_end = checks.real(t_end, "t_end", above=0.0)
     scale = checks.real(scale, "scale", above=0.0)
-    problem = Problem(target, activation, math.inf, second_layer_rate=second_layer_rate)
     if rtol is None:
         rtol = 1e-7 if problem.student.smooth else 1e-5
     rtol = checks.real(rtol, "rtol", above=0.0)
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(replicas)]
     tasks = [
-        Task(problem.at_dim(dim), n, t_end, scale, s, sampling, rtol, threads)
+        Task(problem.at_dim(dim), kind, size, t_end, scale, s, sampling, start, rtol, threads)
+        for size in sizes
         for dim in dims
-        for s in (seeds if math.isfinite(dim) else seeds[:1])
+        for s in (seeds if start is None and (kind != "mean_field" or dim < np.inf) else seeds[:1])
     ]
     results = run_all(tasks, executor, progress)
     settings = {
-        "n": n, "t_end": t_end, "scale": scale, "seed": seed, "replicas": replicas,
-        "sampling": sampling, "rtol": rtol,
+        "kind": kind, "n": sizes[0], "widths": sizes if kind != "mean_field" else None,
+        "t_end": t_end, "scale": scale, "seed": seed, "replicas": replicas,
+        "sampling": sampling, "rtol": rtol, "same_start": start is not None,
     }  # fmt: skip
     return _assemble(problem, tasks, results, settings)
+
+
+def _check_widths(kind: str, widths: int | Sequence[int] | None, n: int) -> list[int]:
+    """The numbers of neurons to run with: n particles, or the widths of networks."""
+    if kind == "mean_field":
+        if widths is not None:
+            raise ValueError("widths must be left out for the mean field, whose width is infinite")
+        return [checks.integer(n, "n")]
+    if widths is None:
+        raise ValueError(f"widths must hold at least one width for kind {kind!r}, got none")
+    several = [widths] if isinstance(widths, int | np.integer) else list(widths)
+    found = sorted({checks.integer(p, "widths") for p in several})
+    if not found:
+        raise ValueError("widths must hold at least one width, got none")
+    return found
+
+
+def _check_start(
+    kind: str, start: ParticleMeasure | None, problem: Problem
+) -> ParticleMeasure | None:
+    if start is None:
+        return None
+    checks.instance(start, "start", ParticleMeasure)
+    if kind != "mean_field" or start.k != problem.subspace_dim:
+        raise ValueError(
+            f"start must be a measure with k = {problem.subspace_dim}, for the mean field"
+        )
+    return start
 
 
 def _check_dims(dims: Sequence[float], k: int) -> list[float]:
@@ -124,50 +170,51 @@ def _assemble(
     results: list[dict[str, Any] | None],
     settings: dict[str, Any],
 ) -> ConcentrationStudy:
-    runs: dict[float, list[dict[str, Any]]] = {}
+    runs: dict[tuple[float, float], list[dict[str, Any]]] = {}
     messages = []
     for task, result in zip(tasks, results, strict=True):
         if result is None:
             continue
+        width = math.inf if task.kind == "mean_field" else float(task.n)
         if result["status"] != Status.SUCCESS:
-            messages.append(f"d = {task.problem.dim:g}: {result['status']}, {result['message']}")
+            where = f"d = {task.problem.dim:g}" + ("" if width == math.inf else f", p = {width:g}")
+            messages.append(f"{where}: {result['status']}, {result['message']}")
         if "t" in result:
-            runs.setdefault(task.problem.dim, []).append(result)
+            runs.setdefault((width, task.problem.dim), []).append(result)
     if not runs:
         raise RuntimeError(
             "no run of the study reached its end: " + "; ".join(messages or ["interrupted"])
         )
-    dims = sorted(runs)
-    limit = runs[math.inf][0]["final"] if math.inf in runs else None
-    for found in runs.values():
-        for run in found:
-            run["wasserstein"] = (
-                math.nan if limit is None else float(transport.wasserstein(run["final"], limit))
-            )
-    curves = {
-        name: np.stack([np.mean([run[name] for run in runs[d]], axis=0) for d in dims])
-        for name in CURVES
-    }
-    errors = {
-        name: np.array(
-            [_standard_error([np.ravel(run[name])[-1] for run in runs[d]]) for d in dims]
-        )
-        for name in ("risk", "energy", "leak", "wasserstein")
-    }
+    cases = sorted(runs)
     return ConcentrationStudy(
         problem=problem,
-        dims=np.array(dims),
-        t=runs[dims[0]][0]["t"],
-        curves=curves,
-        wasserstein=np.array([np.mean([run["wasserstein"] for run in runs[d]]) for d in dims]),
-        sampling_error=errors,
-        finals=[runs[d][0]["final"] for d in dims],
+        dims=np.array([dim for _, dim in cases]),
+        widths=np.array([width for width, _ in cases]),
+        t=runs[cases[0]][0]["t"],
+        replicas={name: _stack([[r[name] for r in runs[c]] for c in cases]) for name in CURVES},
+        distances=_distances(cases, runs),
+        finals=[runs[case][0]["final"] for case in cases],
         parameters={"version": __version__, **settings},
         messages=messages,
     )
 
 
-def _standard_error(values: list[float]) -> float:
-    if len(values) < 2:
-        return math.nan
-    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
+def _stack(rows: list[list[Any]]) -> Any:
+    """Cases × replicas (× times), NaN where a case has fewer replicas."""
+    most = max(map(len, rows))
+    empty = np.full(np.shape(rows[0][0]), math.nan)
+    return np.array([[*row, *[empty] * (most - len(row))] for row in rows])
+
+
+def _distances(cases: list[Any], runs: dict[Any, list[dict[str, Any]]]) -> Any:
+    """W2 of every replica to its own at d = ∞ (the only one there, in the mean field)."""
+    rows = []
+    for width, dim in cases:
+        limits = [run["final"] for run in runs.get((width, math.inf), [])]
+        row = []
+        for i, run in enumerate(runs[width, dim]):
+            limit = limits[min(i, len(limits) - 1)] if limits else None
+            value = math.nan if limit is None else transport.wasserstein(run["final"], limit)
+            row.append(float(value))
+        rows.append(row)
+    return _stack(rows)

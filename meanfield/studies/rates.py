@@ -1,14 +1,18 @@
-"""Power laws in d, fitted with an interval."""
+"""Power laws and limits in d, fitted with an interval."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-12
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,28 @@ class Rate:
     slope : float
         The exponent.
     low, high : float
-        A 95 % interval: scatter about the fit and, added to it, what the fit's truncation may hide.
+        A 95 % interval: scatter about the fit, or between replicas if that is more, and added to
+        it what the fit's truncation may hide.
     prefactor : float
         Of the power law itself: quantity ≈ prefactor d^slope at large d.
     points : int
         Number of dimensions fitted.
+    residual : float
+        Root mean square of the logarithms about the fit.
+    r_squared : float
+        Share of the variance of the logarithms that the fit explains.
+    sampling : float
+        Standard error of the slope by the bootstrap over replicas; NaN without replicas.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> study = mf.concentration_study(
+    ...     mf.CommitteeTarget(k=1), [20, 40, 80, 160], n=20, t_end=1.0, replicas=2
+    ... )
+    >>> rate = study.rate("leak")
+    >>> -1.1 < rate.low < rate.high < -0.9, rate.r_squared > 0.999
+    (True, True)
     """
 
     slope: float
@@ -32,22 +53,77 @@ class Rate:
     high: float
     prefactor: float
     points: int
+    residual: float = math.nan
+    r_squared: float = math.nan
+    sampling: float = math.nan
 
     def __str__(self) -> str:
         return f"{self.slope:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
-def fit_rate(dims: NDArray[np.float64], values: NDArray[np.float64]) -> Rate:
+@dataclass(frozen=True)
+class Limit:
+    """A quantity extrapolated to d = ∞ from finite dimensions.
+
+    Attributes
+    ----------
+    value : float
+        By a polynomial in 1/d, of the degree with the least error.
+    low, high : float
+        Its 95 % interval: how far the degree below moves it, and scatter between replicas.
+    solved : float
+        What the run at d = ∞ found; NaN without one.
+    degree : int
+        Of the polynomial.
+    """
+
+    value: float
+    low: float
+    high: float
+    solved: float
+    degree: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the interval holds what the run at d = ∞ found."""
+        return self.low <= self.solved <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.value:.6g} [{self.low:.6g}, {self.high:.6g}], solved {self.solved:.6g}"
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Means over replicas drawn again with replacement, (draws, m), of `replicas` replicas."""
+
+    means: Array
+    replicas: int
+
+    def half(self, statistics: Array) -> tuple[float, float]:
+        """Standard error and 95 % half-width of a statistic, given its value on each draw.
+
+        The bootstrap leaves out √(R/(R − 1)) of the scatter of R replicas, and Student's quantile
+        makes up for how few they are.
+        """
+        R = self.replicas
+        error = float(np.std(statistics)) * math.sqrt(R / (R - 1))
+        return error, float(stdtrit(R - 1, 0.5 + CONFIDENCE / 2)) * error
+
+
+def fit_rate(dims: Array, values: Array, resampled: Resampled | None = None) -> Rate:
     """Fit log value = c + slope · log d + b/d over the dimensions.
 
     The term b/d is the next order of an expansion in 1/d: without it, small d bends the slope. The
-    interval is Student's for the least squares, widened by how far the slope moves when the
-    smallest d is left out (three points or fewer left: when b is left out instead).
+    interval is Student's for the least squares, or the bootstrap's over replicas if that is wider,
+    and widened by how far the slope moves when the smallest d is left out (three points or fewer
+    left: when b is left out instead).
 
     Parameters
     ----------
     dims, values : ndarray, shape (m,)
         At least four dimensions, finite and distinct; positive values.
+    resampled : Resampled, optional
+        The values on resampled replicas.
 
     Returns
     -------
@@ -64,21 +140,88 @@ def fit_rate(dims: NDArray[np.float64], values: NDArray[np.float64]) -> Rate:
         raise ValueError(
             f"a rate needs positive values at four or more finite dimensions, got {len(d)}"
         )
-    solution, covariance = _least_squares(d, log_value, corrected=True)
-    shifted, _ = _least_squares(d[1:], log_value[1:], corrected=len(d) > 4)
+    solution, covariance, residual = _least_squares(d, log_value, corrected=True)
+    shifted, *_ = _least_squares(d[1:], log_value[1:], corrected=len(d) > 4)
     slope = float(solution[1])
-    scatter = stdtrit(len(d) - 3, 0.5 + CONFIDENCE / 2) * float(np.sqrt(covariance[1, 1]))
-    half = scatter + abs(float(shifted[1]) - slope)
-    return Rate(slope, slope - half, slope + half, float(np.exp(solution[0])), len(d))
+    half = stdtrit(len(d) - 3, 0.5 + CONFIDENCE / 2) * float(np.sqrt(covariance[1, 1]))
+    sampling = math.nan
+    if resampled is not None:
+        sampling, between = _slope_scatter(d, resampled, keep)
+        half = max(half, between)
+    half += abs(float(shifted[1]) - slope)
+    total = float(((log_value - log_value.mean()) ** 2).sum())
+    squares = float(residual @ residual)
+    return Rate(
+        slope, slope - half, slope + half, float(np.exp(solution[0])), len(d),
+        residual=math.sqrt(squares / len(d)),
+        r_squared=1.0 - squares / total if total > 0 else 1.0,
+        sampling=sampling,
+    )  # fmt: skip
 
 
-def _least_squares(
-    d: NDArray[np.float64], log_value: NDArray[np.float64], *, corrected: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _slope_scatter(d: Array, resampled: Resampled, keep: NDArray[np.bool_]) -> tuple[float, float]:
+    means = resampled.means[:, keep]
+    means = means[(means > 0).all(axis=1)]
+    if len(means) < 2:
+        return math.nan, 0.0
+    slopes = [_least_squares(d, np.log(row), corrected=True)[0][1] for row in means]
+    return resampled.half(np.array(slopes))
+
+
+def fit_limit(
+    dims: Array, values: Array, solved: float, resampled: Resampled | None = None
+) -> Limit:
+    """Extrapolate value = y∞ + c₁/d + c₂/d² + … to d = ∞.
+
+    Parameters
+    ----------
+    dims, values : ndarray, shape (m,)
+        At least three finite dimensions.
+    solved : float
+        The value at d = ∞, to compare with.
+    resampled : Resampled, optional
+        The values on resampled replicas.
+
+    Returns
+    -------
+    Limit
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three finite dimensions.
+    """
+    keep = np.isfinite(dims) & np.isfinite(values)
+    x, y = 1.0 / dims[keep], values[keep]
+    if len(x) < 3:
+        raise ValueError(f"a limit needs three or more finite dimensions, got {len(x)}")
+    best: tuple[float, int, float] | None = None
+    below = _intercept(x, y, 0)
+    for degree in range(1, len(x)):
+        value = _intercept(x, y, degree)
+        half = abs(float(value - below)) + ROUNDING * float(np.abs(y).max())
+        if resampled is not None:
+            scatter = resampled.half(_intercept(x, resampled.means[:, keep].T, degree))[1]
+            half = math.hypot(half, scatter)
+        if best is None or half < best[0]:
+            best = half, degree, float(value)
+        below = value
+    assert best is not None
+    half, degree, value = best
+    return Limit(value, value - half, value + half, solved, degree)
+
+
+def _intercept(x: Array, y: Array, degree: int) -> Any:
+    """At x = 0, of the polynomial through or nearest to y (m,) or (m, draws)."""
+    design = np.vander(x / x.max(), degree + 1, increasing=True)
+    return np.linalg.lstsq(design, y, rcond=None)[0][0]
+
+
+def _least_squares(d: Array, log_value: Array, *, corrected: bool) -> tuple[Array, Array, Array]:
     columns = [np.ones_like(d), np.log(d)] + ([1.0 / d] if corrected else [])
     design = np.column_stack(columns)
     solution, *_ = np.linalg.lstsq(design, log_value, rcond=None)
     residual = log_value - design @ solution
     freedom = max(len(d) - design.shape[1], 1)
     variance = float(residual @ residual) / freedom
-    return solution, variance * np.linalg.inv(design.T @ design)
+    return solution, variance * np.linalg.inv(design.T @ design), residual

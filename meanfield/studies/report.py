@@ -1,4 +1,4 @@
-"""A study as plain text."""
+"""A concentration study as plain text."""
 
 from __future__ import annotations
 
@@ -8,39 +8,61 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from meanfield.studies.result import ConcentrationStudy
 
-COLUMNS = ("risk", "energy", "leak", "wasserstein")
-RATES = (
-    ("leak", "leak"),
-    ("risk", "|risk − risk at d = ∞|"),
-    ("wasserstein", "W2 to the law at d = ∞"),
-)
+COLUMNS = {
+    "risk": "risk",
+    "energy": "energy in subspace",
+    "leak": "leak",
+    "wasserstein": "W2 to d = ∞",
+}
+RATES = {
+    "leak": "leak",
+    "risk": "|risk − risk at d = ∞|",
+    "perpendicular": "perpendicular overlaps",
+    "wasserstein": "W2 to the law at d = ∞",
+}
+LIMITS = ("risk", "energy")
 
 
 def study_table(study: ConcentrationStudy) -> str:
-    """One line a dimension with standard errors over replicas, then the fitted slopes in d."""
-    titles = ("d", "risk", "energy in subspace", "leak", "W2 to d = ∞")
-    rows = []
-    for i, dim in enumerate(study.dims):
-        row = ["∞" if math.isinf(dim) else f"{dim:g}"]
+    """One line a case with standard errors over replicas, then the fitted slopes and limits."""
+    finite = sorted(p for p in set(study.widths.tolist()) if math.isfinite(p))
+    titles = (["p"] if finite else []) + ["d", *COLUMNS.values()]
+    rows = [titles]
+    for i, (width, dim) in enumerate(zip(study.widths, study.dims, strict=True)):
+        row = ([f"{width:g}"] if finite else []) + ["∞" if math.isinf(dim) else f"{dim:g}"]
         for name in COLUMNS:
-            row.append(
-                _with_error(float(study.final(name)[i]), float(study.sampling_error[name][i]))
-            )
+            value, error = study.final(name)[i], study.sampling_error[name][i]
+            row.append(_with_error(float(value), float(error)))
         rows.append(row)
-    widths = [max(len(row[c]) for row in [list(titles), *rows]) for c in range(len(titles))]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-             for row in [list(titles), *rows]]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
     lines.insert(1, "-" * len(lines[0]))
-    lines.append("")
-    lines.append("fitted slope in log d, with a 95 % interval:")
-    for name, title in RATES:
-        try:
-            lines.append(f"  {title:<24} {study.rate(name)}")
-        except ValueError as error:
-            lines.append(f"  {title:<24} not fitted: {error}")
-    lines.append("(±: standard error over replicas of the random start)")
+    for width in finite or [math.inf]:
+        lines += ["", *_fits(study, width)]
+    lines.append("(±: standard error over replicas of the start)")
     lines.extend(f"note: {message}" for message in study.messages)
     return "\n".join(lines)
+
+
+def _fits(study: ConcentrationStudy, width: float) -> list[str]:
+    """Slopes in d and limits at one width."""
+    where = "" if math.isinf(width) else f" at p = {width:g}"
+    lines = [f"fitted slope in log d{where}, with a 95 % interval:"]
+    for name, title in RATES.items():
+        try:
+            rate = study.rate(name, at=width)
+            lines.append(f"  {title:<24} {rate}   R² = {rate.r_squared:.6f}")
+        except ValueError as error:
+            lines.append(f"  {title:<24} not fitted: {error}")
+    for name in LIMITS:
+        try:
+            lines.append(f"  {name + ' as d → ∞':<24} {study.extrapolate(name, at=width)}")
+        except ValueError as error:
+            lines.append(f"  {name + ' as d → ∞':<24} not extrapolated: {error}")
+    return lines
 
 
 def _with_error(value: float, error: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,79 +16,180 @@ from meanfield import checks
 from meanfield.problem import Problem, problem_from_parameters
 from meanfield.states import ParticleMeasure
 from meanfield.storage import read_archive, write_archive
-from meanfield.studies.rates import Rate, fit_rate
+from meanfield.studies.rates import Limit, Rate, Resampled, fit_limit, fit_rate
 from meanfield.studies.report import study_table
 from meanfield.studies.runs import CURVES
 
 STUDY_FORMAT = "meanfield-concentration-study"
+BOOTSTRAPS = 400
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class ConcentrationStudy:
-    """What `concentration_study` found.
+    """What `concentration_study` found: a case for each width and dimension.
 
     Attributes
     ----------
     problem : Problem
         At d = ∞.
     dims : ndarray, shape (m,)
-        Input dimensions, increasing.
+        Input dimension of each case, increasing for each width.
+    widths : ndarray, shape (m,)
+        Width of each case; ∞ for the mean field.
     t : ndarray, shape (T,)
         Saved times.
-    curves : dict of str to ndarray, shape (m, T)
-        ``"risk"``, ``"energy"``, ``"leak"``, and the leak's two parts ``"leak_variance"`` and
-        ``"function_energy"``: means over replicas. See `projection.Concentration`.
-    wasserstein : ndarray, shape (m,)
-        W2 between the final law of neurons (a, u, r) and the one at d = ∞; NaN without d = ∞.
-    sampling_error : dict of str to ndarray, shape (m,)
-        Standard error over replicas of the final ``"risk"``, ``"energy"``, ``"leak"`` and
-        ``"wasserstein"``.
+    replicas : dict of str to ndarray, shape (m, R, T)
+        Curves of every replica: ``"risk"``, ``"energy"``, ``"mean_alignment"``, ``"leak"`` and its
+        two parts ``"leak_variance"`` and ``"function_energy"``, ``"perpendicular"``; see
+        `projection.ConcentrationCurves`. NaN where a case has fewer replicas.
+    distances : ndarray, shape (m, R)
+        W2 between the final law of neurons (a, u, r) and the one at d = ∞, of the same width and
+        replica; NaN without d = ∞.
     finals : list of ParticleMeasure
-        Final measure of the first replica in each dimension.
+        Final law of the first replica of each case.
     parameters : dict
         How the study was made.
     messages : list of str
         What runs had to say beyond success.
+
+    Examples
+    --------
+    >>> import math, meanfield as mf
+    >>> study = mf.concentration_study(
+    ...     mf.CommitteeTarget(k=1), [20, 40, math.inf], n=20, t_end=1.0, replicas=2
+    ... )
+    >>> study.final("leak").shape, study.curves["energy"].shape
+    ((3,), (3, 41))
     """
 
     problem: Problem
     dims: Array
+    widths: Array
     t: Array
-    curves: dict[str, Array]
-    wasserstein: Array
-    sampling_error: dict[str, Array]
+    replicas: dict[str, Array]
+    distances: Array
     finals: list[ParticleMeasure]
     parameters: dict[str, Any]
     messages: list[str] = field(default_factory=list)
 
+    @cached_property
+    def curves(self) -> dict[str, Array]:
+        """Means over replicas of every curve, (m, T)."""
+        return {name: _mean(values) for name, values in self.replicas.items()}
+
+    @property
+    def wasserstein(self) -> Array:
+        """Mean over replicas of the distance to the law at d = ∞, (m,)."""
+        return _mean(self.distances)
+
+    @cached_property
+    def sampling_error(self) -> dict[str, Array]:
+        """Standard errors over replicas of the final values, (m,); NaN of a single replica."""
+        finals = {name: values[:, :, -1] for name, values in self.replicas.items()}
+        return {
+            name: _standard_error(values)
+            for name, values in (*finals.items(), ("wasserstein", self.distances))
+        }
+
     def final(self, quantity: str) -> Array:
         """Values at the final time, shape (m,).
 
-        Of ``"risk"``, ``"energy"``, ``"leak"``, ``"wasserstein"``, or ``"risk_difference"``, which
-        is |R − R at d = ∞|.
+        Of the curves, of ``"wasserstein"``, or of ``"risk_difference"``, ``"energy_difference"``
+        and so on, which is the distance |· − that at d = ∞| at the same width.
         """
-        checks.option(quantity, "quantity", (*CURVES, "wasserstein", "risk_difference"))
+        return self._final_of(quantity, self.distances, self.replicas)
+
+    def _final_of(self, quantity: str, distances: Array, replicas: dict[str, Array]) -> Array:
+        allowed = (*CURVES, "wasserstein", *(f"{name}_difference" for name in CURVES))
+        checks.option(quantity, "quantity", allowed)
         if quantity == "wasserstein":
-            return self.wasserstein
-        if quantity == "risk_difference":
-            if not math.isinf(self.dims[-1]):
-                raise ValueError("quantity 'risk_difference' needs math.inf among the dims")
-            return np.abs(self.curves["risk"][:, -1] - self.curves["risk"][-1, -1])
-        return self.curves[quantity][:, -1]
+            return _mean(distances)
+        if not quantity.endswith("_difference"):
+            return _mean(replicas[quantity][:, :, -1])
+        if not np.isinf(self.dims).any():
+            raise ValueError(f"quantity {quantity!r} needs math.inf among the dims")
+        values = _mean(replicas[quantity.removesuffix("_difference")][:, :, -1])
+        there = np.isinf(self.dims)
+        limits = dict(zip(self.widths[there], values[there], strict=True))
+        return np.abs(values - np.array([limits.get(p, math.nan) for p in self.widths]))
 
-    def rate(self, quantity: str) -> Rate:
-        """Fitted exponent in d of a final quantity, with a 95 % interval.
+    def rate(self, quantity: str, over: str = "dim", at: float | None = None) -> Rate:
+        """Fitted exponent of a final quantity in d or in the width, with a 95 % interval.
 
-        ``"risk"`` means the difference to d = ∞, which is what vanishes.
+        Parameters
+        ----------
+        quantity : str
+            See `final`; ``"risk"`` means its difference to d = ∞, which is what vanishes.
+        over : str
+            ``"dim"`` or ``"width"``.
+        at : float, optional
+            The width, or the dimension, held fixed; by default the largest.
+
+        Returns
+        -------
+        Rate
 
         Raises
         ------
-        ValueError
-            If fewer than four finite dimensions have a positive value.
+        TypeError, ValueError
+            If an argument is not as above, or fewer than four cases have a positive value.
         """
         name = "risk_difference" if quantity == "risk" else quantity
-        return fit_rate(self.dims, self.final(name))
+        rows, x = self._rows(checks.option(over, "over", ("dim", "width")), at)
+        return fit_rate(x, self.final(name)[rows], self._resampled(name, rows))
+
+    def extrapolate(self, quantity: str, at: float | None = None) -> Limit:
+        """A final quantity extrapolated to d = ∞, beside what the run at d = ∞ found.
+
+        Parameters
+        ----------
+        quantity : str
+            One of the curves.
+        at : float, optional
+            The width; by default the largest.
+
+        Returns
+        -------
+        Limit
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there are fewer than three finite dimensions.
+        """
+        checks.option(quantity, "quantity", CURVES)
+        rows, dims = self._rows("dim", at)
+        values = self.final(quantity)[rows]
+        there = values[np.isinf(dims)]
+        solved = float(there[0]) if len(there) else math.nan
+        return fit_limit(dims, values, solved, self._resampled(quantity, rows))
+
+    def _rows(self, over: str, at: float | None) -> tuple[NDArray[np.intp], Array]:
+        """The cases along one axis, and their place on it."""
+        along, fixed = self.dims, self.widths
+        if over == "width":
+            along, fixed = fixed, along
+        value = float(fixed.max()) if at is None else at
+        rows = np.flatnonzero(fixed == value)
+        if len(rows) == 0:
+            raise ValueError(f"at must be one of {sorted(set(fixed.tolist()))}, got {at!r}")
+        return rows, along[rows]
+
+    def _resampled(self, quantity: str, rows: NDArray[np.intp]) -> Resampled | None:
+        """The quantity on replicas drawn again, the same ones in every case: they share draws."""
+        R = self.distances.shape[1]
+        if R < 2:
+            return None
+        rng = np.random.default_rng(0)
+        drawn = []
+        distances = _filled(self.distances)
+        finals = {name: _filled(y[:, :, -1])[:, :, None] for name, y in self.replicas.items()}
+        for _ in range(BOOTSTRAPS):
+            chosen = rng.integers(R, size=R)
+            curves = {name: y[:, chosen] for name, y in finals.items()}
+            drawn.append(self._final_of(quantity, distances[:, chosen], curves)[rows])
+        return Resampled(np.array(drawn), R)
 
     def table(self) -> str:
         """One line a dimension, then the fitted slopes."""
@@ -101,9 +203,8 @@ class ConcentrationStudy:
             "messages": self.messages,
             "origins": [dict(measure.origin) for measure in self.finals],
         }
-        arrays = {"dims": self.dims, "t": self.t, "wasserstein": self.wasserstein}
-        arrays |= {f"curves.{name}": value for name, value in self.curves.items()}
-        arrays |= {f"error.{name}": value for name, value in self.sampling_error.items()}
+        arrays = {name: getattr(self, name) for name in ("dims", "widths", "t", "distances")}
+        arrays |= {f"curves.{name}": value for name, value in self.replicas.items()}
         for i, measure in enumerate(self.finals):
             arrays |= {f"final{i}.{name}": getattr(measure, name) for name in ("a", "u", "r")}
         return write_archive(path, STUDY_FORMAT, header, arrays)
@@ -134,12 +235,31 @@ def load_study(path: str | os.PathLike[str]) -> ConcentrationStudy:
     ]
     return ConcentrationStudy(
         problem=problem_from_parameters(header["problem"]),
-        dims=arrays["dims"],
-        t=arrays["t"],
-        curves={name[7:]: arrays[name] for name in arrays if name.startswith("curves.")},
-        wasserstein=arrays["wasserstein"],
-        sampling_error={name[6:]: arrays[name] for name in arrays if name.startswith("error.")},
+        **{name: arrays[name] for name in ("dims", "widths", "t", "distances")},
+        replicas={name[7:]: arrays[name] for name in arrays if name.startswith("curves.")},
         finals=finals,
         parameters=header["parameters"],
         messages=header["messages"],
     )
+
+
+def _mean(values: Array) -> Array:
+    """Over the replicas, axis 1, that there are."""
+    there = np.isfinite(values)
+    total = np.where(there, values, 0.0).sum(axis=1)
+    count = there.sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), math.nan)
+
+
+def _filled(values: Array) -> Array:
+    """With the mean for replicas that a case does not have: at d = ∞ there is one, and no draw."""
+    return np.where(np.isfinite(values), values, _mean(values)[:, None])
+
+
+def _standard_error(values: Array) -> Array:
+    found = np.full(len(values), math.nan)
+    for i, row in enumerate(values):
+        there = row[np.isfinite(row)]
+        if len(there) > 1:
+            found[i] = float(np.std(there, ddof=1)) / math.sqrt(len(there))
+    return found

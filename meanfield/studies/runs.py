@@ -2,54 +2,105 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from meanfield import projection
 from meanfield.dynamics.mean_field import solve_mean_field
+from meanfield.dynamics.overlaps import solve_overlaps
+from meanfield.dynamics.sgd import simulate_sgd
+from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status, linear_times
 from meanfield.problem import Problem
 from meanfield.progress import progress_bar
-from meanfield.starts import gaussian_measure
+from meanfield.starts import gaussian_measure, gaussian_overlaps, gaussian_weights
+from meanfield.states import Overlaps, ParticleMeasure
 from meanfield.studies.executors import SerialExecutor, as_they_finish
 
-CURVES = ("risk", "energy", "leak", "leak_variance", "function_energy")
+CURVES = (
+    "risk", "energy", "mean_alignment", "leak", "leak_variance", "function_energy",
+    "perpendicular",
+)  # fmt: skip
+KINDS = ("mean_field", "overlaps", "sgd")
 SAVES = 41
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run of the study; small, so that it travels well to other processes."""
+    """One run of the study; small, so that it travels well to other processes.
+
+    `n` neurons: particles of the mean field, or the width of a network.
+    """
 
     problem: Problem
+    kind: str
     n: int
     t_end: float
     scale: float
     seed: int
     sampling: str
+    start: ParticleMeasure | None
     rtol: float
     threads: int | None
 
 
 def run_task(task: Task) -> dict[str, Any]:
     """Solve one task and reduce it to curves and its final measure."""
-    start = gaussian_measure(task.problem, task.n, task.scale, task.seed, task.sampling)
-    solution = solve_mean_field(
-        task.problem, start, task.t_end, linear_times(task.t_end, SAVES), task.rtol,
-        task.rtol * 1e-3, threads=task.threads,
-    )  # fmt: skip
+    times = linear_times(task.t_end, SAVES)
+    solution = _solve(task, times)
     result: dict[str, Any] = {
         "status": str(solution.status),
         "message": solution.message,
         "stats": solution.stats,
     }
-    if len(solution.t) == SAVES:
+    reached = len(solution.t) > 1 and solution.t[-1] >= times[-1] - 0.5 * (times[1] - times[0])
+    if len(solution.t) == SAVES or (task.kind == "sgd" and reached):
         curves = projection.along(solution, threads=task.threads)
-        result |= {"t": solution.t, "risk": solution.risk, "final": solution.final}
-        result |= {name: getattr(curves, name) for name in CURVES[1:]}
+        found = {name: getattr(curves, name) for name in CURVES[1:]} | {"risk": solution.risk}
+        # SGD is recorded at whole steps, next to the times asked for
+        found = {
+            name: np.interp(times, solution.t, np.reshape(y, -1)) for name, y in found.items()
+        } if task.kind == "sgd" else found  # fmt: skip
+        final = solution.final[0] if isinstance(solution.final, list) else solution.final
+        law = final if isinstance(final, ParticleMeasure) else final.measure()
+        result |= {"t": times, "final": law, **found}
     return result
+
+
+def _solve(task: Task, times: NDArray[np.float64]) -> Solution:
+    problem = task.problem
+    rtol, atol = task.rtol, task.rtol * 1e-3
+    if task.kind == "mean_field":
+        start = task.start
+        if start is None:
+            start = gaussian_measure(problem, task.n, task.scale, task.seed, task.sampling)
+        return solve_mean_field(
+            problem, start, task.t_end, times, rtol=rtol, atol=atol, threads=task.threads
+        )
+    network = gaussian_network(problem, task.n, task.scale, task.seed)
+    if task.kind == "sgd" and math.isfinite(problem.dim):
+        return simulate_sgd(
+            problem, network, task.t_end, seed=task.seed, save_at=times, keep="ends",
+            observables=projection.observables(problem), threads=task.threads,
+        )  # fmt: skip
+    # the limit of SGD at fixed γ/p, and gradient flow without it
+    return solve_overlaps(
+        problem, network, task.t_end, sgd_noise=problem.learning_rate > 0.0, save_at=times,
+        rtol=rtol, atol=atol, threads=task.threads,
+    )  # fmt: skip
+
+
+def gaussian_network(problem: Problem, p: int, scale: float, seed: int) -> Overlaps:
+    """Overlaps of w ~ N(0, scale² I_d): by their own law, or from weights where d is too small."""
+    if p <= problem.perpendicular_dim:
+        return gaussian_overlaps(problem, p, scale, seed)
+    return gaussian_weights(problem, p, scale, seed).overlaps()
 
 
 def run_all(
@@ -60,7 +111,7 @@ def run_all(
     results: list[dict[str, Any] | None] = [None] * len(tasks)
     places = {id(task): i for i, task in enumerate(tasks)}
     with (
-        progress_bar(len(tasks), f"{len(tasks)} mean-field runs", progress) as move,
+        progress_bar(len(tasks), f"{len(tasks)} runs", progress) as move,
         suppress(KeyboardInterrupt),
     ):
         finished = as_they_finish(run_task, tasks, engine)

@@ -22,7 +22,7 @@ def run():
 def test_observables_are_the_curves(run):
     observe = projection.observables(run.problem, angles=(0.5, 1.0), fractions=(0.5, 0.9))
     curves = projection.along(run, angles=(0.5, 1.0), fractions=(0.5, 0.9))
-    for i in (0, 40, 80):
+    for i in (1, 40, 80):  # at the start f is 0 up to rounding, and its leak means nothing
         for name in ("energy", "leak", "perpendicular", "mass_within", "principal_angles"):
             found = observe[name](run.t[i], run.states[i])
             np.testing.assert_allclose(getattr(curves, name)[i], found, rtol=1e-6)
@@ -112,3 +112,26 @@ def test_bad_arguments_are_named(run):
         projection.observables(run.problem, angles=(3.0,))
     with pytest.raises(ValueError, match="fraction"):
         projection.observables(run.problem, fractions=(0.0,))
+
+
+def test_a_run_that_keeps_no_state_has_the_same_curves(run):
+    options = {"angles": (0.5, 1.0), "fractions": (0.5, 0.9)}
+    bare = mf.solve_mean_field(
+        run.problem, run.states[0], 40.0, save_at=81, save_states=False,
+        observables=projection.observables(run.problem, **options),
+    )  # fmt: skip
+    expected, found = (projection.along(solution, **options) for solution in (run, bare))
+    for name in ("energy", "leak", "perpendicular", "mass_within", "angle_of", "principal_angles"):
+        one, two = getattr(found, name)[1:], getattr(expected, name)[1:]  # f is 0 at the start
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+    assert time_within(bare, math.pi / 4, 0.9).time == time_within(run, math.pi / 4, 0.9).time
+
+
+def test_observables_do_not_remember():
+    """A resumed run asks about the same states in another order."""
+    problem = make_problem("erf", k=1, D=9)
+    states = [make_measure(1, n=300, scale=s, seed=s) for s in (1, 3)]
+    there, back = projection.observables(problem), projection.observables(problem)
+    first = [there["leak"](0.0, state) for state in states]
+    second = [back["leak"](0.0, state) for state in reversed(states)]
+    assert first == second[::-1]

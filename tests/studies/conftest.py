@@ -15,5 +15,5 @@ def study():
         n=200,
         t_end=3.0,
         seed=1,
-        replicas=2,
+        replicas=4,
     )

@@ -22,6 +22,7 @@ def same(one, other):
     for name in one.curves:
         assert np.array_equal(one.curves[name], other.curves[name]), name
     assert np.array_equal(one.wasserstein, other.wasserstein, equal_nan=True)
+    assert np.array_equal(one.widths, other.widths)
     for name in one.sampling_error:
         assert np.array_equal(one.sampling_error[name], other.sampling_error[name], equal_nan=True)
     assert one.finals == other.finals
@@ -63,18 +64,92 @@ def test_shape_and_sense_of_the_curves(study):
 
 def test_the_finals_belong_to_the_curves(study):
     """Risk and leak of one run again, from its final measure and the twin."""
-    replica_spread = study.sampling_error["risk"][0] * math.sqrt(2)
     final = study.finals[0]
     expected = twin.flow(study.problem.at_dim(10), final.a, final.u, final.r)
-    assert abs(expected.risk - study.final("risk")[0]) < 2 * replica_spread + 1e-6
+    assert math.isclose(expected.risk, study.replicas["risk"][0, 0, -1], rel_tol=1e-6)
     c = projection.concentration(final, study.problem.at_dim(10))
-    assert math.isclose(c.leak, study.final("leak")[0], rel_tol=0.01)
+    assert math.isclose(c.leak, study.replicas["leak"][0, 0, -1], rel_tol=1e-6)
 
 
 def test_the_table_says_it_all(study):
     table = study.table()
     for word in ("risk", "leak", "∞", "160", "slope"):
         assert word in table
+
+
+@pytest.mark.parametrize(
+    ("quantity", "slope"),
+    [("perpendicular", -0.5), ("wasserstein", -0.5), ("energy_difference", -1)],
+)
+def test_other_rates_are_what_the_theory_says(study, quantity, slope):
+    rate = study.rate(quantity)
+    assert rate.low < slope < rate.high
+    assert abs(rate.slope - slope) < 0.02
+    assert rate.r_squared > 0.999
+    assert 0 < rate.sampling < 0.05
+
+
+def test_a_start_that_does_not_depend_on_the_dimension_is_left_at_one_over_d():
+    """W2 to the limit then is what the flow does, O(1/d), not the spread of the start."""
+    rng = np.random.default_rng(2)
+    same = mf.ParticleMeasure(np.ones(40), 0.3 * rng.standard_normal(40), rng.uniform(0.5, 1, 40))
+    fixed = small(dims=(20, 40, 80, 160, math.inf), t_end=1.0, start=same)
+    rate = fixed.rate("wasserstein")
+    assert rate.low < -1.0 < rate.high
+    assert abs(rate.slope + 1.0) < 0.03
+    assert fixed.distances.shape == (5, 1)  # nothing is drawn: one replica
+
+
+@pytest.mark.parametrize("quantity", ["risk", "energy", "leak"])
+def test_the_limit_is_found_from_finite_dimensions(study, quantity):
+    limit = study.extrapolate(quantity)
+    assert limit.agrees, str(limit)
+    assert limit.solved == study.final(quantity)[-1]
+    assert limit.high - limit.low < 0.02 * abs(study.final(quantity)[0] - limit.solved)
+
+
+@pytest.mark.parametrize("kind", ["overlaps", "sgd"])
+def test_networks_of_finite_width(kind):
+    """The leak has a part 1/p that no dimension takes away, and a part 1/d."""
+    networks = small(
+        dims=(30, 60, 120, 240, math.inf), kind=kind, widths=[4, 8], learning_rate=0.5,
+        t_end=1.0, replicas=4,
+    )  # fmt: skip
+    assert list(networks.widths) == [4] * 5 + [8] * 5
+    assert list(networks.dims[:5]) == list(networks.dims[5:]) == [30, 60, 120, 240, math.inf]
+    assert not networks.messages
+    leak = networks.final("leak_variance")
+    assert (leak > 0).all()
+    assert 1.8 < leak[4] / leak[9] < 2.2
+    perpendicular = networks.curves["perpendicular"]
+    at_the_start = np.polyfit(np.log(networks.dims[:4]), np.log(perpendicular[:4, 0]), 1)[0]
+    assert abs(at_the_start + 0.5) < 0.05
+    grown = perpendicular[[4, 9], -1]  # neurons learn not to repeat each other: of order 1/p
+    assert grown[0] > grown[1] > 0
+    assert np.isfinite(networks.wasserstein).all() and networks.wasserstein[4] == 0.0
+    assert networks.sampling_error["risk"][0] > 0
+    assert "p = 4" in networks.table() and "p = 8" in networks.table()
+    assert networks.finals[0].n == 4
+
+
+def test_a_rate_in_the_width():
+    networks = small(dims=(math.inf,), kind="overlaps", widths=[2, 4, 8, 16], t_end=1.0)
+    rate = networks.rate("leak_variance", over="width", at=math.inf)
+    assert rate.low < -1.0 < rate.high
+    with pytest.raises(ValueError, match="over"):
+        networks.rate("leak", over="time")
+    with pytest.raises(ValueError, match="at must be"):
+        networks.rate("leak", at=3)
+
+
+def test_sgd_of_a_study_is_simulated_sgd():
+    one = small(dims=(30,), kind="sgd", widths=4, learning_rate=0.5, replicas=1, seed=5)
+    seed = int(np.random.SeedSequence(5).spawn(1)[0].generate_state(1)[0])
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=30, learning_rate=0.5)
+    start = mf.gaussian_overlaps(problem, 4, seed=seed)
+    sgd = mf.simulate_sgd(problem, start, 0.2, seed=seed, save_at=41)
+    expected = np.interp(one.t, sgd.t, sgd.risk[0])
+    np.testing.assert_allclose(one.curves["risk"][0], expected, rtol=1e-12)
 
 
 def test_quantities_are_named(study):

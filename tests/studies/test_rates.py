@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from meanfield.studies.rates import fit_rate
+from meanfield.studies.rates import Resampled, fit_limit, fit_rate
 
 DIMS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0, math.inf])
 
@@ -79,3 +79,52 @@ def test_what_is_infinite_or_not_positive_is_left_out():
 def test_a_rate_reads_as_a_number_with_its_interval():
     text = str(fit_rate(DIMS, law(-1.0)))
     assert text.startswith("-1.000 [")
+
+
+def replicas_of(rng, values, noise, R):
+    """R noisy copies of a law, and 300 bootstrap means of them."""
+    rows = values * (1 + noise * rng.standard_normal((R, len(values))))
+    chosen = rng.integers(R, size=(300, R))
+    return rows.mean(axis=0), Resampled(rows[chosen].mean(axis=1), R)
+
+
+def test_the_bootstrap_error_is_the_scatter_of_slopes():
+    rng = np.random.default_rng(1)
+    fits = [fit_rate(DIMS, *replicas_of(rng, law(-1.0), 0.05, 12)) for _ in range(60)]
+    scatter = np.std([rate.slope for rate in fits])
+    assert 0.8 < np.median([rate.sampling for rate in fits]) / scatter < 1.2
+
+
+@pytest.mark.parametrize("R", [3, 6])
+def test_intervals_over_replicas_cover_the_truth(R):
+    rng = np.random.default_rng(2)
+    fits = [fit_rate(DIMS, *replicas_of(rng, law(-1.0), 0.05, R)) for _ in range(150)]
+    assert sum(rate.low < -1.0 < rate.high for rate in fits) >= 140
+
+
+def test_goodness_of_fit():
+    rate = fit_rate(DIMS, law(-1.0, 1.0))
+    assert rate.r_squared > 0.99999 and rate.residual < 1e-3
+    bent = fit_rate(DIMS, np.append(np.exp(np.sin(DIMS[:-1])), 0.0))
+    assert bent.r_squared < 0.9 and bent.residual > 0.1
+
+
+@pytest.mark.parametrize("coefficients", [(1.0,), (1.0, -3.0), (2.0, 5.0, -40.0)])
+def test_limits_of_expansions_in_one_over_d(coefficients):
+    d = DIMS[:-1]
+    values = 0.25 + sum(c / d ** (i + 1) for i, c in enumerate(coefficients))
+    limit = fit_limit(DIMS, np.append(values, math.nan), 0.25)
+    assert limit.agrees and abs(limit.value - 0.25) < 1e-9
+    assert str(limit).endswith("solved 0.25")
+    noisy = [
+        fit_limit(DIMS[:-1], *(lambda pair: (pair[0], 0.25, pair[1]))(
+            replicas_of(np.random.default_rng(seed), values, 0.01, 8)
+        ))
+        for seed in range(60)
+    ]  # fmt: skip
+    assert sum(limit.agrees for limit in noisy) >= 54
+
+
+def test_a_limit_needs_three_dimensions():
+    with pytest.raises(ValueError, match="three"):
+        fit_limit(np.array([1.0, 2.0, math.inf]), np.ones(3), 1.0)
