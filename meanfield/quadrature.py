@@ -29,6 +29,12 @@ def _golub_welsch(diagonal: NDArray[np.float64], squares: NDArray[np.float64]) -
     return nodes, weights / weights.sum()
 
 
+def hermite_rule(nodes: int) -> Rule:
+    """Gauss rule for N(0, 1) (Hermite), symmetric to the last bit."""
+    x, w = _golub_welsch(np.zeros(nodes), np.arange(1.0, nodes))
+    return 0.5 * (x - x[::-1]), 0.5 * (w + w[::-1])
+
+
 def sphere_coordinate_rule(D: float, nodes: int) -> Rule:
     """Gauss rule for the first coordinate of a uniform point of S^{D-1} (Gegenbauer).
 

@@ -3,65 +3,146 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from meanfield.fields.base import Field
+from meanfield.fields.direct import POWERS, DirectField
 from meanfield.fields.layouts import slice_size
 from meanfield.fields.moments import MomentField
 from meanfield.fields.pairs import PairField, overlap_rule
+from meanfield.fields.series import SeriesField
 from meanfield.fields.slices import HEADROOM, SliceField
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
+from meanfield.targets import CommitteeTarget
 
 # seconds on one core, rough: only their ratio decides, and either choice is accurate
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
+SERIES_COST = 3e-8  # of a pair and an overlap, for some sixty terms
 SLICE_COST = {1: 5e-8, 2: 2.5e-7, 3: 1e-7}  # of a neuron, by k; at k = 3 along each direction
 NODE_COST = 2e-10  # of a mesh point seen from a node along a direction
 LAYOUT_COST = 1e-8  # of the same when laid out, shared by a hundred evaluations
 SLICE_OVERHEAD = 1e-3  # of the kernels' calls
+DIRECT_COST = 3e-8  # of a neuron and a node
+DIRECT_NODES = {1: 1e2, 2: 2e3, 3: 3e4}  # for one ρ
 VALUE_COST = 6.0  # of the potential of a pair, an arcsine, over that of its slopes
-# with a kink and two or more directions, slices converge slowly: pairs up to here; k > 3 always
-KINKED_PAIRS = 4000
+# seconds a right-hand side may take before a cheaper evaluator is worth its error
+PATIENCE = 2.0
+GOOD = 1e-5  # relative error that counts as accurate
+
+Choice = tuple[float, float, Callable[[], Field]]  # seconds, error it comes to, how to make it
 
 
-def choose_field(problem: Problem, measure: ParticleMeasure, *, many_values: bool = False) -> Field:
+def choose_field(
+    problem: Problem,
+    measure: ParticleMeasure,
+    *,
+    many_values: bool = False,
+    tolerance: float | None = None,
+) -> Field:
     """The cheapest evaluator that is accurate for this problem and measure, laid out for it.
 
-    `many_values` says that risks or variances will be asked for as often as velocities.
+    `many_values` says that risks or variances will be asked for as often as velocities;
+    `tolerance` is the relative error of the velocities to aim at (None: what each reaches).
 
     Raises
     ------
     ValueError
         If the measure lives in a subspace of another dimension than the problem's.
     """
-    k, n = problem.subspace_dim, measure.n
+    k = problem.subspace_dim
     if measure.k != k:
         raise ValueError(
             f"measure must have u of shape (n, {k}) for this problem, got {measure.u.shape}"
         )
+    many_values = many_values or problem.second_layer_rate > 0.0
     with np.errstate(over="ignore"):
         u_max = math.sqrt(float((measure.u**2).sum(axis=1).max()))
-    many_values = many_values or problem.second_layer_rate > 0.0
-    field = _pick(problem, n, u_max, float(measure.r.max()), many_values)
+    field = _pick(problem, measure.n, u_max, float(measure.r.max()), many_values, tolerance)
     field.prepare(measure)
     return field
 
 
-def _pick(problem: Problem, n: int, u_max: float, r_max: float, many_values: bool) -> Field:
-    k = problem.subspace_dim
-    problem.refuse_beyond("the mean field has no evaluator yet for it")
-    if problem.activation == "square":
+def _pick(
+    problem: Problem,
+    n: int,
+    u_max: float,
+    r_max: float,
+    many_values: bool,
+    tolerance: float | None = None,
+) -> Field:
+    """Of those that reach the tolerance in reasonable time the cheapest, else the most accurate."""
+    if problem.student.name == "square":
         return MomentField(problem)
-    kinked = not (problem.student.smooth and problem.committee.link.smooth)
-    if k > 3 or (k > 1 and kinked and n <= KINKED_PAIRS):
-        return PairField(problem)
-    Z, _ = overlap_rule(problem.perpendicular_dim, r_max, smooth=problem.student.smooth)
-    pairs = n * n * len(Z) * PAIR_COST[problem.student.name] * (VALUE_COST if many_values else 1.0)
+    choices = list(_choices(problem, n, u_max, r_max, many_values, tolerance))
+    wanted = GOOD if tolerance is None else tolerance
+    accurate = [choice for choice in choices if choice[0] < PATIENCE and choice[1] <= wanted]
+    if accurate:
+        return min(accurate, key=_seconds)[2]()
+    choices.append(_direct(problem, n, tolerance))  # serves any problem, slowly or coarsely
+    quick = [choice for choice in choices if choice[0] < PATIENCE] or [min(choices, key=_seconds)]
+    accurate = [choice for choice in quick if choice[1] <= wanted] or [min(quick, key=_error)]
+    return min(accurate, key=_seconds)[2]()
+
+
+def _seconds(choice: Choice) -> float:
+    return choice[0]
+
+
+def _error(choice: Choice) -> float:
+    return choice[1]
+
+
+def _choices(
+    problem: Problem,
+    n: int,
+    u_max: float,
+    r_max: float,
+    many_values: bool,
+    tolerance: float | None,
+) -> Iterator[Choice]:
+    """Those that this problem has, but for direct sums."""
+    k, D = problem.subspace_dim, problem.perpendicular_dim
+    kinked = not (problem.student.smooth and problem.target.smooth)
+    overlaps = len(overlap_rule(D, r_max, smooth=problem.student.smooth)[0])
+    if _closed(problem):
+        each = PAIR_COST[problem.student.name] * (VALUE_COST if many_values else 1.0)
+        yield n * n * overlaps * each, 1e-7 if kinked else 1e-12, lambda: PairField(problem)
+        if k <= 3:
+            yield _slices(problem, n, u_max, r_max, k > 1 and kinked)
+    if SeriesField.serves(problem):
+        each = SERIES_COST * (1.5 if many_values else 1.0)
+        yield n * n * overlaps * each, 1e-8, lambda: SeriesField(problem, tolerance)
+
+
+def _direct(problem: Problem, n: int, tolerance: float | None) -> Choice:
+    k, D = problem.subspace_dim, problem.perpendicular_dim
+    radii = 1.0 if math.isinf(D) else 4.0 + 30.0 / math.sqrt(D)
+    nodes = DIRECT_NODES.get(k, 2.0 ** POWERS[-3]) * radii
+    field = DirectField(problem, tolerance)
+    return n * nodes * DIRECT_COST, field.tolerance, lambda: field
+
+
+def _closed(problem: Problem) -> bool:
+    """Whether pair averages are closed forms."""
+    target = problem.target
+    return (
+        problem.student.name in PAIR_COST
+        and isinstance(target, CommitteeTarget)
+        and target.link.name in (*PAIR_COST, "square")
+    )
+
+
+def _slices(problem: Problem, n: int, u_max: float, r_max: float, hard: bool) -> Choice:
     if not problem.student.smooth:  # homogeneous: its mesh does not know lengths
         u_max = r_max = 1.0
     reach = 1.0 + HEADROOM * u_max, 1.0 + HEADROOM * r_max
+    k = problem.subspace_dim
     directions, points = slice_size(k, *reach, problem.perpendicular_dim)
     neurons = n * SLICE_COST[k] * (directions if k == 3 else 1.0)
-    slices = SLICE_OVERHEAD + neurons + points * (LAYOUT_COST + directions * NODE_COST)
-    return PairField(problem) if pairs <= slices else SliceField(problem)
+    seconds = SLICE_OVERHEAD + neurons + points * (LAYOUT_COST + directions * NODE_COST)
+    if hard:  # many directions, and still a coarse answer: for when pairs take too long
+        return seconds, 1e-3, lambda: SliceField(problem)
+    return seconds, 1e-8, lambda: SliceField(problem)

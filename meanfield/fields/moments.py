@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields.base import Array, charges
-from meanfield.kernels.codes import SQUARE
-from meanfield.kernels.pairs import pair_matrices
+from meanfield.fields.units import coefficients
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
+from meanfield.targets import CommitteeTarget, hermite_coefficients
 
 
 class MomentField:
@@ -26,13 +26,13 @@ class MomentField:
 
     def __init__(self, problem: Problem):
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
-        target = problem.committee
-        self.mean, self.quadratic = _even_components(problem)
+        target = problem.target
+        self.mean, self.quadratic, self.unknown = _even_components(problem)
         k = self.quadratic.shape[0]
         # f* = mean + zᵀ H z − tr H + (what no quadratic sees)
         captured = self.mean**2 + 2.0 * float((self.quadratic**2).sum())
         self.floor = 0.5 * max(target.second_moment() - captured, 0.0)
-        if target.activation == "square":
+        if isinstance(target, CommitteeTarget) and target.link.name == "square":
             self.floor = 0.0
         self.identity = np.eye(k)
         self.mass: Array | None = None
@@ -78,8 +78,9 @@ class MomentField:
         self.mass = measure.mass
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: exact up to rounding."""
-        return 0.0
+        """See `Field`: exact up to rounding, but for the target's own coefficients."""
+        size = abs(self.mean) + float(np.abs(self.quadratic).max())
+        return self.unknown / size if size > 0.0 else self.unknown
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`: nothing depends on the state."""
@@ -93,16 +94,23 @@ class MomentField:
         return {"field": self.name}
 
 
-def _even_components(problem: Problem) -> tuple[float, Array]:
-    """E f* and ½ E f* (z zᵀ − I) = Σ_r (a*_r/2k) E σ*''(λ*_r) b_r b_rᵀ."""
-    target = problem.committee
-    B, weights = target.basis, np.asarray(target.weights) / target.k
-    P = (B * B).sum(1)
-    # against σ(x) = x² with unit variance: cov c gives I = E σ* + c² E σ*''
-    uncorrelated, correlated = (
-        np.diag(pair_matrices(SQUARE, target.link.code, np.ones(len(P)), P, np.diag(c))[0])
-        for c in (np.zeros_like(P), np.sqrt(P))
-    )
-    curvature = np.divide(correlated - uncorrelated, P, out=np.zeros_like(P), where=P > 0)
-    mean = float(weights @ uncorrelated)
-    return mean, np.einsum("r,rx,ry->xy", 0.5 * weights * curvature, B, B)
+def _even_components(problem: Problem) -> tuple[float, Array, float]:
+    """E f*, ½ E f* (z zᵀ − I), and how well they are known.
+
+    Of a committee, the second is Σ_r (a*_r/2k) E σ*''(λ*_r) b_r b_rᵀ.
+    """
+    target = problem.target
+    if isinstance(target, CommitteeTarget):
+        B, weights = target.basis, np.asarray(target.weights) / target.k
+        P = (B * B).sum(1)
+        h, _ = coefficients(target.link, np.sqrt(P), 3)
+        curvature = np.divide(math.sqrt(2.0) * h[:, 2], P, out=np.zeros_like(P), where=P > 0)
+        quadratic = np.einsum("r,rx,ry->xy", 0.5 * weights * curvature, B, B)
+        return float(weights @ h[:, 0]), quadratic, 0.0
+    k, found = target.rank, hermite_coefficients(target, 2)
+    quadratic = np.zeros((k, k))
+    for index, (c, _) in found.items():
+        if sum(index) == 2:  # he_2 = (z² − 1)/√2 on the diagonal, z_x z_y beside it
+            x, y = np.repeat(np.arange(k), index)
+            quadratic[x, y] = quadratic[y, x] = c / math.sqrt(2.0) if x == y else 0.5 * c
+    return found[(0,) * k][0], quadratic, max(error for _, error in found.values())

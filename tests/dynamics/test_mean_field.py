@@ -16,9 +16,10 @@ from tests.reference import mean_field as twin
 
 
 def force_slices(monkeypatch):
-    """Make pairs look too dear, and kinks harmless."""
+    """Make all others look too dear."""
     monkeypatch.setattr(choose, "PAIR_COST", {"erf": math.inf, "relu": math.inf})
-    monkeypatch.setattr(choose, "KINKED_PAIRS", 0)
+    monkeypatch.setattr(choose, "SERIES_COST", math.inf)
+    monkeypatch.setattr(choose, "DIRECT_COST", math.inf)
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5])

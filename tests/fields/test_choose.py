@@ -71,7 +71,7 @@ def test_small_measures_are_summed_and_large_ones_go_through_a_mesh():
     for k, large in ((1, 10**4), (2, 10**5)):
         assert names("erf", [10, large], k=k) == ["pairs", "slices"]
         assert names("relu", [2, 10**5], k=k) == ["pairs", "slices"]
-    assert names("relu", [4000, 4001], k=2, D=math.inf)[0] == "pairs"
+    assert names("relu", [4000], k=2, D=math.inf) == ["pairs"]
     assert names("erf", [4000], k=2, tau="relu") == ["pairs"]
 
 
@@ -79,7 +79,7 @@ def test_far_neurons_want_more_nodes_than_a_small_measure_is_worth():
     """At k = 2 and scale 3 a mesh took 8 s where 200 neurons take 0.03 s pair by pair."""
     assert names("erf", [200], k=2, scale=3.0, D=2) == ["pairs"]
     assert names("erf", [4000], k=2, scale=1.0, D=2) == ["slices"]
-    assert names("erf", [4000], k=2, scale=1e200, D=2) == ["pairs"]
+    assert names("erf", [1000], k=2, scale=1e200, D=2) == ["pairs"]
 
 
 def test_a_measure_of_another_subspace_is_refused():

@@ -19,11 +19,25 @@ SIGMA = {
     "erf": lambda x: erf(x / math.sqrt(2.0)),
     "relu": lambda x: np.maximum(x, 0.0),
     "square": lambda x: x * x,
+    "tanh": np.tanh,
+    "gelu": lambda x: x * ndtr(x),
+    "softplus": lambda x: np.logaddexp(0.0, x),
+    "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "sine": np.sin,
+    "hermite3": lambda x: (x**3 - 3.0 * x) / math.sqrt(6.0),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
 }
 SLOPE = {
     "erf": lambda x: ROOT_TWO_OVER_PI * np.exp(-0.5 * x * x),
     "relu": lambda x: (x > 0) * 1.0,
     "square": lambda x: 2.0 * x,
+    "tanh": lambda x: 1.0 / np.cosh(x) ** 2,
+    "gelu": lambda x: ndtr(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi),
+    "softplus": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "sigmoid": lambda x: 0.25 / np.cosh(0.5 * x) ** 2,
+    "sine": np.cos,
+    "hermite3": lambda x: (3.0 * x**2 - 3.0) / math.sqrt(6.0),
+    "leaky_relu": lambda x: np.where(x > 0, 1.0, 0.01),
 }
 
 
@@ -206,6 +220,13 @@ def inputs(k, D, nodes):
     return np.repeat(z, len(rho), axis=0), np.tile(rho, len(z)), weight.ravel()
 
 
+def target_values(target, z):
+    """f* at principal coordinates."""
+    if not hasattr(target, "weights"):
+        return target(z)
+    return SIGMA[target.activation](z @ target.basis.T) @ np.asarray(target.weights) / target.k
+
+
 def definition(problem, a, u, r, nodes=64):
     """Velocities and risk straight from g0, g1, g2 averaged over U; few neurons."""
     sigma, slope = SIGMA[problem.activation], SLOPE[problem.activation]
@@ -220,8 +241,7 @@ def definition(problem, a, u, r, nodes=64):
     g0 = np.array([sigma(x) @ w_U for x in arguments])
     g1 = np.array([slope(x) @ w_U for x in arguments])
     g2 = np.array([slope(x) @ (w_U * U) for x in arguments])
-    target = problem.target
-    f_star = SIGMA[target.activation](z @ target.basis.T) @ np.asarray(target.weights) / target.k
+    f_star = target_values(problem.target, z)
     f = a @ g0 / len(a)
     charge = weight * (f_star - f)
     return Flow(
@@ -248,8 +268,7 @@ def sampled(problem, a, u, r, samples, seed):
         theta /= np.linalg.norm(theta, axis=2, keepdims=True)
         return np.einsum("snd,sd->sn", theta, x)
 
-    target = problem.target
-    f_star = SIGMA[target.activation](z @ target.basis.T) @ np.asarray(target.weights) / target.k
+    f_star = target_values(problem.target, z)
     # neurons are spread over all directions: those that make f are others than those that move
     error = f_star - sigma(z @ u.T + r * across()) @ a / n
     beside = across()

@@ -1,0 +1,79 @@
+"""Hermite coefficients of an activation at many scales: what a unit of variance q contributes.
+
+h_m(q) = E σ(√q G) he_m(G), s_m(q) = E σ'(√q G) he_m(G), he_m the normalised Hermite polynomials.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from meanfield.activations import Activation
+from meanfield.fields.base import Array
+from meanfield.kernels import series
+from meanfield.kernels.mesh import GHOSTS, POINTS
+from meanfield.quadrature import panel_rule
+
+SPACING = 0.03  # of the table in asinh √q
+REACH = 13.0  # he_m(G) times the Gaussian density is nothing beyond, for all m in use
+TINY = 1e-12
+
+
+def coefficients(activation: Activation, root_q: Array, terms: int) -> tuple[Array, Array]:
+    """h_m and s_m for m < terms at each √q, two arrays (len(root_q), terms)."""
+    h, s = np.empty((len(root_q), terms)), np.empty((len(root_q), terms))
+    for row, scale in enumerate(root_q):
+        panel = min(0.5, activation.strip / max(scale, 1e-3))
+        edges = np.linspace(-REACH, REACH, 2 * math.ceil(REACH / panel) + 1)
+        kinks = [kink / scale for kink in activation.kinks if abs(kink) < REACH * scale]
+        G, w = panel_rule(np.unique(np.append(edges, kinks)), 12)
+        w = w * np.exp(-0.5 * G * G)
+        w /= w.sum()
+        value, slope = w * activation.function(scale * G), w * activation.derivative(scale * G)
+        before, he = np.zeros_like(G), np.ones_like(G)
+        for m in range(terms):
+            h[row, m], s[row, m] = value @ he, slope @ he
+            before, he = he, (G * he - math.sqrt(m) * before) / math.sqrt(m + 1.0)
+    return h, s
+
+
+class UnitTable:
+    """h_m and s_m of one activation as functions of √q, interpolated in asinh √q."""
+
+    def __init__(self, activation: Activation, reach: float, terms: int, finer: float = 1.0):
+        self.reach, self.terms, self.spacing = reach, terms, SPACING / finer
+        rows = math.ceil(math.asinh(reach) / self.spacing) + POINTS
+        parity = (-1.0) ** np.arange(terms + 1)
+        self.grids = [
+            np.concatenate((parity * grid[GHOSTS:0:-1], grid))
+            for grid in coefficients(activation, np.sinh(self.spacing * np.arange(rows)), terms + 1)
+        ]
+
+    def at(self, root_q: Array) -> tuple[Array, Array]:
+        """h and s, (n, terms + 1)."""
+        found = []
+        for grid in self.grids:
+            out = np.empty((len(root_q), grid.shape[1]))
+            series.interpolate(root_q, grid, self.spacing, out)
+            found.append(out)
+        return found[0], found[1]
+
+
+class Units(NamedTuple):
+    """Neurons (n, k), (n,), √q (n,), and the coefficients of their series (n, terms)."""
+
+    u: Array
+    r: Array
+    root: Array
+    h: Array
+    s: Array
+    t: Array
+
+
+def make_units(u: Array, r: Array, root: Array, h: Array, s: Array) -> Units:
+    """With coefficients up to one term less than h and s have: t_m takes s_{m+1}."""
+    root = np.maximum(root, TINY)
+    t = np.sqrt(np.arange(1.0, s.shape[1])) * s[:, 1:] / root[:, None]
+    return Units(u, r, root, h[:, :-1], s[:, :-1], t)
