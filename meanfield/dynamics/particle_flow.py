@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.training import Spheres, add_decay
 from meanfield.fields import Field, choose_field
 from meanfield.integrate import Status, Trajectory
 from meanfield.problem import Problem
@@ -28,6 +29,9 @@ class ParticleFlow:
         save_states: bool,
         last_time: float,
         measurements: Measurements,
+        *,
+        spherical: bool = False,
+        field_tolerance: float | None = None,
     ):
         self.problem, self.measure, self.save_states = problem, measure, save_states
         self.last_time, self.measurements = last_time, measurements
@@ -35,14 +39,19 @@ class ParticleFlow:
         self.a = np.array(measure.a)
         self.trains_a = problem.second_layer_rate > 0.0
         self.idle = np.zeros(self.n)
+        self.spheres = Spheres(measure.u, measure.r) if spherical else None
+        self.field_tolerance = field_tolerance
         with np.errstate(over="ignore", invalid="ignore"):
-            self.field: Field = choose_field(problem, measure)
+            self.field: Field = choose_field(problem, measure, tolerance=field_tolerance)
             self.field_error = self.field.error_estimate(measure)
 
     def start(self) -> Array:
         """The vector of all coordinates at time 0."""
-        parts = [self.measure.u.ravel(), self.measure.r]
-        return np.concatenate([self.measure.a, *parts] if self.trains_a else parts)
+        return self.packed(self.measure.a, self.measure.u, self.measure.r)
+
+    def packed(self, a: Array, u: Array, r: Array) -> Array:
+        """One vector of what moves."""
+        return np.concatenate([a, u.ravel(), r] if self.trains_a else [u.ravel(), r])
 
     def tolerance(self, rtol: float, atol: float) -> float:
         """The absolute tolerance: for a kinked student no finer than rtol of the whole start."""
@@ -58,24 +67,38 @@ class ParticleFlow:
         u = y[first : first + self.n * self.k].reshape(self.n, self.k)
         return (y[:first] if self.trains_a else a), u, y[first + self.n * self.k :]
 
+    def neurons(self, y: Array) -> tuple[Array, Array, Array]:
+        """a, u, r of the neurons that a vector stands for: on their spheres if they are held."""
+        a, u, r = self.split(y, self.a)
+        return (a, *self.spheres.project(u, r)) if self.spheres is not None else (a, u, r)
+
     def slope(self, t: float, y: Array, out: Array) -> None:
         """The right-hand side, autonomous."""
         with np.errstate(over="ignore", invalid="ignore"):
-            self.field.velocity(*self.split(y, self.a), *self.split(out, self.idle))
+            a, u, r = self.neurons(y)
+            velocity = self.split(out, self.idle)
+            self.field.velocity(a, u, r, *velocity)
+            add_decay(self.problem, (a, u, r), velocity)
+            if self.spheres is not None:
+                _, out_u, out_r = velocity
+                self.spheres.tangent(u, r, out_u, out_r)
+                stretch = self.spheres.stretch(*self.split(y, self.a)[1:])
+                out_u *= stretch[:, None]
+                out_r *= stretch
 
     def observe(self, t: float, y: Array) -> dict[str, Any]:
         """Risk and observables at a saved time, and the state where it is kept."""
         with np.errstate(over="ignore", invalid="ignore"):
-            record: dict[str, Any] = {"risk": self.field.risk(*self.split(y, self.a))}
+            record: dict[str, Any] = {"risk": self.field.risk(*self.neurons(y))}
         if self.measurements:
             record |= self.measurements(t, self.state(y))
         if self.save_states or t in (0.0, self.last_time):
-            record["state"] = y.copy()
+            record["state"] = self.packed(*self.neurons(y))
         return record
 
     def state(self, y: Array) -> ParticleMeasure:
         """The measure in a vector; (u, r) and (u, −r) are the same neuron."""
-        a, u, r = self.split(y, self.a)
+        a, u, r = self.neurons(y)
         return ParticleMeasure(a, u, np.abs(r), self.measure.mass, self.measure.origin)
 
     def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
@@ -91,6 +114,7 @@ class ParticleFlow:
             "description": "mean-field particles",
             "n": self.n,
             **settings,
+            "spherical": self.spheres is not None,
             "seed": self.measure.origin.get("seed"),
             "start": dict(self.measure.origin),
         }
@@ -106,7 +130,9 @@ class ParticleFlow:
             return max(self.field_error, self.field.error_estimate(self.state(trajectory.y)))
 
     def _verdict(self, error: float, rtol: float, message: str) -> tuple[Status, str]:
-        allowed = max(rtol, getattr(self.field, "tolerance", 0.0))
+        allowed = self.field_tolerance
+        if allowed is None:
+            allowed = max(rtol, getattr(self.field, "tolerance", 0.0))
         if error <= allowed:
             return Status.SUCCESS, message
         return Status.INACCURATE, (

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields import rules
-from meanfield.fields.base import Array, charges
-from meanfield.fields.estimate import largest_miss, sample_neurons, sizes
+from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.rules import InputRule
 from meanfield.fields.tables import Tables
 from meanfield.kernels import direct
@@ -32,6 +32,7 @@ POWERS = range(10, 18)
 MOST_NODES = 2**17
 MOST_PAIRS = 2**29  # of a neuron and a node: a right-hand side of a few seconds
 SCRAMBLINGS = 3  # independent ones, for the error
+GROWTH = 1.5  # of the largest |u|², at which the rule is chosen again
 FINER = 1.5  # how much finer the table is that checks a table
 BLOCKS = 16
 
@@ -58,6 +59,7 @@ class DirectField:
         self.mass: Array | None = None
         self.speed = np.zeros(2)
         self.rule: InputRule | None = None
+        self.served = math.inf
         self.worst = math.inf
 
     # -- laying out -----------------------------------------------------------------------------
@@ -66,8 +68,14 @@ class DirectField:
         """See `Field`: refine the rule until the error meets the tolerance or the nodes run out."""
         self.mass, self.rule, self.speed = measure.mass, None, np.zeros(2)
         if not np.isfinite(np.append(measure.u.ravel() ** 2, measure.r**2)).all():
-            self._use(rules.tensor_rule(1, self.D, 2, 1))  # there is nothing to be accurate about
+            self._use(
+                rules.tensor_rule(self.k, self.D, 2, 1)
+            )  # there is nothing to be accurate about
             return
+        self._refine(measure)
+
+    def _refine(self, measure: ParticleMeasure) -> None:
+        self.served = float((measure.u**2).sum(axis=1).max())
         best: tuple[float, InputRule] | None = None
         for rule in self._candidates(measure, self._radii(measure)):
             self._use(rule)
@@ -142,9 +150,12 @@ class DirectField:
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
     ) -> None:
         """See `Field`."""
-        rule = self.rule
-        assert rule is not None
         try:
+            furthest = float(np.einsum("ix,ix->i", u, u).max())
+            if max(GROWTH * self.served, 1.0) < furthest < math.inf:
+                self._refine(ParticleMeasure(a, u, np.abs(r), self.mass))
+            rule = self.rule
+            assert rule is not None
             epsilon, table = self._epsilon(a, u, r, rule)
         except FloatingPointError:
             for out in (out_a, out_u, out_r):
@@ -196,6 +207,26 @@ class DirectField:
         except FloatingPointError:
             return math.inf
         return largest_miss(out_u[chosen] - du, out_r[chosen] - dr, self.speed)
+
+    def layout_state(self) -> dict[str, Any]:
+        """See `Field`."""
+        assert self.rule is not None
+        made = self.tables.made.get(1.0)
+        tabulated = made is not None and math.isfinite(made[0])
+        return {
+            "rule": [self.rule.kind, self.rule.size, len(self.rule.rho)],
+            "reach": made[:2] if made is not None and tabulated else None,
+            "served": self.served,
+            "speed": self.speed.tolist(),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Field`."""
+        kind, size, radii = state["rule"]
+        self._use(rules.make_rule(kind, size, radii, self.k, self.D))
+        self.speed, self.served = np.array(state["speed"]), state["served"]
+        if state["reach"] is not None:
+            self.tables.make(*state["reach"])
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""

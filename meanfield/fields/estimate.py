@@ -6,18 +6,7 @@ import numpy as np
 
 from meanfield.fields.base import Array, root_mean_square
 
-SAMPLES, EXTREMES = 16, 3  # neurons the field is checked at
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
-
-
-def sample_neurons(u: Array, r: Array) -> Array:
-    """Neurons to check at: the extreme ones in each coordinate and an even selection."""
-    n = len(r)
-    extremes = min(n - 1, EXTREMES)
-    chosen = [np.linspace(0, n - 1, min(n, SAMPLES)).astype(np.int64)]
-    for coordinate in (r, -r, *u.T, *-u.T):
-        chosen.append(np.argpartition(coordinate, n - 1 - extremes)[n - 1 - extremes :])
-    return np.unique(np.concatenate(chosen))
 
 
 def sizes(du: Array, dr: Array, mass: Array | None) -> Array:

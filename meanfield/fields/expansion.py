@@ -21,15 +21,16 @@ Expansion = list[tuple[tuple[int, ...], float]]
 @lru_cache(maxsize=16)
 def expansion_of(target: MultiIndexTarget) -> Expansion | None:
     """The Hermite coefficients of a target that has no more of them; None if it has."""
-    known = isinstance(target.function, Polynomial)
+    function = target.function
+    known = isinstance(function, Polynomial)
     if not known and target.rank > MOST_COORDINATES:
         return None  # its coefficients would be known to three digits
     found = hermite_coefficients(target, TARGET_DEGREE)
     error = max(error for _, error in found.values())
     scale = math.sqrt(sum(c * c for c, _ in found.values()))
     kept = [(index, c) for index, (c, _) in found.items() if abs(c) > 1e-12 * scale]
-    if known:
-        complete = max(map(sum, target.function.exponents)) <= TARGET_DEGREE
+    if isinstance(function, Polynomial):
+        complete = max(map(sum, function.exponents)) <= TARGET_DEGREE
     else:
         energy = target.second_moment()
         complete = error <= 1e-9 * scale and abs(energy - scale**2) <= COMPLETE * energy

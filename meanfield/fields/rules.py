@@ -90,6 +90,15 @@ def sobol_rule(k: int, D: float, power: int, radii: int, seed: int) -> InputRule
     return InputRule("sobol", power, z, weight, *_radii(D, radii))
 
 
+def make_rule(kind: str, size: int, radii: int, k: int, D: float) -> InputRule:
+    """A rule from its description."""
+    if kind == "tensor":
+        return tensor_rule(k, D, size, radii)
+    if kind == "graded":
+        return graded_rule(D, size, radii)
+    return sobol_rule(k, D, size, radii, seed=0)
+
+
 def with_radii(rule: InputRule, D: float, radii: int) -> InputRule:
     """The same z with another number of ρ."""
     rho, rho_weight = _radii(D, radii)

@@ -8,12 +8,13 @@ polynomial of the principal coordinates.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges
-from meanfield.fields.estimate import largest_miss, sample_neurons, sizes
+from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.expansion import expansion_of, polynomial_part
 from meanfield.fields.pairs import overlap_rule
 from meanfield.fields.units import Units, UnitTable, coefficients, make_units
@@ -27,6 +28,7 @@ TOLERANCE = 1e-8
 TERMS = (16, 32, 64, 128, 256)
 HEADROOM = 1.3  # how far beyond the neurons a table reaches
 FINER = 1.5  # how much finer the rules are that check the rules
+GROWTH = 1.2  # of the largest variance, at which the number of terms is chosen again
 FURTHEST = 1e3  # no series converges there
 NO_OVERLAP = sphere_coordinate_rule(math.inf, 1)
 
@@ -58,7 +60,7 @@ class SeriesField:
         self.stride = 2 if self.student.odd else 1
         self.mass: Array | None = None
         self.speed = np.zeros(2)
-        self.terms, self.worst = TERMS[0], math.inf
+        self.terms, self.served, self.worst = TERMS[0], 0.0, math.inf
         self.tables: dict[tuple[int, float], UnitTable] = {}
         self.links: dict[int, Units] = {}
         self.r_bound = 1.0
@@ -76,17 +78,20 @@ class SeriesField:
 
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`: more terms until the error meets the tolerance."""
-        self.mass, self.speed = measure.mass, np.zeros(2)
+        self.mass, self.speed, self.terms = measure.mass, np.zeros(2), TERMS[0]
         self.r_bound = HEADROOM * float(measure.r.max())
-        for self.terms in TERMS:
+        self._refine(measure)
+
+    def _refine(self, measure: ParticleMeasure) -> None:
+        with np.errstate(over="ignore"):
+            self.served = float(((measure.u**2).sum(axis=1) + measure.r**2).max())
+        for terms in TERMS[TERMS.index(self.terms) :]:
+            self.terms = terms
             if self.error_estimate(measure) <= self.tolerance:
                 break
 
     def _rule(self, finer: float = 1.0) -> Rule:
-        rule = overlap_rule(self.D, self.r_bound, smooth=True)
-        if finer == 1.0 or len(rule[0]) < 2 or self.D == 1:
-            return rule
-        return sphere_coordinate_rule(self.D, math.ceil(finer * len(rule[0])))
+        return _overlaps(self.D, self.r_bound, finer)
 
     def _at(self, u: Array, r: Array, terms: int, finer: float = 1.0) -> Units:
         """Neurons with their series."""
@@ -166,6 +171,9 @@ class SeriesField:
             for out in (out_a, out_u, out_r):
                 out[:] = math.nan
             return
+        if float(at.root.max()) ** 2 > GROWTH * self.served and self.terms < TERMS[-1]:
+            self._refine(ParticleMeasure(a, u, np.abs(r), self.mass))
+            at = self._at(u, r, self.terms)
         self.r_bound = max(self.r_bound, float(np.abs(r).max()))
         charge = charges(a, self.mass)
         slope_u, slope_r = self._slopes(at, charge, at, self.terms, 1.0)
@@ -217,6 +225,34 @@ class SeriesField:
         slope_u, slope_r = self._slopes(sources, charge, sources, self.terms, 1.0)
         return sizes(a[:, None] * slope_u, a * slope_r, self.mass)
 
+    def layout_state(self) -> dict[str, Any]:
+        """See `Field`."""
+        table = self.tables.get((self.terms, 1.0))
+        return {
+            "terms": self.terms,
+            "served": self.served,
+            "r_bound": self.r_bound,
+            "speed": self.speed.tolist(),
+            "reach": None if table is None else table.reach,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Field`."""
+        self.terms, self.served, self.r_bound = state["terms"], state["served"], state["r_bound"]
+        self.speed = np.array(state["speed"])
+        if state["reach"] is not None:
+            table = UnitTable(self.student, state["reach"], self.terms)
+            self.tables = {(self.terms, 1.0): table}
+
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "terms": self.terms, "overlap_nodes": len(self._rule()[0])}
+
+
+@lru_cache(maxsize=32)
+def _overlaps(D: float, r_bound: float, finer: float) -> Rule:
+    """The rule over Z, or one with more nodes."""
+    rule = overlap_rule(D, r_bound, smooth=True)
+    if finer == 1.0 or len(rule[0]) < 2 or D == 1:
+        return rule
+    return sphere_coordinate_rule(D, math.ceil(finer * len(rule[0])))

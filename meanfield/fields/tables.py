@@ -10,7 +10,7 @@ from meanfield.activations import Activation
 from meanfield.fields.base import Array
 from meanfield.fields.rules import InputRule
 from meanfield.kernels.direct import Table
-from meanfield.kernels.mesh import GHOSTS, POINTS
+from meanfield.kernels.mesh import BELOW, POINTS
 
 STEP, SPACING = 0.05, 0.04  # in v (for a strip of π/2, that of tanh) and in asinh(s)
 STRIP = 0.5 * math.pi
@@ -46,9 +46,13 @@ class Tables:
         reach_s = longest * float(rule.rho.max())
         have_v, have_s, table = self.made.get(finer, (-1.0, -1.0, None))
         if table is None or reach_v > have_v or reach_s > have_s:
-            reach = 1.0 + HEADROOM * reach_v, 1.0 + HEADROOM * reach_s
-            table = smooth_table(self.activation, self.D, *reach, finer)
-            self.made[finer] = (*reach, table)
+            table = self.make(1.0 + HEADROOM * reach_v, 1.0 + HEADROOM * reach_s, finer)
+        return table
+
+    def make(self, reach_v: float, reach_s: float, finer: float = 1.0) -> Table:
+        """A table for |v| ≤ reach_v and s ≤ reach_s; it replaces the one there was."""
+        table = smooth_table(self.activation, self.D, reach_v, reach_s, finer)
+        self.made[finer] = reach_v, reach_s, table
         return table
 
 
@@ -70,16 +74,16 @@ def smooth_table(
     rows = math.ceil(math.asinh(reach_s) / spacing) + POINTS
     if not rows * (2 * half + POINTS) < MOST_POINTS:
         raise FloatingPointError("neurons have left every table")
-    v = step * (np.arange(2 * half + POINTS - 1) - GHOSTS - half)
+    v = step * (np.arange(2 * half + POINTS - 1) - BELOW - half)
     s = np.sinh(spacing * np.arange(rows))
     value = activation.average(v, s[:, None], D)
     _, across = activation.average_slopes(v, s[:, None], D)
-    mirrored = np.s_[GHOSTS:0:-1]
+    mirrored = np.s_[BELOW:0:-1]
     return Table(
         homogeneous=False,
         value=np.concatenate((value[mirrored], value)),
         across=np.concatenate((-across[mirrored], across)),
-        step=step, spacing=spacing, basis=_lagrange_basis(np.arange(POINTS) - GHOSTS),
+        step=step, spacing=spacing, basis=_lagrange_basis(np.arange(POINTS) - BELOW),
         line0=np.empty((0, 2 * half)), line2=np.empty((0, 2 * half)),
     )  # fmt: skip
 
@@ -95,7 +99,7 @@ def ray_table(activation: Activation, D: float) -> Table:
     for values in (G, across):
         line = np.empty((POINTS, inner + 2))
         # stencils stay inside: at finite D the function is not smooth at ±1
-        first = np.clip(np.arange(inner) - GHOSTS, 0, inner + 1 - POINTS)
+        first = np.clip(np.arange(inner) - BELOW, 0, inner + 1 - POINTS)
         for offset in np.unique(np.arange(inner) - first):
             cells = np.flatnonzero(np.arange(inner) - first == offset)
             basis = _lagrange_basis(np.arange(POINTS) - offset)

@@ -13,7 +13,7 @@ import numpy as np
 from meanfield.activations import Activation
 from meanfield.fields.base import Array
 from meanfield.kernels import series
-from meanfield.kernels.mesh import GHOSTS, POINTS
+from meanfield.kernels.mesh import BELOW, POINTS
 from meanfield.quadrature import panel_rule
 
 SPACING = 0.03  # of the table in asinh √q
@@ -47,7 +47,7 @@ class UnitTable:
         rows = math.ceil(math.asinh(reach) / self.spacing) + POINTS
         parity = (-1.0) ** np.arange(terms + 1)
         self.grids = [
-            np.concatenate((parity * grid[GHOSTS:0:-1], grid))
+            np.concatenate((parity * grid[BELOW:0:-1], grid))
             for grid in coefficients(activation, np.sinh(self.spacing * np.arange(rows)), terms + 1)
         ]
 

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from meanfield.kernels.mesh import POINTS, arcsinh, lagrange_weights
+from meanfield.kernels.lagrange import arcsinh, lagrange_weights
+from meanfield.kernels.mesh import POINTS
 from meanfield.kernels.options import inline, parallel
 
 
 class Table(NamedTuple):
-    """g0 and g2 on a grid: rows in asinh(s) / spacing from −GHOSTS on, columns in v / step.
+    """g0 and g2 on a grid: rows in asinh(s) / spacing from −BELOW on, columns in v / step.
 
     basis (POINTS, POINTS) turns the values of a stencil into a polynomial's coefficients. line0
     and line2 are (POINTS, cells), the cells centred at v = 0: for a homogeneous activation they

@@ -17,7 +17,8 @@ import math
 import numpy as np
 from numba import prange
 
-from meanfield.kernels.mesh import POINTS, arcsinh, lagrange_weights
+from meanfield.kernels.lagrange import arcsinh, lagrange_weights
+from meanfield.kernels.mesh import POINTS
 from meanfield.kernels.options import parallel, parallel_strict
 
 TILE = 64  # sources at a time, so that their coefficients stay in cache
