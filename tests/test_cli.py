@@ -6,7 +6,7 @@ import pytest
 import meanfield as mf
 from meanfield.cli import main
 
-SMALL = ["--dims", "10,20,40,80,inf", "-n", "20", "--t-end", "0.5", "--replicas", "1"]
+SMALL = ["--dims", "10,20", "40", "80,inf", "-n", "20", "--t-end", "0.5", "--replicas", "1"]
 
 
 def test_the_main_job_writes_its_results_and_says_where(tmp_path, monkeypatch, capsys):

@@ -31,7 +31,7 @@ def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"meanfield {__version__}")
     add = parser.add_argument
-    add("--dims", default=DIMS, help=f"input dimensions, comma-separated, inf allowed ({DIMS})")
+    add("--dims", nargs="+", default=[DIMS], help=f"input dimensions, inf allowed ({DIMS})")
     add("-n", "--neurons", type=int, default=10_000, help="neurons in each run (10000)")
     add(
         "--t-end", type=float, default=30.0, help="final time, where an SGD step takes γ/(p d) (30)"
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str], commands: Iterable[str]) -> int:
     started = time.perf_counter()
     try:
         target = CommitteeTarget(k=options.k, activation=options.target_activation)
-        dims = [_dim(word, target.k) for word in options.dims.split(",")]
+        dims = [_dim(word, target.k) for word in ",".join(options.dims).split(",") if word]
         options.out.mkdir(parents=True, exist_ok=True)
         print(INTRODUCTION)
         print(
