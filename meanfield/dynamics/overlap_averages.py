@@ -118,8 +118,8 @@ class OverlapAverages:
         """⟨σ'(λ_i) σ'(λ_j)⟩, (p, p)."""
         return self._students(network, self._expansion(network)).A
 
-    def energy(self, network: Network) -> Energy:
-        """⟨ε²⟩: a difference of terms, each good to rounding."""
+    def energy(self, network: Network, *, with_error: bool = True) -> Energy:
+        """⟨ε²⟩: a difference of terms, each good to rounding; an error of a target costs extra."""
         a, p = network.a, len(network.a)
         eps = float(np.finfo(np.float64).eps)
         if self.compiled:
@@ -134,7 +134,9 @@ class OverlapAverages:
         pairs = self._students(network, students)
         own = np.outer(a, a) * pairs.value / p**2
         cross = a * self.parts.values(network.u, network.r_squared, students) / p
-        error = max(pairs.error, self.parts.error(network.u, network.r_squared, students))
+        error = pairs.error
+        if with_error:
+            error = max(error, self.parts.error(network.u, network.r_squared, students))
         total = float(own.sum() - 2.0 * cross.sum()) + self.target_square
         size = float(np.abs(own).sum() + 2.0 * np.abs(cross).sum()) + self.target_square
         return Energy(total, (eps + error) * size, error)

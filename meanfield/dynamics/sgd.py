@@ -99,26 +99,30 @@ def simulate_sgd(
     -------
     Solution
         With `t` (T,), the exact times of the recorded steps; `risk` (runs, T), the population
-        risk in closed form, not sampled; `states` of shape (runs, T). Status ``"diverged"`` if an
+        risk in closed form or by quadrature, not sampled (its relative error at the last record is
+        in ``stats["average_error"]``); `states` of shape (runs, T). Status ``"diverged"`` if an
         error overflows in any run and ``"interrupted"`` after Ctrl-C: all runs then end at the
         last time recorded before that.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or the checkpoint is damaged or another call's; the message
-        names it.
+        If an argument is not as above, numba cannot compile a user's own function, or the
+        checkpoint is damaged or another call's; the message names it.
     OSError
         If the checkpoint's folder does not exist or cannot be written in.
 
     Notes
     -----
-    A step is w_i += (γ/p) a_i σ'(λ_i) ε x/√d and a_i += (γ_a/p) σ(λ_i) ε with ε = y − f(x), both
-    at the old parameters, averaged over the batch. The exact chain: a Gaussian sample enters the
+    A step is w_i += (γ/p) a_i σ'(λ_i) ε x/√d and a_i += (γ_a/p) σ(λ_i) ε with ε = y − f(x), both at
+    the old parameters, averaged over the batch. The exact chain: a Gaussian sample enters the
     overlaps only through its coordinates along the neurons, which are Gaussian, and its length
     outside, whose square is χ² with d − k − p degrees of freedom (Arnaboldi et al. 2023 for the
-    overlaps as sufficient statistics). Where d < k + p, R^d is the smaller description: a start
-    from `Overlaps` then runs there, and still records overlaps.
+    overlaps as sufficient statistics). Weight decay takes weight_decay γ/(p d) of the old weights
+    in the same step, and Langevin noise of variance 2τγ/(p d) falls on every coordinate of w/√d
+    after it; the sphere comes last. Users' own functions are compiled, and called by address. Where
+    d < k + p, R^d is the smaller description: a start from `Overlaps` then runs there, and still
+    records overlaps.
 
     Examples
     --------
@@ -167,7 +171,12 @@ def simulate_sgd(
         states=recorder.series(),
         status=status,
         message=message,
-        stats={"steps": taken, "samples": taken * batch_size, "step_time": schedule.step_time},
+        stats={
+            "steps": taken,
+            "samples": taken * batch_size,
+            "step_time": schedule.step_time,
+            "average_error": simulator.judge.error,
+        },
         problem=problem,
         parameters={"description": simulator.description, **settings},
         observables=recorder.observables(),
@@ -255,7 +264,6 @@ def _simulator(
 def _check_problem(problem: Problem, start: Weights | Overlaps) -> None:
     """Refuse a problem that SGD does not have, or a start of another problem."""
     checks.instance(problem, "problem", Problem)
-    problem.refuse_beyond("SGD has no such term yet")
     if not isinstance(start, Weights | Overlaps):
         raise TypeError(f"start must be Weights or Overlaps, got {type(start).__name__}")
     if math.isinf(problem.dim):

@@ -8,12 +8,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.compiled import compiled_label, compiled_unit
+from meanfield.dynamics.overlap_averages import Network, OverlapAverages
 from meanfield.factors import split
 from meanfield.kernels.sgd_law import advance_law, record_law
 from meanfield.kernels.sgd_step import Step
 from meanfield.kernels.sgd_weights import advance_weights, record_weights
+from meanfield.kernels.units import Unit
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, Weights
+from meanfield.targets import CommitteeTarget
 
 Array = NDArray[np.float64]
 
@@ -24,6 +28,7 @@ class Runs(Protocol):
     kind: str
     description: str
     fixed: dict[str, Array]
+    judge: Judge
     work: float  # rough cost of a step of all runs, in nanoseconds
     moving: tuple[str, ...]  # the arrays that say where the runs are
     done: NDArray[np.int64]  # of the last call, how many steps each run made
@@ -38,16 +43,64 @@ class Runs(Protocol):
 def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Step:
     """One update of the problem at width p, in numbers."""
     d, gamma = float(problem.dim), problem.learning_rate
+    dt = gamma / (p * d)
+    target, sigma = problem.target, compiled_unit(problem.student)
+    tau = Unit(-1, 0.0, 0, 0)
+    if isinstance(target, CommitteeTarget):
+        tau = compiled_unit(target.link)
     return Step(
-        sigma=problem.student.code,
-        tau=problem.committee.link.code,
+        *sigma,
+        *tau,
+        label=0 if isinstance(target, CommitteeTarget) else compiled_label(target),
         gain=gamma / p,
-        second=problem.second_layer_rate * gamma / (p * d),
-        noise=math.sqrt(problem.target.noise),
+        second=problem.second_layer_rate * dt,
+        noise=math.sqrt(target.noise),
         d=d,
         batch=batch_size,
         spherical=spherical,
+        keep=_left(problem, "weight_decay", dt),
+        second_keep=_left(problem, "second_layer_decay", problem.second_layer_rate * dt),
+        heat=math.sqrt(2.0 * problem.temperature * dt),
     )
+
+
+def _left(problem: Problem, name: str, dt: float) -> float:
+    """What a decay leaves of a weight after one step."""
+    left = 1.0 - getattr(problem, name) * dt
+    if left <= 0.0:
+        raise ValueError(
+            f"problem must have {name} below {1.0 / dt:g}, one over the time of a step, got "
+            f"{getattr(problem, name):g}"
+        )
+    return left
+
+
+class Judge:
+    """The risk where the kernels have no closed form for it, and its error in the first run."""
+
+    def __init__(self, problem: Problem):
+        self.averages = OverlapAverages(problem)
+        self.basis = np.asarray(problem.target.basis)
+        self.error = 0.0  # at the last record
+
+    def correct(self, Q: Array, M: Array, a: Array, risk: Array) -> None:
+        """Overwrite risk (runs,) for overlaps Q (runs, p, p), M (runs, p, k), a (runs, p)."""
+        if self.averages.compiled:
+            return
+        self.error = 0.0
+        for run in range(len(risk)):
+            u = np.linalg.lstsq(self.basis, M[run].T, rcond=None)[0].T
+            r_squared = np.diag(Q[run]) - (u * u).sum(axis=1)
+            network = Network(a[run], u, Q[run], r_squared, None)
+            energy = self.averages.energy(network, with_error=run == 0)
+            risk[run] = max(0.5 * energy.value, 0.0) if math.isfinite(energy.value) else math.nan
+            self.error = max(self.error, energy.error)
+
+
+def second_layer(problem: Problem) -> Array:
+    """a* of a committee, (k,); nothing for another target."""
+    target = problem.target
+    return np.asarray(target.weights) if isinstance(target, CommitteeTarget) else np.empty(0)
 
 
 def make_streams(seed: int, runs: int) -> NDArray[np.uint64]:
@@ -68,13 +121,14 @@ class WeightsRuns:
         runs, (p, d), b = len(words), start.W.shape, step.batch
         self.step, self.words, self.kind = step, words, kind
         self.W_star, self.P = start.W_star, np.asarray(problem.target.gram)
-        self.a_star = np.asarray(problem.committee.weights)
+        self.a_star = second_layer(problem)
+        self.judge = Judge(problem)
         W = start.W
         if step.spherical:
             W = W * (math.sqrt(d) / _lengths((W * W).sum(axis=1), "W")[:, None])
         self.W, self.a = np.tile(W, (runs, 1, 1)), np.tile(start.a, (runs, 1))
         self.X, self.C = np.zeros((runs, b, d)), np.zeros((runs, b, p))
-        self.scale = np.ones((runs, p if step.spherical else 0))
+        self.scale = np.ones((runs, p if step.spherical or step.keep != 1.0 else 0))
         self.fixed = {"W_star": self.W_star} if kind == "Weights" else {"P": self.P}
         self.done = np.zeros(runs, dtype=np.int64)
         self.work = runs * b * p * d * 0.2
@@ -97,6 +151,7 @@ class WeightsRuns:
             self.step, self.W_star, self.P, self.a_star, self.W, self.X, self.C, self.scale,
             self.a, W, Q, M, risk,
         )  # fmt: skip
+        self.judge.correct(Q, M, self.a, risk)
         if self.kind == "Weights":
             return {"W": W, "a": self.a}, risk
         return {"Q": Q, "M": M, "a": self.a}, risk
@@ -113,7 +168,8 @@ class LawRuns:
         runs, p = len(words), start.p
         self.step, self.words = step, words
         self.B, self.P = problem.target.basis, np.asarray(problem.target.gram)
-        self.a_star = np.asarray(problem.committee.weights)
+        self.a_star = second_layer(problem)
+        self.judge = Judge(problem)
         u, S = split_overlaps(problem, start, step.spherical)
         T = np.zeros((p + 1, p))
         T[:p] = S.T
@@ -136,6 +192,7 @@ class LawRuns:
         (runs, p), k = self.a.shape, len(self.P)
         Q, M, risk = np.empty((runs, p, p)), np.empty((runs, p, k)), np.empty(runs)
         record_law(self.step, self.B, self.P, self.a_star, self.u, self.T, self.a, Q, M, risk)
+        self.judge.correct(Q, M, self.a, risk)
         return {"Q": Q, "M": M, "a": self.a}, risk
 
 

@@ -2,8 +2,8 @@
 
 With z the principal coordinates and λ = u·z + r θ·x⊥, the drift needs G = E ∇f*(z) σ'(λ), shape
 (p, rank), and b = E f* σ''(λ), (p,): by Stein's lemma E f* σ'(λ) z = G + b u. Three ways: pair by
-pair for a committee; sums over Hermite coefficients for a polynomial of z, exactly; nodes in z with
-the average over θ·x⊥ in closed form or by quadrature for anything else.
+pair for a committee; sums over Hermite coefficients for a function of z that has few, exactly for a
+polynomial; nodes in z with the average over θ·x⊥ in closed form or by quadrature for anything else.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from meanfield.expansions import Expansion, expand
 from meanfield.pair_averages import closed_averages, expanded_averages, has_closed_form
 from meanfield.quadrature import gaussian_nodes
 from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target
-from meanfield.targets.exponents import polynomial_coefficients
-from meanfield.targets.multi_index import Polynomial
 
 Array = NDArray[np.float64]
 
@@ -54,8 +52,8 @@ def choose_target_averages(sigma: Activation, target: Target) -> TargetAverages:
     """The way that suits a target."""
     if isinstance(target, CommitteeTarget):
         return CommitteeAverages(sigma, target)
-    if isinstance(target.function, Polynomial):
-        return PolynomialAverages(target, target.function)
+    if target.series is not None:
+        return SeriesAverages(*target.series)
     return NodeAverages(sigma, target)
 
 
@@ -103,15 +101,20 @@ class CommitteeAverages:
         return self._pairs(u, r_squared, students).value @ self.weights
 
 
-class PolynomialAverages:
-    """A polynomial of z, exactly: E h_α(z) σ(λ) = √(|α|!/α!) Π_j (u_j/√q)^{α_j} c_{|α|}."""
+class SeriesAverages:
+    """Sums over Hermite coefficients f_α: E h_α(z) σ(λ) = √(|α|!/α!) Π_j (u_j/√q)^{α_j} c_{|α|}.
 
-    def __init__(self, target: MultiIndexTarget, function: Polynomial):
-        found = polynomial_coefficients(function)
-        self.alpha = np.array(list(found), dtype=np.int64).reshape(-1, target.k)
+    Exact for a polynomial of z. Of another function `tail` is left out, the norm of what the
+    coefficients do not hold over that of f*; it pairs with what the students have beyond them.
+    """
+
+    def __init__(self, coefficients: dict[tuple[int, ...], float], tail: float = 0.0):
+        kept = {index: c for index, c in coefficients.items() if c != 0.0}
+        self.alpha = np.array(list(kept), dtype=np.int64).reshape(len(kept), -1)
         self.size = self.alpha.sum(axis=1)
-        self.coefficient = np.array(list(found.values()))
-        self.degree = int(self.size.max()) + 1
+        self.coefficient, self.tail = np.array(list(kept.values())), tail
+        self.degree = int(self.size.max(initial=0)) + 1
+        self.factorial = np.array([math.factorial(n) for n in range(self.degree)], dtype=float)
 
     def _monomials(self, u: Array, q: Array, alpha: NDArray[np.int64]) -> Array:
         """√(|α|!) Π_j (u_j/√q)^{α_j}/√α_j!, shape (p, terms)."""
@@ -119,9 +122,9 @@ class PolynomialAverages:
         direction = np.divide(u, root, out=np.zeros_like(u), where=root > 0.0)
         product = np.ones((len(u), len(alpha)))
         for j in range(u.shape[1]):
-            root_factorial = np.array([math.sqrt(math.factorial(n)) for n in alpha[:, j]])
-            product *= direction[:, j, None] ** alpha[:, j] / root_factorial
-        return product * np.array([math.sqrt(math.factorial(n)) for n in alpha.sum(axis=1)])
+            powers = direction[:, j, None] ** np.arange(self.degree) / np.sqrt(self.factorial)
+            product *= powers[:, alpha[:, j]]
+        return product * np.sqrt(self.factorial[alpha.sum(axis=1)])
 
     def slopes(self, u: Array, r_squared: Array, students: Expansion | None) -> TargetSlopes:
         """See `TargetAverages`."""
@@ -138,8 +141,11 @@ class PolynomialAverages:
         return TargetSlopes(G, b)
 
     def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
-        """See `TargetAverages`: rounding only."""
-        return 0.0
+        """See `TargetAverages`: what f* and the students both have beyond the coefficients."""
+        assert students is not None
+        left = students.slope_square - (students.S[:, : self.degree] ** 2).sum(axis=1)
+        share = np.maximum(left, 0.0) / np.maximum(students.slope_square, 1e-300)
+        return self.tail * math.sqrt(float(share.max()))
 
     def values(self, u: Array, r_squared: Array, students: Expansion | None) -> Array:
         """See `TargetAverages`."""

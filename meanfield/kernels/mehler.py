@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from numba import prange
 
-from meanfield.kernels.options import parallel
+from meanfield.kernels.options import parallel, serial
+
+SERIAL_TERMS = 2**17  # below, waking a second thread costs more than it gives
 
 
-@parallel
 def pair_sums(C, S, B, D, T, R, value, A, curvature):
     """Three sums for every pair, by Horner's rule in the correlations R (m, n).
 
@@ -18,29 +19,31 @@ def pair_sums(C, S, B, D, T, R, value, A, curvature):
     transposed: D (N, n) of τ, T of τ'. Writes value = Σ C D Rⁿ, A = Σ S T Rⁿ and
     curvature = Σ B D Rⁿ, (m, n).
     """
-    m, N = C.shape
+    small = R.size * C.shape[1] <= SERIAL_TERMS
+    (_sums_short if small else _sums_long)(C, S, B, D, T, R, value, A, curvature)
+
+
+@serial
+def _row(i, C, S, B, D, T, R, value, A, curvature):
     n = R.shape[1]
-    for i in prange(m):
+    for j in range(n):
+        value[i, j], A[i, j], curvature[i, j] = 0.0, 0.0, 0.0
+    for degree in range(C.shape[1] - 1, -1, -1):
+        c, s, b = C[i, degree], S[i, degree], B[i, degree]
         for j in range(n):
-            value[i, j], A[i, j], curvature[i, j] = 0.0, 0.0, 0.0
-        for degree in range(N - 1, -1, -1):
-            c, s, b = C[i, degree], S[i, degree], B[i, degree]
-            for j in range(n):
-                rho = R[i, j]
-                value[i, j] = value[i, j] * rho + c * D[degree, j]
-                A[i, j] = A[i, j] * rho + s * T[degree, j]
-                curvature[i, j] = curvature[i, j] * rho + b * D[degree, j]
+            rho = R[i, j]
+            value[i, j] = value[i, j] * rho + c * D[degree, j]
+            A[i, j] = A[i, j] * rho + s * T[degree, j]
+            curvature[i, j] = curvature[i, j] * rho + b * D[degree, j]
+
+
+@serial
+def _sums_short(C, S, B, D, T, R, value, A, curvature):
+    for i in range(R.shape[0]):
+        _row(i, C, S, B, D, T, R, value, A, curvature)
 
 
 @parallel
-def value_sums(C, D, R, value):
-    """The first of the three alone."""
-    m, N = C.shape
-    n = R.shape[1]
-    for i in prange(m):
-        for j in range(n):
-            value[i, j] = 0.0
-        for degree in range(N - 1, -1, -1):
-            c = C[i, degree]
-            for j in range(n):
-                value[i, j] = value[i, j] * R[i, j] + c * D[degree, j]
+def _sums_long(C, S, B, D, T, R, value, A, curvature):
+    for i in prange(R.shape[0]):
+        _row(i, C, S, B, D, T, R, value, A, curvature)

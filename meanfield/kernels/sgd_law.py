@@ -69,6 +69,13 @@ def add_batch(T, C, H, A):
         for sample in range(b):
             for j in range(n):
                 A[i, j] += C[sample, i] * H[sample, j]
+    triangular(A, T)
+
+
+@serial
+def triangular(A, T):
+    """T becomes the triangular factor of A Aᵀ, by reflections of A (p, n) in place."""
+    p, n = A.shape
     for i in range(p):
         square = 0.0
         for j in range(i, n):
@@ -88,6 +95,41 @@ def add_batch(T, C, H, A):
         T[i, i] = norm
         for q in range(i + 1, p):
             T[i, q] = A[q, i]
+
+
+@serial
+def shrink(x, factor):
+    """x *= factor, in loops, which compile faster than an array expression."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            x[i, j] *= factor
+
+
+@serial
+def add_heat(s, heat, outside, u, T, A):
+    """Noise of deviation `heat` in every coordinate; A (p, 2p), `outside` = d − k − p.
+
+    In the directions that no weight had a part in, p Gaussian vectors have a triangular factor of
+    independent entries (Bartlett).
+    """
+    p, k = u.shape
+    for i in range(p):
+        for r in range(k):
+            xi, s = normal(s)
+            u[i, r] += heat * xi
+        for j in range(2 * p):
+            A[i, j] = 0.0
+        for j in range(p):
+            xi, s = normal(s)
+            A[i, j] = heat * xi + (T[j, i] if j <= i else 0.0)
+        for j in range(int(min(float(i), outside))):
+            xi, s = normal(s)
+            A[i, p + j] = heat * xi
+        if i < outside:
+            square, s = chi_square(s, outside - i)
+            A[i, p + i] = heat * math.sqrt(square)
+    triangular(A, T)
+    return s
 
 
 @serial
@@ -153,7 +195,7 @@ def run_law(step, B, a_star, u, T, a, words, steps):
     Z, H = np.zeros((b, k)), np.zeros((b, p + extra))
     pre, pre_star = np.empty((b, p)), np.empty((b, B.shape[0]))
     C, value = np.empty((b, p)), np.empty(p)
-    A = np.empty((p, p + extra))
+    A, wide = np.empty((p, p + extra)), np.empty((p, 2 * p))
     s = read_stream(words)
     done = steps
     for n in range(steps):
@@ -163,6 +205,9 @@ def run_law(step, B, a_star, u, T, a, words, steps):
         if not finite:
             done = n
             break
+        if step.keep != 1.0:
+            shrink(u, step.keep)
+            shrink(T, step.keep)
         for sample in range(b):
             for i in range(p):
                 C[sample, i] /= step.d
@@ -172,6 +217,8 @@ def run_law(step, B, a_star, u, T, a, words, steps):
             add_rank_one(T, C[0], H[0])
         else:
             add_batch(T, C, H, A)
+        if step.heat > 0.0:
+            s = add_heat(s, step.heat, outside, u, T, wide)
         if step.spherical:
             to_sphere(u, T)
     write_stream(words, s)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from meanfield.kernels.options import parallel, serial
-from meanfield.kernels.sgd_random import fill_normals, read_stream, write_stream
+from meanfield.kernels.sgd_random import fill_normals, normal, read_stream, write_stream
 from meanfield.kernels.sgd_step import batch_gradient, population_risk
 
 BLOCK = 1024  # columns a sweep takes at a time: the samples' share of them stays in the first cache
@@ -65,7 +65,7 @@ def rescale(w, factor):
 def sweep(s, W, W_star, X, C, scale, fresh, pre, pre_star):
     """Apply the waiting move, draw the next batch into X, and take its pre-activations.
 
-    W (p, d), W_star (k, d), X (b, d), C (b, p), scale (p,) or (0,) off the sphere,
+    W (p, d), W_star (k, d), X (b, d), C (b, p), scale (p,), or (0,) where it would be 1,
     fresh (b, BLOCK); pre (b, p) and pre_star (b, k) are w·x, not yet over √d.
     """
     (p, d), b = W.shape, X.shape[0]
@@ -100,20 +100,39 @@ def to_sphere(W, X, C, pre, scale):
     pre (b, p) is w·x. The norm is measured, not carried along, so rounding cannot pile up.
     """
     (p, d), b = W.shape, X.shape[0]
+    squares = np.empty(p)
     for i in range(p):
-        square = dot(W[i], W[i])
+        squares[i] = scale[i] * scale[i] * dot(W[i], W[i])
         for sample in range(b):
-            square += 2.0 * C[sample, i] * pre[sample, i]
-        scale[i] = square
+            squares[i] += 2.0 * scale[i] * C[sample, i] * pre[sample, i]
     for first in range(b):
         for second in range(b):
             gram = dot(X[first], X[second])
             for i in range(p):
-                scale[i] += C[first, i] * C[second, i] * gram
+                squares[i] += C[first, i] * C[second, i] * gram
     for i in range(p):
-        scale[i] = math.sqrt(d / scale[i])
+        factor = math.sqrt(d / squares[i])
+        scale[i] *= factor
         for sample in range(b):
-            C[sample, i] *= scale[i]
+            C[sample, i] *= factor
+
+
+@serial
+def add_heat(s, size, W):
+    """Independent noise of deviation `size` on every weight."""
+    for i in range(W.shape[0]):
+        for j in range(W.shape[1]):
+            xi, s = normal(s)
+            W[i, j] += size * xi
+    return s
+
+
+@serial
+def products(W, X, pre):
+    """pre_si = w_i·x_s."""
+    for sample in range(X.shape[0]):
+        for i in range(W.shape[0]):
+            pre[sample, i] = dot(W[i], X[sample])
 
 
 @serial
@@ -134,8 +153,15 @@ def run_weights(step, W_star, a_star, W, X, C, scale, a, words, steps):
             done = n
             break
         C /= root_d
+        for i in range(scale.size):
+            scale[i] = step.keep
+        if step.heat > 0.0:  # at once, and so that what decay leaves of it is the noise
+            s = add_heat(s, step.heat * root_d / step.keep, W)
         if step.spherical:
-            pre *= root_d
+            if step.heat > 0.0:
+                products(W, X, pre)
+            else:
+                pre *= root_d
             to_sphere(W, X, C, pre, scale)
     write_stream(words, s)
     return done

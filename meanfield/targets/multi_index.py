@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,10 @@ from meanfield.functions import describe_function, function_name, restored_funct
 from meanfield.quadrature import gaussian_mean
 
 Array = NDArray[np.float64]
+
+# degrees to which a smooth function of k coordinates is expanded, and what it may leave out
+SERIES_DEGREE = {1: 64, 2: 36, 3: 20, 4: 10}
+SERIES_TAIL = 1e-4
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,25 @@ class Polynomial:
                     term *= z[:, j] ** power
             total += term
         return total
+
+
+@lru_cache(maxsize=64)
+def plain_polynomial(polynomial: Polynomial) -> Callable[[Array], Array]:
+    """The same as a function of nothing but loops, which compiles."""
+    exponents, coefficients = np.array(polynomial.exponents), np.array(polynomial.coefficients)
+
+    def plain(z: Array) -> Array:
+        total = np.zeros(len(z))
+        for s in range(len(z)):
+            for m in range(len(coefficients)):
+                term = coefficients[m]
+                for j in range(exponents.shape[1]):
+                    for _ in range(exponents[m, j]):
+                        term *= z[s, j]
+                total[s] += term
+        return total
+
+    return plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +176,20 @@ class MultiIndexTarget:
     @cached_property
     def _second_moment(self) -> float:
         return gaussian_mean(lambda z: self(z) ** 2, self.k, smooth=self.smooth).value
+
+    @cached_property
+    def series(self) -> tuple[dict[tuple[int, ...], float], float] | None:
+        """Hermite coefficients and the relative norm of what they leave out, if that is small."""
+        from meanfield.targets.exponents import hermite_coefficients, polynomial_coefficients
+
+        if isinstance(self.function, Polynomial):
+            return polynomial_coefficients(self.function), 0.0
+        if not self.smooth or self.k not in SERIES_DEGREE:
+            return None
+        found = hermite_coefficients(self, SERIES_DEGREE[self.k])
+        held = sum(c * c for c, _ in found.values()) / self.second_moment()
+        tail = max(1.0 - held, 0.0) ** 0.5
+        return ({a: c for a, (c, _) in found.items()}, tail) if tail <= SERIES_TAIL else None
 
     def parameters(self) -> dict[str, Any]:
         """What is needed to build the target again."""

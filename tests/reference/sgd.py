@@ -8,17 +8,20 @@ def step(problem, W, W_star, a, X, xi, *, spherical=False, norm=None):
     in any orthonormal coordinates that hold them. `norm` is d, the n of X by default."""
     d = X.shape[1] if norm is None else norm
     target = problem.target
-    (p, _), k, b = W.shape, len(W_star), len(X)
+    (p, _), b = W.shape, len(X)
     gamma, kappa = problem.learning_rate, problem.second_layer_rate
     sigma, slope = problem.student.function, problem.student.derivative
     dW, da = np.zeros_like(W), np.zeros_like(a)
     for x, noise in zip(X, xi, strict=True):
         pre, pre_star = W @ x / np.sqrt(d), W_star @ x / np.sqrt(d)
         f = a @ sigma(pre) / p
-        y = target.weights @ target.link.function(pre_star) / k + np.sqrt(target.noise) * noise
+        z = np.linalg.lstsq(target.basis, pre_star, rcond=None)[0]
+        y = float(target(z)) + np.sqrt(target.noise) * noise
         dW += gamma / p * np.outer(a * slope(pre), x) / np.sqrt(d) * (y - f) / b
         da += kappa * gamma / (p * d) * sigma(pre) * (y - f) / b
-    W, a = W + dW, a + da
+    dt = gamma / (p * d)
+    W = (1 - problem.weight_decay * dt) * W + dW
+    a = (1 - kappa * problem.second_layer_decay * dt) * a + da
     if spherical:
         W = W * np.sqrt(d / (W * W).sum(axis=1))[:, None]
     return W, a
