@@ -76,15 +76,19 @@ class CheckpointFile:
 
     def load(self) -> Snapshot | None:
         """The snapshot in the file, None if there is no file; refuses another call's."""
-        if not self.path.exists():
+        return self.read(self.path)
+
+    def read(self, path: Path) -> Snapshot | None:
+        """The snapshot in a file of this call."""
+        if not path.exists():
             return None
-        header, arrays = storage.read_archive(self.path, CHECKPOINT_FORMAT)
+        header, arrays = storage.read_archive(path, CHECKPOINT_FORMAT)
         theirs = header["call"]
         names = {**theirs, **self.call}
         other = [name for name in names if theirs.get(name) != self.call.get(name)]
         if other:
             raise ValueError(
-                f"checkpoint {self.path} belongs to another call: it differs in "
+                f"checkpoint {path} belongs to another call: it differs in "
                 f"{', '.join(other)}; remove the file, or name another, to start afresh"
             )
         return Snapshot(header["snapshot"], arrays)

@@ -32,6 +32,7 @@ class ParticleFlow:
         *,
         spherical: bool = False,
         field_tolerance: float | None = None,
+        field: Field | None = None,
     ):
         self.problem, self.measure, self.save_states = problem, measure, save_states
         self.last_time, self.measurements = last_time, measurements
@@ -42,7 +43,9 @@ class ParticleFlow:
         self.spheres = Spheres(measure.u, measure.r) if spherical else None
         self.field_tolerance = field_tolerance
         with np.errstate(over="ignore", invalid="ignore"):
-            self.field: Field = choose_field(problem, measure, tolerance=field_tolerance)
+            if field is None:
+                field = choose_field(problem, measure, tolerance=field_tolerance)
+            self.field: Field = field
             self.field_error = self.field.error_estimate(measure)
 
     def start(self) -> Array:

@@ -107,7 +107,7 @@ def _choices(
     k, D = problem.subspace_dim, problem.perpendicular_dim
     kinked = not (problem.student.smooth and problem.target.smooth)
     overlaps = len(overlap_rule(D, r_max, smooth=problem.student.smooth)[0])
-    if _closed(problem):
+    if has_pair_forms(problem):
         each = PAIR_COST[problem.student.name] * (VALUE_COST if many_values else 1.0)
         yield n * n * overlaps * each, 1e-7 if kinked else 1e-12, lambda: PairField(problem)
         if k <= 3:
@@ -125,7 +125,7 @@ def _direct(problem: Problem, n: int, tolerance: float | None) -> Choice:
     return n * nodes * DIRECT_COST, field.tolerance, lambda: field
 
 
-def _closed(problem: Problem) -> bool:
+def has_pair_forms(problem: Problem) -> bool:
     """Whether pair averages are closed forms."""
     target = problem.target
     return (

@@ -160,22 +160,28 @@ class SliceField:
         charge = charges(a, self.mass)
         self._velocity(charge, a, u, r, out)
         size_u, size_r = (root_mean_square(part, self.mass) for part in out[1:])
-        chosen = sample_neurons(u, r)
         if len(a) > PART:
+            chosen = sample_neurons(u, r)
             part = np.unique(np.append(chosen, np.linspace(0, len(a) - 1, PART).astype(np.int64)))
-            chosen = np.searchsorted(part, chosen)
             charge, a, u, r = charge[part], a[part], u[part], r[part]
             out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
             self._velocity(charge, a, u, r, out)
+        self.worst = self._deviation(charge, a, u, r, out, size_u, size_r)
+        return self.worst
+
+    def _deviation(
+        self, charge: Array, a: Array, u: Array, r: Array, out: Out, size_u: float, size_r: float
+    ) -> float:
+        """Largest miss of velocities at sample neurons, over the sizes given."""
+        chosen = sample_neurons(u, r)
         slope_u, slope_r = self.exact.slopes(u[chosen], r[chosen], charge, u, r)
         miss_u = out[1][chosen] - a[chosen, None] * slope_u
         miss_r = out[2][chosen] - a[chosen] * slope_r
         largest = max(size_u, size_r) or 1.0
-        self.worst = max(
+        return max(
             float(np.sqrt((miss_u**2).sum(axis=1).max())) / max(size_u, NEGLIGIBLE * largest),
             float(np.abs(miss_r).max()) / max(size_r, NEGLIGIBLE * largest),
         )
-        return self.worst
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""

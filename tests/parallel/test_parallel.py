@@ -1,0 +1,224 @@
+"""A solve split over ranks is the solve on one, to rounding."""
+
+import math
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield.dynamics import checkpoint as checkpoints
+from meanfield.parallel.ranks import Ranks
+from tests.parallel.ranks import CASES, Team, problem_of, solve
+
+ROOT = Path(__file__).parent.parent.parent
+MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
+ROUNDING = 1e-12
+
+
+def whole(case, **options):
+    """The same neurons by the ordinary solver."""
+    problem = problem_of(case)
+    start = mf.parallel.draw(mf.gaussian_measure, problem, 3000, seed=3)
+    return mf.solve_mean_field(problem, start, 4.0, 3, **options)
+
+
+def agree(parts, reference):
+    assert {part.status for part in parts} == {reference.status}
+    for name in ("a", "u", "r"):
+        together = np.concatenate([getattr(part.final, name) for part in parts])
+        np.testing.assert_allclose(
+            together, getattr(reference.final, name), rtol=ROUNDING, atol=ROUNDING
+        )
+    for part in parts:
+        assert part.risk.tobytes() == parts[0].risk.tobytes()
+        np.testing.assert_allclose(part.risk, reference.risk, rtol=1e-11)
+        assert part.stats["rhs_evaluations"] == reference.stats["rhs_evaluations"]
+        assert part.stats["field_error"] == pytest.approx(reference.stats["field_error"], abs=1e-9)
+    return True
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ranks_agree_with_one_process(case):
+    reference = whole(case)
+    alone = solve(case, None)
+    assert alone.final == reference.final and np.array_equal(alone.risk, reference.risk)
+    for size in (2, 3):
+        parts = Team(size).run(lambda comm: solve(case, comm))
+        assert agree(parts, reference)
+        lengths = np.square(reference.final.u).sum(axis=1)
+        for part in parts:
+            assert part.observables["square"][-1] == pytest.approx(lengths.mean(), rel=1e-12)
+            assert part.observables["moment"].shape == (3, *2 * reference.final.u.shape[1:])
+
+
+def test_a_message_does_not_grow_with_the_neurons():
+    per_sum = []
+    for n in (1000, 8000):
+        stats = Team(2).run(lambda comm, n=n: solve("erf", comm, n=n))[0].stats
+        sums = stats["rhs_evaluations"]
+        per_sum.append(stats["mesh_points"] * 8)
+        assert stats["bytes_reduced"] < 2 * per_sum[-1] * sums + 2 * 20_000 * 3 * 8
+    assert per_sum[0] == per_sum[1]
+
+
+def test_neurons_that_leave_the_mesh_of_one_rank_move_it_for_all():
+    problem = problem_of("erf")
+    rng = np.random.default_rng(0)
+    starts = [
+        mf.ParticleMeasure(np.full(500, a), 0.1 * rng.standard_normal((500, 1)), np.ones(500))
+        for a in (1.0, 20.0)  # those of the second rank run far away
+    ]
+    together = mf.ParticleMeasure(
+        *(np.concatenate([getattr(s, name) for s in starts]) for name in ("a", "u", "r"))
+    )
+    options = {"t_end": 10.0, "save_at": 2, "threads": 1}
+    parts = Team(2).run(
+        lambda comm: mf.parallel.solve_mean_field(problem, starts[comm.rank], comm=comm, **options)
+    )
+    one = mf.parallel.solve_mean_field(problem, together, **options)
+    assert one.stats["layouts"] > 1 and agree(parts, one)
+
+
+def test_a_run_that_diverges_diverges_everywhere():
+    problem = problem_of("erf")
+    sizes = 1.0, 1e300  # only the second rank's neurons are beyond measure
+    measures = [mf.ParticleMeasure(np.full(64, a), np.full((64, 1), 0.1), np.ones(64))
+                for a in sizes]  # fmt: skip
+    parts = Team(2).run(
+        lambda comm: mf.parallel.solve_mean_field(
+            problem, measures[comm.rank], 1.0, 2, comm=comm, threads=1
+        )
+    )
+    assert parts[0].status == parts[1].status and parts[0].message == parts[1].message
+    assert parts[0].status not in ("success", "interrupted")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_draws_do_not_depend_on_the_ranks(size):
+    problem = problem_of("erf")
+
+    def draw(comm):
+        return mf.parallel.draw(
+            mf.gaussian_measure, problem, 1001, seed=5, comm=comm, sampling="random"
+        )
+
+    parts = Team(size).run(draw)
+    alone = draw(None)
+    assert sum(part.n for part in parts) == alone.n == 1001
+    assert np.array_equal(np.concatenate([part.u for part in parts]), alone.u)
+    assert len(np.unique(alone.r)) == 1001
+
+
+def test_sums_are_exact_and_the_same_in_any_order():
+    values = [np.array([1e16, 1.0]), np.array([1.0, math.pi]), np.array([-1e16, -1.0])]
+    for order in ([0, 1, 2], [2, 0, 1]):
+        found = Team(3).run(lambda comm, order=order: Ranks(comm).total(values[order[comm.rank]]))
+        assert all(np.array_equal(sums, [1.0, math.pi]) for sums in found)
+    assert np.isnan(Team(2).run(lambda comm: Ranks(comm).total(np.array([math.nan])))).all()
+    largest = Team(2).run(lambda comm: Ranks(comm).largest(float(comm.rank), math.nan))
+    assert largest == [[1.0, math.inf]] * 2
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_split_run_goes_on_from_where_all_ranks_were(tmp_path, monkeypatch, ahead):
+    """Stopped in the middle; also with one rank's latest snapshot lost."""
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
+    monkeypatch.setattr(checkpoints, "PATIENCE", 0.0)
+    expected = Team(2).run(lambda comm: solve("erf", comm))
+    path = tmp_path / "run"
+    saved = []
+
+    def stop(self, snapshot, save=checkpoints.CheckpointFile.save):
+        save(self, snapshot)
+        saved.append(self.path)
+        if len(saved) >= 8:
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.CheckpointFile, "save", stop)
+        with pytest.raises(Stopped):
+            Team(2).run(lambda comm: solve("erf", comm, checkpoint=path))
+    assert sorted(p.name for p in tmp_path.glob("*-of-2")) == ["run.0-of-2", "run.1-of-2"]
+    if ahead:
+        (tmp_path / "run.1-of-2").unlink()
+    parts = Team(2).run(lambda comm: solve("erf", comm, checkpoint=path))
+    for part, reference in zip(parts, expected, strict=True):
+        assert part.final == reference.final and np.array_equal(part.risk, reference.risk)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_runs_checkpoint_is_refused_by_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
+    path = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.CheckpointFile, "remove", lambda self: None)
+        patch.setattr("meanfield.parallel.checkpoint.RankCheckpoint.remove", lambda self: None)
+        Team(2).run(lambda comm: solve("erf", comm, checkpoint=path))
+    with pytest.raises(ValueError, match=r"run\.[01]-of-2.* belongs to another call"):
+        Team(2).run(lambda comm: solve("erf", comm, rtol=1e-5, checkpoint=path))
+
+
+@pytest.mark.skipif(
+    find_spec("mpi4py") is None or MPIEXEC is None,
+    reason="mpi4py or mpiexec is not installed: pip install 'meanfield-sgd[mpi]'",
+)
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_ranks_of_mpi(tmp_path, ranks):
+    command = [MPIEXEC, "-n", str(ranks), sys.executable, "-m", "tests.parallel.script",
+               "two directions", str(tmp_path)]  # fmt: skip
+    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
+    reference = whole("two directions")
+    found = [np.load(tmp_path / f"{rank}.npz") for rank in range(ranks)]
+    assert [int(f["ranks"]) for f in found] == [ranks] * ranks
+    u = np.concatenate([f["u"] for f in found])
+    np.testing.assert_allclose(u, reference.final.u, rtol=ROUNDING, atol=ROUNDING)
+    for f in found:
+        assert str(f["status"]) == "success" and f["risk"].tobytes() == found[0]["risk"].tobytes()
+        np.testing.assert_allclose(f["risk"], reference.risk, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"problem": 3}, "problem must"),
+        ({"part": 3}, "part must"),
+        ({"part": mf.ParticleMeasure([1, 1], [[0], [0]], [1, 1], mass=[0.5, 0.5])}, "equal masses"),
+        ({"part": mf.ParticleMeasure([1], [[0, 0]], [1])}, "part must"),
+        ({"t_end": -1.0}, "t_end"),
+        ({"rtol": 0.0}, "rtol"),
+        ({"threads": 0}, "threads"),
+        ({"averages": [1]}, "averages must be"),
+        ({"checkpoint": "no/such/folder/run"}, "checkpoint"),
+    ],
+)
+def test_bad_arguments_are_named(change, named):
+    arguments = {
+        "problem": problem_of("erf"),
+        "part": mf.ParticleMeasure([1.0], [[0.1]], [1.0]),
+        "t_end": 1.0,
+    }
+    with pytest.raises((ValueError, TypeError, OSError), match=named):
+        mf.parallel.solve_mean_field(**(arguments | change))
+
+
+def test_the_square_is_refused_with_the_reason():
+    problem = mf.Problem(mf.CommitteeTarget(k=1), "square", 10)
+    with pytest.raises(ValueError, match="square"):
+        mf.parallel.solve_mean_field(problem, mf.ParticleMeasure([1.0], [[0.1]], [1.0]), 1.0)
+
+
+def test_bad_draws_are_named():
+    problem = problem_of("erf")
+    with pytest.raises(ValueError, match="n must be at least 128 on 2 ranks"):
+        Team(2).run(lambda comm: mf.parallel.draw(mf.gaussian_measure, problem, 100, comm=comm))
+    with pytest.raises(TypeError, match="law must draw a ParticleMeasure"):
+        mf.parallel.draw(lambda *_, **__: 3, problem, 100)
