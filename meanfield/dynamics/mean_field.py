@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
+from meanfield.dynamics.free_energy import FreeEnergy
+from meanfield.dynamics.langevin import LangevinRun
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.particle_flow import ParticleFlow
 from meanfield.dynamics.solution import Solution
@@ -34,6 +37,8 @@ def solve_mean_field(
     atol: float = 1e-9,
     *,
     spherical: bool = False,
+    seed: int = 0,
+    step: float | None = None,
     field_tolerance: float | None = None,
     save_states: bool = True,
     observables: Observables | None = None,
@@ -50,7 +55,9 @@ def solve_mean_field(
     time linear in n, on meshes and nodes refined until velocities at sample neurons agree with
     exact sums over pairs to 1e-8 (1e-5 for ReLU), checked again at the end; pair by pair where that
     is cheaper, or where k > 3; by sums over nodes where nothing else serves. The problem's weight
-    decays act on both layers; label noise and mini-batches leave no trace at infinite width.
+    decays act on both layers; label noise and mini-batches leave no trace at infinite width. With a
+    temperature neurons also diffuse (mean-field Langevin dynamics), and ``observables`` hold the
+    free energy R + (λ/2) E|w|²/d − τ H, the entropy H of w/√d and the error of its estimate.
 
     Parameters
     ----------
@@ -71,6 +78,11 @@ def solve_mean_field(
     spherical : bool
         Hold every neuron to its length |w|/√d = √(|u|² + r²) at the start: only the tangent part of
         its velocity moves it. Lengths hold to rounding.
+    seed : int
+        Of the noise, where the problem has a temperature.
+    step : float, optional
+        Largest time step, where the problem has a temperature; by default a tenth of the time in
+        which the drift changes by its own size. The error in averages goes as its square.
     field_tolerance : float, optional
         Relative error of the velocities to aim at, by which evaluators and their nodes are chosen
         and the run is judged; by default what the evaluator in use comes to, see ``stats``.
@@ -121,15 +133,21 @@ def solve_mean_field(
     atol = checks.real(atol, "atol", above=0.0)
     if threads is not None:
         threads = checks.integer(threads, "threads")
-    measurements = Measurements(observables)
     if field_tolerance is not None:
         field_tolerance = checks.real(field_tolerance, "field_tolerance", above=0.0)
-    if problem.temperature > 0.0:
-        raise ValueError(f"problem must have temperature 0 here, got {problem.temperature:g}")
+    seed = checks.integer(seed, "seed", minimum=0)
+    if step is not None:
+        step = checks.real(step, "step", above=0.0)
+    measurements = Measurements(observables)
+    free_energy = FreeEnergy(problem) if problem.temperature > 0.0 else None
+    if free_energy is not None:
+        refuse_noise(problem, bool(spherical))
+        measurements.functions = {**free_energy.observables(), **measurements.functions}
     settings = {"t_end": t_end, "rtol": rtol, "atol": atol}
     call = settings | {
         "save_at": times, "save_states": save_states, "observables": list(measurements.functions),
-        "spherical": bool(spherical), "field_tolerance": field_tolerance,
+        "spherical": bool(spherical), "field_tolerance": field_tolerance, "seed": seed,
+        "step": step,
     }  # fmt: skip
     with thread_limit(threads), progress_bar(t_end, "mean field", progress) as advance:
         flow = ParticleFlow(
@@ -140,13 +158,29 @@ def solve_mean_field(
         if checkpoint is not None:
             identity = describe_call("solve_mean_field", problem, measure, call)
             file = CheckpointFile(checkpoint, identity, flow.field.layout_state, flow.field.restore)
-        trajectory = integrate(
-            flow.slope, flow.start(), t_end, times, flow.observe,
-            rtol=rtol, atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file,
-        )  # fmt: skip
+        if free_energy is not None:
+            free_energy.field = flow.field
+            settings |= {"noise_seed": seed}
+            trajectory = LangevinRun(flow, step, seed).run(times, t_end, advance, file)
+        else:
+            trajectory = integrate(
+                flow.slope, flow.start(), t_end, times, flow.observe,
+                rtol=rtol, atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file,
+            )  # fmt: skip
         if file is not None and trajectory.status is not Status.INTERRUPTED:
             file.remove()
         return flow.solution(trajectory, settings)
+
+
+def refuse_noise(problem: Problem, spherical: bool) -> None:
+    """Where noise at a temperature has no mean-field description."""
+    if math.isinf(problem.dim):
+        raise ValueError(
+            f"problem must have a finite dim with a temperature of {problem.temperature:g}: noise "
+            "on each of d coordinates adds 2τd to |w|²/d in a unit of time, which has no limit"
+        )
+    if spherical:
+        raise ValueError("spherical must be False where the problem has a temperature")
 
 
 class MeanFieldVelocity(NamedTuple):

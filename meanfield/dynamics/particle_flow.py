@@ -75,13 +75,13 @@ class ParticleFlow:
         a, u, r = self.split(y, self.a)
         return (a, *self.spheres.project(u, r)) if self.spheres is not None else (a, u, r)
 
-    def slope(self, t: float, y: Array, out: Array) -> None:
+    def slope(self, t: float, y: Array, out: Array, *, first_layer_decay: bool = True) -> None:
         """The right-hand side, autonomous."""
         with np.errstate(over="ignore", invalid="ignore"):
             a, u, r = self.neurons(y)
             velocity = self.split(out, self.idle)
             self.field.velocity(a, u, r, *velocity)
-            add_decay(self.problem, (a, u, r), velocity)
+            add_decay(self.problem, (a, u, r), velocity, first_layer=first_layer_decay)
             if self.spheres is not None:
                 _, out_u, out_r = velocity
                 self.spheres.tangent(u, r, out_u, out_r)

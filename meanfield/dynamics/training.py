@@ -11,12 +11,16 @@ Array = NDArray[np.float64]
 
 
 def add_decay(
-    problem: Problem, state: tuple[Array, Array, Array], velocity: tuple[Array, ...]
+    problem: Problem,
+    state: tuple[Array, Array, Array],
+    velocity: tuple[Array, ...],
+    *,
+    first_layer: bool = True,
 ) -> None:
     """dw/dt gains −weight_decay w, which is u and r alike; da/dt gains −κ second_layer_decay a."""
     a, u, r = state
     out_a, out_u, out_r = velocity
-    if problem.weight_decay > 0.0:
+    if first_layer and problem.weight_decay > 0.0:
         out_u -= problem.weight_decay * u
         out_r -= problem.weight_decay * r
     if problem.second_layer_decay > 0.0 and problem.second_layer_rate > 0.0:
