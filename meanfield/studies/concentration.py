@@ -16,7 +16,7 @@ from meanfield.problem import Problem, check_dim
 from meanfield.starts import SAMPLINGS
 from meanfield.states import ParticleMeasure
 from meanfield.studies.result import ConcentrationStudy
-from meanfield.studies.runs import CURVES, KINDS, Task, run_all
+from meanfield.studies.runs import CURVES, KINDS, SAVES, Task, run_all
 from meanfield.targets import Target
 
 
@@ -38,6 +38,7 @@ def concentration_study(
     replicas: int = 4,
     sampling: str = "antithetic-sobol",
     rtol: float | None = None,
+    saves: int = SAVES,
     threads: int | None = None,
     progress: bool = False,
 ) -> ConcentrationStudy:
@@ -79,6 +80,8 @@ def concentration_study(
         See `gaussian_measure`.
     rtol : float, optional
         Tolerance of each run; by default 1e-7, for ReLU students 1e-5.
+    saves : int
+        Saved times, 2 or more, equally spaced: the cost of a record grows like p² d for SGD.
     threads : int, optional
         Threads of each run; by default all here, one under an executor.
     progress : bool
@@ -113,9 +116,12 @@ def concentration_study(
     if rtol is None:
         rtol = 1e-7 if problem.student.smooth else 1e-5
     rtol = checks.real(rtol, "rtol", above=0.0)
+    saves = checks.integer(saves, "saves", minimum=2)
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(replicas)]
     tasks = [
-        Task(problem.at_dim(dim), kind, size, t_end, scale, s, sampling, start, rtol, threads)
+        Task(
+            problem.at_dim(dim), kind, size, t_end, scale, s, sampling, start, rtol, saves, threads
+        )
         for size in sizes
         for dim in dims
         for s in (seeds if start is None and (kind != "mean_field" or dim < np.inf) else seeds[:1])
@@ -193,7 +199,7 @@ def _assemble(
         t=runs[cases[0]][0]["t"],
         replicas={name: _stack([[r[name] for r in runs[c]] for c in cases]) for name in CURVES},
         distances=_distances(cases, runs),
-        finals=[runs[case][0]["final"] for case in cases],
+        laws=[[run["final"] for run in runs[case]] for case in cases],
         parameters={"version": __version__, **settings},
         messages=messages,
     )

@@ -22,6 +22,7 @@ from meanfield.studies.runs import CURVES
 
 STUDY_FORMAT = "meanfield-concentration-study"
 BOOTSTRAPS = 400
+LAW = ("a", "u", "r")
 Array = NDArray[np.float64]
 
 
@@ -46,8 +47,8 @@ class ConcentrationStudy:
     distances : ndarray, shape (m, R)
         W2 between the final law of neurons (a, u, r) and the one at d = ∞, of the same width and
         replica; NaN without d = ∞.
-    finals : list of ParticleMeasure
-        Final law of the first replica of each case.
+    laws : list of list of ParticleMeasure
+        Final law of neurons of every replica, for each case.
     parameters : dict
         How the study was made.
     messages : list of str
@@ -69,9 +70,14 @@ class ConcentrationStudy:
     t: Array
     replicas: dict[str, Array]
     distances: Array
-    finals: list[ParticleMeasure]
+    laws: list[list[ParticleMeasure]]
     parameters: dict[str, Any]
     messages: list[str] = field(default_factory=list)
+
+    @property
+    def finals(self) -> list[ParticleMeasure]:
+        """Final law of the first replica of each case."""
+        return [replicas[0] for replicas in self.laws]
 
     @cached_property
     def curves(self) -> dict[str, Array]:
@@ -201,12 +207,13 @@ class ConcentrationStudy:
             "problem": self.problem.parameters(),
             "parameters": self.parameters,
             "messages": self.messages,
-            "origins": [dict(measure.origin) for measure in self.finals],
+            "origins": [[dict(law.origin) for law in replicas] for replicas in self.laws],
         }
         arrays = {name: getattr(self, name) for name in ("dims", "widths", "t", "distances")}
         arrays |= {f"curves.{name}": value for name, value in self.replicas.items()}
-        for i, measure in enumerate(self.finals):
-            arrays |= {f"final{i}.{name}": getattr(measure, name) for name in ("a", "u", "r")}
+        for i, replicas in enumerate(self.laws):
+            for j, law in enumerate(replicas):
+                arrays |= {f"law{i}.{j}.{name}": getattr(law, name) for name in LAW}
         return write_archive(path, STUDY_FORMAT, header, arrays)
 
 
@@ -227,17 +234,18 @@ def load_study(path: str | os.PathLike[str]) -> ConcentrationStudy:
         If there is no such file, or it is damaged or not a study.
     """
     header, arrays = read_archive(path, STUDY_FORMAT)
-    finals = [
-        ParticleMeasure(
-            arrays[f"final{i}.a"], arrays[f"final{i}.u"], arrays[f"final{i}.r"], origin=origin
-        )
-        for i, origin in enumerate(header["origins"])
+    laws = [
+        [
+            ParticleMeasure(**{x: arrays[f"law{i}.{j}.{x}"] for x in LAW}, origin=origin)
+            for j, origin in enumerate(origins)
+        ]
+        for i, origins in enumerate(header["origins"])
     ]
     return ConcentrationStudy(
         problem=problem_from_parameters(header["problem"]),
         **{name: arrays[name] for name in ("dims", "widths", "t", "distances")},
         replicas={name[7:]: arrays[name] for name in arrays if name.startswith("curves.")},
-        finals=finals,
+        laws=laws,
         parameters=header["parameters"],
         messages=header["messages"],
     )

@@ -29,6 +29,8 @@ CURVES = (
 )  # fmt: skip
 KINDS = ("mean_field", "overlaps", "sgd")
 SAVES = 41
+CHEAPER = 30  # a step in R^d costs p d/30 of one exact in law, p²
+LARGEST = 2 * 10**7  # weights
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,13 @@ class Task:
     sampling: str
     start: ParticleMeasure | None
     rtol: float
+    saves: int
     threads: int | None
 
 
 def run_task(task: Task) -> dict[str, Any]:
     """Solve one task and reduce it to curves and its final measure."""
-    times = linear_times(task.t_end, SAVES)
+    times = linear_times(task.t_end, task.saves)
     solution = _solve(task, times)
     result: dict[str, Any] = {
         "status": str(solution.status),
@@ -60,7 +63,7 @@ def run_task(task: Task) -> dict[str, Any]:
         "stats": solution.stats,
     }
     reached = len(solution.t) > 1 and solution.t[-1] >= times[-1] - 0.5 * (times[1] - times[0])
-    if len(solution.t) == SAVES or (task.kind == "sgd" and reached):
+    if len(solution.t) == task.saves or (task.kind == "sgd" and reached):
         curves = projection.along(solution, threads=task.threads)
         found = {name: getattr(curves, name) for name in CURVES[1:]} | {"risk": solution.risk}
         # SGD is recorded at whole steps, next to the times asked for
@@ -83,20 +86,23 @@ def _solve(task: Task, times: NDArray[np.float64]) -> Solution:
         return solve_mean_field(
             problem, start, task.t_end, times, rtol=rtol, atol=atol, threads=task.threads
         )
-    network = gaussian_network(problem, task.n, task.scale, task.seed)
-    if task.kind == "sgd" and math.isfinite(problem.dim):
+    p, d = task.n, problem.dim
+    if task.kind == "sgd" and math.isfinite(d):
+        in_weights = p > problem.perpendicular_dim or (d < CHEAPER * p and p * d < LARGEST)
+        draw = gaussian_weights if in_weights else gaussian_overlaps
         return simulate_sgd(
-            problem, network, task.t_end, seed=task.seed, save_at=times, keep="ends",
-            observables=projection.observables(problem), threads=task.threads,
+            problem, draw(problem, p, task.scale, task.seed), task.t_end, seed=task.seed,
+            save_at=times, keep="overlaps" if in_weights else "all", threads=task.threads,
         )  # fmt: skip
     # the limit of SGD at fixed γ/p, and gradient flow without it
     return solve_overlaps(
-        problem, network, task.t_end, sgd_noise=problem.learning_rate > 0.0, save_at=times,
+        problem, _gaussian_overlaps(problem, p, task.scale, task.seed), task.t_end,
+        sgd_noise=problem.learning_rate > 0.0, save_at=times,
         rtol=rtol, atol=atol, threads=task.threads,
     )  # fmt: skip
 
 
-def gaussian_network(problem: Problem, p: int, scale: float, seed: int) -> Overlaps:
+def _gaussian_overlaps(problem: Problem, p: int, scale: float, seed: int) -> Overlaps:
     """Overlaps of w ~ N(0, scale² I_d): by their own law, or from weights where d is too small."""
     if p <= problem.perpendicular_dim:
         return gaussian_overlaps(problem, p, scale, seed)
