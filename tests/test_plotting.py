@@ -14,7 +14,18 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from meanfield.plotting import plot_alignment, plot_concentration
+from meanfield.plotting import (
+    animate_alignment,
+    animate_neurons,
+    plot_alignment,
+    plot_alignment_histogram,
+    plot_alignment_law,
+    plot_cloud,
+    plot_concentration,
+    plot_curves,
+    plot_neurons,
+    plot_rates,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +85,100 @@ def test_other_things_are_refused():
         plot_concentration(3)
     with pytest.raises(TypeError, match="concentration"):
         plot_alignment(3)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """The same small problem under each description; two directions, three saved times."""
+    problem = mf.Problem(mf.CommitteeTarget(k=2), dim=20, learning_rate=0.5)
+    start = mf.gaussian_overlaps(problem, 5, seed=1)
+    law = mf.gaussian_measure(problem, 30, second_layer="signs")
+    return {
+        "mean field": mf.solve_mean_field(problem, law, 2.0, save_at=3),
+        "overlaps": mf.solve_overlaps(problem, start, 2.0, save_at=3),
+        "sgd": mf.simulate_sgd(problem, start, 2.0, runs=2, save_at=3),
+    }
+
+
+@pytest.mark.parametrize("name", ["mean field", "overlaps", "sgd"])
+def test_a_picture_of_every_run(runs, name):
+    for plot in (plot_alignment_law, plot_alignment_histogram, plot_cloud, plot_neurons):
+        ax = plot(runs[name])
+        assert ax.get_xlabel() and ax.get_ylabel()
+        other = plt.figure().subplots()
+        assert plot(runs[name], other) is other
+        plt.close("all")
+
+
+def test_the_law_of_angles_is_the_neurons(runs):
+    run = runs["mean field"]
+    ax = plot_alignment_law(run, bins=18)
+    shares = ax.collections[0].get_array().reshape(18, 3) * 5.0  # per degree, in bins of 5
+    np.testing.assert_allclose(shares.sum(axis=0), 1.0)
+    c = concentration(run.states[2], run.problem)
+    np.testing.assert_allclose(shares[:6, 2].sum(), c.mass_within(math.radians(30)), atol=1e-9)
+    median = ax.lines[1].get_ydata()[2]
+    assert median == pytest.approx(math.degrees(c.angle_of(0.5)))
+
+
+def test_the_cloud_is_the_neurons(runs):
+    run = runs["overlaps"]
+    ax = plot_cloud(run, times=[0.0, 2.0])
+    (first, last), law = ax.collections, run.states[2].measure()
+    expected = np.column_stack((np.sqrt((law.u**2).sum(axis=1)), law.r))
+    np.testing.assert_allclose(last.get_offsets(), expected)
+    assert len(first.get_offsets()) == 5
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["t = 0", "t = 2"]
+
+
+def test_neurons_with_their_signs_trails_and_risk(runs):
+    run = runs["mean field"]
+    ax = plot_neurons(run, directions=(1, 0), index=1)
+    state = run.states[1]
+    positive, negative = ax.collections
+    np.testing.assert_allclose(positive.get_offsets(), state.u[state.a >= 0][:, ::-1])
+    np.testing.assert_allclose(negative.get_offsets(), state.u[state.a < 0][:, ::-1])
+    assert len(ax.lines[0].get_xdata()) == 2  # from the start to the second time
+    (inset,) = ax.child_axes
+    np.testing.assert_array_equal(inset.lines[0].get_ydata(), run.risk)
+    assert inset.lines[1].get_xdata() == [run.t[1]]
+
+
+def test_moving_pictures_move(runs, tmp_path):
+    for animate in (animate_alignment, animate_neurons):
+        path = tmp_path / "moving.gif"
+        animate(runs["sgd"], run=1).save(path, writer="pillow", dpi=20)
+        assert path.stat().st_size > 1000
+
+
+def test_curves_and_rates_of_a_study(study):
+    ax = plot_curves(study, "leak")
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), study.curves["leak"][0][1:])
+    assert len(ax.lines) == 4 and len(ax.collections) == 4  # a leak of 0 has no place on a log axis
+    ax = plot_curves(study, "risk")
+    assert len(ax.lines) == 5
+    ax = plot_rates(study, quantities=("perpendicular", "risk"))
+    assert "perpendicular" in ax.texts[0].get_text()
+    assert f"{study.rate('perpendicular').slope:.3f}" in ax.texts[0].get_text()
+    with pytest.raises(ValueError, match="quantity"):
+        plot_rates(study, quantities=("speed",))
+    with pytest.raises(ValueError, match="width"):
+        plot_curves(study, width=3)
+
+
+def test_pictures_refuse_what_they_cannot_show(runs):
+    line = mf.Problem(mf.CommitteeTarget(k=1), dim=20)
+    flat = mf.solve_mean_field(line, mf.gaussian_measure(line, 5), 0.5, save_at=2)
+    for plot in (plot_alignment_law, plot_alignment_histogram, plot_cloud, plot_neurons):
+        with pytest.raises(TypeError, match="solution"):
+            plot(3)
+        with pytest.raises(ValueError, match="run"):
+            plot(runs["sgd"], run=2)
+    with pytest.raises(ValueError, match="two principal directions"):
+        plot_neurons(flat)
+    for directions in ((0, 0), (0, 2)):
+        with pytest.raises(ValueError, match="directions"):
+            plot_neurons(runs["overlaps"], directions=directions)
+    for plot in (plot_neurons, plot_alignment_histogram):
+        with pytest.raises(ValueError, match="index"):
+            plot(runs["overlaps"], index=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,32 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from meanfield import checks
-from meanfield.plotting.style import INK, LIMIT
-from meanfield.projection import Concentration
+from meanfield.plotting.style import INK, LIMIT, TIME_LABEL, shades
+from meanfield.plotting.style import axes as new_axes
 from meanfield.studies import ConcentrationStudy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+TITLES = {
+    "risk": "population risk",
+    "energy": "share of squared weights\ninside the target subspace",
+    "mean_alignment": "mean alignment of the neurons",
+    "leak": "share of the function's variance\ndue to other directions",
+    "leak_variance": "variance of the function\ndue to other directions",
+    "function_energy": "mean square of the function",
+    "perpendicular": "perpendicular overlaps\n(root mean square)",
+}
+RATE_TITLES = {
+    "wasserstein": "Wasserstein distance\nof the neurons' law",
+    "leak": "share due to\nother directions",
+    "risk": "difference in risk\nto d = ∞",
+    "perpendicular": "perpendicular\noverlaps",
+    "energy_difference": "difference in energy\nto d = ∞",
+}
+COLOURS, MARKERS = ("#1b6ca8", INK, "#7a9e2f", "#b0501e"), "so^D"
 
 
 def plot_concentration(
@@ -41,99 +61,184 @@ def plot_concentration(
     """
     checks.instance(study, "study", ConcentrationStudy)
     figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.4), layout="constrained")
-    _curves(axes[0], study, "energy")
+    plot_curves(study, "energy", axes[0])
     axes[0].set_title("The weights turn towards the target", loc="left")
-    axes[0].set_ylabel("share of squared weights\ninside the target subspace")
     axes[0].set_ylim(0, 1)
-    axes[0].legend(title="input dimension d", frameon=False, ncols=2, loc="lower right")
-    _curves(axes[1], study, "leak")
+    plot_curves(study, "leak", axes[1])
     axes[1].set_title("The function forgets the other directions", loc="left")
-    axes[1].set_ylabel("share of the function's variance\ndue to other directions")
-    axes[1].set_yscale("log")
-    _rates(axes[2], study)
-    target = study.problem.target
-    figure.suptitle(
-        f"{study.parameters['n']:,} {study.problem.student.name} neurons in the mean-field limit "
-        f"learn {target.title}",
-        x=0.01, ha="left",
-    )  # fmt: skip
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
+    axes[1].get_legend().remove()
+    plot_rates(study, axes[2])
+    n, activation = study.parameters["n"], study.problem.student.name
+    networks = math.isfinite(study.widths[-1])
+    who = f"Networks of {study.widths[-1]:g}" if networks else f"{n:,}"
+    where = "" if networks else " in the mean-field limit"
+    learn = f"learn {study.problem.target.title}"
+    figure.suptitle(f"{who} {activation} neurons{where} {learn}", x=0.01, ha="left")
     if path is not None:
         figure.savefig(Path(path), dpi=150)
     return figure
 
 
-def _shades(count: int) -> Any:
-    """Dark for large d: readable in grey as in colour."""
-    return plt.get_cmap("viridis_r")(np.linspace(0.12, 0.95, count))
-
-
-def _curves(ax: Axes, study: ConcentrationStudy, name: str) -> None:
-    finite = [i for i, d in enumerate(study.dims) if math.isfinite(d)]
-    for colour, i in zip(_shades(len(finite)), finite, strict=True):
-        values = study.curves[name][i]
-        # at the start a symmetric f is near 0 and the leak, a ratio, means nothing
-        shown = slice(1, None) if name == "leak" else slice(None)
-        ax.plot(study.t[shown], values[shown], color=colour, label=f"{study.dims[i]:g}")
-    if len(finite) < len(study.dims) and name == "energy":
-        ax.plot(study.t, study.curves[name][-1], "--", color=LIMIT, lw=1.5, label="∞")
-    ax.set_xlabel("time t  (one SGD step takes γ/(p d))")
-    ax.set_xlim(0, study.t[-1])
-
-
-def _rates(ax: Axes, study: ConcentrationStudy) -> None:
-    shown = (
-        ("wasserstein", "Wasserstein distance\nof the neurons' law", "s"),
-        ("leak", "share due to\nother directions", "o"),
-        ("risk", "difference in risk", "^"),
-    )
-    finite = np.isfinite(study.dims)
-    dims = study.dims[finite]
-    for colour, (name, title, marker) in zip(("#1b6ca8", INK, "#7a9e2f"), shown, strict=True):
-        try:
-            values = study.final("risk_difference" if name == "risk" else name)[finite]
-            rate = study.rate(name)
-        except ValueError:
-            continue
-        ax.plot(dims, values, marker, color=colour, ms=7)
-        ax.plot(dims, values[-1] * (dims / dims[-1]) ** rate.slope, "-", color=colour, lw=1)
-        half = 0.5 * (rate.high - rate.low)
-        ax.annotate(
-            f"{title}\nslope {rate.slope:.3f} ± {half:.3f}",
-            (dims[-1], values[-1]), xytext=(10, 0), textcoords="offset points",
-            va="center", fontsize=8.5, color=colour, annotation_clip=False,
-        )  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlabel="input dimension d")
-    ax.set_ylabel(f"distance to d = ∞ at t = {study.t[-1]:g}")
-    ax.set_title("Distances to d = ∞ fall as powers of d", loc="left")
-    ax.xaxis.set_major_locator(FixedLocator(list(dims)))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda d, _: f"{d:g}"))
-
-
-def plot_alignment(concentration: Concentration, ax: Axes | None = None) -> Axes:
-    """Share of the neurons within an angle of the target subspace.
+def plot_curves(
+    study: ConcentrationStudy,
+    quantity: str = "energy",
+    ax: Axes | None = None,
+    *,
+    width: float | None = None,
+) -> Axes:
+    """A quantity against time, a curve for each dimension, with the limit d = ∞.
 
     Parameters
     ----------
-    concentration : Concentration
-        Of one state; see `projection.concentration`.
+    study : ConcentrationStudy
+    quantity : str
+        One of the study's curves, ``"energy"`` or ``"leak"`` for example.
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
+    width : float, optional
+        Of the networks; by default the largest.
 
     Returns
     -------
     matplotlib Axes
+        Darker for larger d, dashed for d = ∞; bands of one standard error over replicas.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Examples
+    --------
+    >>> import math, meanfield as mf
+    >>> from meanfield.plotting import plot_curves
+    >>> study = mf.concentration_study(mf.CommitteeTarget(k=1), [10, math.inf], n=20, t_end=1.0)
+    >>> ax = plot_curves(study, "leak")
     """
-    checks.instance(concentration, "concentration", Concentration)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
-    angles = np.linspace(0.0, math.pi / 2, 361)
-    ax.plot(np.degrees(angles), concentration.mass_within(angles), color=INK)
-    ax.set(
-        xlabel="angle to the target subspace (degrees)", ylabel="share of the neurons within it",
-        xlim=(0, 90), ylim=(0, 1.02),
-    )  # fmt: skip
-    ax.spines[["top", "right"]].set_visible(False)
+    checks.instance(study, "study", ConcentrationStudy)
+    checks.option(quantity, "quantity", study.curves)
+    ax = new_axes(ax)
+    rows = _rows(study, width)
+    finite = [i for i in rows if math.isfinite(study.dims[i])]
+    # at the start a symmetric f is near 0 and the leak, a ratio, means nothing
+    shown = slice(1, None) if quantity == "leak" else slice(None)
+    t = study.t[shown]
+    for colour, i in zip(shades(len(finite)), finite, strict=True):
+        values = study.curves[quantity][i][shown]
+        ax.plot(t, values, color=colour, label=f"{study.dims[i]:g}")
+        error = _errors(study.replicas[quantity][i])[shown]
+        ax.fill_between(t, values - error, values + error, color=colour, alpha=0.25, lw=0)
+    limit = [i for i in rows if math.isinf(study.dims[i])]
+    log = quantity in ("leak", "leak_variance", "risk", "perpendicular")
+    if limit and not (log and study.curves[quantity][limit[0]][shown].max() <= 0):
+        ax.plot(t, study.curves[quantity][limit[0]][shown], "--", color=LIMIT, lw=1.5, label="∞")
+    ax.set(xlabel=TIME_LABEL, ylabel=TITLES[quantity], xlim=(0, study.t[-1]))
+    if log:
+        ax.set_yscale("log")
+    ax.legend(title="input dimension d", frameon=False, ncols=2, loc="best", fontsize=9)
     return ax
+
+
+def plot_rates(
+    study: ConcentrationStudy,
+    ax: Axes | None = None,
+    *,
+    quantities: Sequence[str] = ("wasserstein", "leak", "risk"),
+    width: float | None = None,
+) -> Axes:
+    """Final quantities against d on logarithmic axes, with fitted powers and their bands.
+
+    Parameters
+    ----------
+    study : ConcentrationStudy
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+    quantities : sequence of str
+        See `ConcentrationStudy.rate`; those without a rate are left out.
+    width : float, optional
+        Of the networks; by default the largest.
+
+    Returns
+    -------
+    matplotlib Axes
+        Points with one standard error over replicas, the fitted power law through the largest d,
+        and between the ends of its 95 % interval a band.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Examples
+    --------
+    >>> import math, meanfield as mf
+    >>> from meanfield.plotting import plot_rates
+    >>> dims = [10, 20, 40, 80, math.inf]
+    >>> ax = plot_rates(mf.concentration_study(mf.CommitteeTarget(k=1), dims, n=20, t_end=1.0))
+    """
+    checks.instance(study, "study", ConcentrationStudy)
+    ax = new_axes(ax)
+    rows = np.array([i for i in _rows(study, width) if math.isfinite(study.dims[i])], dtype=int)
+    dims = study.dims[rows]
+    labels: list[tuple[float, str, str]] = []
+    for i, name in enumerate(quantities):
+        quantity = "risk_difference" if name == "risk" else name
+        try:
+            values = study.final(quantity)[rows]
+            rate = study.rate(name, at=float(study.widths[rows[0]]))
+        except (ValueError, IndexError) as error:
+            if "quantity must be" in str(error):
+                raise
+            continue
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        spread = study.sampling_error.get("risk" if name == "risk" else name)
+        if spread is not None and np.isfinite(spread[rows]).all():
+            ax.errorbar(dims, values, spread[rows], fmt="none", ecolor=colour, elinewidth=1)
+        ax.plot(dims, values, marker, color=colour, ms=7)
+        through = [values[-1] * (dims / dims[-1]) ** s for s in (rate.slope, rate.low, rate.high)]
+        ax.plot(dims, through[0], "-", color=colour, lw=1)
+        ax.fill_between(dims, through[1], through[2], color=colour, alpha=0.2, lw=0)
+        half = 0.5 * (rate.high - rate.low)
+        text = f"{RATE_TITLES.get(name, name)}\nslope {rate.slope:.3f} ± {half:.3f}"
+        labels.append((float(values[-1]), text, colour))
+    ax.set(xscale="log", yscale="log", xlabel="input dimension d")
+    ax.set_ylabel(f"at t = {study.t[-1]:g}")
+    ax.set_title("Powers of d", loc="left")
+    ax.xaxis.set_major_locator(FixedLocator(list(dims)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda d, _: f"{d:g}"))
+    if labels:
+        _beside(ax, float(dims[-1]), labels)
+    return ax
+
+
+def _beside(ax: Axes, x: float, labels: list[tuple[float, str, str]]) -> None:
+    """Labels to the right of points at x, from the top down, far enough apart to be read."""
+    assert ax.figure is not None
+    point = 72.0 / ax.figure.dpi
+    above = math.inf
+    for y, text, colour in sorted(labels, reverse=True):
+        wanted = float(ax.transData.transform((x, y))[1]) * point
+        place = min(wanted, above)
+        above = place - 13.0 * (text.count("\n") + 1)
+        ax.annotate(
+            text, (x, y), xytext=(10, place - wanted), textcoords="offset points",
+            va="center", fontsize=8.5, color=colour, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _rows(study: ConcentrationStudy, width: float | None) -> list[int]:
+    wanted = float(study.widths.max()) if width is None else width
+    rows = [i for i, p in enumerate(study.widths) if p == wanted]
+    if not rows:
+        widths = sorted(set(study.widths.tolist()))
+        raise ValueError(f"width must be one of {widths}, got {width!r}")
+    return rows
+
+
+def _errors(curves: Any) -> Any:
+    """Standard errors over replicas (R, T), 0 for a single one."""
+    there = curves[np.isfinite(curves).all(axis=1)]
+    if len(there) < 2:
+        return np.zeros(curves.shape[1])
+    return there.std(axis=0, ddof=1) / math.sqrt(len(there))
