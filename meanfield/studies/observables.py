@@ -15,7 +15,7 @@ from meanfield import checks, projection
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
-from meanfield.studies.parts import find_function, function_name
+from meanfield.studies.functions import find_function, function_name
 
 RISK, TIME = "risk", "t"
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any
 
 from meanfield import checks, starts
@@ -16,7 +15,8 @@ from meanfield.dynamics.mean_field import solve_mean_field
 from meanfield.dynamics.overlaps import solve_overlaps
 from meanfield.dynamics.sgd import simulate_sgd
 from meanfield.integrate import linear_times, logarithmic_times
-from meanfield.problem import Problem, problem_from_parameters
+from meanfield.studies.functions import find_function, refuse_unknown
+from meanfield.studies.problems import build_problem, describe_problem
 
 Values = Mapping[str, Any]
 SOLVERS: dict[str, Callable[..., Any]] = {
@@ -33,19 +33,6 @@ SPACINGS = {"linear": linear_times, "logarithmic": logarithmic_times}
 KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,),
 }  # fmt: skip
-
-
-def build_problem(values: Values, place: str = "problem") -> Problem:
-    """The problem that plain values describe; a target without a kind is a committee."""
-    allowed = set(inspect.signature(Problem).parameters)
-    _refuse_unknown(values, allowed, place)
-    if not isinstance(values.get("target"), Mapping):
-        raise ValueError(f"{place}.target must be a mapping, got {values.get('target')!r}")
-    target = {"kind": "committee", **values["target"]}
-    try:
-        return problem_from_parameters({"dim": "inf", **values, "target": target})
-    except (TypeError, ValueError, KeyError) as error:
-        raise ValueError(f"{place}: {error}") from error
 
 
 def start_law(values: Values, place: str = "start") -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -82,7 +69,7 @@ def complete(values: Values) -> dict[str, Any]:
     _, start = start_law(values["start"])
     _, solver = solver_of(values["solver"])
     return {
-        "problem": build_problem(values["problem"]).parameters(),
+        "problem": describe_problem(build_problem(values["problem"])),
         "start": {"law": values["start"]["law"], **start},
         "solver": {"description": values["solver"]["description"], **solver},
     }
@@ -91,41 +78,6 @@ def complete(values: Values) -> dict[str, Any]:
 def takes(function: Callable[..., Any], argument: str) -> bool:
     """Whether a function has such an argument."""
     return argument in inspect.signature(function).parameters
-
-
-def find_function(name: str) -> Callable[..., Any]:
-    """The function that "module:function" names.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    module, _, attribute = name.partition(":")
-    try:
-        found = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"cannot find the function {name!r}: {error}") from error
-    if not callable(found):
-        raise ValueError(f"{name!r} must name a function, it is a {type(found).__name__}")
-    return found
-
-
-def function_name(function: Callable[..., Any], place: str) -> str:
-    """Name a function that other processes can import, in the form "module:function"."""
-    name = f"{function.__module__}:{getattr(function, '__qualname__', '')}"
-    try:
-        same = find_function(name) is function
-    except ValueError:
-        same = False
-    if not same:
-        raise ValueError(
-            f"{place} must be a function that other processes can import from a module, got "
-            f"{function!r}; move it out of functions and lambdas"
-        )
-    return name
 
 
 def _known_law(name: Any, place: str) -> Callable[..., Any]:
@@ -149,7 +101,7 @@ def _check_arguments(
     The seed is the study's to give, unless it is among the values.
     """
     parameters = inspect.signature(function).parameters
-    _refuse_unknown(values, set(parameters) - reserved, place)
+    refuse_unknown(values, set(parameters) - reserved, place)
     complete = dict(values)
     for name, parameter in parameters.items():
         if name in values:
@@ -168,14 +120,8 @@ def _check_kind(value: Any, annotation: str, place: str) -> None:
         raise TypeError(f"{place} must be {annotation}, got {value!r}")
 
 
-def _refuse_unknown(values: Values, allowed: set[str], place: str) -> None:
-    for name in values:
-        if name not in allowed:
-            raise ValueError(f"{place}.{name} is not known; allowed: {', '.join(sorted(allowed))}")
-
-
 def _times(values: Values, t_end: float, place: str) -> list[float]:
-    _refuse_unknown(values, {"spacing", "count", "first"}, place)
+    refuse_unknown(values, {"spacing", "count", "first"}, place)
     spacing = checks.option(values.get("spacing", "linear"), f"{place}.spacing", SPACINGS)
     settings = {key: value for key, value in values.items() if key != "spacing"}
     try:

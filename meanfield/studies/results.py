@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from meanfield.studies.observables import COORDINATES, RISK, named
 from meanfield.studies.specification import Study
 from meanfield.studies.store import Store
-from meanfield.studies.tables import ERRORS, attributes, per_run, study_text
+from meanfield.studies.tables import ERROR, attributes, per_run, study_text
 from meanfield.studies.work import Record
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class StudyResults:
                 row[name] = float(np.mean(array[..., -1]))
             elif behind is None and array.ndim == 0:
                 row[name] = array.item()
-        row |= {name: record.stats[name] for name in ERRORS if name in record.stats}
+        row |= {name: value for name, value in record.stats.items() if name.endswith(ERROR)}
         row |= {"seconds": record.seconds, "version": record.versions.get("meanfield", "")}
         return row | {"key": record.key[:32]}
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from meanfield.studies.results import StudyResults
 
 SHOWN_FAILURES = 5
-ERRORS = ("field_error", "noise_error")  # estimates that solvers leave in their stats
+ERROR = "_error"  # ends the names of the estimates that solvers leave in their stats
 HIDDEN = ("replica", "seed", "message", "seconds", "version", "key", "t")
 
 
@@ -74,7 +74,7 @@ def _cell(name: str, values: list[float]) -> str:
     """Mean and standard error; of an error estimate the largest."""
     if not values:
         return "–"
-    if name in ERRORS:
+    if name.endswith(ERROR):
         return f"{max(values):.0e}"
     mean = float(np.mean(values))
     if len(values) == 1:
@@ -91,10 +91,9 @@ def per_run(results: StudyResults) -> dict[str, Any]:
         "seed": np.array([row["seed"] for row in rows], dtype=np.int64).reshape(shape),
         "seconds": np.array([row["seconds"] for row in rows]).reshape(shape),
     }
-    for name in ERRORS:
-        if any(name in row for row in rows):
-            values = [row.get(name, math.nan) for row in rows]
-            found[name] = np.array(values, dtype=np.float64).reshape(shape)
+    for name in sorted({key for row in rows for key in row if key.endswith(ERROR)}):
+        values = [row.get(name, math.nan) for row in rows]
+        found[name] = np.array(values, dtype=np.float64).reshape(shape)
     return found
 
 

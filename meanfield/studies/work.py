@@ -18,7 +18,8 @@ from meanfield._version import __version__
 from meanfield.integrate import Status
 from meanfield.studies.executors import limited_threads
 from meanfield.studies.observables import gather, reducers, watched
-from meanfield.studies.parts import build_problem, solver_of, start_law, takes
+from meanfield.studies.parts import solver_of, start_law, takes
+from meanfield.studies.problems import build_problem
 
 FAILED, MISSING = "failed", "missing"
 

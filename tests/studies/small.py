@@ -31,6 +31,14 @@ def same(one, other):
     return True
 
 
+def product(z):
+    return z[:, 0] * z[:, 1]
+
+
+def swish(x):
+    return x / (1.0 + np.exp(-x))
+
+
 def final_length(solution):
     """A reducing function."""
     return float(np.sqrt((solution.final.u**2).sum()))

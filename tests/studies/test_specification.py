@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import meanfield as mf
 from meanfield.studies.canonical import digest, plain
-from tests.studies.small import final_length, small
+from tests.studies.small import final_length, product, small, swish
 
 ROOT = Path(__file__).parent.parent.parent
 TOML = """
@@ -87,6 +87,25 @@ def shuffled(value):
     return [shuffled(item) for item in value] if isinstance(value, list) else value
 
 
+def test_functions_of_users_are_known_by_name():
+    """A function, its name, and a target that a library function makes."""
+    said = [
+        small(problem=mf.Problem(mf.MultiIndexTarget(product, k=2), swish)),
+        small(problem={
+            "target": {"kind": "multi-index", "function": "tests.studies.small:product", "k": 2},
+            "activation": "tests.studies.small:swish",
+        }),
+    ]  # fmt: skip
+    assert said[0] == said[1]
+    described = said[0].runs[0].parameters["problem"]
+    assert described["target"]["function"] == "tests.studies.small:product"
+    assert described["activation"]["function"] == "tests.studies.small:swish"
+    ready = small(problem={"target": {"kind": "hermite_link", "degree": 3}})
+    assert ready == small(problem=mf.Problem(mf.targets.hermite_link(3)))
+    grid = {"problem.activation": ["erf", "relu", "tests.studies.small:swish"]}
+    assert len({run.key for run in small(grid=grid).runs}) == 6
+
+
 @given(plain_values)
 def test_digests_ignore_the_order_of_keys(value):
     assert digest(shuffled(value)) == digest(value) == digest(plain(value, "value"))
@@ -142,9 +161,21 @@ def test_lists_of_problems_and_reducing_functions():
     ("change", "named"),
     [
         ({"problem": {"dim": 10}}, r"problem\.target"),
-        ({"problem": {"target": {"k": 0}}}, "problem: k "),
+        ({"problem": {"target": {"k": 0}}}, r"problem\.target: k "),
         ({"problem": {"target": {"k": 1}, "colour": 1}}, r"problem\.colour"),
         ({"problem": 3}, "problem must"),
+        ({"problem": {"target": {"kind": "forest"}}}, r"problem\.target\.kind"),
+        ({"problem": {"target": {"k": 1, "trees": 3}}}, r"problem\.target\.trees"),
+        ({"problem": {"target": {"k": 1}, "activation": "swish"}}, "problem: activation"),
+        ({"problem": {"target": {"k": 1}, "activation": "no.module:f"}}, r"no\.module:f"),
+        (
+            {"problem": {"target": {"kind": "multi-index", "function": "f", "k": 1}}},
+            r"problem\.target\.function must be a function",
+        ),
+        (
+            {"problem": mf.Problem(mf.MultiIndexTarget(lambda z: z[:, 0], k=1))},
+            r"problem\.target\.function must be a function that other processes can import",
+        ),
         ({"start": {"n": 8}}, r"start\.law is missing"),
         ({"start": {"law": "gaussian"}}, r"start\.law"),
         ({"start": {"law": "gaussian_measure"}}, r"start\.n is missing"),

@@ -208,6 +208,17 @@ def test_tasks_are_handed_over_as_there_is_room():
     assert handed == list(range(-9, 0))
 
 
+def test_functions_of_users_in_other_processes(pool):
+    study = small(
+        problem={"target": {"kind": "multi-index", "function": "tests.studies.small:product",
+                            "k": 2}, "activation": "tests.studies.small:swish"},
+        grid={}, replicas=1,
+    )  # fmt: skip
+    results = study.run(pool)
+    assert not results.failures, results.failures[0].traceback
+    assert same(results, study.run())
+
+
 def test_the_callback_counts(tmp_path):
     steps = []
     small(start=START).run(store=tmp_path, callback=steps.append)

@@ -1,0 +1,107 @@
+"""Problems in plain values: users' functions by the names they can be imported under."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from meanfield import checks, targets
+from meanfield.activations import Activation, custom
+from meanfield.problem import Problem
+from meanfield.studies.functions import find_function, refuse_unknown
+from meanfield.targets import CommitteeTarget, MultiIndexTarget
+
+Values = Mapping[str, Any]
+Maker = Callable[..., Any]
+TARGETS: dict[str, Maker] = {
+    "committee": CommitteeTarget,
+    "multi-index": MultiIndexTarget,
+    "hermite_link": targets.hermite_link,
+    "staircase": targets.staircase,
+    "parity": targets.parity,
+}
+
+
+def build_problem(values: Values, place: str = "problem") -> Problem:
+    """The problem that plain values describe; a target without a kind is a committee."""
+    refuse_unknown(values, set(inspect.signature(Problem).parameters), place)
+    if not isinstance(values.get("target"), Mapping):
+        raise ValueError(f"{place}.target must be a mapping, got {values.get('target')!r}")
+    arguments = {**values, "target": _target(values["target"], f"{place}.target")}
+    if "activation" in values:
+        arguments["activation"] = _activation(values["activation"])
+    if values.get("dim") == "inf":
+        arguments["dim"] = math.inf
+    try:
+        return Problem(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def describe_problem(problem: Problem, place: str = "problem") -> dict[str, Any]:
+    """What `build_problem` takes, everything said; functions by name.
+
+    Raises
+    ------
+    ValueError
+        If a function has no name to import it by.
+    """
+    described = _named(problem.parameters(), place)
+    assert isinstance(described, dict)
+    return described
+
+
+def _target(values: Values, place: str) -> Any:
+    kind = checks.option(values.get("kind", "committee"), f"{place}.kind", TARGETS)
+    arguments = {key: value for key, value in values.items() if key != "kind"}
+    make = TARGETS[kind]
+    refuse_unknown(arguments, set(inspect.signature(make).parameters), place)
+    function = arguments.get("function")
+    if isinstance(function, Mapping) and "exponents" in function:
+        exponents = tuple(tuple(powers) for powers in function["exponents"])
+        arguments["function"] = targets.Polynomial(exponents, tuple(function["coefficients"]))
+    elif "function" in arguments:
+        arguments["function"] = find_function(_reference(function, f"{place}.function"))
+    if "activation" in arguments:
+        arguments["activation"] = _activation(arguments["activation"])
+    try:
+        return make(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def _activation(value: Any) -> Any:
+    """An activation by name, of a function "module:name", or a user's own as described."""
+    if isinstance(value, str):
+        return find_function(value) if ":" in value else value
+    if isinstance(value, Mapping) and value.get("kind") == "custom":
+        return _custom({key: item for key, item in value.items() if key != "kind"})
+    return value
+
+
+def _custom(values: dict[str, Any]) -> Activation:
+    for key in ("function", "derivative"):
+        if values.get(key) is not None:
+            values[key] = find_function(_reference(values[key], f"activation.{key}"))
+    return custom(**values)
+
+
+def _named(value: Any, place: str) -> Any:
+    """A copy in which every described function is its name."""
+    if isinstance(value, Mapping):
+        if set(value) == {"reference", "values"}:
+            return _reference(value, place)
+        return {key: _named(item, f"{place}.{key}") for key, item in value.items()}
+    return [_named(item, place) for item in value] if isinstance(value, list) else value
+
+
+def _reference(function: Any, place: str) -> str:
+    name = function.get("reference") if isinstance(function, Mapping) else function
+    if not isinstance(name, str) or ":" not in name:
+        raise ValueError(
+            f"{place} must be a function that other processes can import, by its name "
+            f"'module:function', got {'one without a name' if name is None else repr(name)}"
+        )
+    return name
