@@ -1,6 +1,7 @@
 """How two-layer networks learn: SGD, overlap ODEs and mean-field particles in one tool."""
 
 from meanfield import activations as activations
+from meanfield import measures as measures
 from meanfield import parallel as parallel
 from meanfield import projection as projection
 from meanfield import regimes as regimes

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields import rules
-from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
 from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.rules import InputRule
 from meanfield.fields.tables import Tables
@@ -192,7 +192,9 @@ class DirectField:
         a, u, r = measure.arrays()
         out_a, out_u, out_r = np.zeros_like(a), np.empty_like(u), np.empty_like(r)
         self.velocity(a, u, r, out_a, out_u, out_r)
-        self.speed = np.maximum(self.speed, sizes(out_u, out_r, self.mass))
+        scale = math.sqrt(float((self.weight * self.values**2).sum()))
+        size = sizes(out_u, out_r, self.mass, scale * root_mean_square(a, self.mass))
+        self.speed = np.maximum(self.speed, size)
         chosen = sample_neurons(u, r)
         some = a[chosen], u[chosen], r[chosen]
         du, dr = np.zeros_like(some[1]), np.zeros_like(some[2])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
 from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.expansion import expansion_of, polynomial_part
 from meanfield.fields.pairs import overlap_rule
@@ -223,7 +223,8 @@ class SeriesField:
 
     def _speed(self, a: Array, charge: Array, sources: Units) -> Array:
         slope_u, slope_r = self._slopes(sources, charge, sources, self.terms, 1.0)
-        return sizes(a[:, None] * slope_u, a * slope_r, self.mass)
+        force = math.sqrt(self.energy) * root_mean_square(a, self.mass)
+        return sizes(a[:, None] * slope_u, a * slope_r, self.mass, force)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""

@@ -107,3 +107,22 @@ def test_neurons_beyond_every_table_give_nan():
     far = mf.ParticleMeasure(measure.a, 1e200 * measure.u, measure.r)
     with np.errstate(over="ignore"):
         assert np.isnan(velocity(field, far)[1]).all()
+
+
+@pytest.mark.parametrize("kind", [SeriesField, DirectField])
+def test_a_velocity_that_vanishes_by_symmetry_is_known_well(kind):
+    """At u = 0 a parity pushes nobody: rounding is no error relative to nothing."""
+    problem = mf.Problem(mf.targets.parity(3), "softplus", math.inf)
+    start = mf.ParticleMeasure([1.0, -1.0], np.zeros((2, 3)), [1.0, 1.0])
+    field = prepared(kind, problem, start)
+    assert field.worst <= field.tolerance
+    assert np.abs(velocity(field, start)[1]).max() < 1e-12
+
+
+def test_terms_grow_with_the_neurons():
+    problem, measure = make_problem("tanh", "tanh", k=1, D=math.inf), make_measure(1, n=20)
+    field = prepared(SeriesField, problem, measure)
+    before = field.terms
+    larger = mf.ParticleMeasure(measure.a, 2.0 * measure.u, 2.0 * measure.r)
+    velocity(field, larger)
+    assert field.terms > before and field.worst <= field.tolerance
