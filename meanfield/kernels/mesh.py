@@ -62,11 +62,11 @@ def spread_block(charge, u, r, first, last, lattice, mesh):
     """Add neurons first..last to a mesh; how many lie outside (they are put somewhere)."""
     count, outside = lattice.counts, 0
     x, offset, cell = np.empty((3, BATCH)), np.empty((3, BATCH)), np.empty((3, BATCH), np.int64)
-    q, y = np.empty(BATCH), np.empty(BATCH)
+    root, q, y = np.empty((3, BATCH)), np.empty(BATCH), np.empty(BATCH)
     bits = y.view(np.int64)
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)
-        outside += places(u, r, start, n, lattice, x, q, cell, offset, y, bits)
+        outside += places(u, r, start, n, lattice, x, q, cell, offset, root, y, bits)
         if count.size == 1:
             spread_line(charge, start, n, cell, offset, mesh)
         elif count.size == 2:
@@ -77,16 +77,17 @@ def spread_block(charge, u, r, first, last, lattice, mesh):
 
 
 @serial
-def interpolate_line(mesh, n, cell, offset, value, slope):
-    """Φ and its slope, per mesh spacing, at a batch of n neurons; one coordinate."""
+def interpolate_line(mesh, n, cell, offset, slope, value, wanted):
+    """Slope of Φ, per mesh spacing, at a batch of n neurons, and Φ if wanted; one coordinate."""
     for j in range(n):
         points = load(mesh, cell[0, j] - BELOW)
-        value[j] = total(multiply(points, value_weights(offset[0, j])))
+        if wanted:
+            value[j] = total(multiply(points, value_weights(offset[0, j])))
         slope[0, j] = total(multiply(points, slope_weights(offset[0, j])))
 
 
 @serial
-def interpolate_plane(mesh, n, columns, cell, offset, value, slope):
+def interpolate_plane(mesh, n, columns, cell, offset, slope, value, wanted):
     """The same in two coordinates."""
     row, row_slope = np.empty(POINTS), np.empty(POINTS)
     for j in range(n):
@@ -102,11 +103,12 @@ def interpolate_plane(mesh, n, columns, cell, offset, value, slope):
         across = value_weights(offset[1, j])
         slope[0, j] = total(multiply(along, across))
         slope[1, j] = total(multiply(flat, slope_weights(offset[1, j])))
-        value[j] = total(multiply(flat, across))
+        if wanted:
+            value[j] = total(multiply(flat, across))
 
 
 @serial
-def interpolate_space(mesh, n, rows, columns, cell, offset, value, slope):
+def interpolate_space(mesh, n, rows, columns, cell, offset, slope, value, wanted):
     """The same in three coordinates."""
     row, row_slope = np.empty(POINTS), np.empty(POINTS)
     plane, plane_slope = np.empty(POINTS), np.empty(POINTS)
@@ -132,7 +134,8 @@ def interpolate_space(mesh, n, rows, columns, cell, offset, value, slope):
         slope[0, j] = total(multiply(first, across))
         slope[1, j] = total(multiply(second, across))
         slope[2, j] = total(multiply(flat, slope_weights(offset[2, j])))
-        value[j] = total(multiply(flat, across))
+        if wanted:
+            value[j] = total(multiply(flat, across))
 
 
 @serial
@@ -140,20 +143,21 @@ def gather_block(a, u, r, first, last, lattice, mesh, rate, out_a, out_u, out_r)
     """Velocities of neurons first..last; out_a is filled only if rate > 0."""
     k, count = u.shape[1], lattice.counts
     x, offset, cell = np.empty((3, BATCH)), np.empty((3, BATCH)), np.empty((3, BATCH), np.int64)
-    slope, value, q, y = np.empty((3, BATCH)), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
+    slope, root = np.empty((3, BATCH)), np.empty((3, BATCH))
+    value, q, y = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
     bits = y.view(np.int64)
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)
-        places(u, r, start, n, lattice, x, q, cell, offset, y, bits)
+        places(u, r, start, n, lattice, x, q, cell, offset, root, y, bits)
         if count.size == 1:
-            interpolate_line(mesh, n, cell, offset, value, slope)
+            interpolate_line(mesh, n, cell, offset, slope, value, rate > 0.0)
         elif count.size == 2:
-            interpolate_plane(mesh, n, count[1], cell, offset, value, slope)
+            interpolate_plane(mesh, n, count[1], cell, offset, slope, value, rate > 0.0)
         else:
-            interpolate_space(mesh, n, count[1], count[2], cell, offset, value, slope)
+            interpolate_space(mesh, n, count[1], count[2], cell, offset, slope, value, rate > 0.0)
         for c in range(lattice.counts.size):
             for j in range(n):
-                slope[c, j] *= a[start + j] * lattice.scale / math.sqrt(1.0 + x[c, j] * x[c, j])
+                slope[c, j] *= a[start + j] * lattice.scale / root[c, j]
         if lattice.ratio:  # ∂α/∂u = q and ∂α/∂r = −α r q²
             for j in range(n):
                 across = 0.0
@@ -209,7 +213,7 @@ def spread(charge, u, r, lattice):
         outside = spread_block(charge, u, r, 0, n, lattice, mesh)
     else:
         # a block costs a mesh to be zeroed and added up: it gets more neurons than that has points
-        blocks = min(64, max(4, -(-n // max(2 * SHORT, size))))
+        blocks = min(32, max(4, -(-n // max(2 * SHORT, size))))
         mesh, outside = spread_blocks(charge, u, r, lattice, blocks)
     return None if outside else mesh / n
 

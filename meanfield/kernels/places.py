@@ -62,32 +62,41 @@ SLOPE = np.ascontiguousarray((np.arange(1, POINTS)[:, None] * _TABLE[1:]).ravel(
 @inline
 def value_weights(x):
     """Lagrange weights at offsets −3..4 for the point x + ½ of the cell [0, 1]."""
-    X, w = fill(x), load(VALUE, 56)
-    for power in (48, 40, 32, 24, 16, 8, 0):
-        w = multiply_add(w, X, load(VALUE, power))
-    return w
+    X = fill(x)
+    w = multiply_add(load(VALUE, 56), X, load(VALUE, 48))
+    w = multiply_add(w, X, load(VALUE, 40))
+    w = multiply_add(w, X, load(VALUE, 32))
+    w = multiply_add(w, X, load(VALUE, 24))
+    w = multiply_add(w, X, load(VALUE, 16))
+    w = multiply_add(w, X, load(VALUE, 8))
+    return multiply_add(w, X, load(VALUE, 0))
 
 
 @inline
 def slope_weights(x):
     """Derivatives of the Lagrange weights."""
-    X, w = fill(x), load(SLOPE, 48)
-    for power in (40, 32, 24, 16, 8, 0):
-        w = multiply_add(w, X, load(SLOPE, power))
-    return w
+    X = fill(x)
+    w = multiply_add(load(SLOPE, 48), X, load(SLOPE, 40))
+    w = multiply_add(w, X, load(SLOPE, 32))
+    w = multiply_add(w, X, load(SLOPE, 24))
+    w = multiply_add(w, X, load(SLOPE, 16))
+    w = multiply_add(w, X, load(SLOPE, 8))
+    return multiply_add(w, X, load(SLOPE, 0))
 
 
 @inline
-def locate(x, n, scale, origin, count, cell, offset, work, bits):
+def locate(x, n, scale, origin, count, cell, offset, root, work, bits):
     """Cells of asinh(x) on a mesh and offsets from their middles; how many lie outside.
+
+    `root` becomes √(1 + x²), the slope of x against asinh(x).
 
     asinh by the logarithm of y = |x| + √(1 + x²): y = 2^e m with m in [¾, 3/2), and log m by the
     series of 2 artanh((m − 1)/(m + 1)). `bits` is `work` seen as integers. Good to 2e-16
     absolutely, which is what a place on the mesh needs. NaN and infinity count as outside.
     """
     for j in range(n):
-        y = abs(x[j])
-        work[j] = y + math.sqrt(1.0 + y * y)
+        root[j] = math.sqrt(1.0 + x[j] * x[j])
+        work[j] = abs(x[j]) + root[j]
     for j in range(n):
         e = (bits[j] + 0x0008000000000000 >> 52) - 1023
         bits[j] -= e << 52
@@ -127,13 +136,13 @@ def coordinates(u, r, first, n, ratio, x, q):
 
 
 @inline
-def places(u, r, first, n, lattice, x, q, cell, offset, work, bits):
+def places(u, r, first, n, lattice, x, q, cell, offset, root, work, bits):
     """Cells and offsets (axes, n) of the batch that starts at `first`; how many lie outside."""
     coordinates(u, r, first, n, lattice.ratio, x, q)
     outside = 0
     for c in range(lattice.counts.size):
         outside += locate(
             x[c], n, lattice.scale, lattice.origin[c], lattice.counts[c], cell[c], offset[c],
-            work, bits,
+            root[c], work, bits,
         )  # fmt: skip
     return outside
