@@ -18,6 +18,7 @@ from meanfield.fields.base import Array
 from meanfield.kernels.places import BELOW, POINTS
 from meanfield.kernels.residual import multiply
 
+CHUNK = 512  # rows of an interpolation made at a time
 STRIP = 0.5 * math.pi  # half the width of the strip in s where functions are analytic
 
 
@@ -65,13 +66,17 @@ class Axis:
         i = np.arange(1 - self.coarse, self.coarse, 2) / self.coarse
         points = self.end * np.sin(0.5 * math.pi * i)
         weights = np.cos(0.5 * math.pi * i) * np.where(np.arange(self.coarse) % 2, -1.0, 1.0)
-        gap = s[:, None] - points
-        hit: Array = np.abs(gap) < 1e-14
-        terms = weights / np.where(hit, 1.0, gap)
-        terms = np.where(np.any(hit, axis=1, keepdims=True), hit, terms)
-        matrix = terms / terms.sum(axis=1)[:, None]
+        matrix = np.empty((len(s), self.coarse))
+        for first in range(0, len(s), CHUNK):  # temporaries stay in cache
+            terms = s[first : first + CHUNK, None] - points
+            hit = np.abs(terms) < 1e-14
+            terms[hit] = 1.0
+            np.divide(weights, terms, out=terms)
+            met = np.any(hit, axis=1)
+            terms[met] = hit[met]
+            np.divide(terms, terms.sum(axis=1)[:, None], out=matrix[first : first + CHUNK])
         if self.parity == 0:
-            return np.ascontiguousarray(matrix)
+            return matrix
         half = self.coarse // 2
         return np.ascontiguousarray(matrix[:, half:] + self.parity * matrix[:, :half][:, ::-1])
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from meanfield.fields.axes import Resolution
 from meanfield.fields.base import Array
-from meanfield.fields.meshes import AngleMesh, Mesh
+from meanfield.fields.meshes import AngleMesh, Mesh, Out
 from meanfield.fields.nodes import Nodes, graded_nodes, polar_nodes, product_nodes
 from meanfield.fields.smooth import DirectMesh, TensorMesh
 from meanfield.kernels.residual import multiply
@@ -22,6 +22,7 @@ from meanfield.quadrature import half_sphere_rule
 MATRIX_BYTES = 2**29
 MANY_DIMENSIONS = 40  # beyond, the kinks of an averaged ReLU are smooth in ρ
 LARGEST_DEGREE = 131  # of the rules on the sphere; kinks would want more
+NARROW = 3.0  # a strip of analyticity that asks for more points
 ROUNDING = 1e-10  # of E f*², the accuracy of the nodes
 FURTHEST, MOST_DIRECTIONS = 1e4, 10_000  # weights and rules beyond this are not laid out
 
@@ -48,10 +49,15 @@ class Layout:
         """f on the nodes, (N, C), of moments (C, G)."""
         return multiply(self.matrix, np.ascontiguousarray(moments.T))
 
-    def potential(self, epsilon: Array) -> Array:
-        """E ε g0 on the mesh, (C, G), of ε on the nodes (N, C)."""
+    def residual(self, moments: Array) -> Array:
+        """ε = f* − f on the nodes, (N, C)."""
+        return self.nodes.target - self.on_nodes(moments)
+
+    def velocity(self, epsilon: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
+        """Write the velocities that ε on the nodes gives, by its potential E ε g0 on the mesh."""
         weighted = self.nodes.weight[:, None] * epsilon
-        return np.ascontiguousarray(multiply(self.transpose, weighted).T)
+        potential = np.ascontiguousarray(multiply(self.transpose, weighted).T)
+        self.mesh.gather(potential, a, u, r, rate, out)
 
     def with_product_nodes(self, problem: Problem) -> Layout:
         """The same mesh with nodes in t times nodes in ρ, so that f can be averaged over ρ."""
@@ -78,7 +84,7 @@ def lay_out(problem: Problem, furthest: float, longest: float, level: int) -> La
     mesh: Mesh
     if smooth:
         kind = TensorMesh if k == 2 else DirectMesh
-        fine = resolution(k, finer)
+        fine = resolution(k, finer, problem.student.strip)
         mesh = kind(problem.student, D, directions, share, furthest, longest, fine)
         counts = _node_counts(furthest, longest, k, D, finer)
         if mesh.odd:  # what of f* an odd student can see
@@ -88,7 +94,7 @@ def lay_out(problem: Problem, furthest: float, longest: float, level: int) -> La
         else:
             nodes = product_nodes(target, both, k, D, counts)
     else:
-        mesh = AngleMesh(directions, share, 2 * math.ceil(96 * finer), D)
+        mesh = AngleMesh(problem.student, directions, share, 2 * math.ceil(96 * finer), D)
         if D > MANY_DIMENSIONS:
             nodes = graded_nodes(target, both, k, D, math.ceil(80 * finer))
         else:
@@ -140,10 +146,14 @@ def slice_size(
     return directions, mesh * math.prod(_node_counts(furthest, longest, k, D, finer))
 
 
-def resolution(k: int, finer: float) -> Resolution:
-    """Meshes for the tolerance at k; `finer` multiplies the points of each."""
+def resolution(k: int, finer: float, strip: float = math.inf) -> Resolution:
+    """Meshes for the tolerance at k; `finer` multiplies the points of each.
+
+    A student with poles near the axis (tanh) has a potential that is not analytic at u = 0, r = 0:
+    it takes twice the coarse points.
+    """
     spacing, coarse = (0.027, 1e-14) if k == 1 else (0.045, 1e-12)
-    return Resolution(spacing / finer, coarse, finer)
+    return Resolution(spacing / finer, coarse, finer if strip > NARROW else 2.0 * finer)
 
 
 def _node_counts(
@@ -155,4 +165,4 @@ def _node_counts(
         return t, 1
     if D <= 8:
         return t, math.ceil((18 + 7 * longest) * finer)
-    return t, math.ceil((5 + (10 + 9 * longest) / math.sqrt(D)) * finer)
+    return t, math.ceil((7 + (10 + 9 * longest) / math.sqrt(D)) * finer)

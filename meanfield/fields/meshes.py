@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from meanfield.averages import rectified_average
+from meanfield.activations import Activation
 from meanfield.fields.base import Array
 from meanfield.fields.nodes import Nodes
 from meanfield.kernels import angles
@@ -40,10 +40,12 @@ class Mesh(Protocol):
 
 
 class AngleMesh:
-    """Cells in the angle between a neuron and the direction, for ReLU.
+    """Cells in the angle between a neuron and the direction, for ReLU and its kin.
 
     Parameters
     ----------
+    student : Activation
+        Homogeneous.
     directions, share : ndarray, shapes (m, k) and (m,)
         Half of a symmetric rule, with its weights.
     cells : int
@@ -54,7 +56,10 @@ class AngleMesh:
 
     odd = False
 
-    def __init__(self, directions: Array, share: Array, cells: int, dim: float):
+    def __init__(
+        self, student: Activation, directions: Array, share: Array, cells: int, dim: float
+    ):
+        self.student = student
         self.directions, self.share = directions, share
         self.cells, self.D = cells, dim
         self.size = cells + 1
@@ -72,7 +77,7 @@ class AngleMesh:
 
     def matrix(self, nodes: Nodes) -> Array:
         """See `Mesh`."""
-        return rectified_average(
+        return self.student.average(
             nodes.t[:, None] * np.cos(self.psi), nodes.rho[:, None] * np.sin(self.psi), self.D
         )
 

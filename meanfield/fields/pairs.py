@@ -16,6 +16,7 @@ from meanfield.kernels import pairwise
 from meanfield.problem import Problem
 from meanfield.quadrature import Rule, sphere_coordinate_rule
 from meanfield.states import ParticleMeasure
+from meanfield.targets import CommitteeTarget
 
 NODE_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 SMOOTH_TOLERANCE = 1e-13
@@ -51,6 +52,16 @@ def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
             return rule
         rule = finer
     return rule
+
+
+def closed_pairs(problem: Problem) -> bool:
+    """Whether averages over a pair of neurons are the closed forms of `kernels.pairwise`."""
+    target = problem.target
+    return (
+        problem.student.name in ("erf", "relu")
+        and isinstance(target, CommitteeTarget)
+        and target.link.name in ("erf", "relu", "square")
+    )
 
 
 class PairField:

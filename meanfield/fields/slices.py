@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
-from meanfield.fields.layouts import FURTHEST, Layout, lay_out
+from meanfield.fields.layouts import FURTHEST, NARROW, Layout, lay_out
 from meanfield.fields.meshes import Out
-from meanfield.fields.pairs import PairField
+from meanfield.fields.pairs import PairField, closed_pairs
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
 SMOOTH_TOLERANCE = {1: 1e-9, 2: 1e-8, 3: 1e-8}  # by k
+NARROW_TOLERANCE = 1e-7  # poles near the axis: polynomials converge slowly
 KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
 PART = 20_000  # neurons whose field it is
@@ -31,7 +32,7 @@ HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 
 
 class SliceField:
-    """Evaluation in linear time for erf and ReLU, k ≤ 3."""
+    """Evaluation in linear time, k ≤ 3; see `serves`."""
 
     name = "slices"
 
@@ -40,12 +41,22 @@ class SliceField:
         self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
         self.smooth = problem.student.smooth
         self.tolerance = SMOOTH_TOLERANCE[self.k] if self.smooth else KINKED_TOLERANCE
+        if problem.student.strip < NARROW:
+            self.tolerance = max(self.tolerance, NARROW_TOLERANCE)
         self.mass: Array | None = None
         self.level = 0
         self.layouts = 0
         self.worst = 0.0
-        self.exact = PairField(problem)
+        self.exact = PairField(problem) if closed_pairs(problem) else None
         self.layout: Layout | None = None
+        # where pairs are not closed: a layout, and the finer one it is held to
+        self.finer: tuple[Layout, Layout | None] | None = None
+
+    @staticmethod
+    def serves(problem: Problem) -> bool:
+        """Whether meshes can hold the student: smooth, or homogeneous."""
+        student = problem.student
+        return problem.subspace_dim <= 3 and (student.smooth or student.homogeneous)
 
     # -- laying out -----------------------------------------------------------------------------
 
@@ -84,7 +95,7 @@ class SliceField:
         """See `Field`."""
         state = {"level": self.level, "layouts": self.layouts, "worst": self.worst}
         reach = None if self.layout is None else self.layout.reach
-        return {**state, "reach": reach, "exact": self.exact.layout_state()}
+        return {**state, "reach": reach, "exact": self.exact and self.exact.layout_state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
@@ -93,7 +104,8 @@ class SliceField:
         if state["reach"] is not None:
             furthest, longest = state["reach"]
             self.layout = lay_out(self.problem, furthest, longest, self.level)
-        self.exact.restore(state["exact"])
+        if self.exact is not None:
+            self.exact.restore(state["exact"])
 
     def moments(self, charge: Array, u: Array, r: Array) -> tuple[Layout, Array]:
         """Moments of the neurons (C, G), and the layout in use: a wider one where they left it."""
@@ -113,7 +125,7 @@ class SliceField:
     def residual(self, charge: Array, u: Array, r: Array) -> tuple[Layout, Array]:
         """The layout in use and ε on its nodes (N, C)."""
         layout, moments = self.moments(charge, u, r)
-        return layout, layout.nodes.target - layout.on_nodes(moments)
+        return layout, layout.residual(moments)
 
     def velocity(
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
@@ -128,7 +140,7 @@ class SliceField:
             for part in out:
                 part[:] = math.nan
             return
-        layout.mesh.gather(layout.potential(epsilon), a, u, r, self.rate, out)
+        layout.velocity(epsilon, a, u, r, self.rate, out)
 
     def risk(self, a: Array, u: Array, r: Array) -> float:
         """See `Field`; a sum of squares on the nodes, so it stays accurate when small."""
@@ -174,14 +186,32 @@ class SliceField:
     ) -> float:
         """Largest miss of velocities at sample neurons, over the sizes given."""
         chosen = sample_neurons(u, r)
-        slope_u, slope_r = self.exact.slopes(u[chosen], r[chosen], charge, u, r)
-        miss_u = out[1][chosen] - a[chosen, None] * slope_u
-        miss_r = out[2][chosen] - a[chosen] * slope_r
+        found_u, found_r = self._yardstick(charge, a, u, r, chosen)
+        miss_u, miss_r = out[1][chosen] - found_u, out[2][chosen] - found_r
         largest = max(size_u, size_r) or 1.0
         return max(
             float(np.sqrt((miss_u**2).sum(axis=1).max())) / max(size_u, NEGLIGIBLE * largest),
             float(np.abs(miss_r).max()) / max(size_r, NEGLIGIBLE * largest),
         )
+
+    def _yardstick(
+        self, charge: Array, a: Array, u: Array, r: Array, chosen: Array
+    ) -> tuple[Array, Array]:
+        """Velocities at chosen neurons: pair by pair in closed form, or by a finer layout."""
+        if self.exact is not None:
+            slope_u, slope_r = self.exact.slopes(u[chosen], r[chosen], charge, u, r)
+            return a[chosen, None] * slope_u, a[chosen] * slope_r
+        layout = self.layout
+        if layout is None:
+            return np.full_like(u[chosen], math.inf), np.full_like(r[chosen], math.inf)
+        if self.finer is None or self.finer[0] is not layout:
+            self.finer = layout, lay_out(self.problem, *layout.reach, self.level + 1)
+        finer = self.finer[1]
+        moments = None if finer is None else finer.mesh.spread(charge, u, r)
+        out = np.empty_like(a), np.full_like(u, math.inf), np.full_like(r, math.inf)
+        if finer is not None and moments is not None:
+            finer.velocity(finer.residual(moments), a, u, r, 0.0, out)
+        return out[1][chosen], out[2][chosen]
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""

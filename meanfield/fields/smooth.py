@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from meanfield.activations import Activation
-from meanfield.averages import sphere_characteristic
+from meanfield.fields.averages import averages_on_product
 from meanfield.fields.axes import Axis, Resolution, contract
 from meanfield.fields.base import Array
 from meanfield.fields.meshes import Out
@@ -19,7 +19,6 @@ from meanfield.fields.nodes import Nodes
 from meanfield.kernels import mesh as kernel
 from meanfield.kernels.places import Lattice
 from meanfield.kernels.residual import multiply
-from meanfield.quadrature import GAUSSIAN_REACH
 
 
 class _Plane:
@@ -41,15 +40,9 @@ class _Plane:
 
     def matrix(self, nodes: Nodes) -> Array:
         """See `Mesh`."""
-        v, r = self.along.x, self.r
-        if self.ratio:
-            values = self.student(nodes.t[:, None] * v)
-        elif self.student.name != "erf" or math.isinf(self.D):
-            values = self.student.average(
-                nodes.t[:, None, None] * v[:, None], nodes.rho[:, None, None] * r, self.D
-            )
-        else:
-            values = error_function_average(nodes.t_axis, v, nodes.rho_axis, r, self.D)
+        values = averages_on_product(
+            self.student, nodes.t_axis, self.along.x, nodes.rho_axis, self.r, self.D
+        )
         return np.ascontiguousarray(values.reshape(len(nodes.t), self.size))
 
     def _lattice(self, axes: list[Axis]) -> Lattice:
@@ -164,24 +157,3 @@ class TensorMesh(_Plane):
         shaped = coarse.reshape([len(axis.x) for axis in self.axes])
         fine = contract(shaped, [axis.up for axis in self.axes]).ravel()
         kernel.gather(a, u, r, self.lattice, fine, rate, *out)
-
-
-def error_function_average(t: Array, v: Array, rho: Array, r: Array, D: float) -> Array:
-    """E erf((t v + ρ r U)/√2) for all t, ρ, v, r, shape (len(t) len(ρ), len(v), len(r)).
-
-    By its Fourier integral, (2/π) ∫ dω/ω e^{-ω²/2} sin(ω t v) φ(ω ρ r) with φ the characteristic
-    function of U: a product of two factors for each ω, hence one matrix product. The midpoint rule
-    in ω is exact but for images one period 2π/Δω away, kept beyond reach.
-    """
-    narrow = min(1.0, GAUSSIAN_REACH / math.sqrt(D))  # how far |U| reaches
-    period = float(t.max() * v.max() + rho.max() * r.max() * narrow) + 2.0 * GAUSSIAN_REACH
-    count = math.ceil(GAUSSIAN_REACH * period / (2.0 * math.pi))
-    omega = (np.arange(count) + 0.5) * (2.0 * math.pi / period)
-    weight = (2.0 / math.pi) * (2.0 * math.pi / period) * np.exp(-0.5 * omega**2) / omega
-    along = np.sin(np.multiply.outer(np.multiply.outer(t, v), omega))
-    across = weight[:, None, None] * sphere_characteristic(
-        np.multiply.outer(omega, np.multiply.outer(rho, r)), D
-    )
-    product = along.reshape(-1, count) @ across.reshape(count, -1)
-    product = product.reshape(len(t), len(v), len(rho), len(r)).transpose(0, 2, 1, 3)
-    return product.reshape(-1, len(v), len(r))

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+from meanfield.activations import get_activation
 from meanfield.averages import rectified_average, sphere_characteristic
+from meanfield.fields.averages import error_function_average
 from meanfield.fields.meshes import AngleMesh
 from meanfield.fields.nodes import graded_nodes
-from meanfield.fields.smooth import error_function_average
 from tests.fields.cases import DIMENSIONS
 from tests.reference import mean_field as twin
 
@@ -32,14 +33,10 @@ def coordinate_law(D):
 
 @pytest.mark.parametrize("D", FINITE)
 def test_error_function_average(D):
-    t, v = np.array([0.3, 2.0, 6.0]), np.array([1e-3, 0.7, 3.0])
-    rho, r = np.array([0.5, 1.0, 1.3]) * math.sqrt(D), np.array([0.0, 0.4, 2.0])
+    x, s = np.array([1e-3, 0.7, 3.0, -18.0]), np.array([0.0, 0.4, 2.0]) * math.sqrt(D)
     U, w = coordinate_law(D)
-    argument = (
-        t[:, None, None, None, None] * v[:, None, None] + rho[:, None, None, None] * r[:, None] * U
-    )
-    expected = erf(argument / math.sqrt(2.0)) @ w
-    found = error_function_average(t, v, rho, r, D).reshape(3, 3, 3, 3)
+    expected = erf((x[:, None, None] + s[:, None] * U) / math.sqrt(2.0)) @ w
+    found = error_function_average(x, s, D)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
 
 
@@ -64,7 +61,7 @@ def test_matrix_of_the_angles_times_moments_is_f():
     rng = np.random.default_rng(3)
     a, u, r = rng.uniform(-1, 2, 20), rng.standard_normal((20, 1)), np.abs(rng.standard_normal(20))
     r[0], u[1] = 0.0, 0.0
-    mesh = AngleMesh(np.ones((1, 1)), np.ones(1), 192, math.inf)
+    mesh = AngleMesh(get_activation("relu"), np.ones((1, 1)), np.ones(1), 192, math.inf)
     nodes = graded_nodes(lambda z: z[..., 0], np.array([[1.0], [-1.0]]), 1, math.inf, 10)
     moments = mesh.spread(a, u, r)
     plus, minus = (mesh.matrix(nodes) @ column for column in moments)
@@ -81,7 +78,7 @@ def test_gathering_from_angles():
     a, u, r = rng.uniform(-1, 2, n), rng.standard_normal((n, 1)), np.abs(rng.standard_normal(n))
     r[:20] *= 1e-3
     u[0], r[0], u[1], r[1], u[2] = 1.0, 0.0, -1.0, 0.0, 0.0
-    mesh = AngleMesh(np.ones((1, 1)), np.ones(1), 192, 9)
+    mesh = AngleMesh(get_activation("relu"), np.ones((1, 1)), np.ones(1), 192, 9)
     potential = np.stack((2.0 * np.exp(-mesh.psi), np.zeros(mesh.size)))
     out = (np.zeros(n), np.zeros((n, 1)), np.zeros(n))
     mesh.gather(potential, a, u, r, 0.5, out)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from meanfield.activations import get_activation
 from meanfield.fields.meshes import AngleMesh
 from meanfield.fields.nodes import graded_nodes, polar_nodes, product_nodes
 
@@ -55,7 +56,7 @@ def test_graded_nodes_resolve_a_kink_at_the_origin():
 def test_polar_nodes_project_a_target_on_the_radius(k, D, tau_power):
     """f* = |z|^m: its projection on τ is τ cos(χ)^m E τ^(m+1)/E τ²."""
     columns = np.eye(k)[:1]
-    mesh = AngleMesh(columns, np.ones(1), 64, D)
+    mesh = AngleMesh(get_activation("relu"), columns, np.ones(1), 64, D)
     nodes = polar_nodes(lambda z: np.abs(z[..., 0]) ** tau_power, columns, k, D, mesh.psi)
     total = D + k
     np.testing.assert_allclose(nodes.t**2 + nodes.rho**2, 1.0, rtol=1e-14)
