@@ -11,12 +11,11 @@ from meanfield.fields.base import Field
 from meanfield.fields.direct import POWERS, DirectField
 from meanfield.fields.layouts import slice_size
 from meanfield.fields.moments import MomentField
-from meanfield.fields.pairs import PairField, overlap_rule
+from meanfield.fields.pairs import PairField, has_pair_forms, overlap_rule
 from meanfield.fields.series import SeriesField
 from meanfield.fields.slices import HEADROOM, SliceField
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import CommitteeTarget
 
 # seconds on one core, rough: only their ratio decides, and either choice is accurate
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
@@ -110,8 +109,8 @@ def _choices(
     if has_pair_forms(problem):
         each = PAIR_COST[problem.student.name] * (VALUE_COST if many_values else 1.0)
         yield n * n * overlaps * each, 1e-7 if kinked else 1e-12, lambda: PairField(problem)
-        if k <= 3:
-            yield _slices(problem, n, u_max, r_max, k > 1 and kinked)
+    if SliceField.serves(problem):
+        yield _slices(problem, n, u_max, r_max, k > 1 and kinked)
     if SeriesField.serves(problem):
         each = SERIES_COST * (1.5 if many_values else 1.0)
         yield n * n * overlaps * each, 1e-8, lambda: SeriesField(problem, tolerance)
@@ -125,16 +124,6 @@ def _direct(problem: Problem, n: int, tolerance: float | None) -> Choice:
     return n * nodes * DIRECT_COST, field.tolerance, lambda: field
 
 
-def has_pair_forms(problem: Problem) -> bool:
-    """Whether pair averages are closed forms."""
-    target = problem.target
-    return (
-        problem.student.name in PAIR_COST
-        and isinstance(target, CommitteeTarget)
-        and target.link.name in (*PAIR_COST, "square")
-    )
-
-
 def _slices(problem: Problem, n: int, u_max: float, r_max: float, hard: bool) -> Choice:
     if not problem.student.smooth:  # homogeneous: its mesh does not know lengths
         u_max = r_max = 1.0
@@ -142,7 +131,8 @@ def _slices(problem: Problem, n: int, u_max: float, r_max: float, hard: bool) ->
     k = problem.subspace_dim
     directions, points = slice_size(k, *reach, problem.perpendicular_dim)
     neurons = n * SLICE_COST[k] * (directions if k == 3 else 1.0)
-    seconds = SLICE_OVERHEAD + neurons + points * (LAYOUT_COST + directions * NODE_COST)
+    layout = LAYOUT_COST if has_pair_forms(problem) else 10.0 * LAYOUT_COST  # a finer one beside it
+    seconds = SLICE_OVERHEAD + neurons + points * (layout + directions * NODE_COST)
     if hard:  # many directions, and still a coarse answer: for when pairs take too long
         return seconds, 1e-3, lambda: SliceField(problem)
-    return seconds, 1e-8, lambda: SliceField(problem)
+    return seconds, 1e-7, lambda: SliceField(problem)

@@ -54,7 +54,7 @@ def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
     return rule
 
 
-def closed_pairs(problem: Problem) -> bool:
+def has_pair_forms(problem: Problem) -> bool:
     """Whether averages over a pair of neurons are the closed forms of `kernels.pairwise`."""
     target = problem.target
     return (

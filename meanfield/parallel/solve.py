@@ -15,7 +15,7 @@ from meanfield.dynamics.checkpoint import describe_call
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particle_flow import ParticleFlow
 from meanfield.dynamics.solution import Solution
-from meanfield.fields.choose import has_pair_forms
+from meanfield.fields.pairs import has_pair_forms
 from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.saving import check_times
 from meanfield.kernels.options import thread_limit

@@ -19,6 +19,7 @@ from tests.fields.cases import (
     velocity,
 )
 from tests.reference import mean_field as twin
+from tests.reference import nodes
 
 
 def prepared(problem, measure):
@@ -68,6 +69,28 @@ def test_several_directions(k, D, n):
     worst = largest_error(field, problem, measure)
     assert worst < 1e-7
     assert worst / 10 < field.error_estimate(measure) < 10 * worst
+
+
+@pytest.mark.parametrize(
+    ("sigma", "k", "D", "tolerance"),
+    [("gelu", 1, 9, 1e-9), ("sigmoid", 1, math.inf, 1e-9), ("tanh", 1, 99, 1e-7),
+     ("tanh", 2, math.inf, 2e-7), ("gelu", 2, math.inf, 1e-7), ("leaky_relu", 1, 99, 1e-9)],
+)  # fmt: skip
+def test_any_student(sigma, k, D, tolerance):
+    """Odd or not: against every neuron at every node."""
+    target = mf.CommitteeTarget(k=k, activation="tanh")
+    problem, m = mf.Problem(target, sigma, D + k), make_measure(k, n=30, scale=0.5)
+    if not problem.student.smooth:  # kinks are more than the twin's rule can hold
+        m = mf.ParticleMeasure(m.a, m.u, m.r + 0.3)
+    field = prepared(problem, m)
+    _, du, dr = velocity(field, m)
+    expected_u, expected_r = nodes.velocities(problem, m.a, m.u, m.r)
+    worst = max(
+        np.abs(du - expected_u).max() / np.sqrt((expected_u**2).sum(axis=1).mean()),
+        np.abs(dr - expected_r).max() / np.sqrt((expected_r**2).mean()),
+    )
+    assert worst < tolerance
+    assert field.error_estimate(m) > worst / 20 or worst < 1e-9
 
 
 def test_three_directions():
