@@ -8,7 +8,6 @@ from typing import Any
 
 from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
-from meanfield.kernels.codes import SQUARE
 from meanfield.targets import (
     CommitteeTarget,
     MultiIndexTarget,
@@ -94,15 +93,6 @@ class Problem:
         if not isinstance(self.target, CommitteeTarget):
             raise ValueError("problem must have a CommitteeTarget here, got a MultiIndexTarget")
         return self.target
-
-    def refuse_beyond(self, why: str) -> None:
-        """Refuse what only some descriptions have: new activations, decay, temperature."""
-        for activation in (self.student, self.committee.link):
-            if activation.code > SQUARE:
-                raise ValueError(f"problem has the activation {activation.name!r}: {why}")
-        for name in RATES[2:]:
-            if getattr(self, name) > 0.0:
-                raise ValueError(f"problem has {name} = {getattr(self, name):g}: {why}")
 
     @property
     def subspace_dim(self) -> int:

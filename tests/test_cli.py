@@ -43,7 +43,10 @@ def test_bad_arguments(tmp_path, capsys, change, named):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("change", [["--activation", "swish"], ["--unknown"], ["-n", "ten"]])
+@pytest.mark.parametrize(
+    "change",
+    [["--activation", "swish"], ["--activation", "hermite99"], ["--unknown"], ["-n", "ten"]],
+)
 def test_arguments_that_do_not_parse(tmp_path, capsys, change):
     with pytest.raises(SystemExit) as stopped:
         main([*SMALL, "--out", str(tmp_path), *change])

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from meanfield._version import __version__
-from meanfield.activations import ACTIVATIONS
+from meanfield.activations import ACTIVATIONS, get_activation
 from meanfield.problem import check_dim
 from meanfield.studies import concentration_study
 from meanfield.targets import CommitteeTarget
@@ -37,13 +37,22 @@ def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
         "--t-end", type=float, default=30.0, help="final time, where an SGD step takes γ/(p d) (30)"
     )
     add("-k", type=int, default=1, help="number of target directions (1)")
-    add("--activation", default="erf", choices=ACTIVATIONS, help="of the student (erf)")
-    add("--target-activation", default="erf", choices=ACTIVATIONS, help="of the target (erf)")
+    names = f"{', '.join(ACTIVATIONS)}, leaky_relu, hermite1 to hermite20"
+    add("--activation", default="erf", type=_activation, help=f"of the student (erf): {names}")
+    add("--target-activation", default="erf", type=_activation, help="of the target (erf)")
     add("--replicas", type=int, default=4, help="independent starts in each dimension (4)")
     add("--seed", type=int, default=0, help="seed of the starts (0)")
     add("--threads", type=int, default=None, help="threads of each run (all)")
     add("--out", type=Path, default=Path("meanfield-results"), help="folder for the results")
     return parser
+
+
+def _activation(name: str) -> str:
+    """The name of an activation, checked while the command line is parsed."""
+    try:
+        return get_activation(name).name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(arguments: Sequence[str], commands: Iterable[str]) -> int:

@@ -16,7 +16,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.plotting.style import INK, LIMIT, TIME_LABEL
 from meanfield.regimes import Comparison, Diagnosis, four_regimes
 from meanfield.regimes.diagnosis import TITLES
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ ORDER = ("mean_field", "mean_field_infinite", "overlap_ode", "gradient_flow")
 
 
 def plot_regimes(
-    comparisons: CommitteeTarget | Mapping[str, Comparison],
+    comparisons: Target | Mapping[str, Comparison],
     path: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Figure:
@@ -41,7 +41,7 @@ def plot_regimes(
 
     Parameters
     ----------
-    comparisons : CommitteeTarget or mapping of str to Comparison
+    comparisons : target or mapping of str to Comparison
         Comparisons by title; for a target, those of `regimes.four_regimes`: classical,
         high-dimensional, mean-field and intermediate.
     path : str or path, optional
@@ -69,7 +69,7 @@ def plot_regimes(
     >>> comparison = mf.regimes.compare(problem, width=4, t_end=1.0, runs=2, save_at=5)
     >>> figure = plot_regimes({"mine": comparison})
     """
-    if isinstance(comparisons, CommitteeTarget):
+    if isinstance(comparisons, CommitteeTarget | MultiIndexTarget):
         comparisons = four_regimes(comparisons, **options)
     elif options:
         raise TypeError(f"options need a target to run, got {', '.join(options)}")

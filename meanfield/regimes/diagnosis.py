@@ -54,7 +54,8 @@ class Description:
     name, title : str
         As `compare` calls it, and as a reader would.
     exists : bool
-        Whether the description can be run at all: SGD needs a finite d and γ > 0.
+        Whether the description can be run at all: SGD needs a finite d and γ > 0, a temperature
+        needs a finite d.
     holds : bool
         Whether it exists and everything it neglects is at most the tolerance.
     neglects : tuple of Neglected
@@ -213,9 +214,10 @@ def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnos
         ("mean_field_infinite", [Neglected("finite dimension", "1/d", 1.0 / problem.dim)]),
     ):
         shared = sorted([*shared, *added], key=lambda one: -one.size)
-        holds = all(one.size <= tolerance for one in shared)
-        note = _note(name, problem, ratio * label)
-        rows.append(Description(name, TITLES[name], True, holds, tuple(shared), note))
+        missing = _missing(name, problem)
+        holds = not missing and all(one.size <= tolerance for one in shared)
+        note = missing or _note(name, problem, ratio * label)
+        rows.append(Description(name, TITLES[name], not missing, holds, tuple(shared), note))
     return Diagnosis(
         problem, p, tolerance, ratio, step, math.sqrt(step), 1.0 / p, 1.0 / problem.dim,
         tuple(rows),
@@ -226,6 +228,17 @@ def _sgd_note(problem: Problem) -> str:
     if math.isinf(problem.dim):
         return "needs a finite d; its limit is the overlap ODE"
     return "" if problem.learning_rate > 0.0 else "needs γ > 0; its limit is gradient flow"
+
+
+def _missing(name: str, problem: Problem) -> str:
+    """Why a description other than SGD does not exist; empty if it does."""
+    if problem.temperature == 0.0:
+        return ""
+    if name.startswith("mean_field"):
+        return "has no Langevin noise: needs temperature = 0"
+    if math.isinf(problem.dim):
+        return "needs a finite d at a temperature: |w|²/d gains 2τd a unit of time"
+    return ""
 
 
 def _note(name: str, problem: Problem, noise: float) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from meanfield import checks
+from meanfield.activations import Activation
 from meanfield.integrate import Status, logarithmic_times
 from meanfield.problem import Problem
 from meanfield.regimes.comparison import compare
 from meanfield.regimes.distances import Comparison
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target
 
 
 class Setting(NamedTuple):
@@ -30,8 +31,8 @@ SETTINGS = {
 
 
 def four_regimes(
-    target: CommitteeTarget,
-    activation: str = "erf",
+    target: Target,
+    activation: str | Activation = "erf",
     *,
     t_end: float = 100.0,
     runs: int = 4,
@@ -44,8 +45,8 @@ def four_regimes(
 
     Parameters
     ----------
-    target : CommitteeTarget
-    activation : str
+    target : CommitteeTarget or MultiIndexTarget
+    activation : str or Activation
         σ of the student.
     t_end : float
         Final time, > 0, in units where one SGD step takes γ/(p d).
@@ -82,7 +83,10 @@ def four_regimes(
     >>> found["tiny"].width
     2
     """
-    checks.instance(target, "target", CommitteeTarget)
+    if not isinstance(target, CommitteeTarget | MultiIndexTarget):
+        raise TypeError(
+            f"target must be a CommitteeTarget or a MultiIndexTarget, got {type(target).__name__}"
+        )
     t_end = checks.real(t_end, "t_end", above=0.0)
     save_at = logarithmic_times(t_end, checks.integer(times, "times", minimum=3))
     options = {"samples": 2048, "rtol": 1e-5, **options}
