@@ -8,6 +8,7 @@ out.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.activations import Activation
+from meanfield.kernels.mehler import project_rows
 from meanfield.quadrature import Rule, panel_rule
 
 Array = NDArray[np.float64]
@@ -84,7 +86,8 @@ def expand(sigma: Activation, q: Array, degree: int = 0) -> Expansion:
     natural = 0
     for N in DEGREES if sigma.smooth else (max(KINKED_DEGREE, degree),):
         if table is None:
-            C, S = _projected(f, slope, g, w, N + 1)
+            C, S = np.empty((len(q), N + 1)), np.empty((len(q), N + 1))
+            project_rows(f, slope, g, w, C, S)
         else:
             new = slice(C.shape[1], N + 1)
             C = np.concatenate((C, f @ table[:, new]), axis=1)
@@ -151,19 +154,9 @@ def _own_nodes(root: Array, sigma: Activation) -> Rule:
     return g, w * np.exp(-0.5 * g * g) / math.sqrt(2.0 * math.pi)
 
 
-def _polynomials(g: Array, count: int):  # type: ignore[no-untyped-def]
+def _polynomials(g: Array, count: int) -> Iterator[Array]:
     """h_0, h_1, … at the nodes."""
     before, now = np.zeros_like(g), np.ones_like(g)
     for n in range(count):
         yield now
         before, now = now, (g * now - math.sqrt(n) * before) / math.sqrt(n + 1.0)
-
-
-def _projected(f: Array, slope: Array, g: Array, w: Array, count: int) -> tuple[Array, Array]:
-    """Coefficients over nodes that differ from unit to unit."""
-    C, S = np.empty((len(f), count)), np.empty((len(f), count))
-    for n, polynomial in enumerate(_polynomials(g, count)):
-        weighted = w * polynomial
-        C[:, n] = (f * weighted).sum(axis=1)
-        S[:, n] = (slope * weighted).sum(axis=1)
-    return C, S

@@ -123,7 +123,7 @@ class Estimate(NamedTuple):
 
 
 # coordinates up to here are held by a product rule of these many nodes each, beyond by Sobol points
-PRODUCT_NODES = {1: (96, 144), 2: (48, 64), 3: (28, 36), 4: (14, 18)}
+PRODUCT_NODES = {1: (96, 144), 2: (64, 80), 3: (28, 36), 4: (14, 18)}
 SOBOL_POINTS = (2**15, 2**17)
 
 

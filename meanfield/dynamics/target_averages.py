@@ -145,7 +145,9 @@ class SeriesAverages:
         assert students is not None
         left = students.slope_square - (students.S[:, : self.degree] ** 2).sum(axis=1)
         share = np.maximum(left, 0.0) / np.maximum(students.slope_square, 1e-300)
-        return self.tail * math.sqrt(float(share.max()))
+        # terms of degree n carry (|u|/√q)^n
+        cosine = (u * u).sum(axis=1) / np.maximum(own_variances(u, r_squared), 1e-300)
+        return self.tail * math.sqrt(float((share * cosine**self.degree).max()))
 
     def values(self, u: Array, r_squared: Array, students: Expansion | None) -> Array:
         """See `TargetAverages`."""

@@ -5,6 +5,9 @@ Mehler's formula, with c_n and d_n the coefficients of σ and τ on polynomials 
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 from numba import prange
 
 from meanfield.kernels.options import parallel, serial
@@ -47,3 +50,22 @@ def _sums_short(C, S, B, D, T, R, value, A, curvature):
 def _sums_long(C, S, B, D, T, R, value, A, curvature):
     for i in prange(R.shape[0]):
         _row(i, C, S, B, D, T, R, value, A, curvature)
+
+
+@parallel
+def project_rows(f, slope, g, w, C, S):
+    """C_in = Σ_s w_is f_is h_n(g_is), and S with the slopes: f, slope, g, w (m, nodes)."""
+    m, nodes = g.shape
+    count = C.shape[1]
+    for i in prange(m):
+        before, now = np.zeros(nodes), np.ones(nodes)
+        for n in range(count):
+            first, second = 0.0, 0.0
+            low, high = math.sqrt(float(n)), 1.0 / math.sqrt(n + 1.0)
+            for s in range(nodes):
+                weighted = w[i, s] * now[s]
+                first += weighted * f[i, s]
+                second += weighted * slope[i, s]
+                following = (g[i, s] * now[s] - low * before[s]) * high
+                before[s], now[s] = now[s], following
+            C[i, n], S[i, n] = first, second

@@ -17,8 +17,8 @@ from meanfield.quadrature import gaussian_mean
 Array = NDArray[np.float64]
 
 # degrees to which a smooth function of k coordinates is expanded, and what it may leave out
-SERIES_DEGREE = {1: 64, 2: 36, 3: 20, 4: 10}
-SERIES_TAIL = 1e-4
+SERIES_DEGREE = {1: 80, 2: 52, 3: 22, 4: 10}
+SERIES_TAIL = 3e-3
 
 
 @dataclass(frozen=True)
