@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.integrate.equation import ROWS, Attempt, Equation, RightHandSide, Total, Vector
-from meanfield.integrate.explicit import Explicit
+from meanfield.integrate.equation import Attempt, Equation, RightHandSide, Total, Vector
+from meanfield.integrate.interrupts import interrupts_held
 from meanfield.integrate.outcome import Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
+from meanfield.integrate.stepping import Now, Stepper
 
 Observer = Callable[[float, Vector], Mapping[str, Any]]
 Progress = Callable[[float], None]
 
-# Proportional-integral step control (Hairer, Nørsett & Wanner, "dopri5")
-SAFETY, SHRINK, GROW, INTEGRAL_GAIN = 0.9, 0.2, 10.0, 0.04
 MAX_STEPS = 1_000_000
 # growth over the start at which a step that shrinks to nothing is read as a blow-up
 BLOW_UP = 1e6
@@ -75,7 +74,7 @@ def integrate(
         if not run.resume():
             run.start(t_end)
         while run.now.t < t_end:
-            if run.now.steps + run.rejected >= max_steps:
+            if run.now.steps + run.now.rejected >= max_steps:
                 status = Status.MAX_STEPS
                 message = f"stopped at t = {run.now.t:g} after {max_steps} steps"
                 break
@@ -91,21 +90,6 @@ def integrate(
     return run.trajectory(status, message)
 
 
-class Now(NamedTuple):
-    """Where a run stands after a step, but for its vectors: replaced whole, so never torn."""
-
-    t: float = 0.0
-    h: float = 0.0
-    last_error: float = 1e-4
-    rows: tuple[int, ...] = tuple(range(ROWS))
-    records: int = 0
-    evaluations: int = 0
-    steps: int = 0
-    rejected: int = 0
-    first_size: float = 0.0
-    outside: Mapping[str, Any] | None = None  # what the right-hand side keeps to itself
-
-
 class _Run:
     """The moving parts of one integration."""
 
@@ -114,10 +98,9 @@ class _Run:
     ):
         self.equation, self.observe, self.checkpoint = equation, observe, checkpoint
         self.save_at = save_at
-        self.method = Explicit(equation)
+        self.stepper = Stepper(equation)
         self.records: list[Mapping[str, Any]] = []
         self.now = Now(first_size=equation.length(0))
-        self.rejected = 0
         self.begun = False
 
     # -- starting, and starting again -------------------------------------------------------------
@@ -147,11 +130,11 @@ class _Run:
         snapshot = self.checkpoint.load() if self.checkpoint is not None else None
         if self.checkpoint is None or snapshot is None:
             return False
-        now = Now(**{**snapshot.header["now"], "rows": tuple(snapshot.header["now"]["rows"])})
-        self.equation.rows[now.rows[0]] = snapshot.arrays.pop("y")
-        self.equation.rows[now.rows[1]] = snapshot.arrays.pop("slope")
+        now = Now.read(snapshot.header["now"])
+        for name, row in now.vectors(self.equation.basis).items():
+            self.equation.rows[row] = snapshot.arrays.pop(name)
         self.records = list(unpack_records(snapshot.arrays, now.records))
-        self.equation.evaluations, self.rejected = now.evaluations, now.rejected
+        self.equation.evaluations = now.evaluations
         self.checkpoint.restore(dict(now.outside or {}))
         self.now, self.begun = now, True
         return True
@@ -162,7 +145,7 @@ class _Run:
             return
         now, rows = self.now, self.equation.rows
         arrays = pack_records(self.records[: now.records])
-        arrays |= {"y": rows[now.rows[0]], "slope": rows[now.rows[1]]}
+        arrays |= {name: rows[row] for name, row in now.vectors(self.equation.basis).items()}
         self.checkpoint.save(Snapshot({"now": dict(now._asdict())}, arrays))
 
     def _stand(self, now: Now) -> None:
@@ -172,50 +155,43 @@ class _Run:
             outside=outside,
             records=len(self.records),
             evaluations=self.equation.evaluations,
-            rejected=self.rejected,
         )
 
     # -- stepping ---------------------------------------------------------------------------------
 
     def step(self, t_end: float) -> tuple[Status, str] | None:
         """Take an acceptable step and record what lies in it. Returns a failure or None."""
-        now, method = self.now, self.method
-        wanted = now.h
         while True:
-            last = now.t + 1.01 * wanted >= t_end
-            h = t_end - now.t if last else wanted
+            if self.stepper.wants_subspace(self.now):
+                self._find_subspace()
+            now = self.now
+            last = now.t + 1.01 * now.h >= t_end
+            h = t_end - now.t if last else now.h
             if h < 16 * np.spacing(now.t):
                 return self._collapse()
-            step = method.attempt(now.t, h, now.rows)
+            step = self.stepper.attempt(now, h)
             if step.error <= 1.0:
                 self._accept(step, t_end if last else now.t + h)
                 return None
             if not self.equation.finite(now.rows[1]):
                 return Status.DIVERGED, f"the velocity is not finite at t = {now.t:g}"
-            self.rejected += 1
-            finite = math.isfinite(step.error)
-            shrink = SAFETY * step.error**-method.exponent if finite else SHRINK
-            wanted = h * max(SHRINK, shrink)
+            self.now = self.stepper.reject(now, step)
+
+    def _find_subspace(self) -> None:
+        """New stiff directions in place of the old: meanwhile there is nothing to go on from."""
+        self.begun = False
+        with interrupts_held():
+            self.now = self.stepper.find_subspace(self.now)
+            self.begun = True
 
     def _accept(self, step: Attempt, t_new: float) -> None:
         """Record the times inside a step, then move to its end."""
-        now, rows = self.now, self.equation.rows
+        rows = self.equation.rows
         while self._pending(t_new):
             t = float(self.save_at[len(self.records)])
-            row = step.rows[0] if t >= t_new else self.method.interpolate(step, t)
+            row = step.rows[0] if t >= t_new else self.stepper.interpolate(self.now, step, t)
             self.records.append(self.observe(t, rows[row]))
-        exponent = self.method.exponent - 0.75 * INTEGRAL_GAIN
-        factor = SAFETY * step.error**-exponent if step.error > 0.0 else GROW
-        factor *= now.last_error**INTEGRAL_GAIN
-        self._stand(
-            now._replace(
-                t=t_new,
-                h=step.h * min(GROW, max(SHRINK, factor)),
-                last_error=max(step.error, 1e-4),
-                rows=step.rows,
-                steps=now.steps + 1,
-            )
-        )
+        self._stand(self.stepper.accept(self.now, step, t_new))
         if self.checkpoint is not None and self.checkpoint.due():
             self.keep()
 
@@ -240,10 +216,11 @@ class _Run:
     def trajectory(self, status: Status, message: str) -> Trajectory:
         """What the run leaves behind."""
         stats = {
-            "method": self.method.name,
+            "method": self.stepper.name(self.now.mode),
             "rhs_evaluations": self.equation.evaluations,
             "steps": self.now.steps,
-            "rejected_steps": self.rejected,
+            "rejected_steps": self.now.rejected,
+            "implicit_steps": self.now.mode.implicit_steps,
         }
         times: NDArray[np.float64] = np.array(self.save_at[: len(self.records)])
         y = self.equation.rows[self.now.rows[0]].copy()

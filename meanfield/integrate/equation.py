@@ -15,11 +15,13 @@ Vector = NDArray[np.float64]
 RightHandSide = Callable[[float, Vector, Vector], None]
 Total = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-ROWS = 7  # of a run's memory: the state, its slope, and five to work with
+WORK = 7  # rows of a run's memory: the state, its slope, and five to work with
+SPARE, FIRST = WORK, WORK + 1  # one more, and the first of those for stiff directions
+FEWEST, MOST, NUMBERS = 8, 24, 20_000_000  # such directions, and what more than a few may take
 
 
 class Equation:
-    """The right-hand side, and the vectors of a run as rows of one array (ROWS, N).
+    """The right-hand side, and the vectors of a run as rows of one array.
 
     Parameters
     ----------
@@ -37,10 +39,13 @@ class Equation:
     ):
         self.rhs, self.rtol, self.atol = rhs, rtol, atol
         self.total = total or (lambda sums: sums)
-        self.rows = np.empty((ROWS, len(y0)))
+        self.size = float(self.total(np.array([float(len(y0))]))[0])
+        directions = max(FEWEST, min(MOST, int(NUMBERS // self.size)))
+        self.basis = tuple(range(FIRST, FIRST + min(directions, int(self.size))))
+        # what is never written takes no memory
+        self.rows = np.empty((FIRST + len(self.basis), len(y0)))
         self.rows[0] = y0
         self.evaluations = 0
-        self.size = float(self.total(np.array([float(len(y0))]))[0])
 
     def slope(self, t: float, y: int, out: int) -> None:
         """f at row y, written to row `out`."""

@@ -23,6 +23,7 @@ class Explicit:
 
     name = DORMAND_PRINCE.name
     exponent = 1.0 / (DORMAND_PRINCE.error_order + 1)
+    cost = len(C) - 1  # evaluations a step
 
     def __init__(self, equation: Equation):
         self.equation = equation

@@ -1,0 +1,173 @@
+"""Which method takes the next step, and how long it is.
+
+Explicit steps until they are seen to be held back by stability; implicit ones then, for as long as
+they take fewer evaluations per unit of time than explicit ones would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from meanfield.integrate.equation import WORK, Attempt, Equation
+from meanfield.integrate.explicit import Explicit
+from meanfield.integrate.implicit import Implicit
+from meanfield.integrate.subspace import Subspace, find_subspace
+
+# Proportional-integral step control (Hairer, Nørsett & Wanner, "dopri5")
+SAFETY, SHRINK, GROW, INTEGRAL_GAIN = 0.9, 0.2, 10.0, 0.04
+IMPLICIT_GROW = 5.0
+STABLE = 3.0  # h |λ| that explicit steps bear
+STIFF = 2.0  # h |λ| beyond which a step counts as held back, and
+PATIENCE = 5  # how many such in a row it takes to change method
+TRIAL = 6  # implicit steps between two looks at what they cost, unless
+GROWING = 2.0  # they have become longer by this factor since the last look
+DIRECTIONS = 6  # that are found anew at every step; so many more, every other; and so on
+LOST = 0.5  # h times a leak out of them that makes it earlier
+
+
+class Mode(NamedTuple):
+    """Which method is at work, and what it goes by."""
+
+    implicit: bool = False
+    stiff_steps: int = 0
+    patience: int = PATIENCE
+    subspace: Subspace | None = None
+    current: bool = False
+    age: int = 0
+    trial: tuple[float, float, int, int] = (0.0, 0.0, 0, 0)  # t, h, evaluations, steps so far
+    implicit_steps: int = 0
+
+
+class Now(NamedTuple):
+    """Where a run stands after a step, but for its vectors: replaced whole, so never torn."""
+
+    t: float = 0.0
+    h: float = 0.0
+    last_error: float = 1e-4
+    rows: tuple[int, ...] = tuple(range(WORK))
+    mode: Mode = Mode()
+    records: int = 0
+    evaluations: int = 0
+    steps: int = 0
+    rejected: int = 0
+    first_size: float = 0.0
+    outside: Mapping[str, Any] | None = None  # what the right-hand side keeps to itself
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> Now:
+        """From the lists that a file makes of tuples."""
+        mode = Mode(*plain["mode"])
+        subspace = None if mode.subspace is None else Subspace(*mode.subspace)
+        t, h, evaluations, steps = mode.trial
+        mode = mode._replace(subspace=subspace, trial=(t, h, evaluations, steps))
+        return cls(**{**plain, "rows": tuple(plain["rows"]), "mode": mode})
+
+    def vectors(self, basis: tuple[int, ...]) -> dict[str, int]:
+        """The rows that hold more than work in progress."""
+        kept = {"y": self.rows[0], "slope": self.rows[1]}
+        if self.mode.implicit:
+            kept["seed"] = self.rows[-1]
+            known = 0 if self.mode.subspace is None else len(self.mode.subspace.B)
+            kept |= {f"basis{i}": row for i, row in enumerate(basis[:known])}
+        return kept
+
+
+class Stepper:
+    """Both methods on one equation."""
+
+    def __init__(self, equation: Equation):
+        self.equation = equation
+        self.explicit, self.implicit = Explicit(equation), Implicit(equation)
+
+    def name(self, mode: Mode) -> str:
+        """What took the steps."""
+        if mode.implicit_steps == 0:
+            return self.explicit.name
+        return f"{self.explicit.name} and {self.implicit.name}"
+
+    def wants_subspace(self, now: Now) -> bool:
+        """Whether the stiff directions must be found before the next step."""
+        mode = now.mode
+        if not mode.implicit:
+            return False
+        if mode.subspace is None or not mode.current:
+            return True
+        if mode.age >= 1 + mode.subspace.stiff // DIRECTIONS:
+            return True
+        return now.h * mode.subspace.leak > LOST
+
+    def find_subspace(self, now: Now) -> Now:
+        """The stiff directions where the run stands; overwrites those of before."""
+        y, slope, z, g, *_, seed = now.rows
+        found = find_subspace(
+            self.equation, now.t, now.h, (y, slope), (z, g), seed, now.mode.subspace
+        )  # fmt: skip
+        mode = now.mode._replace(subspace=found, current=True, age=0)
+        return now._replace(mode=mode, evaluations=self.equation.evaluations)
+
+    def attempt(self, now: Now, h: float) -> Attempt:
+        """A step from where the run stands."""
+        if now.mode.subspace is None:
+            return self.explicit.attempt(now.t, h, now.rows)
+        return self.implicit.attempt(now.t, h, now.rows, now.mode.subspace)
+
+    def interpolate(self, now: Now, step: Attempt, t: float) -> int:
+        """The row of the state inside a step."""
+        if now.mode.subspace is None:
+            return self.explicit.interpolate(step, t)
+        return self.implicit.interpolate(step, t, now.mode.subspace)
+
+    def reject(self, now: Now, step: Attempt) -> Now:
+        """Where the run stands after a step that failed: where it stood, with a shorter one."""
+        exponent = self.implicit.exponent if now.mode.implicit else self.explicit.exponent
+        finite = math.isfinite(step.error)
+        h = step.h * max(SHRINK, SAFETY * step.error**-exponent if finite else SHRINK)
+        now = now._replace(h=h, evaluations=self.equation.evaluations, rejected=now.rejected + 1)
+        if now.mode.implicit:  # what blew up says where else it is stiff
+            y, slope, z, g, y_new, error, scratch = now.rows
+            rows = (y, slope, z, g, y_new, scratch, error)
+            now = now._replace(mode=now.mode._replace(current=False), rows=rows)
+        return now
+
+    def accept(self, now: Now, step: Attempt, t_new: float) -> Now:
+        """Where the run stands at the end of a step."""
+        after = now._replace(t=t_new, rows=step.rows, steps=now.steps + 1)
+        if now.mode.implicit:
+            self.implicit.finish(step)
+            return self._after_implicit(after, step)
+        return self._after_explicit(after, step)
+
+    def _after_explicit(self, now: Now, step: Attempt) -> Now:
+        exponent = self.explicit.exponent - 0.75 * INTEGRAL_GAIN
+        factor = SAFETY * step.error**-exponent if step.error > 0.0 else GROW
+        factor *= now.last_error**INTEGRAL_GAIN
+        h = step.h * min(GROW, max(SHRINK, factor))
+        stiff = now.mode.stiff_steps + 1 if step.stiffness > STIFF else 0
+        mode, rows = now.mode._replace(stiff_steps=stiff), now.rows
+        if stiff >= mode.patience:
+            trial = (now.t, h, self.equation.evaluations, now.steps)
+            mode = mode._replace(implicit=True, subspace=None, trial=trial)
+            # the difference of two stages is nearly the stiffest direction
+            rows = (*rows[:2], *rows[3:], rows[2])
+        return now._replace(h=h, last_error=max(step.error, 1e-4), mode=mode, rows=rows)
+
+    def _after_implicit(self, now: Now, step: Attempt) -> Now:
+        mode = now.mode._replace(
+            age=now.mode.age + 1, implicit_steps=now.mode.implicit_steps + 1
+        )  # fmt: skip
+        factor = SAFETY * step.error**-self.implicit.exponent if step.error > 0.0 else GROW
+        h = step.h * min(IMPLICIT_GROW, max(SHRINK, factor))
+        t, first_h, evaluations, steps = mode.trial
+        if now.steps - steps >= TRIAL and mode.subspace is not None:
+            taken, radius = self.equation.evaluations - evaluations, mode.subspace.radius
+            longest = STABLE / radius if radius > 0.0 else math.inf
+            dearer = taken * longest > self.explicit.cost * (now.t - t)
+            mode = mode._replace(trial=(now.t, h, self.equation.evaluations, now.steps))
+            if dearer and h < GROWING * first_h:
+                h = min(h, longest)
+                mode = mode._replace(
+                    implicit=False, subspace=None, stiff_steps=0, patience=2 * mode.patience
+                )
+        return now._replace(h=h, last_error=1e-4, mode=mode)

@@ -1,0 +1,124 @@
+"""The few directions in which an equation is stiff: its Jacobian there, by finite differences.
+
+The Jacobian of a mean-field flow is a small block for each neuron, which fades with the error ε,
+plus what the neurons feel of each other through the field: a smooth kernel, whose eigenvalues fall
+fast. A handful of directions then holds all that limits an explicit step.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import schur
+
+from meanfield.integrate.equation import SPARE, Equation
+
+NUDGE = 1e-6  # of a finite difference, relative to the state
+CAUGHT = 0.1  # h times a leak that is left
+STIFF_ENOUGH = 0.05  # h times an eigenvalue that is kept
+KEPT = 0.75  # of the room, at most, so that some is left for new directions
+NOTHING = 1e-8  # what rounding leaves of a direction that was there already
+
+Matrix = NDArray[np.float64]
+
+
+class Subspace(NamedTuple):
+    """A ≈ V B Vᵀ on the span of orthonormal rows V, the first of the equation's basis.
+
+    The first `stiff` of them are the stiff directions; one more is that of the motion, by which
+    stiff components know that what they follow moves on. `leak` is how far the Jacobian leads out
+    of the span, at most; `radius` is the largest eigenvalue met.
+    """
+
+    B: list[list[float]]
+    leak: float
+    radius: float
+    stiff: int
+
+    def damping(self, dt: float) -> Matrix:
+        """(I − dt B)⁻¹ − I, with growing directions left to the explicit part."""
+        if not self.B:
+            return np.zeros((0, 0))
+        values, X = np.linalg.eig(np.array(self.B))
+        values = np.where(values.real > 0.0, 0.0, values)
+        gain = dt * values / (1.0 - dt * values)
+        out: Matrix = np.linalg.solve(X.T, (X * gain).T).T.real
+        return out
+
+
+def find_subspace(
+    equation: Equation, t: float, h: float, state: tuple[int, int], work: tuple[int, int],
+    seed: int, before: Subspace | None,
+) -> Subspace:  # fmt: skip
+    """Arnoldi's process on a block: the directions of before, and the row `seed`.
+
+    What the Jacobian makes of a direction becomes a direction too, if it leads out of the span by
+    more than a step of size h bears. The stiffest of what is found is kept.
+    """
+    f = equation
+    known = 0 if before is None else before.stiff
+    V, room = list(f.basis[:known]), list(f.basis[known:])
+    H = np.zeros((len(f.basis), len(f.basis)))
+    for row in (state[1], seed):
+        if room and _orthonormalise(f, V, row, room[0])[1] > 0.0:
+            V.append(room.pop(0))
+    leak, j = 0.0, 0
+    while j < len(V):
+        _differentiate(f, t, state, work, V[j])
+        out = room[0] if room else SPARE
+        H[: len(V), j], beyond = _orthonormalise(f, V, work[1], out)
+        if room and h * beyond > CAUGHT:
+            H[len(V), j] = beyond
+            V.append(room.pop(0))
+        else:
+            leak = max(leak, beyond)
+        j += 1
+    return _stiffest(f, V, H[: len(V), : len(V)], state[1], h, leak)
+
+
+def _differentiate(
+    f: Equation, t: float, state: tuple[int, int], work: tuple[int, int], v: int
+) -> None:
+    """The Jacobian's product with row v, in the second of the work rows."""
+    (y, slope), (nudged, out) = state, work
+    size = NUDGE * max(f.length(y), f.atol) * f.size**0.5
+    f.mix(nudged, [1.0, size], [y, v])
+    f.slope(t, nudged, out)
+    f.mix(out, [1.0 / size, -1.0 / size], [out, slope])
+
+
+def _orthonormalise(f: Equation, V: list[int], row: int, out: int) -> tuple[Matrix, float]:
+    """Row `out` = what lies outside V, at unit length; its parts along V, and its length."""
+    whole = f.length(row) * f.size**0.5
+    parts = np.zeros(len(V))
+    f.mix(out, [1.0], [row])
+    for _ in range(2 if V else 0):  # once more for what rounding left
+        part = f.products(V, out)
+        f.mix(out, [1.0, *-part], [out, *V])
+        parts += part
+    beyond = f.length(out) * f.size**0.5
+    if not beyond > NOTHING * whole:
+        return parts, 0.0
+    f.mix(out, [1.0 / beyond], [out])
+    return parts, beyond
+
+
+def _stiffest(f: Equation, V: list[int], H: Matrix, slope: int, h: float, leak: float) -> Subspace:
+    """The invariant part of V with the largest eigenvalues, by an ordered Schur form."""
+    if not V:
+        return Subspace([], leak, 0.0, 0)
+    sizes = np.sort(np.abs(np.linalg.eigvals(H)))[::-1]
+    kept = min(len(sizes), max(1, int(KEPT * len(f.basis))))
+    least = max(STIFF_ENOUGH / h, sizes[kept - 1] * (1.0 - 1e-9))
+    _, Q, count = schur(H, output="real", sort=lambda re, im: np.hypot(re, im) >= least)
+    Q = Q[:, :count]
+    motion = f.products(V, slope)
+    beyond = motion - Q @ (Q.T @ motion)
+    beyond -= Q @ (Q.T @ beyond)
+    length = float(np.linalg.norm(beyond))
+    if length > NOTHING * float(np.linalg.norm(motion)):
+        Q = np.column_stack((Q, beyond / length))
+    f.mix(V[: Q.shape[1]], Q.T, V)
+    return Subspace((Q.T @ H @ Q).tolist(), leak, float(sizes[0]), count)
