@@ -15,7 +15,7 @@ import pytest
 import meanfield as mf
 from meanfield.dynamics import checkpoint as module
 from meanfield.dynamics.checkpoint import CheckpointFile
-from meanfield.fields import choose
+from tests.dynamics.test_mean_field import force_slices
 from tests.fields.cases import make_measure, make_problem
 
 PROBLEM = mf.Problem(mf.CommitteeTarget(k=2), dim=30, learning_rate=0.5, second_layer_rate=0.3)
@@ -81,7 +81,7 @@ def test_a_checkpoint_changes_nothing(case, tmp_path):
 
 def test_layouts_are_put_back(tmp_path, monkeypatch):
     """Neurons that leave the mesh make a new one; a resumed run has it, and its count."""
-    monkeypatch.setattr(choose, "PAIR_COST", {"erf": np.inf, "relu": np.inf})
+    force_slices(monkeypatch)
     problem = make_problem("erf", "erf", D=9, kappa=1.0)
     start = make_measure(1, n=40, scale=0.1)
 
