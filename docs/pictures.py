@@ -4,10 +4,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
+from PIL import Image, ImageSequence
 
 import meanfield as mf
+from meanfield import plotting
 
 IMAGES = Path(__file__).parent / "images"
 INK, BLUE, GREY = "#222222", "#2c7fb8", "#9a9a9a"
@@ -103,6 +106,29 @@ def _box(ax: Axes, x: float, y: float, title: str, state: str) -> None:
     ax.text(x + 1.2, y + 0.28, state, ha="center", va="center", fontsize=9, family="monospace")
 
 
+def moving() -> None:
+    """Neurons in the plane of two target directions; the law of their angles with the subspace."""
+    task = mf.Problem(mf.CommitteeTarget(k=2), dim=10, learning_rate=0.1)
+    start = mf.gaussian_overlaps(task, 8, seed=3)
+    times = np.append(0.0, np.geomspace(0.3, 3000.0, 39))
+    run = mf.solve_overlaps(task, start, 3000.0, save_at=times)
+    _save_small(plotting.animate_neurons(run), "neurons.gif")
+    task = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    law = mf.gaussian_measure(task, n=4000, sampling="antithetic-sobol")
+    run = mf.solve_mean_field(task, law, 40.0, save_at=41)
+    _save_small(plotting.animate_alignment(run), "alignment.gif")
+
+
+def _save_small(animation: FuncAnimation, name: str) -> None:
+    animation.save(IMAGES / name, writer=PillowWriter(fps=8), dpi=64)
+    with Image.open(IMAGES / name) as picture:
+        frames = [frame.convert("P", palette=Image.Palette.ADAPTIVE, colors=24)
+                  for frame in ImageSequence.Iterator(picture)]  # fmt: skip
+    frames[0].save(
+        IMAGES / name, save_all=True, append_images=frames[1:], duration=120, loop=0, optimize=True
+    )
+
+
 if __name__ == "__main__":
-    for draw in (problem, statistics, descriptions):
+    for draw in (problem, statistics, descriptions, moving):
         draw()
