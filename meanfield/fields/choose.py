@@ -19,6 +19,7 @@ from meanfield.states import ParticleMeasure
 
 # seconds on one core, rough: only their ratio decides, and either choice is accurate
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
+LINK_COST = 5e-5  # of a neuron under a target without closed forms
 SERIES_COST = 3e-8  # of a pair and an overlap, for some sixty terms
 SLICE_COST = {1: 5e-8, 2: 2.5e-7, 3: 1e-7}  # of a neuron, by k; at k = 3 along each direction
 NODE_COST = 2e-10  # of a mesh point seen from a node along a direction
@@ -106,9 +107,12 @@ def _choices(
     k, D = problem.subspace_dim, problem.perpendicular_dim
     kinked = not (problem.student.smooth and problem.target.smooth)
     overlaps = len(overlap_rule(D, r_max, smooth=problem.student.smooth)[0])
-    if has_pair_forms(problem):
-        each = PAIR_COST[problem.student.name] * (VALUE_COST if many_values else 1.0)
-        yield n * n * overlaps * each, 1e-7 if kinked else 1e-12, lambda: PairField(problem)
+    closed = has_pair_forms(problem)
+    if PairField.serves(problem) and (closed or not problem.student.smooth):
+        name = "erf" if problem.student.smooth else "relu"
+        each = PAIR_COST[name] * (VALUE_COST if many_values else 1.0)
+        seconds = n * n * overlaps * each + (0.0 if closed else n * LINK_COST)
+        yield seconds, 1e-7 if kinked else 1e-12, lambda: PairField(problem)
     if SliceField.serves(problem):
         yield _slices(problem, n, u_max, r_max, k > 1 and kinked)
     if SeriesField.serves(problem):

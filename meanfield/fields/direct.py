@@ -57,7 +57,7 @@ class DirectField:
         natural = KINKED_TOLERANCES if self.kinked else SMOOTH_TOLERANCES
         self.tolerance = natural.get(self.k, SOBOL_TOLERANCE) if tolerance is None else tolerance
         self.mass: Array | None = None
-        self.speed = np.zeros(2)
+        self.speed, self.climb = np.zeros(2), 0.0  # largest rms velocities: u and r, a
         self.rule: InputRule | None = None
         self.served = math.inf
         self.worst = math.inf
@@ -66,7 +66,7 @@ class DirectField:
 
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`: refine the rule until the error meets the tolerance or the nodes run out."""
-        self.mass, self.rule, self.speed = measure.mass, None, np.zeros(2)
+        self.mass, self.rule, self.speed, self.climb = measure.mass, None, np.zeros(2), 0.0
         if not np.isfinite(np.append(measure.u.ravel() ** 2, measure.r**2)).all():
             self._use(
                 rules.tensor_rule(self.k, self.D, 2, 1)
@@ -179,7 +179,7 @@ class DirectField:
         return float((self.weight * outside**2).sum()), float((self.weight * f * f).sum())
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: what other rules and a finer table change at sample neurons.
+        """See `Field`: what other rules and a finer table change, in sample neurons and risk.
 
         Relative to the root mean square velocity, at this measure or at an earlier one if it was
         larger: where neurons have come to rest, nodes that shift the velocity shift nothing else.
@@ -189,26 +189,36 @@ class DirectField:
         return self.worst
 
     def _change(self, measure: ParticleMeasure, others: list[InputRule]) -> float:
+        """Largest change of a velocity, and of the risk over ½ E f*²."""
         a, u, r = measure.arrays()
         out_a, out_u, out_r = np.zeros_like(a), np.empty_like(u), np.empty_like(r)
         self.velocity(a, u, r, out_a, out_u, out_r)
-        scale = math.sqrt(float((self.weight * self.values**2).sum()))
-        size = sizes(out_u, out_r, self.mass, scale * root_mean_square(a, self.mass))
-        self.speed = np.maximum(self.speed, size)
+        energy = float((self.weight * self.values**2).sum())
+        force = math.sqrt(energy) * root_mean_square(a, self.mass)
+        self.speed = np.maximum(self.speed, sizes(out_u, out_r, self.mass, force))
+        self.climb = max(self.climb, root_mean_square(out_a, self.mass), 1e-6 * math.sqrt(energy))
         chosen = sample_neurons(u, r)
         some = a[chosen], u[chosen], r[chosen]
-        du, dr = np.zeros_like(some[1]), np.zeros_like(some[2])
+        da, du, dr, risk = (
+            np.zeros_like(some[0]),
+            np.zeros_like(some[1]),
+            np.zeros_like(some[2]),
+            0.0,
+        )
         try:
             for rule in others:
                 epsilon, table = self._epsilon(a, u, r, rule, FINER)
-                found = np.zeros_like(some[0]), np.empty_like(du), np.empty_like(dr)
+                found = np.zeros_like(da), np.empty_like(du), np.empty_like(dr)
                 charge = rule.joint_weight * epsilon
-                direct.velocities(*some, rule.z, rule.rho, charge, table, 0.0, *found)
-                du += found[1] / len(others)
-                dr += found[2] / len(others)
+                direct.velocities(*some, rule.z, rule.rho, charge, table, self.rate, *found)
+                risk += 0.5 * float((charge * epsilon).sum()) / len(others)
+                for total, one in zip((da, du, dr), found, strict=True):
+                    total += one / len(others)
+            change = abs(risk - self.risk(a, u, r)) / (0.5 * energy or 1.0)
         except FloatingPointError:
             return math.inf
-        return largest_miss(out_u[chosen] - du, out_r[chosen] - dr, self.speed)
+        miss = largest_miss(out_u[chosen] - du, out_r[chosen] - dr, self.speed)
+        return max(miss, float(np.abs(out_a[chosen] - da).max()) / (self.climb or 1.0), change)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
@@ -219,14 +229,15 @@ class DirectField:
             "rule": [self.rule.kind, self.rule.size, len(self.rule.rho)],
             "reach": made[:2] if made is not None and tabulated else None,
             "served": self.served,
-            "speed": self.speed.tolist(),
+            "speed": [*self.speed.tolist(), self.climb],
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
         kind, size, radii = state["rule"]
         self._use(rules.make_rule(kind, size, radii, self.k, self.D))
-        self.speed, self.served = np.array(state["speed"]), state["served"]
+        *speed, self.climb = state["speed"]
+        self.speed, self.served = np.array(speed), state["served"]
         if state["reach"] is not None:
             self.tables.make(*state["reach"])
 

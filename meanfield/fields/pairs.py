@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from meanfield.fields.attraction import attraction
 from meanfield.fields.base import Array, charges
 from meanfield.kernels import pairwise
+from meanfield.kernels.codes import ERF, LEAKY_RELU, RELU
 from meanfield.problem import Problem
 from meanfield.quadrature import Rule, sphere_coordinate_rule
 from meanfield.states import ParticleMeasure
 from meanfield.targets import CommitteeTarget
 
+CLOSED = (ERF, RELU, LEAKY_RELU)  # students whose pairs are closed forms
 NODE_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 SMOOTH_TOLERANCE = 1e-13
 KINKED_TOLERANCE = 1e-8
@@ -65,19 +68,37 @@ def has_pair_forms(problem: Problem) -> bool:
 
 
 class PairField:
-    """Exact evaluation for erf and ReLU."""
+    """Exact evaluation for erf, ReLU and leaky ReLU, under committees and polynomials.
+
+    A leaky ReLU is βx + (1 − β) ReLU(x), and E βx·y is linear in u.
+
+    Raises
+    ------
+    ValueError
+        If the problem is not one of these.
+    """
 
     name = "pairs"
 
     def __init__(self, problem: Problem):
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
-        self.student, self.target = problem.student, problem.committee
-        self.basis = np.array(self.target.basis)
-        self.weights = np.asarray(self.target.weights) / self.target.k
+        self.student, self.target = problem.student, problem.target
+        found = attraction(problem)
+        if found is None or not self.serves(problem):
+            raise ValueError("pairs are for erf and ReLU students of committees and polynomials")
+        self.target_part = found
+        leaky = self.student.code == LEAKY_RELU
+        self.code = RELU if leaky else self.student.code
+        self.leak = self.student.parameter if leaky else 0.0
         self.mass: Array | None = None
         self.r_bound = 0.0
         self.rule = sphere_coordinate_rule(math.inf, 1)
         self._allow(1.0)
+
+    @staticmethod
+    def serves(problem: Problem) -> bool:
+        """Whether the problem has such pairs."""
+        return problem.student.code in CLOSED and attraction(problem) is not None
 
     def _allow(self, r_max: float) -> None:
         if not r_max <= self.r_bound and math.isfinite(r_max):
@@ -92,28 +113,28 @@ class PairField:
         self._allow(float(np.abs(r_j).max()))
         out_u, out_r = np.empty_like(u), np.empty_like(r)
         pairwise.student_slopes(
-            self.student.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *self.rule, out_u, out_r
+            self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *self.rule, out_u, out_r
         )
+        if self.leak != 0.0:
+            out_u, out_r = self._leaky(out_u), self._leaky(out_r)
+            out_u += self.leak * _mean(a_j, u_j)
         _, target_u, target_r = self.target_part(u, r)
         return target_u - out_u, target_r - out_r
-
-    def target_part(self, u: Array, r: Array) -> tuple[Array, Array, Array]:
-        """E f* σ(λ) at neurons (u, r), with its slopes."""
-        value, out_u, out_r = np.empty_like(r), np.empty_like(u), np.empty_like(r)
-        pairwise.target_slopes(
-            self.student.code, self.target.link.code, u, r, self.basis, self.weights,
-            value, out_u, out_r,
-        )  # fmt: skip
-        return value, out_u, out_r
 
     def student_part(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
         """E f σ(λ) at neurons (u, r), for equal masses of charges a_j."""
         self._allow(float(np.abs(r_j).max()))
         out = np.empty_like(r)
         pairwise.student_values(
-            self.student.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *self.rule, out
+            self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *self.rule, out
         )
+        if self.leak != 0.0:
+            out = self._leaky(out) + self.leak * (u @ _mean(a_j, u_j))
         return out
+
+    def _leaky(self, rectified: Array) -> Array:
+        """(1 − β)² of the average of two ReLUs; β c, the rest, is added by the caller."""
+        return (1.0 - self.leak) ** 2 * rectified
 
     def velocity(
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
@@ -142,11 +163,12 @@ class PairField:
         Z, w = self.rule
         u_j = np.ascontiguousarray(u.T)
         charge = charges(a, self.mass)
-        code, total, difference = self.student.code, np.empty_like(r), np.empty_like(r)
+        difference = np.empty_like(r)
         # the point Z = 0 with weight -1 takes the difference pair by pair, before it can cancel
         against = np.append(Z, 0.0), np.append(w, -1.0)
-        pairwise.student_values(code, u, r, charge, u_j, r, *against, difference)
-        pairwise.student_values(code, u, r, charge, u_j, r, Z, w, total)
+        pairwise.student_values(self.code, u, r, charge, u_j, r, *against, difference)
+        difference = self._leaky(difference)
+        total = self.student_part(u, r, charge, u, r)
         outside = 0.0 if math.isinf(self.D) else float((charge * difference).sum()) / len(a)
         return max(outside, 0.0), float((charge * total).sum()) / len(a)
 
@@ -171,3 +193,8 @@ class PairField:
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "overlap_nodes": len(self.rule[0])}
+
+
+def _mean(a: Array, u: Array) -> Array:
+    """Mean of a u over the neurons, (k,)."""
+    return np.einsum("i,ix->x", a, u) / len(a)

@@ -173,3 +173,19 @@ def test_neurons_that_are_not_finite_give_nan():
     far = mf.ParticleMeasure(measure.a, 1e200 * measure.u, measure.r)
     with np.errstate(over="ignore", invalid="ignore"):
         assert np.isnan(velocity(field, far)[1]).all()
+
+
+def test_the_error_estimate_sees_the_risk_and_the_second_layer():
+    """A target even in z moves no odd student, while its energy wants nodes all the same."""
+    target = mf.MultiIndexTarget(lambda z: np.tanh(z[:, 0] - z[:, 1]) * z[:, 0], k=2)
+    for sigma, kappa in (("hermite3", 0.0), ("sigmoid", 1.0)):
+        problem = mf.Problem(target, sigma, math.inf, second_layer_rate=kappa)
+        measure = make_measure(2, n=10, scale=0.5)
+        field = prepared(DirectField, problem, measure)
+        fine = prepared(DirectField, problem, measure)
+        fine._use(rules.tensor_rule(2, math.inf, 180, 1))
+        gap = abs(field.risk(*measure.arrays()) - fine.risk(*measure.arrays()))
+        assert gap < 1e-7
+        for one, other in zip(velocity(field, measure), velocity(fine, measure), strict=True):
+            if kappa > 0.0 or not np.isnan(one).any():
+                np.testing.assert_allclose(one, other, rtol=0, atol=1e-7)

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meanfield as mf
+from meanfield.fields.direct import DirectField
 from meanfield.fields.pairs import PairField, overlap_rule
+from meanfield.quadrature import gaussian_nodes
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, relative_errors, velocity
 from tests.reference import mean_field as twin
 
@@ -121,3 +123,51 @@ def test_the_sign_of_r_means_nothing(flipped, pair, D):
     field.velocity(m.a, m.u, sign * m.r, *out)
     for one, other in zip(before, (out[0], out[1], sign * out[2]), strict=True):
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-8 if pair[0] == "relu" else 1e-13)
+
+
+LINKS = [
+    mf.CommitteeTarget(2, "tanh", gram=[[1.0, 0.5], [0.5, 0.8]], weights=[1.4, -0.6]),
+    mf.CommitteeTarget(2, "leaky_relu"),
+    mf.CommitteeTarget(2, "square", weights=[1.0, 0.3]),
+    mf.targets.staircase(2),
+]
+
+
+@pytest.mark.parametrize("target", LINKS, ids=lambda target: target.title)
+@pytest.mark.parametrize("sigma", ["relu", "leaky_relu(0.2)"])
+def test_kinked_students_of_any_committee_or_polynomial(sigma, target):
+    """The potential of the target by quadrature over z; the student's against the definition."""
+    problem = mf.Problem(target, sigma, 7, second_layer_rate=1.0)
+    draw = make_measure(2, n=6, scale=0.7, seed=1)
+    measure = mf.ParticleMeasure(draw.a, draw.u, draw.r + 0.4)
+    field = PairField(problem)
+    field.prepare(measure)
+    z, w = gaussian_nodes(2, smooth=False)
+    leak, u, r = problem.student, measure.u, measure.r
+    seen = w * target(z)
+    g1, g2 = leak.average_slopes(u @ z.T, r[:, None], math.inf)
+    value, in_u, in_r = field.target_part(u, r)
+    np.testing.assert_allclose(value, leak.average(u @ z.T, r[:, None], math.inf) @ seen, atol=2e-7)
+    np.testing.assert_allclose(in_u, (g1 * seen) @ z, atol=2e-7)
+    np.testing.assert_allclose(in_r, g2 @ seen, atol=2e-7)
+    # all at once, as a gradient flow of its own risk, and against nodes
+    da, du, dr = velocity(field, measure)
+    h, (a, _, _) = 1e-4, measure.arrays()
+    up, down = (field.risk(a + s * da, u + s * du, r + s * dr) for s in (h, -h))
+    expected = -((du**2).sum(axis=1) + dr**2 + da**2).mean()
+    assert math.isclose((up - down) / (2 * h), expected, rel_tol=1e-5)
+    direct = DirectField(problem)
+    direct.prepare(measure)
+    assert abs(direct.risk(*measure.arrays()) - field.risk(*measure.arrays())) < 0.02
+    parts = direct.variance_parts(*measure.arrays())
+    np.testing.assert_allclose(field.variance_parts(*measure.arrays()), parts, rtol=0.02)
+
+
+def test_what_has_no_pairs_is_refused():
+    for problem in (
+        mf.Problem(mf.CommitteeTarget(1), "tanh", 9),
+        mf.Problem(mf.MultiIndexTarget(lambda z: np.abs(z[:, 0]), k=1), "relu", 9),
+    ):
+        assert not PairField.serves(problem)
+        with pytest.raises(ValueError, match="pairs"):
+            PairField(problem)
