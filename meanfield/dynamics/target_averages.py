@@ -165,43 +165,52 @@ class NodeAverages:
     degree = 0
 
     def __init__(self, sigma: Activation, target: MultiIndexTarget):
-        self.sigma = sigma
-        self.levels = []
-        for level in (0, 1):
-            z, w = gaussian_nodes(target.k, smooth=target.smooth, level=level)
-            self.levels.append((z, w * target(z)))
+        self.sigma, self.target = sigma, target
+        self.levels: dict[int, tuple[Array, Array]] = {}
+
+    def _nodes(self, level: int) -> tuple[Array, Array]:
+        """Points z (S, k), and weights times f* there."""
+        if level not in self.levels:
+            z, w = gaussian_nodes(self.target.k, smooth=self.target.smooth, level=level)
+            self.levels[level] = z, w * self.target(z)
+        return self.levels[level]
 
     def slopes(self, u: Array, r_squared: Array, students: Expansion | None) -> TargetSlopes:
         """See `TargetAverages`."""
-        return self._slopes(u, r_squared, 0)
-
-    def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
-        """See `TargetAverages`: relative difference of E f* σ'(λ) z from that on more nodes."""
-        coarse, fine = (self._slopes(u, r_squared, level) for level in (0, 1))
-        whole, rough = (one.G + one.b[:, None] * u for one in (fine, coarse))
-        return float(np.linalg.norm(whole - rough) / max(float(np.linalg.norm(whole)), 1e-300))
-
-    def _slopes(self, u: Array, r_squared: Array, level: int) -> TargetSlopes:
-        z, weighted = self.levels[level]
-        r = np.sqrt(np.maximum(r_squared, 0.0))
-        T, b = np.empty_like(u), np.empty(len(u))
-        for i in range(len(u)):
-            g1, g2 = self._slopes_along(u[i] @ z.T, r[i])
-            T[i] = (weighted * g1) @ z
-            # E f* σ'' multiplies perpendicular overlaps alone, which vanish with r
-            b[i] = float(weighted @ g2) / max(r[i], 1e-300)
+        T, b = self._slopes(u, r_squared, 0)
         return TargetSlopes(T - b[:, None] * u, b)
-
-    def _slopes_along(self, v: Array, r: float) -> tuple[Array, Array]:
-        return self.sigma.average_slopes(v, np.full(len(v), r), math.inf)
 
     def values(self, u: Array, r_squared: Array, students: Expansion | None) -> Array:
         """See `TargetAverages`."""
-        z, weighted = self.levels[0]
+        return self._values(u, r_squared, 0)
+
+    def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
+        """See `TargetAverages`: change on more nodes, over the norms of f*, σ and σ'."""
+        q = own_variances(u, r_squared)
+        units = expand(self.sigma, q)
+        whole = math.sqrt(self.target.second_moment())
+        slopes = self._slopes(u, r_squared, 1)[0] - self._slopes(u, r_squared, 0)[0]
+        values = self._values(u, r_squared, 1) - self._values(u, r_squared, 0)
+        sizes = np.sqrt(np.maximum(units.slope_square, 1e-300)), np.sqrt(units.square + 1e-300)
+        errors = np.abs(slopes).max(axis=1) / sizes[0], np.abs(values) / sizes[1]
+        return float(np.max(errors)) / max(whole, 1e-300)
+
+    def _slopes(self, u: Array, r_squared: Array, level: int) -> tuple[Array, Array]:
+        """E f* σ'(λ) z, (p, k), and b."""
+        z, weighted = self._nodes(level)
         r = np.sqrt(np.maximum(r_squared, 0.0))
-        return np.array(
-            [
-                float(weighted @ self.sigma.average(u[i] @ z.T, np.full(len(z), r[i]), math.inf))
-                for i in range(len(u))
-            ]
+        T, b = np.empty_like(u), np.empty(len(u))
+        for i in range(len(u)):
+            g1, g2 = self.sigma.average_slopes(u[i] @ z.T, np.full(len(z), r[i]), math.inf)
+            T[i] = (weighted * g1) @ z
+            # E f* σ'' multiplies perpendicular overlaps alone, which vanish with r
+            b[i] = float(weighted @ g2) / max(r[i], 1e-300)
+        return T, b
+
+    def _values(self, u: Array, r_squared: Array, level: int) -> Array:
+        z, weighted = self._nodes(level)
+        r = np.sqrt(np.maximum(r_squared, 0.0))
+        averages = (
+            self.sigma.average(u[i] @ z.T, np.full(len(z), r[i]), math.inf) for i in range(len(u))
         )
+        return np.array([float(weighted @ average) for average in averages])

@@ -147,6 +147,15 @@ def test_what_a_series_leaves_out_is_stated(monkeypatch):
     assert stated < 1e-4
 
 
+def test_an_average_that_vanishes_is_no_error():
+    """A target that is even in z, and odd students."""
+    target = mf.MultiIndexTarget(lambda z: np.tanh(z[:, 0] - z[:, 1]) * z[:, 0], 2)
+    for student in ("erf", "tanh", "sine", "sigmoid"):
+        problem = mf.Problem(target, student, 50)
+        run = mf.solve_overlaps(problem, make_overlaps(problem), 0.1, save_at=2)
+        assert run.stats["average_error"] < 1e-6
+
+
 def test_a_committee_is_a_target_of_its_coordinates():
     problem = mf.Problem(COMMITTEE, "gelu", 50, learning_rate=0.5, second_layer_rate=1.0)
     B = COMMITTEE.basis
