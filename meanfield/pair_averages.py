@@ -88,7 +88,7 @@ def expanded_averages(
         (left.slope_tail, right.slope_tail, left.slope_square, right.slope_square),
     ):
         norms = np.sqrt(max(float(norm.max()), 1e-300) * max(float(norm_other.max()), 1e-300))
-        error = max(error, float((damping * np.outer(one, other)).max()) / norms)
+        error = max(error, float((damping * np.outer(one, other)).max() / norms))
     return PairAverages(value, A, B, error)
 
 
