@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.kernels.own import CompilationError, vectorized
+
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
@@ -27,6 +29,7 @@ class StoredFunction:
     """
 
     reference: str | None
+    scalar: bool
     values: tuple[float, ...]
     points: Array = field(compare=False, repr=False)
 
@@ -46,10 +49,40 @@ class StoredFunction:
             raise ValueError(
                 f"the user's function {self.reference!r} is not there: import its module first"
             )
+        if self.scalar:
+            function = Elementwise(function)
         values = np.asarray(function(np.array(self.points)))
         if not np.allclose(values, self.values, rtol=1e-10, atol=1e-12):
             raise ValueError(f"the user's function {self.reference!r} has changed since stored")
         return function
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """A function of one number (with an ``if``, say), compiled to take arrays."""
+
+    function: Callable[[float], float]
+
+    def __call__(self, x: Array) -> Array:
+        """Values at every entry of an array."""
+        return np.asarray(vectorized(self.function)(x), dtype=np.float64)
+
+
+def elementwise(function: Any, points: Array) -> Any:
+    """The function itself if it takes arrays, else made to if numba can."""
+    if callable(function):
+        try:
+            if np.shape(function(np.array(points))) == points.shape:
+                return function
+        except Exception:
+            pass
+        try:
+            found = Elementwise(function)
+            found(points)
+            return found
+        except CompilationError:
+            pass
+    return function
 
 
 def values_at(function: Any, argument: str, points: Array, shape: tuple[int, ...]) -> Array:
@@ -75,12 +108,15 @@ def values_at(function: Any, argument: str, points: Array, shape: tuple[int, ...
 
 def describe_function(function: Any, values: Array) -> dict[str, Any]:
     """What tells a function by: where to import it from, if anywhere, and some of its values."""
-    return {"reference": _reference(function), "values": values.tolist()}
+    scalar = isinstance(function, Elementwise)
+    found = _reference(function.function if scalar else function)
+    return {"reference": found, "scalar": scalar, "values": values.tolist()}
 
 
 def restored_function(described: dict[str, Any], points: Array) -> StoredFunction:
     """The function that was described, found when it is first called."""
-    return StoredFunction(described["reference"], tuple(described["values"]), points)
+    values = tuple(described["values"])
+    return StoredFunction(described["reference"], described["scalar"], values, points)
 
 
 @dataclass(frozen=True)

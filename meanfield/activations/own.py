@@ -12,6 +12,7 @@ from meanfield.activations.base import Activation, Function
 from meanfield.functions import (
     NumericalDerivative,
     describe_function,
+    elementwise,
     function_name,
     restored_function,
     values_at,
@@ -34,8 +35,9 @@ def custom(
     Parameters
     ----------
     function : callable
-        σ, elementwise on NumPy arrays, growing no faster than a polynomial. SGD compiles it with
-        numba, and refuses if that fails; every other description takes it as it is.
+        σ, elementwise on NumPy arrays, growing no faster than a polynomial; a function of one
+        number is compiled to take arrays. SGD compiles it with numba in any case, and refuses if
+        that fails; every other description takes it as it is.
     derivative : callable, optional
         σ'; by default central differences of sixth order, good to about 1e-12.
     name : str, optional
@@ -63,12 +65,17 @@ def custom(
     >>> mf.Problem(mf.CommitteeTarget(k=1), swish).student.name
     'swish'
     """
+    function = elementwise(function, POINTS)
+    if derivative is not None:
+        derivative = elementwise(derivative, POINTS)
     source = {
         "kind": "custom",
         "function": describe_function(function, values_at(function, "function", POINTS, (9,))),
         "derivative": derivative
         and describe_function(derivative, values_at(derivative, "derivative", POINTS, (9,))),
-        "name": function_name(function) if name is None else str(name),
+        "name": function_name(getattr(function, "function", function))
+        if name is None
+        else str(name),
         "kinks": sorted(checks.real(kink, "kinks") for kink in kinks),
         "strip": checks.real(strip, "strip", above=0.0),
     }

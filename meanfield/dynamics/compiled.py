@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meanfield.activations import Activation
-from meanfield.functions import STEP, NumericalDerivative, StoredFunction
+from meanfield.functions import STEP, Elementwise, NumericalDerivative, StoredFunction
 from meanfield.kernels.codes import CUSTOM
 from meanfield.kernels.own import (
     CompilationError,
@@ -52,7 +52,9 @@ def compiled_label(target: MultiIndexTarget) -> int:
 
 
 def _found(function: Any) -> Any:
-    return function.resolve() if isinstance(function, StoredFunction) else function
+    if isinstance(function, StoredFunction):
+        function = function.resolve()
+    return function.function if isinstance(function, Elementwise) else function
 
 
 def _refusal(what: str, error: Exception) -> str:

@@ -42,6 +42,15 @@ def scalar_function(function: Callable[..., Any]) -> Any:
 
 
 @lru_cache(maxsize=256)
+def vectorized(function: Callable[..., Any]) -> Any:
+    """A ufunc of a function of one number."""
+    try:
+        return numba.vectorize([SCALAR])(function)
+    except Exception as error:  # numba raises many kinds
+        raise CompilationError(_reason(error)) from error
+
+
+@lru_cache(maxsize=256)
 def scalar_address(function: Callable[..., Any]) -> tuple[int, Any]:
     """Address of a compiled float64(float64), and what must be kept for it to stay valid."""
     inner = scalar_function(function)

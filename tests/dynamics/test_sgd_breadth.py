@@ -38,9 +38,18 @@ def wavy(z):
 
 OWN = custom(swish, strip=3.0)
 GIVEN = custom(swish, swish_slope, strip=3.0)
+
+
+def crooked(x):
+    if x > 1.0:
+        return 2.0 * x - 1.0
+    return x
+
+
 BENT = custom(bent, kinks=(1.0,))
 STUDENTS = (
     "tanh", "sigmoid", "softplus", "gelu", "sine", "leaky_relu(0.3)", "hermite3", OWN, GIVEN, BENT,
+    custom(crooked, kinks=(1.0,)),
 )  # fmt: skip
 WAVY = mf.MultiIndexTarget(wavy, 2, noise=0.2)
 STAIRCASE = mf.targets.staircase(2, noise=0.2)
