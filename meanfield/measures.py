@@ -29,6 +29,14 @@ class Reduced(NamedTuple):
     measure : ParticleMeasure
     error : float
         W₂ between it and the law it stands for, at most.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> law = mf.ParticleMeasure(a=[1.0, 1.0], u=[[0.5], [0.5]], r=[0.3, 0.3])
+    >>> reduced = mf.measures.merge(law, tolerance=0.1)
+    >>> reduced.measure.n, reduced.error
+    (1, 0.0)
     """
 
     measure: ParticleMeasure

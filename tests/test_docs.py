@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import inspect
 import json
 import pkgutil
 import re
@@ -56,6 +57,35 @@ def test_local_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in link:
             assert (page.parent / link).exists(), link
+
+
+REFERENCE = re.findall(
+    r"^   ((?:[a-z_]+\.)*[A-Za-z_]+)$",
+    (ROOT / "docs" / "api" / "index.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_every_name_of_the_reference_has_an_example(name):
+    """And a docstring to hold it; `test_examples_in_docstrings` runs them all."""
+    thing = importlib.import_module("meanfield")
+    for part in name.split("."):
+        if not hasattr(thing, part):
+            importlib.import_module(f"{thing.__name__}.{part}")
+        thing = getattr(thing, part)
+    assert "Examples\n" in (inspect.getdoc(thing) or ""), name
+    assert ">>> " in inspect.getdoc(thing), name
+
+
+def test_the_reference_lists_every_public_name():
+    listed = {name.rpartition(".")[2] for name in REFERENCE}
+    public = {
+        name
+        for name, thing in vars(meanfield).items()
+        if callable(thing) and not name.startswith("_")
+    }
+    assert public <= listed, public - listed
 
 
 def test_notebooks_are_kept_without_outputs():

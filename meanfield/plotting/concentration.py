@@ -58,6 +58,15 @@ def plot_concentration(
         Left: the share of squared weights in the target subspace against time. Middle: the share of
         the function that depends on inputs outside. Right: distances to d = ∞ at the final time
         against d, with fitted power laws.
+
+    Examples
+    --------
+    >>> import math, meanfield as mf
+    >>> from meanfield.plotting import plot_concentration
+    >>> study = mf.concentration_study(
+    ...     mf.CommitteeTarget(k=1), [20, 40, 80, 160, math.inf], n=20, t_end=1.0, replicas=2
+    ... )
+    >>> figure = plot_concentration(study)
     """
     checks.instance(study, "study", ConcentrationStudy)
     figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.4), layout="constrained")

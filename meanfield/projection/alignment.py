@@ -37,6 +37,15 @@ class Concentration:
         E Var(f | z) and E f².
     masses : ndarray, shape (n,), or None
         Of the neurons, if they are not equal.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> law = mf.gaussian_measure(problem, n=1000)
+    >>> c = mf.projection.concentration(law, problem)
+    >>> c.alignment.shape, round(c.energy, 2), c.mass_within(1.5) < 0.6
+    ((1000,), 0.01, True)
     """
 
     alignment: NDArray[np.float64]

@@ -49,6 +49,16 @@ class ConcentrationCurves:
         Angle within which each of `fractions` of the mass lies.
     angles, fractions : ndarray
         Radians, and shares of the mass.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> law = mf.gaussian_measure(problem, n=1000)
+    >>> run = mf.solve_mean_field(problem, law, 1.0, save_at=5)
+    >>> curves = mf.projection.along(run)
+    >>> curves.energy.shape, bool(curves.energy[-1] > curves.energy[0])
+    ((5,), True)
     """
 
     t: Array

@@ -33,6 +33,15 @@ class PerpendicularOverlaps:
         Of equal bins that hold all pairs.
     masses : ndarray, shape (bins,)
         Share of the pairs in each bin.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> law = mf.gaussian_measure(problem, n=1000)
+    >>> pairs = mf.projection.perpendicular_overlaps(law, problem)
+    >>> pairs.masses.shape == pairs.density.shape, round(float(pairs.masses.sum()), 6)
+    (True, 1.0)
     """
 
     mean: float

@@ -31,6 +31,16 @@ class ReachTime:
         or if larger the distance to the straight line; at most the gap between saved times.
     between : tuple of float
         The saved times around it, which enclose it whatever the interpolation.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> law = mf.gaussian_measure(problem, n=1000)
+    >>> run = mf.solve_mean_field(problem, law, 1.0, save_at=5)
+    >>> reached = mf.projection.time_within(run, angle=0.01)  # within half a degree: not so soon
+    >>> reached.time
+    nan
     """
 
     time: float

@@ -38,6 +38,14 @@ class SubspaceEstimate:
         Orthonormal columns, where the state holds weights.
     method : str
         ``"weights"`` or ``"gradients"``.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=1000)
+    >>> estimate = mf.projection.subspace(mf.gaussian_weights(problem, p=4), problem)
+    >>> estimate.basis.shape, estimate.method
+    ((1000, 1), 'weights')
     """
 
     angles: Array
@@ -130,6 +138,13 @@ def principal_angles(state: State, problem: Problem) -> Array:
     ------
     TypeError, ValueError
         As `subspace` does.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=2), dim=1000)
+    >>> mf.projection.principal_angles(mf.gaussian_overlaps(problem, p=4), problem).shape
+    (2,)
     """
     return subspace(state, problem).angles
 

@@ -98,6 +98,15 @@ def concentration_study(
         If an argument is not as above; the message names it.
     RuntimeError
         If a run fails; the message says which and why.
+
+    Examples
+    --------
+    >>> import math, meanfield as mf
+    >>> study = mf.concentration_study(
+    ...     mf.CommitteeTarget(k=1), [20, 40, 80, 160, math.inf], n=20, t_end=1.0, replicas=2
+    ... )
+    >>> study.rate("leak").slope < -0.5
+    True
     """
     problem = Problem(target, activation, math.inf, learning_rate, second_layer_rate)
     dims = _check_dims(dims, problem.target.k)

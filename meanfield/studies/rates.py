@@ -75,6 +75,16 @@ class Limit:
         What the run at d = ∞ found; NaN without one.
     degree : int
         Of the polynomial.
+
+    Examples
+    --------
+    >>> import math, meanfield as mf
+    >>> study = mf.concentration_study(
+    ...     mf.CommitteeTarget(k=1), [20, 40, 80, 160, math.inf], n=20, t_end=1.0, replicas=2
+    ... )
+    >>> limit = study.extrapolate("risk")
+    >>> limit.low <= limit.value <= limit.high
+    True
     """
 
     value: float

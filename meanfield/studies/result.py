@@ -232,6 +232,15 @@ def load_study(path: str | os.PathLike[str]) -> ConcentrationStudy:
     ------
     FileNotFoundError, ValueError
         If there is no such file, or it is damaged or not a study.
+
+    Examples
+    --------
+    >>> import tempfile, meanfield as mf
+    >>> study = mf.concentration_study(mf.CommitteeTarget(k=1), [20, 40], n=20, t_end=1.0, replicas=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = mf.load_study(study.save(f"{folder}/study.npz"))
+    >>> bool((again.final("risk") == study.final("risk")).all())
+    True
     """
     header, arrays = read_archive(path, STUDY_FORMAT)
     laws = [

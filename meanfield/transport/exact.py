@@ -21,7 +21,14 @@ UNITS = 2**50
 
 
 class TransportError(RuntimeError):
-    """The optimal transport problem was not solved to optimality."""
+    """The optimal transport problem was not solved to optimality.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> issubclass(mf.transport.TransportError, RuntimeError)
+    True
+    """
 
 
 class Cloud(NamedTuple):

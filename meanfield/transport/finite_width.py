@@ -37,6 +37,16 @@ class FiniteWidth:
     bias_squared_error : float
         Its standard error, by leaving out one network or draw at a time.
     width, runs, draws, order : int
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> law = mf.gaussian_measure(problem, n=1000)
+    >>> networks = [mf.gaussian_weights(problem, p=20, seed=i).measure() for i in range(4)]
+    >>> split = mf.transport.finite_width(networks, law)
+    >>> split.width, split.total > split.bias
+    (20, True)
     """
 
     total: float
