@@ -236,7 +236,8 @@ def load_study(path: str | os.PathLike[str]) -> ConcentrationStudy:
     Examples
     --------
     >>> import tempfile, meanfield as mf
-    >>> study = mf.concentration_study(mf.CommitteeTarget(k=1), [20, 40], n=20, t_end=1.0, replicas=1)
+    >>> target = mf.CommitteeTarget(k=1)
+    >>> study = mf.concentration_study(target, [20, 40], n=20, t_end=1.0, replicas=1)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     again = mf.load_study(study.save(f"{folder}/study.npz"))
     >>> bool((again.final("risk") == study.final("risk")).all())
