@@ -1,7 +1,10 @@
 """Making the runs: every executor alike, failures beside successes, what is kept of them."""
 
 import math
+import os
+import signal
 import sys
+import threading
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 
 import numpy as np
@@ -159,6 +162,25 @@ def test_ctrl_c_keeps_what_was_made(tmp_path):
     results = small().run(store=tmp_path, callback=stop)
     assert results.counts == {"success": 3, "missing": 3}
     assert same(small().run(store=tmp_path), small().run())
+
+
+def test_ctrl_c_inside_a_run_stops_the_study_and_leaves_a_checkpoint(tmp_path):
+    study = small(
+        problem={"target": {"k": 1}, "learning_rate": 0.5},
+        start={"law": "gaussian_overlaps", "p": 2},
+        solver={"description": "sgd", "t_end": 1e4, "save_at": 3},
+        replicas=1,
+    )
+    expected = study.run()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        results = study.run(store=tmp_path)
+    finally:
+        timer.join()
+    assert 0 < results.counts["missing"] <= 3
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+    assert same(study.run(store=tmp_path), expected)
 
 
 def test_an_executor_that_is_gone_is_an_error():
