@@ -45,13 +45,14 @@ def main() -> None:
     if comm is not None and comm.rank > 0:
         return
     stats = solution.stats
+    mean = stats["bytes_reduced"] / max(stats["reductions"], 1)
     print(
         f"{stats['ranks']} ranks, {part.n:,} neurons on the first: {seconds:.2f} s, "
         f"{stats['rhs_evaluations']} right-hand sides, "
         f"{1e9 * seconds / stats['rhs_evaluations'] / part.n:.0f} ns a neuron and right-hand side; "
         f"{1024 * (after - before) / part.n:.0f} bytes a neuron at the peak; "
         f"{stats['mesh_points']} mesh points, {stats['directions']} directions, "
-        f"{stats['reductions']} reductions of {stats['bytes_reduced'] / stats['reductions']:.0f} "
+        f"{stats['reductions']} reductions of {mean:.0f} "
         f"bytes in the mean; {solution.status}, error {stats['field_error']:.0e}"
     )
 

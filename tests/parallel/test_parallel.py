@@ -56,6 +56,15 @@ def test_ranks_agree_with_one_process(case):
             assert part.observables["moment"].shape == (3, *2 * reference.final.u.shape[1:])
 
 
+def test_long_runs_take_implicit_steps_together():
+    one = solve("erf", None, n=500, t_end=1000.0)
+    parts = Team(2).run(lambda comm: solve("erf", comm, n=500, t_end=1000.0))
+    assert one.stats["implicit_steps"] == parts[0].stats["implicit_steps"] > 0
+    u = np.concatenate([part.final.u for part in parts])
+    np.testing.assert_allclose(u, one.final.u, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(parts[1].risk, one.risk, rtol=1e-9)
+
+
 def test_a_message_does_not_grow_with_the_neurons():
     per_sum = []
     for n in (1000, 8000):
