@@ -26,6 +26,7 @@ from meanfield.states import ParticleMeasure
 SMOOTH_TOLERANCES = {1: 1e-8, 2: 1e-8, 3: 1e-6}
 KINKED_TOLERANCES = {1: 1e-5}
 SOBOL_TOLERANCE = 1e-2
+COARSE, FEWEST_RADII = 1e-3, 3  # where a few ρ are enough to start from
 AXIS_LADDER = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 PANEL_LADDER = (20, 40, 80, 160)
 POWERS = range(10, 18)
@@ -92,7 +93,9 @@ class DirectField:
         if math.isinf(self.D):
             return 1
         count = rules.radius_count(self.D, float(measure.r.max()))
-        for _ in range(4):
+        if self.tolerance >= COARSE:
+            count = min(count, FEWEST_RADII)
+        for _ in range(6):
             coarse = rules.sobol_rule(self.k, self.D, 7, count, seed=0)
             self._use(coarse)
             finer = rules.with_radii(coarse, self.D, math.ceil(1.35 * count))

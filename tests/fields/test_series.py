@@ -126,3 +126,17 @@ def test_terms_grow_with_the_neurons():
     larger = mf.ParticleMeasure(measure.a, 2.0 * measure.u, 2.0 * measure.r)
     velocity(field, larger)
     assert field.terms > before and field.worst <= field.tolerance
+
+
+@pytest.mark.parametrize("sigma", ["tanh", "softplus", "gelu"])
+def test_finite_dimensions_tend_to_infinity_at_the_rate_one_over_d(sigma):
+    measure, gaps = make_measure(2, n=20, scale=0.7), []
+    _, limit_u, limit_r = (
+        np.asarray(part)
+        for part in mf.mean_field_velocity(mf.Problem(mf.targets.staircase(2), sigma), measure)
+    )
+    for D in (50, 100, 200):
+        problem = mf.Problem(mf.targets.staircase(2), sigma, D + 2)
+        _, du, dr = mf.mean_field_velocity(problem, measure)
+        gaps.append(max(np.abs(du - limit_u).max(), np.abs(dr - limit_r).max()))
+    np.testing.assert_allclose(np.log2(np.divide(gaps[:-1], gaps[1:])), 1.0, atol=0.15)
