@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -95,9 +96,16 @@ class ParticleFlow:
             record: dict[str, Any] = {"risk": self.field.risk(*self.neurons(y))}
         if self.measurements:
             record |= self.measurements(t, self.state(y))
-        if self.save_states or t in (0.0, self.last_time):
+        if self.save_states or t == self.last_time:
             record["state"] = self.packed(*self.neurons(y))
+        elif t == 0.0:
+            record["start"] = True  # known: no copy is carried through the run
         return record
+
+    def _kept(self, record: Mapping[str, Any]) -> list[Array]:
+        if record.get("start"):
+            return [self.packed(*self.neurons(self.start()))]
+        return [record["state"]] if "state" in record else []
 
     def state(self, y: Array) -> ParticleMeasure:
         """The measure in a vector; (u, r) and (u, −r) are the same neuron."""
@@ -106,10 +114,10 @@ class ParticleFlow:
 
     def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
         """Everything recorded, with the verdict on its accuracy."""
-        risk = np.array([record["risk"] for record in trajectory.records])
-        kept = [record["state"] for record in trajectory.records if "state" in record]
         status, message = trajectory.status, trajectory.message
         error = self._final_error(trajectory)
+        risk = np.array([record["risk"] for record in trajectory.records])
+        kept = [state for record in trajectory.records for state in self._kept(record)]
         if status is Status.SUCCESS:
             status, message = self._verdict(error, settings["rtol"], message)
         stats = {**trajectory.stats, **self.field.description(), "field_error": error}

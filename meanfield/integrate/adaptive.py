@@ -69,6 +69,7 @@ def integrate(
         Whatever happens: a failure or Ctrl-C is a status, with all that was recorded before it.
     """
     run = _Run(Equation(rhs, y0, rtol, atol, total), save_at, observe, checkpoint)
+    del y0  # at large widths, memory that matters
     status, message = Status.SUCCESS, f"reached t = {t_end:g}"
     try:
         if not run.resume():
@@ -223,5 +224,5 @@ class _Run:
             "implicit_steps": self.now.mode.implicit_steps,
         }
         times: NDArray[np.float64] = np.array(self.save_at[: len(self.records)])
-        y = self.equation.rows[self.now.rows[0]].copy()
+        y = self.equation.release(self.now.rows[0])
         return Trajectory(times, self.records, y, self.now.t, status, message, stats)

@@ -47,6 +47,13 @@ class Equation:
         self.rows[0] = y0
         self.evaluations = 0
 
+    def release(self, row: int) -> Vector:
+        """Give back all memory but a row's; nothing else may hold on to the others."""
+        if row != 0:
+            self.rows[0] = self.rows[row]
+        self.rows.resize((1, self.rows.shape[1]), refcheck=False)  # cut where it is, not copied
+        return self.rows[0]
+
     def slope(self, t: float, y: int, out: int) -> None:
         """f at row y, written to row `out`."""
         self.rhs(t, self.rows[y], self.rows[out])
