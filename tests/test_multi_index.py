@@ -120,6 +120,8 @@ def test_exact_coefficients_of_polynomials_are_those_of_quadrature(k):
         (mf.MultiIndexTarget(lambda z: z[:, 0] + z[:, 1] ** 3 - 3 * z[:, 1], k=2), 1, 3),
         # He_2(z2) z1 adds two degrees in what is new
         (mf.MultiIndexTarget(lambda z: z[:, 0] + z[:, 0] * (z[:, 1] ** 2 - 1), k=2), 1, 2),
+        # the first leap may be the largest: z1 z2, then z3 alone
+        (mf.MultiIndexTarget(lambda z: z[:, 0] * z[:, 1] + z[:, 0] * z[:, 2], k=3), 2, 2),
         (mf.CommitteeTarget(k=2), 1, 1),
         (mf.CommitteeTarget(k=1, activation="relu"), 1, 1),
         (mf.CommitteeTarget(k=3, activation="square"), 2, 2),
