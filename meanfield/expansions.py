@@ -11,12 +11,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.activations import Activation
 from meanfield.kernels.mehler import project_rows
+from meanfield.kinks import Ramps, ramps_of
 from meanfield.quadrature import Rule, panel_rule
 
 Array = NDArray[np.float64]
@@ -25,6 +27,20 @@ REACH = 13.0  # polynomial times Gaussian is below 1e-16 beyond, at any degree
 DEGREES = (32, 64, 128, 256, 512, 1024)  # tried in turn
 KINKED_DEGREE = 256  # the coefficients of a kink fall so slowly that more would not pay
 TOLERANCE = 1e-11  # of what the cut leaves out of E σ'², relative
+
+
+class KinkExpansion(NamedTuple):
+    """The coefficients that the ramps of an activation have, and what is left without them.
+
+    `tail` and `slope_tail` are the norms of what a cut leaves out of σ and σ' less their ramps.
+    """
+
+    ramps: Ramps
+    C: Array
+    S: Array
+    B: Array
+    tail: Array
+    slope_tail: Array
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,8 @@ class Expansion:
         Norms of what the cut leaves out of σ and of σ'.
     natural : int
         How many coefficients hold everything to rounding, if any number up to the last does.
+    kinks : KinkExpansion or None
+        Of a function with kinks.
     """
 
     C: Array
@@ -52,6 +70,7 @@ class Expansion:
     tail: Array
     slope_tail: Array
     natural: int
+    kinks: KinkExpansion | None = None
 
     @property
     def degree(self) -> int:
@@ -103,10 +122,35 @@ def expand(sigma: Activation, q: Array, degree: int = 0) -> Expansion:
     B = np.sqrt(np.arange(1.0, N + 1)) * S[:, 1:] * inverse[:, None]
     # q E σ''σ = E x σ'(x) σ(x) − q E σ'²
     mixed = (g * slope * f * w).sum(axis=1) * inverse - slope_square
+    kinks = None
+    if sigma.kinks:
+        kinks = _kinks(ramps_of(sigma), x, (f, slope), (g, w, table), (C, S), inverse)
     return Expansion(
         np.ascontiguousarray(C[:, :N]), np.ascontiguousarray(S[:, :N]), B, square, slope_square,
-        mixed, _tail(square, C[:, :N]), slope_tail, natural or N,
+        mixed, _tail(square, C[:, :N]), slope_tail, natural or N, kinks,
     )  # fmt: skip
+
+
+def _kinks(
+    ramps: Ramps, x: Array, values: tuple[Array, Array], nodes: tuple[Array, Array, Array | None],
+    coefficients: tuple[Array, Array], inverse: Array,
+) -> KinkExpansion:  # fmt: skip
+    """The coefficients of the ramps on the same nodes."""
+    (f, slope), (g, w, table), (C, S) = values, nodes, coefficients
+    ramp, step = ramps.values(x)
+    N = C.shape[1] - 1
+    if table is None:
+        C_ramp, S_ramp = np.empty_like(C), np.empty_like(S)
+        project_rows(ramp, step, g, w, C_ramp, S_ramp)
+    else:
+        C_ramp, S_ramp = ramp @ table[:, : N + 1], step @ table[:, : N + 1]
+    B_ramp = np.sqrt(np.arange(1.0, N + 1)) * S_ramp[:, 1:] * inverse[:, None]
+    tails = (
+        _tail((rest * rest * w).sum(axis=1), (whole - part)[:, :N])
+        for rest, whole, part in ((f - ramp, C, C_ramp), (slope - step, S, S_ramp))
+    )
+    C_ramp, S_ramp = (np.ascontiguousarray(part[:, :N]) for part in (C_ramp, S_ramp))
+    return KinkExpansion(ramps, C_ramp, S_ramp, B_ramp, *tails)
 
 
 def _tail(square: Array, coefficients: Array) -> Array:

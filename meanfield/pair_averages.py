@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.activations import Activation, get_activation
-from meanfield.expansions import Expansion, expand
+from meanfield.expansions import Expansion, KinkExpansion, expand
 from meanfield.kernels.codes import ERF, GELU, LEAKY_RELU, RELU, SINE, SQUARE
 from meanfield.kernels.mehler import pair_sums
 from meanfield.kernels.pairs import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_matrices
+from meanfield.kinks import ramp_averages
 
 Array = NDArray[np.float64]
 
@@ -73,9 +74,19 @@ def expanded_averages(
     """The same from expansions of one degree."""
     scale = np.sqrt(np.outer(np.maximum(q1, 0.0), np.maximum(q2, 0.0)))
     rho = np.clip(np.divide(c, scale, out=np.zeros_like(c), where=scale > 0.0), -1.0, 1.0)
-    value, A, B = (np.empty_like(rho) for _ in range(3))
-    D, T = np.ascontiguousarray(right.C.T), np.ascontiguousarray(right.S.T)
-    pair_sums(left.C, left.S, left.B, D, T, rho, value, A, B)
+    value, A, B = _sums(left, right, rho)
+    tails = [
+        [np.outer(left.tail, right.tail), left.square, right.square],
+        [np.outer(left.slope_tail, right.slope_tail), left.slope_square, right.slope_square],
+    ]
+    if left.kinks is not None and right.kinks is not None:
+        # the cut sum of the ramps of both gives way to their closed form
+        exact = ramp_averages(left.kinks.ramps, right.kinks.ramps, q1, q2, rho)
+        cut = _sums(left.kinks, right.kinks, rho)
+        value, A, B = (x + y - z for x, y, z in zip((value, A, B), exact, cut, strict=True))
+        tails[0][0] = np.outer(left.kinks.tail, right.tail) + np.outer(left.tail, right.kinks.tail)
+        tails[1][0] = np.outer(left.kinks.slope_tail, right.slope_tail)
+        tails[1][0] += np.outer(left.slope_tail, right.kinks.slope_tail)
     if same:
         np.fill_diagonal(value, left.square)
         np.fill_diagonal(A, left.slope_square)
@@ -83,13 +94,20 @@ def expanded_averages(
         np.fill_diagonal(rho, 0.0)
     damping = np.abs(rho) ** left.degree
     error = 0.0
-    for one, other, norm, norm_other in (
-        (left.tail, right.tail, left.square, right.square),
-        (left.slope_tail, right.slope_tail, left.slope_square, right.slope_square),
-    ):
+    for tail, norm, norm_other in tails:
         norms = np.sqrt(max(float(norm.max()), 1e-300) * max(float(norm_other.max()), 1e-300))
-        error = max(error, float((damping * np.outer(one, other)).max() / norms))
+        error = max(error, float((damping * tail).max() / norms))
     return PairAverages(value, A, B, error)
+
+
+def _sums(
+    left: Expansion | KinkExpansion, right: Expansion | KinkExpansion, rho: Array
+) -> tuple[Array, Array, Array]:
+    """I, A and B by Mehler's formula."""
+    value, A, B = (np.empty_like(rho) for _ in range(3))
+    D, T = np.ascontiguousarray(right.C.T), np.ascontiguousarray(right.S.T)
+    pair_sums(left.C, left.S, left.B, D, T, rho, value, A, B)
+    return value, A, B
 
 
 def closed_averages(

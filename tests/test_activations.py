@@ -170,6 +170,7 @@ def test_a_function_that_changed_since_is_not_used():
         (lambda: custom(lambda x: x.missing), ValueError, "but raised"),
         (lambda: custom(lambda x: np.exp(1j * x)), ValueError, "real numbers"),
         (lambda: custom(lambda x: np.log(np.abs(x))), ValueError, "function must be finite"),
+        (lambda: custom(np.sign, kinks=(0.0,)), ValueError, "function must be continuous"),
         (lambda: custom(swish, strip=0.0), ValueError, "strip must be greater than 0"),
         (lambda: custom(swish, kinks=("a",)), TypeError, "kinks must be"),
     ],

@@ -38,7 +38,7 @@ class Activation:
     parameter : float
         Slope of a leaky ReLU below 0, degree of a Hermite polynomial, else 0.
     kinks : tuple of float
-        Where σ or σ' jumps.
+        Where σ' jumps.
     strip : float
         Distance from the real axis to which σ is analytic, which sets the steps of quadratures.
     source : dict

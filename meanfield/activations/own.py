@@ -43,7 +43,8 @@ def custom(
     name : str, optional
         How to call it in titles; by default the function's own name.
     kinks : sequence of float
-        Where σ or σ' jumps: quadratures are broken there. Undeclared kinks cost accuracy.
+        Where σ' jumps: quadratures are broken there, and pairs of kinks are closed forms.
+        Undeclared kinks cost accuracy. σ itself must not jump.
     strip : float
         Width of the finest feature of σ, > 0: distance from the real axis to its nearest complex
         singularity, if known. It sets the steps of quadratures.
@@ -68,7 +69,7 @@ def custom(
     function = elementwise(function, POINTS)
     if derivative is not None:
         derivative = elementwise(derivative, POINTS)
-    source = {
+    source: dict[str, Any] = {
         "kind": "custom",
         "function": describe_function(function, values_at(function, "function", POINTS, (9,))),
         "derivative": derivative
@@ -79,7 +80,20 @@ def custom(
         "kinks": sorted(checks.real(kink, "kinks") for kink in kinks),
         "strip": checks.real(strip, "strip", above=0.0),
     }
+    refuse_jumps(function, source["kinks"])
     return _custom(source, function, derivative)
+
+
+def refuse_jumps(function: Function, kinks: Sequence[float]) -> None:
+    """Refuse a function that jumps: its slope would miss what the jump adds to every average."""
+    for kink in kinks:
+        side = 1e-9 * max(1.0, abs(kink))
+        below, above = function(np.array([kink - side, kink + side]))
+        if abs(above - below) > 1e-6 * max(1.0, abs(above)):
+            raise ValueError(
+                f"function must be continuous, got a jump from {below:g} to {above:g} at the kink "
+                f"{kink:g}"
+            )
 
 
 def _custom(source: dict[str, Any], function: Any, derivative: Any) -> Activation:
