@@ -52,8 +52,8 @@ def run_study(
             for record in _make(missing, engine, store, threads, again):
                 records[record.key] = record
                 tell(record)
-        except KeyboardInterrupt:
-            pass  # what is not there is missing
+        except KeyboardInterrupt:  # what is not there is missing
+            getattr(engine, "interrupt", lambda: None)()
     return StudyResults(study, tuple(records[run.key] for run in study.runs))
 
 
@@ -83,7 +83,10 @@ def _make(
         if record.status == Status.INTERRUPTED:
             raise KeyboardInterrupt
         if store is not None:
-            store.write(record)
+            if record.status == FAILED and task.key not in again and store.holds(task.key):
+                record = store.read(task.key)  # another process made it: no reason to spoil it
+            else:
+                store.write(record)
         yield record
     if store is not None:
         yield from (store.read(key, same_version=True) for key in found)

@@ -85,8 +85,8 @@ class Store:
         return self.runs / f"{key[:32]}.npz"
 
     def checkpoint(self, key: str) -> Path:
-        """Where a run leaves its state while it is made."""
-        return self.checkpoints / key[:32]
+        """Where a run leaves its state while it is made; no version goes on from another's."""
+        return self.checkpoints / f"{key[:32]}-{__version__}"
 
     def holds(self, key: str) -> bool:
         """Whether there is a file for the run."""

@@ -44,6 +44,12 @@ def test_a_dask_cluster(tmp_path):
     assert "no start in 20 dimensions" in results.failures[0].traceback
 
 
+def test_loky(tmp_path):
+    loky = pytest.importorskip("loky", reason="loky is not installed")
+    with loky.get_reusable_executor(max_workers=2) as executor:
+        assert same(fragile().run(executor, tmp_path), fragile().run())
+
+
 @needs_mpi
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_ranks_of_mpi(tmp_path, ranks):

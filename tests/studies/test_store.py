@@ -5,13 +5,14 @@ import json
 import os
 import resource
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import meanfield as mf
 from meanfield import storage
-from meanfield.studies import read_results
+from meanfield.studies import SerialExecutor, read_results
 from meanfield.studies.store import STALE, Store
 from tests.studies.small import same, small
 
@@ -92,6 +93,24 @@ def test_results_of_another_version_are_not_mixed_in_but_can_be_read(folder, mon
     with pytest.raises(ValueError, match=r"runs.*made by version .*, this is 9\.9\.9"):
         small().run(store=folder)
     assert read_results(folder).complete
+
+
+def test_a_failure_does_not_replace_what_another_process_made(tmp_path):
+    study = small(start={"law": "tests.studies.small:fragile", "n": 8}, replicas=1)
+    key, good = study.runs[1].key, small(replicas=1).run().records[1]
+    made = replace(good, key=key, parameters=study.runs[1].parameters)
+
+    class Late(SerialExecutor):
+        """Looks at the store before, and runs after, somebody else did."""
+
+        def submit(self, fn, task):
+            future = super().submit(fn, task)
+            if task.key == key:
+                Store(tmp_path).write(made)
+            return future
+
+    results = study.run(Late(), tmp_path)
+    assert results.complete and read_results(tmp_path).complete
 
 
 @pytest.mark.parametrize(
