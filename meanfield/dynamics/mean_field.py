@@ -71,8 +71,8 @@ def solve_mean_field(
         Increasing times in [0, t_end] to save at; an int: that many linear ones; None: 51.
         `linear_times` and `logarithmic_times` make arrays.
     rtol, atol : float
-        Tolerances of the adaptive Dormand-Prince 5(4) method, as a root mean square over all
-        coordinates of all neurons. For ReLU students atol is raised to rtol times the root mean
+        Tolerances of the adaptive method (Dormand-Prince 5(4), and linearly implicit steps where
+        the flow is stiff), as a root mean square over all coordinates of all neurons. For ReLU students atol is raised to rtol times the root mean
         square coordinate of the start: a ReLU neuron can shrink to nothing in finite time, where
         its velocity jumps, and steps that resolve it relative to itself would never end.
     spherical : bool
@@ -104,7 +104,7 @@ def solve_mean_field(
     Returns
     -------
     Solution
-        ``stats`` holds ``rhs_evaluations``, ``field`` (how it was evaluated) and ``field_error``
+        ``stats`` holds ``rhs_evaluations``, ``steps``, of which ``implicit_steps``, ``field`` (how it was evaluated) and ``field_error``
         (largest relative error of a velocity found at the start and end). A run that diverges, is
         interrupted or cannot be accurate says so in ``status`` and ``message``.
 

@@ -28,7 +28,7 @@ def extrapolation_weights(k: int) -> NDArray[np.float64]:
 
     >>> extrapolation_weights(2)
     array([[-1.,  2.],
-           [-2.,  2.]])
+           [-1.,  1.]])
     """
     n = np.arange(1, k + 1)
 
