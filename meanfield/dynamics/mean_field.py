@@ -72,9 +72,10 @@ def solve_mean_field(
         `linear_times` and `logarithmic_times` make arrays.
     rtol, atol : float
         Tolerances of the adaptive method (Dormand-Prince 5(4), and linearly implicit steps where
-        the flow is stiff), as a root mean square over all coordinates of all neurons. For ReLU students atol is raised to rtol times the root mean
-        square coordinate of the start: a ReLU neuron can shrink to nothing in finite time, where
-        its velocity jumps, and steps that resolve it relative to itself would never end.
+        the flow is stiff), as a root mean square over all coordinates of all neurons. For ReLU
+        students atol is raised to rtol times the root mean square coordinate of the start: a ReLU
+        neuron can shrink to nothing in finite time, where its velocity jumps, and steps that
+        resolve it relative to itself would never end.
     spherical : bool
         Hold every neuron to its length |w|/√d = √(|u|² + r²) at the start: only the tangent part of
         its velocity moves it. Lengths hold to rounding.
@@ -104,8 +105,9 @@ def solve_mean_field(
     Returns
     -------
     Solution
-        ``stats`` holds ``rhs_evaluations``, ``steps``, of which ``implicit_steps``, ``field`` (how it was evaluated) and ``field_error``
-        (largest relative error of a velocity found at the start and end). A run that diverges, is
+        ``stats`` holds ``rhs_evaluations``, ``steps``, of which ``implicit_steps``, ``field`` (how
+        it was evaluated) and ``field_error`` (largest relative error of a velocity found at the
+        start and end). A run that diverges, is
         interrupted or cannot be accurate says so in ``status`` and ``message``.
 
     Raises
