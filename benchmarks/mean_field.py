@@ -1,150 +1,164 @@
-"""Speed of the particle solver: time per neuron and right-hand side, for several n and d.
+"""Speed of the mean field: a right-hand side, its scaling, a long run, and starting up.
 
-Baseline: the mean-field right-hand side by direct quadrature over (z, ρ, U), a compiled loop
-over 64 × 16 × 24 nodes for each neuron (64 at d = ∞), measured in the same run on few neurons. It
-keeps every neuron's integrand to itself, so its time is proportional to n.
+Baseline: jitted JAX by direct quadrature (`baselines`), timed in turns with ours; per neuron, since
+it is proportional to n. Floors: each neuron's a, u, r read once and du, dr written once, timed in
+the same turns; and the operations of the meshes' stencils at the machine's peak, timed too. The
+gap is ours over the larger of the two floors.
 
-Floor: a right-hand side must read (a, u, r) and write (du, dr) of each neuron once, 40 bytes at
-k = 1 with a fixed second layer; the time of a compiled copy of as many bytes is measured in the
-same run.
-
-    python benchmarks/mean_field.py
+    python -m benchmarks.mean_field [--quick] [--large]
 """
 
 from __future__ import annotations
 
 import math
 import resource
+import subprocess
+import sys
 import time
-from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 import meanfield as mf
+from benchmarks import baselines, machine
 from meanfield.fields.slices import SliceField
-from meanfield.kernels.options import parallel, thread_limit
-from meanfield.quadrature import chi_rule, sphere_coordinate_rule
+from meanfield.kernels.options import thread_limit
 
-REPEATS = 7
-
-
-@parallel
-def direct_velocity(a, u, r, t, wt, rho, wr, U, wU, target, f, out_u, out_r):
-    """The right-hand side by quadrature for erf and k = 1: t over the whole line, ρ, U."""
-    n, scale = a.size, math.sqrt(2.0 / math.pi)
-    for q in prange(t.size):
-        for s in range(rho.size):
-            total = 0.0
-            for i in range(n):
-                for m in range(U.size):
-                    x = u[i, 0] * t[q] + r[i] * rho[s] * U[m]
-                    total += a[i] * wU[m] * math.erf(x / math.sqrt(2.0))
-            f[q, s] = total / n
-    for i in prange(n):
-        along, across = 0.0, 0.0
-        for q in range(t.size):
-            for s in range(rho.size):
-                epsilon = wt[q] * wr[s] * (target[q] - f[q, s])
-                for m in range(U.size):
-                    x = u[i, 0] * t[q] + r[i] * rho[s] * U[m]
-                    slope = scale * math.exp(-0.5 * x * x) * epsilon * wU[m]
-                    along += slope * t[q]
-                    across += slope * rho[s] * U[m]
-        out_u[i, 0] = a[i] * along
-        out_r[i] = a[i] * across
+# activation, k, d, neurons; neurons and nodes of the baseline; the ratio wanted
+LINES = (
+    ("erf", 1, math.inf, 1_000_000, 200_000, 64, 25.0),
+    ("erf", 1, 10, 1_000_000, 400, 64, 20_000.0),
+    ("erf", 1, 1000, 1_000_000, 400, 64, None),
+    ("erf", 2, math.inf, 100_000, 10_000, 32, 50.0),
+    ("tanh", 2, math.inf, 100_000, 10_000, 32, 20.0),
+    ("gelu", 2, math.inf, 100_000, 10_000, 32, 20.0),
+    ("erf", 2, 10, 100_000, None, None, None),
+    ("erf", 2, 1000, 100_000, None, None, None),
+    ("erf", 3, math.inf, 20_000, 500, 32, 10.0),
+)
 
 
-@parallel
-def touch(a, u, r, out_u, out_r):
-    """Read each neuron and write its velocity, and nothing else."""
-    for i in prange(a.size):
-        out_u[i, 0] = a[i] * u[i, 0]
-        out_r[i] = a[i] * r[i]
+def start(activation: str, k: int, dim: float, n: int):
+    """A problem, neurons half-way between a random start and the target, and their field."""
+    problem = mf.Problem(mf.CommitteeTarget(k=k), activation, dim=dim)
+    rng = np.random.default_rng(0)
+    measure = mf.ParticleMeasure(
+        np.ones(n), 0.3 * rng.standard_normal((n, k)), np.abs(1.0 + 0.1 * rng.standard_normal(n))
+    )
+    field = SliceField(problem)
+    field.prepare(measure)
+    return problem, measure, field
 
 
-def median_time(call: Callable[[], object]) -> float:
-    """Median of several timings, after one that compiles."""
-    call()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+def evaluation(field: SliceField, measure: mf.ParticleMeasure):
+    """One right-hand side, as a call."""
+    a, u, r = measure.arrays()
+    out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+    return lambda: field.velocity(a, u, r, *out)
 
 
-def problem_and_start(dim: float, n: int) -> tuple[mf.Problem, mf.ParticleMeasure]:
-    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=dim)
-    return problem, mf.gaussian_measure(problem, n, seed=1, sampling="antithetic-sobol")
+def operations(k: int, ratio: bool, directions: int) -> float:
+    """Additions and multiplications of a neuron: places, weights, stencils there and back."""
+    axes = k if ratio else k + 1
+    repeats = 1
+    if k == 3:
+        axes, repeats = (1 if ratio else 2), directions
+    places = 2 * 60 * axes
+    weights = 2 * 8 * axes * (7 + 13)
+    stencils = 2 * 8**axes * (1 + axes)
+    return repeats * (places + weights + stencils)
 
 
-def direct_time(dim: float) -> float:
-    """Seconds per neuron of the baseline."""
-    n = 200 if math.isfinite(dim) else 20_000
-    problem, measure = problem_and_start(dim, n)
-    t, wt = chi_rule(1, 32)
-    t, wt = np.concatenate((-t, t)), np.concatenate((wt, wt)) / 2
-    rho, wr = chi_rule(dim - 1, 16) if math.isfinite(dim) else (np.ones(1), np.ones(1))
-    U, wU = sphere_coordinate_rule(dim - 1, 24) if math.isfinite(dim) else (np.zeros(1), np.ones(1))
-    target = problem.target(t[:, None])
-    f, out_u, out_r = np.empty((len(t), len(rho))), np.empty((n, 1)), np.empty(n)
-    a, u, r = measure.a, measure.u, measure.r
-    return (
-        median_time(
-            lambda: direct_velocity(a, u, r, t, wt, rho, wr, U, wU, target, f, out_u, out_r)
+def one_line(activation, k, dim, n, n_baseline, nodes, wanted, speed) -> None:
+    _, measure, field = start(activation, k, dim, n)
+    calls = {"ours": evaluation(field, measure), "touch": machine.touching(n, k)}
+    if n_baseline is not None:
+        a, u, r = (x[:n_baseline] for x in measure.arrays())
+        finite = math.isfinite(dim)
+        calls["jax"] = (
+            baselines.finite(dim, a, u, r) if finite else baselines.infinite(k, nodes, a, u, r)
         )
-        / n
+    times = machine.interleaved(calls, 5)
+    ours, touch = 1e9 * times["ours"] / n, 1e9 * times["touch"] / n
+    ratio = activation == "erf" and math.isinf(dim)
+    assert field.layout is not None
+    stencils = 1e9 * operations(k, ratio, len(field.layout.directions)) / speed
+    line = f"{activation:>6} {k:2d} {dim:>6} {n:>9,} {ours:9.1f}"
+    if "jax" in times:
+        jax = 1e9 * times["jax"] / n_baseline
+        line += f" {jax:10.0f} {jax / ours:8.0f}×" + (f" ({wanted:,.0f})" if wanted else "")
+    else:
+        line += f" {'':10} {'':8} "
+    gap = ours / max(touch, stencils)
+    print(f"{line:64} {touch:6.1f} {stencils:6.1f} {gap:5.1f} {field.worst:8.0e}", flush=True)
+
+
+def scaling(sizes: tuple[int, ...]) -> None:
+    """Time against n and against threads, d = 1000."""
+    prepared = {size: start("erf", 1, 1000, size)[1:] for size in sizes}
+    calls = {str(size): evaluation(field, m) for size, (m, field) in prepared.items()}
+    least = machine.interleaved(calls, 9)
+    seconds = np.array([least[str(size)] for size in sizes])
+    exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
+    cells = ", ".join(f"{1e9 * s / n:.1f}" for n, s in zip(sizes, seconds, strict=True))
+    print(f"\nerf, k = 1, d = 1000, n = {', '.join(f'{n:,}' for n in sizes)}: {cells} ns")
+    print(f"fitted exponent of time against n: {exponent:.3f} (0.95 to 1.05 wanted)")
+    call = calls["1000000"]
+
+    def alone():
+        with thread_limit(1):
+            call()
+
+    both = machine.interleaved({"one": alone, "all": call}, 9)
+    print(f"one thread over all threads, n = 10⁶: {both['one'] / both['all']:.2f} (1.8 wanted)")
+
+
+def long_run(n: int) -> None:
+    """d = 1000 from t = 0 to 100, in a process of its own for the sake of its memory."""
+    code = f"from benchmarks import mean_field; mean_field.run_to_100({n})"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def run_to_100(n: int) -> None:
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=1000)
+    measure = mf.gaussian_measure(problem, n, seed=1)
+    began = time.perf_counter()
+    run = mf.solve_mean_field(problem, measure, 100.0, [0.0, 100.0], save_states=False)
+    seconds = time.perf_counter() - began
+    count = run.stats["rhs_evaluations"]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"\nn = {n:,}, d = 1000, erf, t = 0 to 100: {seconds:.1f} s, {count} right-hand sides, "
+        f"{1e9 * seconds / count / n:.0f} ns per neuron and right-hand side all included, field "
+        f"error {run.stats['field_error']:.0e}, {run.status}; peak memory {memory:.2f} GiB"
     )
 
 
-def slice_time(dim: float, n: int) -> float:
-    """Seconds per neuron of one right-hand side."""
-    problem, measure = problem_and_start(dim, n)
-    field = SliceField(problem)
-    field.prepare(measure)
-    a, u, r = measure.a, measure.u, measure.r
-    outs = np.empty_like(a), np.empty_like(u), np.empty_like(r)
-    return median_time(lambda: field.velocity(a, u, r, *outs)) / n
-
-
-def floor_time(n: int) -> float:
-    """Seconds per neuron of touching what a right-hand side must touch."""
-    _, measure = problem_and_start(1000, n)
-    outs = np.empty_like(measure.u), np.empty_like(measure.r)
-    return median_time(lambda: touch(measure.a, measure.u, measure.r, *outs)) / n
+def starting_up() -> None:
+    """A fresh process: import alone, and import with a first solve, compiled code on disk."""
+    solve = (
+        "import meanfield as mf; p = mf.Problem(mf.CommitteeTarget(k=1), dim=1000); "
+        "mf.solve_mean_field(p, mf.gaussian_measure(p, 10_000), 10.0)"
+    )
+    for label, code in (("import", "import meanfield"), ("first solve", solve)):
+        taken = []
+        for _ in range(4):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            taken.append(time.perf_counter() - began)
+        print(f"fresh process, {label}: {min(taken[1:]):.2f} s")
 
 
 def main() -> None:
-    n = 100_000
-    floor = floor_time(10 * n)
-    print(f"ns per neuron and right-hand side, erf, k = 1, n = {n:,}; floor {1e9 * floor:.1f}")
-    print(f"{'d':>8} {'direct':>10} {'slices':>8} {'ratio':>9} {'gap to floor':>13}")
-    for dim in (10, 1000, 10**6, math.inf):
-        direct, ours = direct_time(dim), slice_time(dim, n)
-        print(
-            f"{dim:>8} {1e9 * direct:>10.0f} {1e9 * ours:>8.1f} {direct / ours:>8.0f}×"
-            f" {ours / floor:>12.0f}×"
-        )
-    sizes = np.array([10_000, 100_000, 1_000_000])
-    times = np.array([slice_time(1000, int(size)) * size for size in sizes])
-    exponent = np.polyfit(np.log(sizes[1:]), np.log(times[1:]), 1)[0]
-    print("\nd = 1000, seconds per right-hand side at n = 10⁴, 10⁵, 10⁶:", times.round(5))
-    print(f"fitted exponent of time against n from 10⁵ to 10⁶: {exponent:.3f}")
-    with thread_limit(1):
-        single = slice_time(1000, n)
-    print(f"1 thread against all: {single / slice_time(1000, n):.2f}×")
-    problem, start = problem_and_start(1000, n)
-    begin = time.perf_counter()
-    solution = mf.solve_mean_field(problem, start, 30.0, [0.0, 30.0])
-    seconds = time.perf_counter() - begin
-    evaluations = solution.stats["rhs_evaluations"]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    print(
-        f"\nn = {n:,}, d = 1000, to t = 30: {seconds:.2f} s, {evaluations} right-hand sides, "
-        f"{1e9 * seconds / evaluations / n:.0f} ns per neuron and right-hand side all included; "
-        f"field error {solution.stats['field_error']:.0e}; peak memory {memory:.0f} MiB"
-    )
+    quick = "--quick" in sys.argv
+    speed = machine.peak()
+    print(f"peak {1e-9 * speed:.0f} Gflop/s; ns per neuron and right-hand side")
+    print(f"{'σ':>6} {'k':>2} {'d':>6} {'n':>9} {'ours':>9} {'JAX':>10} {'ratio':>9} (wanted)"
+          f"{'':7} {'bytes':>6} {'flops':>6} {'gap':>5} {'error':>8}")  # fmt: skip
+    for line in LINES[:5] if quick else LINES:
+        one_line(*line, speed)
+    scaling((10_000, 100_000, 1_000_000) + (() if quick else (10_000_000,)))
+    starting_up()
+    long_run(10_000_000 if "--large" in sys.argv else 1_000_000)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from meanfield.commands import concentration, studies
+from meanfield.commands import concentration, studies, warmup
 
 Command = Callable[[Sequence[str]], int]
-COMMANDS: dict[str, Command] = {"study": studies.study, "report": studies.report}
+COMMANDS: dict[str, Command] = {
+    "study": studies.study,
+    "report": studies.report,
+    "warmup": warmup.run,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from meanfield.kernels.lanes import LANES, fill, load, multiply_add, store, tota
 from meanfield.kernels.options import parallel, serial
 
 ROWS = 32  # of a task
+BLOCK = 512  # of sums at a time: what they read stays in cache
 SHORT = 2**18  # multiplications that one thread does alone
 
 
@@ -21,7 +22,7 @@ def multiply(A, X):
     (M, K), C = A.shape, X.shape[1]
     whole = C - C % LANES
     rest = np.ascontiguousarray(X[:, whole:].T).ravel()
-    out = np.empty((M, C))
+    out = np.zeros((M, C))
     product = _multiply_short if M * K * C < SHORT else _multiply_long
     product(A.ravel(), X.ravel(), rest, out.ravel(), M, K, C, whole)
     return out
@@ -29,23 +30,16 @@ def multiply(A, X):
 
 @serial
 def _multiply_rows(A, X, rest, out, first, last, K, C, whole):
-    """Rows first..last: columns in lanes of eight, four rows at a time; the last columns singly."""
-    for i in range(first, last, 4):
-        rows = min(4, last - i)
-        # a group cut short takes its last row over again
-        i1, i2, i3 = (i + min(1, rows - 1), i + min(2, rows - 1), i + min(3, rows - 1))
-        for c in range(0, whole, LANES):
-            y0 = y1 = y2 = y3 = fill(0.0)
-            for x in range(K):
-                lanes = load(X, x * C + c)
-                y0 = multiply_add(fill(A[i * K + x]), lanes, y0)
-                y1 = multiply_add(fill(A[i1 * K + x]), lanes, y1)
-                y2 = multiply_add(fill(A[i2 * K + x]), lanes, y2)
-                y3 = multiply_add(fill(A[i3 * K + x]), lanes, y3)
-            store(out, i * C + c, y0)
-            store(out, i1 * C + c, y1)
-            store(out, i2 * C + c, y2)
-            store(out, i3 * C + c, y3)
+    """Rows first..last: columns in lanes, a block of K at a time; the last columns singly."""
+    for start in range(0, K, BLOCK):
+        stop = min(K, start + BLOCK)
+        for i in range(first, last, 4):
+            c = 0
+            while c + 2 * LANES <= whole:
+                _tile(A, X, out, i, last, start, stop, K, C, c)
+                c += 2 * LANES
+            if c < whole:
+                _narrow_tile(A, X, out, i, last, start, stop, K, C, c)
     for i in range(first, last):
         for c in range(C - whole):
             y0 = y1 = fill(0.0)
@@ -58,6 +52,53 @@ def _multiply_rows(A, X, rest, out, first, last, K, C, whole):
             for last_x in range(x, K):
                 value += A[i * K + last_x] * rest[c * K + last_x]
             out[i * C + whole + c] = value
+
+
+@serial
+def _tile(A, X, out, i0, last, start, stop, K, C, c):
+    """Add start..stop to four rows from i0 and sixteen columns from c.
+
+    Eight sums stay in registers. A group cut short takes its last row over again.
+    """
+    i1, i2, i3 = min(i0 + 1, last - 1), min(i0 + 2, last - 1), min(i0 + 3, last - 1)
+    p0, p1, p2, p3 = i0 * C + c, i1 * C + c, i2 * C + c, i3 * C + c
+    y0, y1, y2, y3 = load(out, p0), load(out, p1), load(out, p2), load(out, p3)
+    z0, z1 = load(out, p0 + LANES), load(out, p1 + LANES)
+    z2, z3 = load(out, p2 + LANES), load(out, p3 + LANES)
+    for x in range(start, stop):
+        left, right = load(X, x * C + c), load(X, x * C + c + LANES)
+        a0, a1 = fill(A[i0 * K + x]), fill(A[i1 * K + x])
+        a2, a3 = fill(A[i2 * K + x]), fill(A[i3 * K + x])
+        y0, z0 = multiply_add(a0, left, y0), multiply_add(a0, right, z0)
+        y1, z1 = multiply_add(a1, left, y1), multiply_add(a1, right, z1)
+        y2, z2 = multiply_add(a2, left, y2), multiply_add(a2, right, z2)
+        y3, z3 = multiply_add(a3, left, y3), multiply_add(a3, right, z3)
+    store(out, p0, y0)
+    store(out, p1, y1)
+    store(out, p2, y2)
+    store(out, p3, y3)
+    store(out, p0 + LANES, z0)
+    store(out, p1 + LANES, z1)
+    store(out, p2 + LANES, z2)
+    store(out, p3 + LANES, z3)
+
+
+@serial
+def _narrow_tile(A, X, out, i0, last, start, stop, K, C, c):
+    """The same for eight columns."""
+    i1, i2, i3 = min(i0 + 1, last - 1), min(i0 + 2, last - 1), min(i0 + 3, last - 1)
+    p0, p1, p2, p3 = i0 * C + c, i1 * C + c, i2 * C + c, i3 * C + c
+    y0, y1, y2, y3 = load(out, p0), load(out, p1), load(out, p2), load(out, p3)
+    for x in range(start, stop):
+        lanes = load(X, x * C + c)
+        y0 = multiply_add(fill(A[i0 * K + x]), lanes, y0)
+        y1 = multiply_add(fill(A[i1 * K + x]), lanes, y1)
+        y2 = multiply_add(fill(A[i2 * K + x]), lanes, y2)
+        y3 = multiply_add(fill(A[i3 * K + x]), lanes, y3)
+    store(out, p0, y0)
+    store(out, p1, y1)
+    store(out, p2, y2)
+    store(out, p3, y3)
 
 
 @serial

@@ -7,7 +7,15 @@ import pytest
 from meanfield.kernels.options import thread_limit
 from meanfield.kernels.residual import ROWS, SHORT, multiply
 
-SHAPES = [(1, 1, 1), (5, 7, 3), (4, 33, 8), (9, 16, 21), (ROWS + 3, 200, 1), (130, 70, 40)]
+SHAPES = [
+    (1, 1, 1),
+    (5, 7, 3),
+    (4, 33, 8),
+    (9, 16, 21),
+    (ROWS + 3, 200, 1),
+    (130, 70, 40),
+    (7, 1300, 27),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

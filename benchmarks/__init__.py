@@ -1,0 +1,1 @@
+"""Speed against baselines and against what the machine can do; see `report`."""
