@@ -5,6 +5,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.cli import main
+from meanfield.commands import warmup
 
 SMALL = ["--dims", "10,20", "40", "80,inf", "-n", "20", "--t-end", "0.5", "--replicas", "1"]
 
@@ -139,3 +140,11 @@ def test_usage_of_studies(command, capsys):
     assert stopped.value.code == (0 if "--help" in command else 2)
     printed = capsys.readouterr()
     assert "python -m meanfield" in printed.out + printed.err
+
+
+def test_warming_up_names_what_it_compiled(monkeypatch, capsys):
+    monkeypatch.setattr(warmup, "MANY", 60)
+    assert main(["warmup"]) == 0
+    text = capsys.readouterr().out
+    for word in ("erf, k = 2, d = inf", "tanh", "overlap", "SGD", "ready after"):
+        assert word in text

@@ -66,7 +66,7 @@ def _overlaps() -> None:
         for p in (4, 70):
             problem = Problem(CommitteeTarget(k=2), activation, 100, learning_rate=0.5)
             overlaps = gaussian_weights(problem, p).overlaps()
-            solve_overlaps(problem, overlaps, T_END, [0.0, T_END], sgd_noise=p == 4)
+            solve_overlaps(problem, overlaps, T_END, sgd_noise=p == 4, save_at=2)
 
 
 def _sgd() -> None:
@@ -74,4 +74,4 @@ def _sgd() -> None:
         problem = Problem(CommitteeTarget(k=2), activation, 100, learning_rate=0.5)
         weights = gaussian_weights(problem, 4)
         for state in (weights, weights.overlaps()):
-            simulate_sgd(problem, state, T_END, save_at=[0.0, T_END], runs=2)
+            simulate_sgd(problem, state, T_END, save_at=2, runs=2)

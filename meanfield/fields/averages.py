@@ -16,10 +16,10 @@ from meanfield.fields.base import Array
 from meanfield.kernels.residual import multiply
 from meanfield.quadrature import GAUSSIAN_REACH
 
-TABLES = [Resolution(0.05, 1e-15, margin) for margin in (1.5, 2.5, 4.0)]
+TABLES = [Resolution(0.05, 1e-15, margin) for margin in (1.5, 2.5, 4.0, 6.0)]
 FEW = 5000  # averages that are taken one by one
 PROBES = 300  # averages a table is held to
-TABLE_ERROR = 1e-12  # of the largest
+TABLE_ERROR = 1e-11  # of the largest
 
 
 def averages_on_product(
