@@ -143,8 +143,10 @@ def test_usage_of_studies(command, capsys):
 
 
 def test_warming_up_names_what_it_compiled(monkeypatch, capsys):
-    monkeypatch.setattr(warmup, "MANY", 60)
+    solves = warmup._solves()
+    assert {"mean field, tanh", "overlap equations", "SGD"} < solves.keys()
+    kept = ["mean field, erf, k = 1, d = inf", "SGD"]
+    monkeypatch.setattr(warmup, "_solves", lambda: {label: solves[label] for label in kept})
     assert main(["warmup"]) == 0
     text = capsys.readouterr().out
-    for word in ("erf, k = 2, d = inf", "tanh", "overlap", "SGD", "ready after"):
-        assert word in text
+    assert all(word in text for word in (*kept, "ready after"))

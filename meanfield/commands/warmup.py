@@ -6,6 +6,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from meanfield.dynamics.mean_field import solve_mean_field
 from meanfield.dynamics.overlaps import solve_overlaps
@@ -47,8 +48,8 @@ def _solves() -> dict[str, Callable[[], object]]:
         for dim in (10, math.inf):
             for activation in ("erf", "relu"):
                 label = f"mean field, {activation}, k = {k}, d = {dim}"
-                solves[label] = lambda s=activation, k=k, d=dim: _mean_field(s, k, d)
-    solves["mean field, tanh"] = lambda: _mean_field("tanh", 1, 10)
+                solves[label] = partial(_mean_field, activation, k, dim)
+    solves["mean field, tanh"] = partial(_mean_field, "tanh", 1, 10)
     solves["overlap equations"] = _overlaps
     solves["SGD"] = _sgd
     return solves
