@@ -113,3 +113,23 @@ def test_a_checkpoint_brings_back_nodes_and_tables(tmp_path):
         assert part.status is mf.Status.INTERRUPTED and rest.stats["field"] == name
         whole = run()
         assert rest.final == whole.final and np.array_equal(rest.risk, whole.risk)
+
+
+@pytest.mark.parametrize("sigma", ["tanh", "softplus", "leaky_relu"])
+def test_runs_with_decay_are_those_of_networks_of_twice_the_width(sigma):
+    """At D = 1 the direction outside is ±1: a law of n neurons is a network of 2n, exactly."""
+    target = mf.CommitteeTarget(2, "erf", gram=[[1.0, 0.3], [0.3, 1.2]], weights=[1.0, -0.5])
+    problem = mf.Problem(
+        target, sigma, 3, second_layer_rate=0.5, weight_decay=0.1, second_layer_decay=0.2
+    )
+    draw = make_measure(2, n=4, scale=0.5, seed=3)
+    law = mf.ParticleMeasure(draw.a, draw.u, draw.r + 0.5)
+    u, a = np.tile(law.u, (2, 1)), np.tile(law.a, 2)
+    r = np.concatenate((law.r, -law.r))
+    network = mf.Overlaps(u @ u.T + np.outer(r, r), u @ target.basis.T, target.gram, a)
+    many = mf.solve_mean_field(problem, law, 3.0, save_at=4, rtol=1e-9, atol=1e-11)
+    wide = mf.solve_overlaps(problem, network, 3.0, save_at=4, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(many.risk, wide.risk, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(many.final.a, wide.final.a[:4], rtol=0, atol=1e-5)
+    M = many.final.u @ target.basis.T
+    np.testing.assert_allclose(M, wide.final.M[:4], rtol=0, atol=1e-5)
