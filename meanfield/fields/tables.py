@@ -12,7 +12,7 @@ from meanfield.fields.rules import InputRule
 from meanfield.kernels.direct import Table
 from meanfield.kernels.mesh import BELOW, POINTS
 
-STEP, SPACING = 0.05, 0.04  # in v (for a strip of π/2, that of tanh) and in asinh(s)
+STEP, SPACING = 0.04, 0.035  # in v (for a strip of π/2, that of tanh) and in asinh(s)
 STRIP = 0.5 * math.pi
 RAY_CELLS = 1024
 RAY_REACH = 9.0  # standard deviations of U

@@ -189,3 +189,14 @@ def test_the_error_estimate_sees_the_risk_and_the_second_layer():
         for one, other in zip(velocity(field, measure), velocity(fine, measure), strict=True):
             if kappa > 0.0 or not np.isnan(one).any():
                 np.testing.assert_allclose(one, other, rtol=0, atol=1e-7)
+
+
+def test_nodes_grow_with_the_neurons():
+    problem = mf.Problem(mf.targets.staircase(2), "tanh", math.inf)
+    measure = make_measure(2, n=10, scale=0.4)
+    field = prepared(DirectField, problem, measure)
+    before = field.rule.nodes
+    larger = mf.ParticleMeasure(measure.a, 3.0 * measure.u, measure.r)
+    velocity(field, larger)
+    assert field.rule.nodes > before
+    assert field.error_estimate(larger) <= field.tolerance

@@ -129,6 +129,7 @@ LINKS = [
     mf.CommitteeTarget(2, "tanh", gram=[[1.0, 0.5], [0.5, 0.8]], weights=[1.4, -0.6]),
     mf.CommitteeTarget(2, "leaky_relu"),
     mf.CommitteeTarget(2, "square", weights=[1.0, 0.3]),
+    mf.CommitteeTarget(2, "erf", weights=[1.0, 0.3]),
     mf.targets.staircase(2),
 ]
 
