@@ -196,7 +196,7 @@ def test_nodes_grow_with_the_neurons():
     measure = make_measure(2, n=10, scale=0.4)
     field = prepared(DirectField, problem, measure)
     before = field.rule.nodes
-    larger = mf.ParticleMeasure(measure.a, 3.0 * measure.u, measure.r)
+    larger = mf.ParticleMeasure(measure.a, 2.0 * measure.u, measure.r)
     velocity(field, larger)
     assert field.rule.nodes > before
     assert field.error_estimate(larger) <= field.tolerance
