@@ -170,8 +170,8 @@ def plot_rates(
     Returns
     -------
     matplotlib Axes
-        Points with one standard error over replicas, the fitted power law through the largest d,
-        and between the ends of its 95 % interval a band.
+        Points with one standard error over replicas, the fitted power law with its correction of
+        order 1/d, and a band between the ends of the slope's 95 % interval.
 
     Raises
     ------
@@ -204,9 +204,11 @@ def plot_rates(
         if spread is not None and np.isfinite(spread[rows]).all():
             ax.errorbar(dims, values, spread[rows], fmt="none", ecolor=colour, elinewidth=1)
         ax.plot(dims, values, marker, color=colour, ms=7)
-        through = [values[-1] * (dims / dims[-1]) ** s for s in (rate.slope, rate.low, rate.high)]
-        ax.plot(dims, through[0], "-", color=colour, lw=1)
-        ax.fill_between(dims, through[1], through[2], color=colour, alpha=0.2, lw=0)
+        finer = np.geomspace(dims[0], dims[-1], 100)
+        fit = rate.prefactor * finer**rate.slope * np.exp(rate.correction / finer)
+        ax.plot(finer, fit, "-", color=colour, lw=1)
+        ends = [fit * (finer / dims[-1]) ** (s - rate.slope) for s in (rate.low, rate.high)]
+        ax.fill_between(finer, *ends, color=colour, alpha=0.2, lw=0)
         half = 0.5 * (rate.high - rate.low)
         text = f"{RATE_TITLES.get(name, name)}\nslope {rate.slope:.3f} ± {half:.3f}"
         labels.append((float(values[-1]), text, colour))

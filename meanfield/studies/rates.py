@@ -34,6 +34,8 @@ class Rate:
         Root mean square of the logarithms about the fit.
     r_squared : float
         Share of the variance of the logarithms that the fit explains.
+    correction : float
+        b of the next order, exp(b/d): at finite d the fit is prefactor d^slope exp(b/d).
     sampling : float
         Standard error of the slope by the bootstrap over replicas; NaN without replicas.
 
@@ -55,6 +57,7 @@ class Rate:
     points: int
     residual: float = math.nan
     r_squared: float = math.nan
+    correction: float = 0.0
     sampling: float = math.nan
 
     def __str__(self) -> str:
@@ -165,6 +168,7 @@ def fit_rate(dims: Array, values: Array, resampled: Resampled | None = None) -> 
         slope, slope - half, slope + half, float(np.exp(solution[0])), len(d),
         residual=math.sqrt(squares / len(d)),
         r_squared=1.0 - squares / total if total > 0 else 1.0,
+        correction=float(solution[2]),
         sampling=sampling,
     )  # fmt: skip
 
