@@ -71,7 +71,7 @@ def problem_of(case):
     return mf.Problem(mf.CommitteeTarget(k=k, activation=activation), activation, dim, **rates)
 
 
-def solve(case, comm, n=3000, t_end=4.0, **options):
+def solve(case, comm, n=1500, t_end=4.0, **options):
     problem = problem_of(case)
     part = mf.parallel.draw(mf.gaussian_measure, problem, n, seed=3, comm=comm)
     averages = {"square": square_of_u, "moment": moment}
