@@ -42,3 +42,12 @@ def test_finite_width_too():
     )
     assert run.risk[-1] == pytest.approx(tight.risk[-1], rel=1e-5)
     assert np.allclose(run.final.Q, tight.final.Q, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e50])
+def test_from_any_scale(scale):
+    """A square student of absurd scale falls in an absurdly short time, and goes on from there."""
+    problem = mf.Problem(mf.CommitteeTarget(k=1), "square", dim=10)
+    run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, 6, scale=scale), 1.0, save_at=2)
+    assert run.success and run.t[-1] == 1.0
+    assert 0.1 < run.risk[-1] < 0.3

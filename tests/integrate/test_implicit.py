@@ -7,6 +7,8 @@ from meanfield.integrate import Status, integrate
 from meanfield.integrate.equation import Equation
 from meanfield.integrate.implicit import Implicit, extrapolation_weights
 from meanfield.integrate.subspace import Subspace, find_subspace
+from meanfield.kernels.linear import BLOCK
+from meanfield.kernels.options import thread_limit
 from tests.integrate.test_adaptive import START, exact, run, slope, smooth, states
 
 NONE = Subspace([], 0.0, 0.0, 0)
@@ -161,6 +163,17 @@ def test_a_split_state_takes_the_same_steps():
     half = run(one, REST, 50.0, [50.0], total=lambda sums: 2.0 * sums)
     assert half.stats == whole.stats and half.stats["implicit_steps"] > 0
     assert half.y == pytest.approx(whole.y[::2], rel=1e-6)
+
+
+def test_threads_do_not_change_a_bit_of_implicit_steps():
+    rates = np.concatenate((STIFF[:3], np.linspace(0.01, 0.03, 3 * BLOCK)))
+    start, finals = np.concatenate(([1.0, 0.0], np.zeros(len(rates)))), []
+    for threads in (1, 2):
+        with thread_limit(threads):
+            finals.append(run(relaxation(rates), start, 20.0, [20.0]))
+    assert finals[0].stats["implicit_steps"] > 0
+    assert finals[0].stats == finals[1].stats
+    assert finals[0].y.tobytes() == finals[1].y.tobytes()
 
 
 class Memory:
