@@ -15,6 +15,7 @@ import pytest
 import meanfield as mf
 from meanfield.dynamics import checkpoint as module
 from meanfield.dynamics.checkpoint import CheckpointFile
+from meanfield.dynamics.sgd_runs import LawRuns, WeightsRuns
 from tests.dynamics.test_mean_field import force_slices
 from tests.fields.cases import make_measure, make_problem
 
@@ -71,6 +72,23 @@ def test_a_run_goes_on_where_ctrl_c_stopped_it(case, count, tmp_path):
     resumed = solve(case, path)
     assert resumed == whole and not path.exists()
     assert resumed.stats == whole.stats
+
+
+@pytest.mark.parametrize(("case", "runs"), [("law", LawRuns), ("weights", WeightsRuns)])
+def test_ctrl_c_during_a_compiled_call_is_heard_after_it(case, runs, tmp_path, monkeypatch):
+    """The steps of that call are made, and count."""
+    path, whole, calls = tmp_path / "run.part", solve(case), []
+
+    def advance(self, steps, real=runs.advance):
+        calls.append(real(self, steps))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return calls[-1]
+
+    monkeypatch.setattr(runs, "advance", advance)
+    stopped = solve(case, path)
+    assert stopped.status is mf.Status.INTERRUPTED and stopped.stats["steps"] > 0
+    assert solve(case, path) == whole
 
 
 @pytest.mark.parametrize("case", CASES)

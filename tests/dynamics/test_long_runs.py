@@ -1,7 +1,5 @@
 """Runs to t = 10⁴ and 10⁶: few evaluations, the final risk still right."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -20,7 +18,7 @@ def test_to_ten_thousand():
     tight = long_run(1e4, rtol=1e-9, atol=1e-13)
     assert run.success and run.stats["rhs_evaluations"] < 1000  # explicit: 2,200
     assert run.risk[-1] == pytest.approx(tight.risk[-1], rel=1e-5)
-    assert run.risk == pytest.approx(tight.risk, rel=2e-3, abs=1e-16)
+    assert run.risk == pytest.approx(tight.risk, rel=1e-5)
 
 
 def test_to_a_million():
@@ -32,16 +30,21 @@ def test_to_a_million():
     assert run.final.points() == pytest.approx(tight.final.points(), abs=1e-6)
 
 
-def test_finite_width_too():
-    problem = mf.Problem(mf.CommitteeTarget(k=2), dim=math.inf)
-    start = mf.gaussian_overlaps(mf.Problem(problem.target, dim=1000), 6, seed=1)
-    run = mf.solve_overlaps(problem, start, 1e4, sgd_noise=False, save_at=[0.0, 1e4])
-    assert run.success and run.stats["rhs_evaluations"] < 3500  # explicit: 6,800
-    tight = mf.solve_overlaps(
-        problem, start, 1e4, sgd_noise=False, save_at=[0.0, 1e4], rtol=1e-9, atol=1e-12
-    )
-    assert run.risk[-1] == pytest.approx(tight.risk[-1], rel=1e-5)
-    assert np.allclose(run.final.Q, tight.final.Q, atol=1e-5)
+@pytest.mark.parametrize(("sgd_noise", "most"), [(False, 3500), (True, 4500)])
+def test_finite_width_too(sgd_noise, most):
+    """Explicit: 6,800 and 12,500. The Jacobian with noise is far from symmetric."""
+    problem = mf.Problem(mf.CommitteeTarget(k=2), dim=1000, learning_rate=0.3)
+    start = mf.gaussian_overlaps(problem, 6, seed=1)
+
+    def run(rtol):
+        return mf.solve_overlaps(
+            problem, start, 1e4, sgd_noise=sgd_noise, save_at=2, rtol=rtol, atol=1e-3 * rtol
+        )
+
+    found, tight = run(1e-6), run(1e-8)
+    assert found.success and found.stats["rhs_evaluations"] < most
+    assert found.risk[-1] == pytest.approx(tight.risk[-1], rel=1e-5)
+    assert np.allclose(found.final.Q, tight.final.Q, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e4, 1e50])
