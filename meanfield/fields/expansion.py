@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 
 from meanfield.fields.base import Array
 from meanfield.fields.units import Units
-from meanfield.targets import MultiIndexTarget, Polynomial, hermite_coefficients
+from meanfield.targets import MultiIndexTarget
 
-TARGET_DEGREE = 8
-COMPLETE = 1e-10  # share of E f*² that may lie beyond
-MOST_COEFFICIENTS, MOST_COORDINATES = 1000, 4
+LARGEST_DEGREE, MOST_COEFFICIENTS = 12, 1000
+COMPLETE = 1e-7  # norm of what may lie beyond, relative to that of f*: rounding leaves 1e-8
 
 Expansion = list[tuple[tuple[int, ...], float]]
 
 
-@lru_cache(maxsize=16)
 def expansion_of(target: MultiIndexTarget) -> Expansion | None:
-    """The Hermite coefficients of a target that has no more of them; None if it has."""
-    function = target.function
-    known = isinstance(function, Polynomial)
-    if not known and target.rank > MOST_COORDINATES:
-        return None  # its coefficients would be known to three digits
-    found = hermite_coefficients(target, TARGET_DEGREE)
-    error = max(error for _, error in found.values())
-    scale = math.sqrt(sum(c * c for c, _ in found.values()))
-    kept = [(index, c) for index, (c, _) in found.items() if abs(c) > 1e-12 * scale]
-    if isinstance(function, Polynomial):
-        complete = max(map(sum, function.exponents)) <= TARGET_DEGREE
-    else:
-        energy = target.second_moment()
-        complete = error <= 1e-9 * scale and abs(energy - scale**2) <= COMPLETE * energy
-    return kept if complete and len(kept) <= MOST_COEFFICIENTS else None
+    """The Hermite coefficients of a target that has few of them, and no more; None if it has."""
+    found = target.series
+    if found is None or found[1] > COMPLETE:
+        return None
+    coefficients = found[0]
+    scale = math.sqrt(sum(c * c for c in coefficients.values()))
+    kept = [(index, c) for index, c in coefficients.items() if abs(c) > 1e-12 * scale]
+    small = all(sum(index) <= LARGEST_DEGREE for index, _ in kept)
+    return kept if small and len(kept) <= MOST_COEFFICIENTS else None
 
 
 def polynomial_part(expansion: Expansion, at: Units) -> tuple[Array, Array, Array]:

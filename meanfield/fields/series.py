@@ -50,8 +50,9 @@ class SeriesField:
         self.student, self.target = problem.student, problem.target
         if not self.serves(problem):
             raise ValueError("series are for smooth activations and committees or polynomials")
-        committee = isinstance(self.target, CommitteeTarget)
-        self.polynomial = None if committee else expansion_of(self.target)
+        self.polynomial = (
+            None if isinstance(self.target, CommitteeTarget) else expansion_of(self.target)
+        )
         if self.polynomial is None:
             self.energy = self.target.second_moment()
         else:

@@ -11,32 +11,19 @@ from typing import NamedTuple
 import numpy as np
 
 from meanfield.activations import Activation
+from meanfield.expansions import expand
 from meanfield.fields.base import Array
 from meanfield.kernels import series
 from meanfield.kernels.mesh import BELOW, POINTS
-from meanfield.quadrature import panel_rule
 
 SPACING = 0.03  # of the table in asinh √q
-REACH = 13.0  # he_m(G) times the Gaussian density is nothing beyond, for all m in use
 TINY = 1e-12
 
 
 def coefficients(activation: Activation, root_q: Array, terms: int) -> tuple[Array, Array]:
     """h_m and s_m for m < terms at each √q, two arrays (len(root_q), terms)."""
-    h, s = np.empty((len(root_q), terms)), np.empty((len(root_q), terms))
-    for row, scale in enumerate(root_q):
-        panel = min(0.5, activation.strip / max(scale, 1e-3))
-        edges = np.linspace(-REACH, REACH, 2 * math.ceil(REACH / panel) + 1)
-        kinks = [kink / scale for kink in activation.kinks if abs(kink) < REACH * scale]
-        G, w = panel_rule(np.unique(np.append(edges, kinks)), 12)
-        w = w * np.exp(-0.5 * G * G)
-        w /= w.sum()
-        value, slope = w * activation.function(scale * G), w * activation.derivative(scale * G)
-        before, he = np.zeros_like(G), np.ones_like(G)
-        for m in range(terms):
-            h[row, m], s[row, m] = value @ he, slope @ he
-            before, he = he, (G * he - math.sqrt(m) * before) / math.sqrt(m + 1.0)
-    return h, s
+    found = expand(activation, root_q**2, terms)
+    return found.C[:, :terms], found.S[:, :terms]
 
 
 class UnitTable:

@@ -1,6 +1,7 @@
 """Pair sums: values, variances, the rule over Z, invariances."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meanfield as mf
+from meanfield.fields import attraction
 from meanfield.fields.direct import DirectField
 from meanfield.fields.pairs import PairField, overlap_rule
 from meanfield.quadrature import gaussian_nodes
@@ -103,8 +105,11 @@ def test_principal_coordinates_can_be_rotated_with_the_target(angle, mirrored, p
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     turn[:, 1] *= -1 if mirrored else 1
     problem, m = make_problem(*pair, k=2, D=D, gram=np.eye(2)), make_measure(2, n=8)
-    turned = PairField(problem)
-    turned.basis = turned.basis @ turn.T
+    turned, target = PairField(problem), problem.target
+    rotated = SimpleNamespace(
+        basis=target.basis @ turn.T, weights=target.weights, k=target.k, link=target.link
+    )
+    turned.target_part = attraction._closed(problem.student.code, rotated)
     before = fresh_velocity(problem, m.a, m.u, m.r)
     da, du, dr = velocity(turned, mf.ParticleMeasure(m.a, m.u @ turn.T, m.r))
     for one, other in zip(before, (da, du @ turn, dr), strict=True):
