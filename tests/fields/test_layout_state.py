@@ -11,8 +11,8 @@ from tests.fields.cases import make_measure, make_problem, velocity
 @pytest.mark.parametrize("kind", [PairField, SliceField])
 @pytest.mark.parametrize("sigma", ["erf", "relu"])
 def test_layouts_are_put_back(kind, sigma):
-    problem = make_problem(sigma, D=9, kappa=1.0)
-    start, far = make_measure(1, n=40), make_measure(1, n=40, scale=9.0, seed=3)
+    problem = make_problem(sigma, D=99, kappa=1.0)
+    start, far = make_measure(1, n=40, scale=0.3), make_measure(1, n=40, scale=1.5, seed=3)
     moved, fresh = kind(problem), kind(problem)
     moved.prepare(start)
     velocity(moved, far)  # a wider layout, that stays
