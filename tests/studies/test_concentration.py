@@ -220,7 +220,7 @@ def test_too_few_dimensions_have_no_rate():
         ({"scale": 0.0}, "scale"),
         ({"replicas": 0}, "replicas"),
         ({"sampling": "grid"}, "sampling"),
-        ({"activation": "tanh"}, "activation"),
+        ({"activation": "none"}, "activation"),
     ],
 )
 def test_bad_arguments_are_named(change, name):
