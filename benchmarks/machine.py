@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -30,16 +31,24 @@ def name() -> str:
     )
 
 
-def interleaved(calls: dict[str, Callable[[], object]], repeats: int = 7) -> dict[str, float]:
-    """Least time of each call, measured in turns: a busy machine slows all of them alike."""
+class Seconds(NamedTuple):
+    """Least time of a call by the clock, and by what its threads spent on the processors."""
+
+    wall: float
+    cpu: float
+
+
+def interleaved(calls: dict[str, Callable[[], object]], repeats: int = 7) -> dict[str, Seconds]:
+    """Times of each call, measured in turns: a busy machine slows all of them alike."""
     for call in calls.values():
         call()
-    least = dict.fromkeys(calls, np.inf)
+    least = dict.fromkeys(calls, Seconds(np.inf, np.inf))
     for _ in range(repeats):
         for label, call in calls.items():
-            began = time.perf_counter()
+            began, spent = time.perf_counter(), time.process_time()
             call()
-            least[label] = min(least[label], time.perf_counter() - began)
+            wall, cpu = time.perf_counter() - began, time.process_time() - spent
+            least[label] = Seconds(min(least[label].wall, wall), min(least[label].cpu, cpu))
     return least
 
 
@@ -78,5 +87,5 @@ def peak() -> float:
     """Floating-point operations a second, all threads: eight independent chains of eight lanes."""
     times, tasks = 200_000, 4 * numba.get_num_threads()
     x, out = np.linspace(0.1, 0.8, 8), np.empty(tasks)
-    seconds = interleaved({"peak": lambda: _multiply_adds(x, out, times)})["peak"]
+    seconds = interleaved({"peak": lambda: _multiply_adds(x, out, times)})["peak"].wall
     return 2.0 * 8 * 8 * times * tasks / seconds

@@ -3,7 +3,8 @@
 Baseline: jitted JAX by direct quadrature (`baselines`), timed in turns with ours; per neuron, since
 it is proportional to n. Floors: each neuron's a, u, r read once and du, dr written once, timed in
 the same turns; and the operations of the meshes' stencils at the machine's peak, timed too. The
-gap is ours over the larger of the two floors.
+gap is ours over the larger of the two floors. Beside times by the clock stand those that the
+threads spent on the processors, which a busy machine disturbs less.
 
     python -m benchmarks.mean_field [--quick] [--large]
 """
@@ -78,18 +79,18 @@ def one_line(activation, k, dim, n, n_baseline, nodes, wanted, speed) -> None:
             baselines.finite(dim, a, u, r) if finite else baselines.infinite(k, nodes, a, u, r)
         )
     times = machine.interleaved(calls, 5)
-    ours, touch = 1e9 * times["ours"] / n, 1e9 * times["touch"] / n
+    ours, touch = 1e9 * times["ours"].wall / n, 1e9 * times["touch"].wall / n
+    spent = 1e9 * times["ours"].cpu / n
     ratio = activation == "erf" and math.isinf(dim)
     assert field.layout is not None
     stencils = 1e9 * operations(k, ratio, len(field.layout.directions)) / speed
-    line = f"{activation:>6} {k:2d} {dim:>6} {n:>9,} {ours:9.1f}"
+    line = f"{activation:>6} {k:2d} {dim:>6} {n:>9,} {ours:8.1f} {spent:8.1f}"
     if "jax" in times:
-        jax = 1e9 * times["jax"] / n_baseline
-        line += f" {jax:10.0f} {jax / ours:8.0f}×" + (f" ({wanted:,.0f})" if wanted else "")
-    else:
-        line += f" {'':10} {'':8} "
+        jax, its = (1e9 * seconds / n_baseline for seconds in times["jax"])
+        line += f" {jax:10.0f} {jax / ours:8.0f}× {its / spent:8.0f}×"
+        line += f" ({wanted:,.0f})" if wanted else ""
     gap = ours / max(touch, stencils)
-    print(f"{line:64} {touch:6.1f} {stencils:6.1f} {gap:5.1f} {field.worst:8.0e}", flush=True)
+    print(f"{line:78} {touch:6.1f} {stencils:6.1f} {gap:5.1f} {field.worst:8.0e}", flush=True)
 
 
 def scaling(sizes: tuple[int, ...]) -> None:
@@ -97,7 +98,7 @@ def scaling(sizes: tuple[int, ...]) -> None:
     prepared = {size: start("erf", 1, 1000, size)[1:] for size in sizes}
     calls = {str(size): evaluation(field, m) for size, (m, field) in prepared.items()}
     least = machine.interleaved(calls, 9)
-    seconds = np.array([least[str(size)] for size in sizes])
+    seconds = np.array([least[str(size)].wall for size in sizes])
     exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
     cells = ", ".join(f"{1e9 * s / n:.1f}" for n, s in zip(sizes, seconds, strict=True))
     print(f"\nerf, k = 1, d = 1000, n = {', '.join(f'{n:,}' for n in sizes)}: {cells} ns")
@@ -109,7 +110,8 @@ def scaling(sizes: tuple[int, ...]) -> None:
             call()
 
     both = machine.interleaved({"one": alone, "all": call}, 9)
-    print(f"one thread over all threads, n = 10⁶: {both['one'] / both['all']:.2f} (1.8 wanted)")
+    gain = both["one"].wall / both["all"].wall
+    print(f"one thread over all threads, n = 10⁶: {gain:.2f} (1.8 wanted)")
 
 
 def long_run(n: int) -> None:
@@ -152,8 +154,9 @@ def main() -> None:
     quick = "--quick" in sys.argv
     speed = machine.peak()
     print(f"peak {1e-9 * speed:.0f} Gflop/s; ns per neuron and right-hand side")
-    print(f"{'σ':>6} {'k':>2} {'d':>6} {'n':>9} {'ours':>9} {'JAX':>10} {'ratio':>9} (wanted)"
-          f"{'':7} {'bytes':>6} {'flops':>6} {'gap':>5} {'error':>8}")  # fmt: skip
+    print(f"{'σ':>6} {'k':>2} {'d':>6} {'n':>9} {'ours':>8} {'of CPU':>8} {'JAX':>10}"
+          f" {'ratio':>9} {'of CPU':>9} {'(wanted)':11}"
+          f" {'bytes':>6} {'flops':>6} {'gap':>5} {'error':>8}")  # fmt: skip
     for line in LINES[:5] if quick else LINES:
         one_line(*line, speed)
     scaling((10_000, 100_000, 1_000_000) + (() if quick else (10_000_000,)))

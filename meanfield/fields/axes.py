@@ -47,7 +47,7 @@ class Axis:
     """
 
     def __init__(self, reach: float, resolution: Resolution, parity: int, *, signed: bool = True):
-        spacing, coarse = resolution.spacing, resolution.points(reach)
+        spacing, coarse = resolution.spacing, resolution.points(reach, signed=signed)
         self.spacing = spacing
         half = math.ceil(math.asinh(reach) / spacing) + 1
         self.origin = BELOW + (half if signed else 0)
@@ -83,13 +83,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Resolution:
-    """Fine mesh width in asinh(x), what the coarse mesh may leave out, its margin in points."""
+    """Fine mesh width in asinh(x), what the coarse mesh may leave out, its margin in points.
+
+    The margin of signed coordinates, and of lengths.
+    """
 
     spacing: float
     tolerance: float
     margin: float = 1.0
+    margin_of_lengths: float = 1.0
 
-    def points(self, reach: float) -> int:
+    def points(self, reach: float, *, signed: bool = True) -> int:
         """Chebyshev points, a multiple of 16, for functions analytic in the strip.
 
         Their error falls by ρ = b + √(1 + b²) with each point, b the strip's half-width over that
@@ -97,7 +101,8 @@ class Resolution:
         """
         b = STRIP / (math.asinh(reach) + POINTS * self.spacing)
         needed = -math.log(self.tolerance) / math.log(b + math.sqrt(1.0 + b * b))
-        return 16 * math.ceil(self.margin * needed / 16)
+        margin = self.margin if signed else self.margin_of_lengths
+        return 16 * math.ceil(margin * needed / 16)
 
 
 def contract(values: Array, matrices: Sequence[Array]) -> Array:

@@ -142,7 +142,7 @@ def slice_size(
     fine = resolution(k, finer)
     mesh = fine.points(furthest) / 2
     if not math.isinf(D):
-        mesh *= fine.points(longest) / 2
+        mesh *= fine.points(longest, signed=False) / 2
     return directions, mesh * math.prod(_node_counts(furthest, longest, k, D, finer))
 
 
@@ -150,10 +150,11 @@ def resolution(k: int, finer: float, strip: float = math.inf) -> Resolution:
     """Meshes for the tolerance at k; `finer` multiplies the points of each.
 
     A student with poles near the axis (tanh) has a potential that is not analytic at u = 0, r = 0:
-    it takes twice the coarse points.
+    it takes twice the coarse points in u.
     """
     spacing, coarse = (0.027, 1e-14) if k == 1 else (0.045, 1e-12)
-    return Resolution(spacing / finer, coarse, finer if strip > NARROW else 2.0 * finer)
+    margins = (finer, finer) if strip > NARROW else (2.0 * finer, 1.5 * finer)
+    return Resolution(spacing / finer, coarse, *margins)
 
 
 def _node_counts(

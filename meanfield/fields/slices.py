@@ -18,7 +18,7 @@ import numpy as np
 from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
 from meanfield.fields.layouts import FURTHEST, NARROW, Layout, lay_out
 from meanfield.fields.meshes import Out
-from meanfield.fields.pairs import PairField, has_pair_forms
+from meanfield.fields.pairs import PairField
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
@@ -47,7 +47,7 @@ class SliceField:
         self.level = 0
         self.layouts = 0
         self.worst = 0.0
-        self.exact = PairField(problem) if has_pair_forms(problem) else None
+        self.exact = PairField(problem) if PairField.serves(problem) else None
         self.layout: Layout | None = None
         # where pairs are not closed: a layout, and the finer one it is held to
         self.finer: tuple[Layout, Layout | None] | None = None
