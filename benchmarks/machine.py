@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,15 @@ def name() -> str:
         f"{model}, {os.cpu_count()} cores, {numba.get_num_threads()} threads; "
         f"Python {platform.python_version()}, NumPy {np.__version__}, numba {numba.__version__}"
     )
+
+
+def peak_memory() -> float:
+    """Largest resident memory of this process, KiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count what the parent had when it forked
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return float(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 class Seconds(NamedTuple):

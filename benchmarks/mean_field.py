@@ -12,7 +12,6 @@ threads spent on the processors, which a busy machine disturbs less.
 from __future__ import annotations
 
 import math
-import resource
 import subprocess
 import sys
 import time
@@ -127,7 +126,7 @@ def run_to_100(n: int) -> None:
     run = mf.solve_mean_field(problem, measure, 100.0, [0.0, 100.0], save_states=False)
     seconds = time.perf_counter() - began
     count = run.stats["rhs_evaluations"]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    memory = machine.peak_memory() / 2**20
     print(
         f"\nn = {n:,}, d = 1000, erf, t = 0 to 100: {seconds:.1f} s, {count} right-hand sides, "
         f"{1e9 * seconds / count / n:.0f} ns per neuron and right-hand side all included, field "
