@@ -64,6 +64,13 @@ def test_the_figure_shows_the_study_s_numbers(study):
     assert f"{study.rate('leak').slope:.3f}" in slopes.replace("−", "-")
 
 
+def test_rounding_is_not_drawn(study):
+    """The leak at d = ∞ is 0 up to rounding, which would leave a logarithmic axis to nothing else."""
+    assert 0.0 < study.curves["leak"][-1].max() < 1e-20
+    lowest, highest = plot_curves(study, "leak").get_ylim()
+    assert highest / lowest < 1e6
+
+
 def test_a_study_without_the_limit_still_has_a_figure():
     study = mf.concentration_study(mf.CommitteeTarget(k=1), [10], n=6, t_end=0.1, replicas=1)
     assert len(plot_concentration(study).axes) == 3

@@ -39,6 +39,7 @@ RATE_TITLES = {
     "energy_difference": "difference in energy\nto d = ∞",
 }
 COLOURS, MARKERS = ("#1b6ca8", INK, "#7a9e2f", "#b0501e"), "so^D"
+ROUNDING = 1e-12  # of the largest value drawn: what is below is 0
 
 
 def plot_concentration(
@@ -139,7 +140,9 @@ def plot_curves(
         ax.fill_between(t, values - error, values + error, color=colour, alpha=0.25, lw=0)
     limit = [i for i in rows if math.isinf(study.dims[i])]
     log = quantity in ("leak", "leak_variance", "risk", "perpendicular")
-    if limit and not (log and study.curves[quantity][limit[0]][shown].max() <= 0):
+    # a leak of nothing but rounding would stretch a logarithmic axis down to 1e-32
+    floor = ROUNDING * max((study.curves[quantity][i][shown].max() for i in finite), default=0.0)
+    if limit and not (log and study.curves[quantity][limit[0]][shown].max() <= floor):
         ax.plot(t, study.curves[quantity][limit[0]][shown], "--", color=LIMIT, lw=1.5, label="∞")
     ax.set(xlabel=TIME_LABEL, ylabel=TITLES[quantity], xlim=(0, study.t[-1]))
     if log:
