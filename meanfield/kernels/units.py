@@ -76,8 +76,15 @@ def hermite_unit(degree, x):
 
 
 @serial
-def smooth_unit(code, x):
-    """σ(x) and σ'(x) of tanh, sigmoid, softplus, GELU and sine."""
+def other_unit(unit, x):
+    """σ(x) and σ'(x) of all that `activate` does not do in place."""
+    code = unit.code
+    if unit.value != 0:
+        return call_scalar(unit.value, x), call_scalar(unit.slope, x)
+    if code == LEAKY_RELU:
+        return (x, 1.0) if not x <= 0.0 else (unit.parameter * x, unit.parameter)
+    if code == HERMITE:
+        return hermite_unit(unit.parameter, x)
     if code == TANH:
         value = math.tanh(x)
         return value, 1.0 - value * value
@@ -97,7 +104,7 @@ def smooth_unit(code, x):
 
 @serial
 def activate(unit, x):
-    """σ(x) and σ'(x)."""
+    """σ(x) and σ'(x); short, so that it is put in place where it is called."""
     code = unit.code
     if code == ERF:
         return math.erf(x * ROOT_HALF), ROOT_TWO_OVER_PI * math.exp(-0.5 * x * x)
@@ -106,10 +113,4 @@ def activate(unit, x):
         return (x, 1.0) if not x <= 0.0 else (0.0, 0.0)
     if code == SQUARE:
         return x * x, 2.0 * x
-    if code == LEAKY_RELU:
-        return (x, 1.0) if not x <= 0.0 else (unit.parameter * x, unit.parameter)
-    if code == HERMITE:
-        return hermite_unit(unit.parameter, x)
-    if unit.value != 0:
-        return call_scalar(unit.value, x), call_scalar(unit.slope, x)
-    return smooth_unit(code, x)
+    return other_unit(unit, x)
