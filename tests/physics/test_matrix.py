@@ -1,0 +1,89 @@
+"""Every activation and target, in every description: each held against another."""
+
+import math
+
+import numpy as np
+import pytest
+
+import meanfield as mf
+
+ACTIVATIONS = ("erf", "relu", "square")
+TARGETS = {
+    "committee": mf.CommitteeTarget(
+        k=2, activation="erf", gram=[[1.0, 0.3], [0.3, 1.2]], weights=[1.0, -0.5]
+    ),
+}
+
+
+def some_neurons(k, n=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return mf.ParticleMeasure(
+        rng.choice([-1.0, 1.0], n) * rng.uniform(0.5, 1.5, n),
+        0.5 * rng.normal(size=(n, k)),
+        rng.uniform(0.5, 1.2, n),
+    )
+
+
+def both_signs(measure, problem):
+    """The network that the law is at D = 1: each neuron with its part outside of either sign."""
+    u, a = np.tile(measure.u, (2, 1)), np.tile(measure.a, 2)
+    r = np.concatenate((measure.r, -measure.r))
+    P = np.asarray(problem.target.gram)
+    return mf.Overlaps(u @ u.T + np.outer(r, r), u @ problem.target.basis.T, P, a)
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_mean_field_in_one_more_dimension_is_a_network_of_twice_the_width(activation, target):
+    """At D = 1 the direction outside is ±1, so the law of n neurons is a network of 2n: exactly."""
+    target = TARGETS[target]
+    problem = mf.Problem(target, activation, target.k + 1, second_layer_rate=0.5)
+    law = some_neurons(target.rank)
+    network = both_signs(law, problem)
+    tolerance = 1e-4 if activation == "relu" else 1e-7
+    risk = mf.population_risk(problem, network)
+    assert mf.population_risk(problem, law) == pytest.approx(risk, rel=tolerance)
+    one, two = mf.mean_field_velocity(problem, law), mf.overlap_velocity(problem, network)
+    n, size = law.n, np.abs(one.u).max()
+    dM = one.u @ target.basis.T
+    assert np.abs(two.M[:n] - dM).max() < tolerance * size
+    dq = 2 * (law.u * one.u).sum(1) + 2 * law.r * one.r
+    assert np.abs(np.diag(two.Q)[:n] - dq).max() < tolerance * size
+    assert np.abs(two.a[:n] - one.a).max() < tolerance * size
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_wide_networks_approach_the_law(activation, target):
+    """At d = ∞, m orthogonal copies of each neuron: a risk that differs by a term in 1/m."""
+    problem = mf.Problem(TARGETS[target], activation)
+    law = some_neurons(problem.subspace_dim, seed=1)
+    limit = mf.solve_mean_field(problem, law, 1.0, save_at=2).risk
+    gaps = [
+        mf.solve_overlaps(problem, law.overlaps(problem, m * law.n), 1.0, save_at=2).risk - limit
+        for m in (4, 8)
+    ]
+    assert gaps[0] / gaps[1] == pytest.approx(2.0, rel=0.25)
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("kind", ["law", "weights"])
+def test_a_step_of_sgd_is_on_average_the_overlap_equations(activation, target, kind):
+    """Means over many single steps of dM, dQ and da, with the γ/p term; d = 300."""
+    d, gamma, runs = 300, 1.0, 3000
+    problem = mf.Problem(TARGETS[target], activation, d, gamma, second_layer_rate=0.5)
+    start = some_neurons(problem.subspace_dim, seed=2).overlaps(problem)
+    p = start.p
+    if kind == "weights":
+        runs, start = runs // 3, start.weights(problem)
+    step = gamma / (p * d)
+    sol = mf.simulate_sgd(problem, start, 1.5 * step, runs=runs, seed=3, save_at=[0.0, step],
+                          keep="overlaps")  # fmt: skip
+    overlaps = start.overlaps() if kind == "weights" else start
+    velocity = mf.overlap_velocity(problem, overlaps)
+    for name, expected in (("M", velocity.M), ("Q", velocity.Q), ("a", velocity.a)):
+        moved = (sol.states.varying[name][:, 1] - getattr(overlaps, name)) / step
+        error = moved.std(axis=0) / math.sqrt(runs)
+        finite = 0.03 * np.abs(expected).max()  # O((p + k)/d) in the γ/p term
+        assert (np.abs(moved.mean(axis=0) - expected) < 5 * error + finite).all(), name
