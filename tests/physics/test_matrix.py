@@ -7,11 +7,24 @@ import pytest
 
 import meanfield as mf
 
-ACTIVATIONS = ("erf", "relu", "square")
+def bent(x):
+    return np.tanh(x + 0.5) + 0.1 * x
+
+
+ACTIVATIONS = {
+    name: name
+    for name in (
+        "erf", "relu", "leaky_relu", "square", "hermite3", "tanh", "sigmoid", "softplus", "gelu",
+        "sine",
+    )
+} | {"own": mf.activations.custom(bent, strip=1.5)}  # fmt: skip
+IN_SGD = ("erf", "relu", "square")
 TARGETS = {
     "committee": mf.CommitteeTarget(
         k=2, activation="erf", gram=[[1.0, 0.3], [0.3, 1.2]], weights=[1.0, -0.5]
     ),
+    "staircase": mf.targets.staircase(2),
+    "function": mf.MultiIndexTarget(lambda z: np.tanh(z[:, 0] - z[:, 1]) * z[:, 0], k=2),
 }
 
 
@@ -33,11 +46,11 @@ def both_signs(measure, problem):
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
 def test_mean_field_in_one_more_dimension_is_a_network_of_twice_the_width(activation, target):
     """At D = 1 the direction outside is ±1, so the law of n neurons is a network of 2n: exactly."""
     target = TARGETS[target]
-    problem = mf.Problem(target, activation, target.k + 1, second_layer_rate=0.5)
+    problem = mf.Problem(target, ACTIVATIONS[activation], target.k + 1, second_layer_rate=0.5)
     law = some_neurons(target.rank)
     network = both_signs(law, problem)
     tolerance = 1e-4 if activation == "relu" else 1e-7
@@ -53,10 +66,10 @@ def test_mean_field_in_one_more_dimension_is_a_network_of_twice_the_width(activa
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
 def test_wide_networks_approach_the_law(activation, target):
     """At d = ∞, m orthogonal copies of each neuron: a risk that differs by a term in 1/m."""
-    problem = mf.Problem(TARGETS[target], activation)
+    problem = mf.Problem(TARGETS[target], ACTIVATIONS[activation])
     law = some_neurons(problem.subspace_dim, seed=1)
     limit = mf.solve_mean_field(problem, law, 1.0, save_at=2).risk
     gaps = [
@@ -67,12 +80,12 @@ def test_wide_networks_approach_the_law(activation, target):
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", IN_SGD)
 @pytest.mark.parametrize("kind", ["law", "weights"])
 def test_a_step_of_sgd_is_on_average_the_overlap_equations(activation, target, kind):
     """Means over many single steps of dM, dQ and da, with the γ/p term; d = 300."""
     d, gamma, runs = 300, 1.0, 3000
-    problem = mf.Problem(TARGETS[target], activation, d, gamma, second_layer_rate=0.5)
+    problem = mf.Problem(TARGETS[target], ACTIVATIONS[activation], d, gamma, second_layer_rate=0.5)
     start = some_neurons(problem.subspace_dim, seed=2).overlaps(problem)
     p = start.p
     if kind == "weights":
