@@ -7,6 +7,7 @@ import pytest
 
 import meanfield as mf
 
+
 def bent(x):
     return np.tanh(x + 0.5) + 0.1 * x
 
@@ -18,7 +19,6 @@ ACTIVATIONS = {
         "sine",
     )
 } | {"own": mf.activations.custom(bent, strip=1.5)}  # fmt: skip
-IN_SGD = ("erf", "relu", "square")
 TARGETS = {
     "committee": mf.CommitteeTarget(
         k=2, activation="erf", gram=[[1.0, 0.3], [0.3, 1.2]], weights=[1.0, -0.5]
@@ -48,16 +48,20 @@ def both_signs(measure, problem):
 @pytest.mark.parametrize("target", list(TARGETS))
 @pytest.mark.parametrize("activation", list(ACTIVATIONS))
 def test_mean_field_in_one_more_dimension_is_a_network_of_twice_the_width(activation, target):
-    """At D = 1 the direction outside is ±1, so the law of n neurons is a network of 2n: exactly."""
+    """At D = 1 the direction outside is ±1, so the law of n neurons is a network of 2n: exactly.
+
+    The two may differ by what the field states as its error, and no more.
+    """
     target = TARGETS[target]
     problem = mf.Problem(target, ACTIVATIONS[activation], target.k + 1, second_layer_rate=0.5)
     law = some_neurons(target.rank)
     network = both_signs(law, problem)
-    tolerance = 1e-4 if activation == "relu" else 1e-7
+    stated = mf.solve_mean_field(problem, law, 1e-9, save_at=2).stats["field_error"]
+    tolerance = 3 * stated + 1e-8
     risk = mf.population_risk(problem, network)
     assert mf.population_risk(problem, law) == pytest.approx(risk, rel=tolerance)
     one, two = mf.mean_field_velocity(problem, law), mf.overlap_velocity(problem, network)
-    n, size = law.n, np.abs(one.u).max()
+    n, size = law.n, np.sqrt((one.u**2).sum(axis=1).mean())
     dM = one.u @ target.basis.T
     assert np.abs(two.M[:n] - dM).max() < tolerance * size
     dq = 2 * (law.u * one.u).sum(1) + 2 * law.r * one.r
@@ -68,19 +72,20 @@ def test_mean_field_in_one_more_dimension_is_a_network_of_twice_the_width(activa
 @pytest.mark.parametrize("target", list(TARGETS))
 @pytest.mark.parametrize("activation", list(ACTIVATIONS))
 def test_wide_networks_approach_the_law(activation, target):
-    """At d = ∞, m orthogonal copies of each neuron: a risk that differs by a term in 1/m."""
+    """At d = ∞, m orthogonal copies of each neuron: overlaps differ from the law's by c/m."""
     problem = mf.Problem(TARGETS[target], ACTIVATIONS[activation])
     law = some_neurons(problem.subspace_dim, seed=1)
-    limit = mf.solve_mean_field(problem, law, 1.0, save_at=2).risk
-    gaps = [
-        mf.solve_overlaps(problem, law.overlaps(problem, m * law.n), 1.0, save_at=2).risk - limit
-        for m in (4, 8)
-    ]
-    assert gaps[0] / gaps[1] == pytest.approx(2.0, rel=0.25)
+    limit = mf.solve_mean_field(problem, law, 0.3, save_at=2).final.u
+    gaps = []
+    for m in (4, 8):
+        wide = mf.solve_overlaps(problem, law.overlaps(problem, m * law.n), 0.3, save_at=2).final
+        gaps.append(np.linalg.norm(wide.measure().u[::m] - limit))
+    assert gaps[0] / gaps[1] == pytest.approx(2.0, rel=0.1)
+    assert gaps[1] < 0.1 * np.linalg.norm(limit - law.u) + 1e-3
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
-@pytest.mark.parametrize("activation", IN_SGD)
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
 @pytest.mark.parametrize("kind", ["law", "weights"])
 def test_a_step_of_sgd_is_on_average_the_overlap_equations(activation, target, kind):
     """Means over many single steps of dM, dQ and da, with the γ/p term; d = 300."""
