@@ -1,5 +1,6 @@
 """The pictures of the concept pages: `python docs/pictures.py` draws them anew into docs/images."""
 
+import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,6 +9,7 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 from PIL import Image, ImageSequence
+from scipy.special import erf
 
 import meanfield as mf
 from meanfield import plotting
@@ -129,6 +131,58 @@ def _save_small(animation: FuncAnimation, name: str) -> None:
     )
 
 
+def plateaus() -> None:
+    """Times to leave a plateau, a staircase against a product, a committee that specialises."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12.6, 3.8), layout="constrained")
+    dims = 10 ** np.arange(2, 7)
+    for degree, shade in zip((1, 2, 3, 4), ("#9ecae1", BLUE, "#08519c", INK), strict=True):
+        times = [_time_to_leave(degree, d) for d in dims]
+        left.loglog(dims, times, "o-", color=shade, ms=4, lw=1, label=f"exponent {degree}")
+    left.set(xlabel="input dimension d", ylabel="time to overlap 1/2")
+    left.legend(frameon=False, fontsize=8)
+
+    student = mf.activations.custom(
+        lambda x: erf((x + 0.7) / math.sqrt(2)),
+        lambda x: math.sqrt(2 / math.pi) * np.exp(-0.5 * (x + 0.7) ** 2),
+        strip=3.5,
+    )
+    for target, style in ((mf.targets.staircase(3), "-"), (mf.targets.parity(3), "--")):
+        task = mf.Problem(target, student, second_layer_rate=1.0)
+        a = 4 * np.linspace(-1, 1, 40)
+        start = mf.aligned_measure(task, 40, overlap=0.0, second_layer=a)
+        run = mf.solve_mean_field(task, start, 12.0, save_at=61)
+        u = np.sqrt((run.states.varying["u"] ** 2).mean(axis=1))
+        for j, shade in enumerate(("#9ecae1", BLUE, "#08519c")):
+            label = f"staircase, coordinate {j + 1}" if style == "-" else "product, all" * (j == 2)
+            middle.plot(run.t, u[:, j], style, color=shade, label=label)
+    middle.set(xlabel="time t", ylabel="root mean square of u")
+    middle.legend(frameon=False, fontsize=8, loc=(0.48, 0.06))
+
+    task = mf.Problem(mf.CommitteeTarget(k=2))
+    start = mf.aligned_overlaps(task, 2, overlap=0.1, spread=1e-4, seed=1)
+    run = mf.solve_overlaps(task, start, 450.0, sgd_noise=False, save_at=301, rtol=1e-8, atol=1e-12)
+    M = run.states.varying["M"]
+    for i, r in np.ndindex(2, 2):
+        shade = BLUE if run.final.M[i, r] > 0.5 else GREY
+        right.plot(run.t, M[:, i, r], color=shade, lw=1.6)
+    right.set(xlabel="time t", ylabel="overlaps M", ylim=(-0.05, 1.05))
+    figure.savefig(IMAGES / "plateaus.png", dpi=130)
+
+
+def _time_to_leave(degree: int, d: int) -> float:
+    """Time from overlap 1/√d to 1/2 under gradient flow on the sphere."""
+    task = mf.Problem(mf.CommitteeTarget(k=1, activation=f"hermite{degree}"), f"hermite{degree}", d)
+    start = mf.aligned_overlaps(task, 1, overlap=1 / math.sqrt(d))
+    growing = 0.0 if degree < 3 else d ** (degree / 2 - 1) / (degree * (degree - 2))
+    late = 0.6 + 0.25 * math.log(d) * (degree > 1) + growing
+    run = mf.solve_overlaps(
+        task, start, late, spherical=True, save_at=np.linspace(0, late, 2001), atol=1e-14
+    )
+    m = run.states.varying["M"][:, 0, 0]
+    before = int(np.argmax(m > 0.5))
+    return float(np.interp(0.5, m[before - 1 : before + 1], run.t[before - 1 : before + 1]))
+
+
 if __name__ == "__main__":
-    for draw in (problem, statistics, descriptions, moving):
+    for draw in (problem, statistics, descriptions, moving, plateaus):
         draw()
