@@ -221,6 +221,13 @@ def test_too_few_dimensions_have_no_rate():
         ({"replicas": 0}, "replicas"),
         ({"sampling": "grid"}, "sampling"),
         ({"activation": "none"}, "activation"),
+        ({"kind": "magic"}, "kind"),
+        ({"kind": "overlaps"}, "widths"),
+        ({"kind": "overlaps", "widths": []}, "widths"),
+        ({"kind": "sgd", "widths": 3}, "learning_rate"),
+        ({"widths": 3}, "widths"),
+        ({"saves": 1}, "saves"),
+        ({"start": mf.ParticleMeasure([1.0], [[1.0, 1.0]], [1.0])}, "start"),
     ],
 )
 def test_bad_arguments_are_named(change, name):
