@@ -75,6 +75,7 @@ class ProcessPool(Executor):
         )
         if hasattr(self.context, "set_forkserver_preload"):
             self.context.set_forkserver_preload(["meanfield"])  # imported once, not by each worker
+            _start_forkserver()
         self.in_flight = 2 * self.workers  # what a crash can take with it
         self.pool: ProcessPoolExecutor | None = None
 
@@ -102,6 +103,20 @@ class ProcessPool(Executor):
         """Let the workers go when their work is done."""
         if self.pool is not None:
             self.pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def _start_forkserver() -> None:
+    """With Ctrl-C ignored from its birth on, so that it does not fall into the imports."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # only the main thread may set signals; the server starts with the first worker
+    from multiprocessing import forkserver  # which not every system has
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is not None:  # not set by Python
+            signal.signal(signal.SIGINT, before)
 
 
 def _settle() -> None:

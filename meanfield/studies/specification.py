@@ -232,7 +232,9 @@ class Study:
         """
         from meanfield.studies.campaign import run_study
 
-        return run_study(self, executor, store, threads, progress, retry, extend, callback)
+        whole = "problem" in self.runs[0].parameters  # or as a store remembers it
+        study = self if whole else study_from_parameters(self.parameters())
+        return run_study(study, executor, store, threads, progress, retry, extend, callback)
 
     def _enumerate(self) -> Iterator[Run]:
         """All runs, checked part by part."""

@@ -1,6 +1,8 @@
 """A small study that many tests use, and functions for it to call."""
 
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -80,5 +82,8 @@ def interrupted(problem, n: int, seed: int = 0):
 
 
 def slow(problem, n: int, wait: float = 0.0, seed: int = 0):
+    """A start that takes its time, and leaves a sign that it has begun."""
+    if "SLOW_HAS_BEGUN" in os.environ:
+        Path(os.environ["SLOW_HAS_BEGUN"]).touch()
     time.sleep(wait)
     return mf.gaussian_measure(problem, n, seed=seed)

@@ -137,6 +137,12 @@ def test_reading_imports_nothing(tmp_path, monkeypatch):
     assert results.array("final_length").shape == (3, 2)
 
 
+def test_a_study_read_from_a_folder_can_be_run(folder, tmp_path):
+    study = read_results(folder).study
+    assert study == small() and study.parameters() == small().parameters()
+    assert same(study.run(store=tmp_path / "elsewhere"), small().run())
+
+
 def test_no_store(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"study\.json"):
         read_results(tmp_path)
