@@ -91,7 +91,7 @@ def _custom(values: dict[str, Any]) -> Activation:
 def _named(value: Any, place: str) -> Any:
     """A copy in which every described function is its name."""
     if isinstance(value, Mapping):
-        if set(value) == {"reference", "values"}:
+        if {"reference", "values"} <= set(value):
             return _reference(value, place)
         return {key: _named(item, f"{place}.{key}") for key, item in value.items()}
     return [_named(item, place) for item in value] if isinstance(value, list) else value
