@@ -31,7 +31,7 @@ def test_a_temperature_leaves_what_has_it():
     assert not diagnosis["mean_field_infinite"].exists
     assert "temperature" in str(diagnosis)
     comparison = compare(problem, 4, 0.5, runs=2, save_at=2, samples=64)
-    assert {"sgd", "overlap_ode"} <= set(comparison.solutions)
+    assert set(comparison.solutions) == {"sgd", "overlap_ode", "gradient_flow", "mean_field"}
     infinite = diagnose(problem.at_dim(math.inf), 4)
     assert not any(one.exists for one in infinite.descriptions)
     with pytest.raises(ValueError, match="2τd"):

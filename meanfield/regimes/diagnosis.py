@@ -234,7 +234,7 @@ def _missing(name: str, problem: Problem) -> str:
     """Why a description other than SGD does not exist; empty if it does."""
     if problem.temperature == 0.0:
         return ""
-    if name.startswith("mean_field"):
+    if name == "mean_field_infinite":
         return "has no Langevin noise: needs temperature = 0"
     if math.isinf(problem.dim):
         return "needs a finite d at a temperature: |w|²/d gains 2τd a unit of time"
