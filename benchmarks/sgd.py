@@ -155,8 +155,12 @@ def whole_call():
         print(f"simulate_sgd, 8 runs, threads = {threads}: {per_step:.3f} µs a step and run")
 
 
-if __name__ == "__main__":
+def main() -> None:
     with thread_limit(1):
         in_r_d()
         exact_in_law()
     whole_call()
+
+
+if __name__ == "__main__":
+    main()
