@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq
 
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
@@ -129,6 +127,10 @@ def first_below(t: Array, curve: Array, level: float) -> ReachTime:
 
 
 def _crossing(t: Array, curve: Array, level: float, low: float, high: float) -> float:
+    # a third of what the library takes to import, and only wanted here
+    from scipy.interpolate import PchipInterpolator
+    from scipy.optimize import brentq
+
     interpolant = PchipInterpolator(t, curve)
     if interpolant(low) <= level:
         return low
