@@ -38,6 +38,8 @@ html_css_files = ["style.css"]
 
 # Sphinx reads below this folder only: the notebooks come to it, and are ignored by git here
 HERE = Path(__file__).parent
+for copy in (HERE / "notebooks").glob("*.ipynb"):
+    copy.unlink()  # of a notebook that may have another name by now
 for notebook in (HERE.parent / "notebooks").glob("*.ipynb"):
     shutil.copyfile(notebook, HERE / "notebooks" / notebook.name)
 
