@@ -26,9 +26,12 @@ _OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": F
 # of sums over arcsines was seen to differ between a function just compiled and one from the cache.
 _STRICT: dict[str, Any] = {"cache": True, "error_model": "numpy"}
 
-serial_strict = numba.njit(**_STRICT)
+# A kernel's own kernels are always put in place. Called, they would exist once in their own module
+# and once, compiled with what the caller knows, in the caller's; which of the two runs depends on
+# what a process has compiled before it, and they differ in the last bit.
+serial_strict = numba.njit(forceinline=True, **_STRICT)
 parallel_strict = numba.njit(parallel=True, **_STRICT)
-serial = numba.njit(**_OPTIONS)
+serial = numba.njit(forceinline=True, **_OPTIONS)
 parallel = numba.njit(parallel=True, **_OPTIONS)
 inline = numba.njit(inline="always", error_model="numpy", fastmath=FAST)
 # users' own functions: as they wrote them, and never cached, for a cache could not see them change
