@@ -4,13 +4,13 @@ import math
 import os
 import signal
 import sys
-import threading
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import meanfield as mf
+from meanfield.dynamics.sgd_runs import LawRuns
 from meanfield.studies import OBSERVABLES, ProcessPool, SerialExecutor, read_results
 from meanfield.studies.executors import as_they_finish
 from tests.studies.small import (
@@ -164,7 +164,7 @@ def test_ctrl_c_keeps_what_was_made(tmp_path):
     assert same(small().run(store=tmp_path), small().run())
 
 
-def test_ctrl_c_inside_a_run_stops_the_study_and_leaves_a_checkpoint(tmp_path):
+def test_ctrl_c_inside_a_run_stops_the_study_and_leaves_a_checkpoint(tmp_path, monkeypatch):
     study = small(
         problem={"target": {"k": 1}, "learning_rate": 0.5},
         start={"law": "gaussian_overlaps", "p": 2},
@@ -172,13 +172,22 @@ def test_ctrl_c_inside_a_run_stops_the_study_and_leaves_a_checkpoint(tmp_path):
         replicas=1,
     )
     expected = study.run()
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    advance, calls = LawRuns.advance, []
+
+    def struck_in_the_second_run(self, steps):
+        calls.append(self)
+        if self is not calls[0] and calls.count(self) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return advance(self, steps)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell's is off
     try:
-        results = study.run(store=tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(LawRuns, "advance", struck_in_the_second_run)
+            results = study.run(store=tmp_path)
     finally:
-        timer.join()
-    assert 0 < results.counts["missing"] <= 3
+        signal.signal(signal.SIGINT, before)
+    assert results.counts == {"success": 1, "missing": 2}
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1
     assert same(study.run(store=tmp_path), expected)
 
