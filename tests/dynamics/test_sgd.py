@@ -475,7 +475,7 @@ def test_a_long_run_is_cut_into_short_calls(monkeypatch):
 
     monkeypatch.setattr(LawRuns, "advance", timed)
     simulate_sgd(problem, start, 0.4, save_at=[0.4], progress=True)
-    assert len(durations) > 2 and max(durations) < 2.0
+    assert len(durations) > 2 and max(durations) < 10.0
 
 
 # ---- the boundary
