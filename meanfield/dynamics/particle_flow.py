@@ -17,6 +17,8 @@ from meanfield.integrate import Status, Trajectory
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
+WORTH_SAYING = 1e-4  # an error of the velocities that the message of a success names
+
 Array = NDArray[np.float64]
 
 
@@ -145,6 +147,8 @@ class ParticleFlow:
         if allowed is None:
             allowed = max(rtol, getattr(self.field, "tolerance", 0.0))
         if error <= allowed:
+            if error > max(rtol, WORTH_SAYING):
+                message += f", with velocities good to {error:.0e} by their estimated error"
             return Status.SUCCESS, message
         return Status.INACCURATE, (
             f"{message}, but the velocities carry an estimated relative error of {error:.1e}, "
