@@ -25,8 +25,8 @@ from meanfield.dynamics.overlap_averages import OverlapAverages
 from meanfield.dynamics.overlap_flow import OverlapFlow
 from meanfield.dynamics.overlap_noise import ErfNoise
 from meanfield.dynamics.overlaps import solve_overlaps
+from meanfield.kernels.arcsines import EDGE, asin_sum
 from meanfield.kernels.options import parallel, serial
-from meanfield.kernels.overlaps_noise import fast_asin
 
 
 def loop_velocity(C, a, e, p, rate, dM, dQ):
@@ -69,13 +69,10 @@ fast_loops = serial(loop_velocity)
 
 
 @parallel
-def bare_arc_sines(x, repeats, out):
+def bare_arc_sines(x, ones, repeats, out):
     """Σ asin(x) over a row held in cache, `repeats` times."""
     for block in numba.prange(repeats):
-        total = 0.0
-        for m in range(x.size):
-            total += fast_asin(x[m])
-        out[block] = total
+        out[block] = asin_sum(x, ones, 1.0, ones, np.empty(EDGE))
 
 
 def best(function, seconds: float = 0.5) -> float:
@@ -129,7 +126,7 @@ def drift_floor(flow: OverlapFlow) -> float:
 def noise_floor(p: int, n: int) -> float:
     x = np.random.default_rng(0).uniform(-0.5, 0.5, n * (n + 1) // 2)
     out = np.empty(p * (p + 1) // 2)
-    return best(lambda: bare_arc_sines(x, len(out), out))
+    return best(lambda: bare_arc_sines(x, np.ones(len(x)), len(out), out))
 
 
 def sampled(p: int) -> None:

@@ -67,7 +67,6 @@ class OverlapAverages:
             self.codes = self.sigma.code, self.parts.link.code  # type: ignore[attr-defined]
             self.basis = np.ascontiguousarray(self.target.basis)
             self.P = np.asarray(self.target.gram)
-            self.q_target = np.ascontiguousarray(np.diag(self.P))
             self.e_target = self.parts.weights  # type: ignore[attr-defined]
 
     def _expansion(self, network: Network) -> Expansion | None:
@@ -87,13 +86,14 @@ class OverlapAverages:
     def drift(self, network: Network) -> tuple[Array, Array]:
         """D (p, p) and E (p, rank)."""
         a, p = network.a, len(network.a)
-        e = -a / p
         D = np.empty((p, p))
         if self.compiled:
             M = network.u @ self.basis.T
             E = np.empty((p, len(self.P)))
-            drift_matrices(*self.codes, network.Q, M, self.q_target, a, e, self.e_target, D, E)
+            e = np.concatenate((-a / p, self.e_target))
+            drift_matrices(*self.codes, network.Q, M, self.P, a, e, D, E)
             return D, E @ self.basis
+        e = -a / p
         students = self._expansion(network)
         pairs = self._students(network, students)
         slopes = self.parts.slopes(network.u, network.r_squared, students)
@@ -106,9 +106,8 @@ class OverlapAverages:
         p = len(network.a)
         if self.compiled:
             out, M = np.empty(p), network.u @ self.basis.T
-            field_averages(
-                *self.codes, network.Q, M, self.q_target, -network.a / p, self.e_target, out
-            )
+            e = np.concatenate((-network.a / p, self.e_target))
+            field_averages(*self.codes, network.Q, M, self.P, e, out)
             return out
         students = self._expansion(network)
         with_target = self.parts.values(network.u, network.r_squared, students)

@@ -9,17 +9,22 @@ or at a temperature, N itself is carried.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.overlap_averages import Network, OverlapAverages
-from meanfield.dynamics.overlap_noise import Noise
+from meanfield.dynamics.overlap_noise import ErfNoise, Noise
+from meanfield.kernels.overlaps_velocity import shared_velocity, small_velocity
 from meanfield.problem import Problem
 from meanfield.states import Overlaps
 
 Matrix = NDArray[np.float64]
+
+SMALL = 128  # widths up to here take one compiled call; beyond, products on all threads win
+ALONE = 20  # with the γ/p term, the calling thread works alone to here: waking others costs more
 
 
 class Reading(NamedTuple):
@@ -82,6 +87,7 @@ class OverlapFlow:
         self.y0 = np.concatenate((self.a, block)) if self.kappa > 0 else block
         self.P = np.asarray(target.gram)
         self.risk_floor = self.average_error = 0.0
+        self.small = self._small()
 
     def read(self, y: Matrix) -> Reading:
         """Overlaps held by a state vector."""
@@ -102,8 +108,29 @@ class OverlapFlow:
 
     def velocity(self, t: float, y: Matrix, out: Matrix) -> None:
         """Write dy/dt into `out`."""
+        if self.small is not None:
+            self.small(y, out)
+            return
         with np.errstate(all="ignore"):  # a run that blows up ends with a status, not warnings
             self._velocity(y, out)
+
+    def _small(self) -> Callable[[Matrix, Matrix], None] | None:
+        """The velocity as one compiled call, where there is one and calls are what costs."""
+        closed = isinstance(self.noise, ErfNoise)
+        if not self.averages.compiled or not (self.noise is None or closed):
+            return None
+        if self.p > SMALL:
+            return None
+        rates = tuple(
+            float(rate)
+            for rate in (self.decay, self.second_decay, self.kappa, self.heat, self.rate)
+        )
+        kind = (*self.averages.codes, rates, self.kappa > 0, self.factored, self.spherical)
+        fixed = (self.a, self.basis, self.P, self.averages.e_target, self.columns)
+        label = float(self.problem.target.noise)
+        if closed and self.p > ALONE:
+            return lambda y, out: shared_velocity(*kind, label, *fixed, y, out)
+        return lambda y, out: small_velocity(*kind, closed, label, *fixed, y, out)
 
     def _velocity(self, y: Matrix, out: Matrix) -> None:
         now = self.read(y)

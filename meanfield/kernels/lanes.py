@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 LANES = 8
@@ -111,3 +112,72 @@ def total(typing, x):
         return builder.extract_element(value, ir.Constant(_INDEX, 0))
 
     return types.float64(_lanes), generate
+
+
+@intrinsic
+def divide(typing, x, y):
+    """x/y, lane by lane."""
+
+    def generate(context, builder, signature, args):
+        return builder.fdiv(*args, flags=_FAST)
+
+    return _lanes(_lanes, _lanes), generate
+
+
+def _call(builder, name, *args):
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(args))
+    name = f"llvm.{name}.v{LANES}f64"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
+@intrinsic
+def square_root(typing, x):
+    """√x, lane by lane."""
+
+    def generate(context, builder, signature, args):
+        return _call(builder, "sqrt", *args)
+
+    return _lanes(_lanes), generate
+
+
+@intrinsic
+def absolute(typing, x):
+    """|x|, lane by lane."""
+
+    def generate(context, builder, signature, args):
+        return _call(builder, "fabs", *args)
+
+    return _lanes(_lanes), generate
+
+
+@intrinsic
+def with_sign(typing, x, y):
+    """|x| with the sign of y, lane by lane."""
+
+    def generate(context, builder, signature, args):
+        return _call(builder, "copysign", *args)
+
+    return _lanes(_lanes, _lanes), generate
+
+
+@intrinsic
+def where_above(typing, x, y, a, b):
+    """a in the lanes where x > y, b in the others and where either is NaN."""
+
+    def generate(context, builder, signature, args):
+        above = builder.fcmp_ordered(">", *args[:2])
+        return builder.select(above, *args[2:])
+
+    return _lanes(_lanes, _lanes, _lanes, _lanes), generate
+
+
+@intrinsic
+def any_above(typing, x, y):
+    """Whether x > y in some lane."""
+
+    def generate(context, builder, signature, args):
+        above = builder.fcmp_ordered(">", *args)
+        bits = builder.bitcast(above, ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
+
+    return types.boolean(_lanes, _lanes), generate

@@ -12,27 +12,29 @@ import math
 import numpy as np
 from numba import prange
 
+from meanfield.kernels.arcsines import EDGE, asin_sum
 from meanfield.kernels.codes import ERF
 from meanfield.kernels.options import parallel, serial
 from meanfield.kernels.pairs import TWO_OVER_PI, pair_average
 
 
 @serial
-def _erf_row(i, q, Q, a_i, e, row):
+def _erf_row(q_i, q, c, a_i, e, row):
     """row = a_i e_m A_im for erf against erf; returns Σ_m e_m B_im. One loop that vectorises."""
-    alpha = 1.0 + q[i]
+    alpha = 1.0 + q_i
     total = 0.0
     for m in range(q.size):
-        c = Q[i, m]
-        A = TWO_OVER_PI / math.sqrt(alpha * (1.0 + q[m]) - c * c)
+        A = TWO_OVER_PI / math.sqrt(alpha * (1.0 + q[m]) - c[m] * c[m])
         row[m] = a_i * e[m] * A
-        total -= e[m] * A * c
+        total -= e[m] * A * c[m]
     return total / alpha
 
 
 @serial
-def _any_row(sigma, tau, q_i, q, c, a_i, e, row):
+def _row(sigma, tau, q_i, q, c, a_i, e, row):
     """The same for any two activations."""
+    if sigma == ERF and tau == ERF:
+        return _erf_row(q_i, q, c, a_i, e, row)
     total = 0.0
     for m in range(q.size):
         _, A, B = pair_average(sigma, tau, q_i, q[m], c[m])
@@ -41,35 +43,80 @@ def _any_row(sigma, tau, q_i, q, c, a_i, e, row):
     return total
 
 
-@parallel
-def drift_matrices(sigma, tau, Q, M, q_target, a, e, e_target, D, E):
-    """Fill D (p, p) and E (p, k); Q (p, p), M (p, k), q_target = diag P, e (p,), e_target (k,)."""
-    p = a.size
-    q = np.empty(p)
-    for i in range(p):
+@serial
+def _diagonal(Q):
+    q = np.empty(Q.shape[0])
+    for i in range(q.size):
         q[i] = Q[i, i]
-    for i in prange(p):
-        if sigma == ERF:
-            b = _erf_row(i, q, Q, a[i], e, D[i])
-        else:
-            b = _any_row(sigma, sigma, q[i], q, Q[i], a[i], e, D[i])
-        b += _any_row(sigma, tau, q[i], q_target, M[i], a[i], e_target, E[i])
-        D[i, i] += a[i] * b
+    return q
+
+
+@serial
+def _drift_row(i, sigma, tau, Q, M, q, q_target, a, e, D, E):
+    p = a.size
+    b = _row(sigma, sigma, q[i], q, Q[i], a[i], e[:p], D[i])
+    b += _row(sigma, tau, q[i], q_target, M[i], a[i], e[p:], E[i])
+    D[i, i] += a[i] * b
 
 
 @parallel
-def field_averages(sigma, tau, Q, M, q_target, e, e_target, out):
-    """out_i = ⟨σ(λ_i) ε⟩, the drift of the second layer."""
-    p, k = M.shape
+def drift_matrices(sigma, tau, Q, M, P, a, e, D, E):
+    """Fill D (p, p) and E (p, k) from Q (p, p), M (p, k), P (k, k), a (p,) and e (p + k,)."""
+    q, q_target = _diagonal(Q), _diagonal(P)
+    for i in prange(a.size):
+        _drift_row(i, sigma, tau, Q, M, q, q_target, a, e, D, E)
+
+
+@serial
+def drift_alone(sigma, tau, Q, M, P, a, e, D, E):
+    """`drift_matrices` by the calling thread."""
+    q, q_target = _diagonal(Q), _diagonal(P)
+    for i in range(a.size):
+        _drift_row(i, sigma, tau, Q, M, q, q_target, a, e, D, E)
+
+
+@serial
+def _scales(q):
+    """(1 + q)^(−1/2): a covariance times two of them is the sine of an erf average."""
+    scale = np.empty(q.size)
+    for m in range(q.size):
+        scale[m] = 1.0 / math.sqrt(1.0 + q[m])
+    return scale
+
+
+@serial
+def _values(sigma, tau, q_i, q, scale, c, e, edge):
+    """Σ_m e_m ⟨σ(λ_i) τ(λ_m)⟩."""
+    if sigma == ERF and tau == ERF:
+        total = asin_sum(c, scale, 1.0 / math.sqrt(1.0 + q_i), e, edge)
+        return TWO_OVER_PI * total
+    total = 0.0
+    for m in range(q.size):
+        value, _, _ = pair_average(sigma, tau, q_i, q[m], c[m])
+        total += e[m] * value
+    return total
+
+
+@parallel
+def field_averages(sigma, tau, Q, M, P, e, out):
+    """out_i = ⟨σ(λ_i) ε⟩, the drift of the second layer; arguments as for `drift_matrices`."""
+    p, q, q_target = M.shape[0], _diagonal(Q), _diagonal(P)
+    scale, scale_target = _scales(q), _scales(q_target)
     for i in prange(p):
-        total = 0.0
-        for m in range(p):
-            value, _, _ = pair_average(sigma, sigma, Q[i, i], Q[m, m], Q[i, m])
-            total += e[m] * value
-        for r in range(k):
-            value, _, _ = pair_average(sigma, tau, Q[i, i], q_target[r], M[i, r])
-            total += e_target[r] * value
-        out[i] = total
+        edge = np.empty(EDGE)
+        out[i] = _values(sigma, sigma, q[i], q, scale, Q[i], e[:p], edge)
+        out[i] += _values(sigma, tau, q[i], q_target, scale_target, M[i], e[p:], edge)
+
+
+@serial
+def fields_alone(sigma, tau, Q, M, P, e, out):
+    """`field_averages` by the calling thread."""
+    p, q, q_target = M.shape[0], _diagonal(Q), _diagonal(P)
+    scale, scale_target = _scales(q), _scales(q_target)
+    edge = np.empty(EDGE)
+    for i in range(p):
+        out[i] = _values(sigma, sigma, q[i], q, scale, Q[i], e[:p], edge)
+        out[i] += _values(sigma, tau, q[i], q_target, scale_target, M[i], e[p:], edge)
 
 
 @parallel

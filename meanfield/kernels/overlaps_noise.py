@@ -12,18 +12,22 @@ import math
 import numpy as np
 from numba import prange
 
+from meanfield.kernels.arcsines import asin
 from meanfield.kernels.codes import ERF, RELU
+from meanfield.kernels.lanes import (
+    LANES,
+    divide,
+    fill,
+    load,
+    multiply,
+    multiply_add,
+    square_root,
+    store,
+)
 from meanfield.kernels.options import inline, parallel, serial
 from meanfield.kernels.pairs import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_average
 
-HALF_PI = 0.5 * math.pi
 ROOT_HALF = math.sqrt(0.5)
-# (asin(s)/s − 1)/s² as a polynomial in s² on [0, 1/4]: Chebyshev interpolation, 2e-16 relative
-ASIN = (
-    0.16666666666666627, 0.07500000000032302, 0.04464285708840427, 0.03038194820803222,
-    0.02237202248368142, 0.017355708032877004, 0.013924613499938232, 0.011912183837921475,
-    0.007630423880376232, 0.016541213961318135, -0.011589103067914644, 0.028773128986358643,
-)  # fmt: skip
 # (1 + 2y) exp(y²) erfc(y), y ≥ 0, as a polynomial in (y − 3.75)/(y + 3.75) (the variable of
 # Shepherd & Laframboise 1981): Chebyshev interpolation; erf is then good to 4e-14 absolute
 ERFCX = (
@@ -34,30 +38,6 @@ ERFCX = (
     -1.0900267194588922e-06, 1.5292091694917838e-06, 1.290678291728622e-08,
     -1.3090998675723216e-07,
 )  # fmt: skip
-
-
-@inline
-def fast_asin(x):
-    """asin without a call or a branch, so that a loop over it vectorises."""
-    t = abs(x)
-    far = t > 0.5
-    z = 0.5 * (1.0 - t) if far else t * t
-    s = math.sqrt(z) if far else t
-    tail = ASIN[11]
-    tail = tail * z + ASIN[10]
-    tail = tail * z + ASIN[9]
-    tail = tail * z + ASIN[8]
-    tail = tail * z + ASIN[7]
-    tail = tail * z + ASIN[6]
-    tail = tail * z + ASIN[5]
-    tail = tail * z + ASIN[4]
-    tail = tail * z + ASIN[3]
-    tail = tail * z + ASIN[2]
-    tail = tail * z + ASIN[1]
-    tail = tail * z + ASIN[0]
-    value = s + s * z * tail
-    value = HALF_PI - 2.0 * value if far else value
-    return math.copysign(value, x)
 
 
 @inline
@@ -88,59 +68,100 @@ def fast_erf(x, gauss):
 
 
 @serial
-def _asin_sum(C, g, h, i, j, es, scale, count):
-    """Σ_mn es_m es_n asin(C'_mn s_m s_n) over the first `count` fields, with symmetry."""
-    total = 0.0
+def pair_of(index):
+    """The pair (i, j), j ≤ i, at a place in the list (0, 0), (1, 0), (1, 1), (2, 0) and so on."""
+    i = int((math.sqrt(8.0 * index + 1.0) - 1.0) / 2.0)
+    while i * (i + 1) // 2 > index:  # rounding of the root
+        i -= 1
+    while (i + 1) * (i + 2) // 2 <= index:
+        i += 1
+    return i, index - i * (i + 1) // 2
+
+
+@serial
+def _tilts(C, first, pairs, x, y, s):
+    """The tilted covariances of eight pairs of students: C'_mn = C_mn − x_m x_n − y_m y_n.
+
+    x, y, s (8 n,) hold eight numbers for each m, one for each pair; x and y come times
+    s_m = (1 + C'_mm)^(−1/2), so that the cosine between fields m and n is
+    C_mn s_m s_n − x_m x_n − y_m y_n.
+    """
+    n = C.shape[0]
+    for lane in range(LANES):
+        i, j = pair_of(min(first + lane, pairs - 1))
+        alpha, c = 1.0 + C[i, i], C[i, j]
+        along = c / alpha
+        over, under = 1.0 / math.sqrt(alpha), 1.0 / math.sqrt(1.0 + C[j, j] - c * along)
+        for m in range(n):
+            x[LANES * m + lane] = C[i, m] * over
+            y[LANES * m + lane] = (C[j, m] - along * C[i, m]) * under
+    minus = fill(-1.0)
+    for m in range(n):
+        x_m, y_m = load(x, LANES * m), load(y, LANES * m)
+        less = multiply_add(x_m, x_m, multiply(y_m, y_m))
+        s_m = divide(fill(1.0), square_root(multiply_add(minus, less, fill(1.0 + C[m, m]))))
+        store(s, LANES * m, s_m)
+        store(x, LANES * m, multiply(x_m, s_m))
+        store(y, LANES * m, multiply(y_m, s_m))
+
+
+@serial
+def _angles(C, e, x, y, s, count):
+    """Σ_mn e_m e_n asin(cosine_mn) over the first `count` fields, for eight pairs at once."""
+    minus, sums = fill(-1.0), fill(0.0)
     for m in range(count):
-        c_i, c_j, s_m = C[m, i], C[m, j], scale[m]
-        row = 0.0
-        for n in range(m):
-            tilted = C[m, n] - c_i * g[n] - c_j * h[n]
-            row += es[n] * fast_asin(tilted * s_m * scale[n])
-        tilted = C[m, m] - c_i * g[m] - c_j * h[m]
-        total += es[m] * (2.0 * row + es[m] * fast_asin(tilted * s_m * s_m))
+        s_m = load(s, LANES * m)
+        x_m, y_m = multiply(load(x, LANES * m), minus), multiply(load(y, LANES * m), minus)
+        row = fill(0.0)
+        for n in range(m + 1):
+            cosine = multiply(multiply(s_m, fill(C[m, n])), load(s, LANES * n))
+            cosine = multiply_add(x_m, load(x, LANES * n), cosine)
+            cosine = multiply_add(y_m, load(y, LANES * n), cosine)
+            weight = e[n] if n < m else 0.5 * e[n]
+            row = multiply_add(fill(weight), asin(cosine), row)
+        sums = multiply_add(fill(2.0 * e[m]), row, sums)
+    return sums
+
+
+@serial
+def _target_sum(tau, C, e, x, y, s, lane, p):
+    """Σ e_m e_n ⟨φ_m φ_n⟩' over the pairs that hold a target, for a target that is not erf."""
+    total = 0.0
+    for r in range(p, e.size):
+        right = LANES * r + lane
+        for m in range(r + 1):
+            left = LANES * m + lane
+            tilted = C[m, r] - (x[left] * x[right] + y[left] * y[right]) / (s[left] * s[right])
+            q_m, q_r = 1.0 / s[left] ** 2 - 1.0, 1.0 / s[right] ** 2 - 1.0
+            value, _, _ = pair_average(ERF if m < p else tau, tau, q_m, q_r, tilted)
+            total += (1.0 if m == r else 2.0) * e[m] * e[r] * value
     return total
 
 
 @serial
-def _target_sum(tau, C, g, h, i, j, e, q, p):
-    """Σ e_m e_n ⟨φ_m φ_n⟩' over the pairs that hold a target, for a target that is not erf."""
-    total = 0.0
-    n = e.size
-    for r in range(p, n):
-        for m in range(r + 1):
-            left = ERF if m < p else tau
-            tilted = C[m, r] - C[m, i] * g[r] - C[m, j] * h[r]
-            value, _, _ = pair_average(left, tau, q[m], q[r], tilted)
-            total += (1.0 if m == r else 2.0) * e[m] * e[r] * value
-    return total
+def erf_noise_group(tau, C, e, p, label_noise, first, work, out):
+    """Eight pairs of `erf_noise`, from place `first` of the list of pairs; work (3, 8 n)."""
+    count, pairs = (e.size if tau == ERF else p), p * (p + 1) // 2
+    x, y, s = work[0], work[1], work[2]
+    _tilts(C, first, pairs, x, y, s)
+    sums = np.empty(LANES)
+    store(sums, 0, _angles(C, e, x, y, s, count))
+    for lane in range(min(LANES, pairs - first)):
+        i, j = pair_of(first + lane)
+        value = TWO_OVER_PI * sums[lane] + label_noise
+        if tau != ERF:
+            value += _target_sum(tau, C, e, x, y, s, lane, p)
+        determinant = (1.0 + C[i, i]) * (1.0 + C[j, j]) - C[i, j] * C[i, j]
+        out[i, j] = out[j, i] = TWO_OVER_PI / math.sqrt(determinant) * value
 
 
 @parallel
 def erf_noise(tau, C, e, p, label_noise, out):
     """out_ij = ⟨σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩ for erf students; C (n, n) joint covariance, e (n,)."""
-    n = e.size
-    count = n if tau == ERF else p
-    for pair in prange(p * (p + 1) // 2):
-        i = int((math.sqrt(8.0 * pair + 1.0) - 1.0) / 2.0)
-        while i * (i + 1) // 2 > pair:  # rounding of the root
-            i -= 1
-        while (i + 1) * (i + 2) // 2 <= pair:
-            i += 1
-        j = pair - i * (i + 1) // 2
-        alpha, beta, c = 1.0 + C[i, i], 1.0 + C[j, j], C[i, j]
-        determinant = alpha * beta - c * c
-        g, h, q, scale = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-        for m in range(n):
-            g[m] = (beta * C[i, m] - c * C[j, m]) / determinant
-            h[m] = (alpha * C[j, m] - c * C[i, m]) / determinant
-            q[m] = C[m, m] - C[m, i] * g[m] - C[m, j] * h[m]
-            scale[m] = 1.0 / math.sqrt(1.0 + q[m])
-        total = TWO_OVER_PI * _asin_sum(C, g, h, i, j, e, scale, count)
-        if tau != ERF:
-            total += _target_sum(tau, C, g, h, i, j, e, q, p)
-        out[i, j] = TWO_OVER_PI / math.sqrt(determinant) * (total + label_noise)
-        out[j, i] = out[i, j]
+    groups = (p * (p + 1) // 2 + LANES - 1) // LANES
+    for group in prange(groups):
+        work = np.empty((3, LANES * e.size))
+        erf_noise_group(tau, C, e, p, label_noise, LANES * group, work, out)
 
 
 @serial

@@ -29,7 +29,7 @@ CURVES = (
 )  # fmt: skip
 KINDS = ("mean_field", "overlaps", "sgd")
 SAVES = 41
-CHEAPER = 30  # a step in R^d costs p d/30 of one exact in law, p²
+CHEAPER = 5  # a step in R^d costs p d/5 of one exact in law, p²
 LARGEST = 2 * 10**7  # weights
 
 
