@@ -36,6 +36,11 @@ def real(value: Any, name: str, *, minimum: float = -math.inf, above: float = -m
     return number
 
 
+def thread_count(value: Any) -> int | None:
+    """Return the argument `threads`: None, or a positive int."""
+    return None if value is None else integer(value, "threads")
+
+
 def array(
     value: ArrayLike, name: str, shape: tuple[int | None, ...], *, described: str = ""
 ) -> NDArray[np.float64]:

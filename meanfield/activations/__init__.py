@@ -34,7 +34,7 @@ def get_activation(name: Any, argument: str = "activation") -> Activation:
     """
     if isinstance(name, Activation):
         return name
-    if isinstance(name, dict):
+    if isinstance(name, dict) and "function" in name:
         return restored(name)
     if isinstance(name, str) and name not in ACTIVATIONS:
         if found := re.fullmatch(r"hermite(\d+)", name):

@@ -133,8 +133,7 @@ def solve_mean_field(
     times = check_times(save_at, t_end)
     rtol = checks.real(rtol, "rtol", above=0.0)
     atol = checks.real(atol, "atol", above=0.0)
-    if threads is not None:
-        threads = checks.integer(threads, "threads")
+    threads = checks.thread_count(threads)
     if field_tolerance is not None:
         field_tolerance = checks.real(field_tolerance, "field_tolerance", above=0.0)
     seed = checks.integer(seed, "seed", minimum=0)
@@ -228,7 +227,7 @@ def mean_field_velocity(
     checks.instance(measure, "measure", ParticleMeasure)
     a, u, r = measure.arrays()
     out = MeanFieldVelocity(np.zeros_like(a), np.empty_like(u), np.empty_like(r))
-    with thread_limit(threads):
+    with thread_limit(checks.thread_count(threads)):
         choose_field(problem, measure).velocity(a, u, r, *out)
     add_decay(problem, (a, u, r), out)
     return out

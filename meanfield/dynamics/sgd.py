@@ -141,7 +141,7 @@ def simulate_sgd(
     batch_size = checks.integer(batch_size, "batch_size")
     spherical = _flag(spherical, "spherical")
     checks.option(keep, "keep", KEEPS)
-    threads = None if threads is None else checks.integer(threads, "threads")
+    threads = checks.thread_count(threads)
     settings: dict[str, Any] = {
         "t_end": t_end,
         "seed": seed,

@@ -104,7 +104,7 @@ def solve_mean_field(
     times = check_times(save_at, t_end)
     rtol, atol = (checks.real(value, name, above=0.0)
                   for value, name in ((rtol, "rtol"), (atol, "atol")))  # fmt: skip
-    threads = None if threads is None else checks.integer(threads, "threads")
+    threads = checks.thread_count(threads)
     ranks = Ranks(comm)
     settings = {"t_end": t_end, "rtol": rtol, "atol": atol}
     call = settings | {"save_at": times, "averages": list(averages or {})}

@@ -155,7 +155,7 @@ def concentration(state: State, problem: Problem, *, threads: int | None = None)
     """
     checks.instance(problem, "problem", Problem)
     neurons = split(state, problem)
-    with thread_limit(threads):
+    with thread_limit(checks.thread_count(threads)):
         return placed(neurons, variance_parts(neurons, state, problem))
 
 

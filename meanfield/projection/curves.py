@@ -144,6 +144,8 @@ def observables(
     checks.instance(problem, "problem", Problem)
     within = checks.array(angles, "angles", (None,))
     shares = checks.array(fractions, "fractions", (None,))
+    if not len(shares):
+        raise ValueError("fractions must hold at least one fraction, got none")
     Concentration(np.ones(1), 1.0, 0.0, 0.0, 1.0).mass_within(within)  # refuses what is no angle
     Concentration(np.ones(1), 1.0, 0.0, 0.0, 1.0).angle_of(shares)
     return _observables(_Reader(problem), within, shares)
@@ -254,7 +256,7 @@ def _from_states(
             "mf.projection.observables, recorded while it ran"
         )
     runs = solution.states if len(shape) > 1 else [solution.states]
-    with thread_limit(threads):
+    with thread_limit(checks.thread_count(threads)):
         # one layout serves a whole run
         law = solution.states.kind == "ParticleMeasure"
         field = choose_field(solution.problem, solution.final, many_values=True) if law else None

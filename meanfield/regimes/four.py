@@ -89,9 +89,10 @@ def four_regimes(
         )
     t_end = checks.real(t_end, "t_end", above=0.0)
     save_at = logarithmic_times(t_end, checks.integer(times, "times", minimum=3))
+    settings = SETTINGS if settings is None else checks.instance(settings, "settings", dict)
     options = {"samples": 2048, "rtol": 1e-5, **options}
     comparisons: dict[str, Comparison] = {}
-    for name, (dim, width, rate) in (SETTINGS if settings is None else settings).items():
+    for name, (dim, width, rate) in settings.items():
         problem = Problem(target, activation, dim, rate)
         comparisons[name] = compare(
             problem, width, t_end, runs=runs, seed=seed, save_at=save_at, **options

@@ -29,9 +29,8 @@ def run_study(
     callback: Callback | None,
 ) -> StudyResults:
     """See `Study.run`."""
-    if threads is not None:
-        threads = checks.integer(threads, "threads")
-    elif executor is not None:
+    threads = checks.thread_count(threads)
+    if threads is None and executor is not None:
         threads = 1
     store = None if folder is None else Store(folder)
     records = {run.key: Record(run.key, run.parameters, MISSING, "not made yet")

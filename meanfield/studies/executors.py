@@ -170,6 +170,10 @@ def as_they_finish(
     finished: queue.SimpleQueue[tuple[Any, Future[Any]]] = queue.SimpleQueue()
     flying: set[Future[Any]] = set()
     orphans: list[Any] = []
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}"
+        )
     limit = getattr(executor, "in_flight", IN_FLIGHT)
 
     def launch(task: Any) -> None:
