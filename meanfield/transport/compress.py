@@ -23,19 +23,25 @@ class Cells(NamedTuple):
     """Points that stand for a cloud (m, dims), and their masses (m,).
 
     `variances` (m,) are mean squared distances within cells, `added` the change of the cloud's
-    second moment, both at least 0.
+    second moment, both at least 0. `members` are the points of each cell, by index; of nodes none.
     """
 
     points: Array
     masses: Array
     variances: Array
     added: float
+    members: list[NDArray[np.intp]]
+
+
+def _as_it_is(cloud: Cloud) -> Cells:
+    members = list(np.arange(cloud.size)[:, None])
+    return Cells(cloud.points, cloud.masses, np.zeros(cloud.size), 0.0, members)
 
 
 def cells(cloud: Cloud, count: int) -> Cells:
     """At most `count` cells, by splitting the one that contributes most at its mean."""
     if cloud.size <= count:
-        return Cells(cloud.points, cloud.masses, np.zeros(cloud.size), 0.0)
+        return _as_it_is(cloud)
     done: list[tuple[Array, float, Array]] = []
     heap: list[tuple[float, int, NDArray[np.intp]]] = []
     order = itertools.count()
@@ -62,17 +68,19 @@ def cells(cloud: Cloud, count: int) -> Cells:
             continue
         offer(members[beyond])
         offer(members[~beyond])
-    kept = sorted(index for _, index, _ in heap)
-    masses = np.array([done[i][1] for i in kept])
-    variances = np.array([done[i][2].sum() for i in kept])
-    points = np.array([done[i][0] for i in kept])
-    return Cells(points, masses, variances, float(masses @ variances))
+    kept = sorted(heap, key=lambda entry: entry[1])
+    points, masses, spreads = (
+        np.array(x) for x in zip(*(done[i] for _, i, _ in kept), strict=True)
+    )
+    variances = spreads.sum(axis=1)
+    members = [chosen for _, _, chosen in kept]
+    return Cells(points, masses, variances, float(masses @ variances), members)
 
 
 def nodes(cloud: Cloud, count: int) -> Cells:
     """At most `count` nodes of a grid, to which each point is spread with its own mean kept."""
     if cloud.size <= count:
-        return Cells(cloud.points, cloud.masses, np.zeros(cloud.size), 0.0)
+        return _as_it_is(cloud)
     dims = cloud.points.shape[1]
     a_side = max(2, int(1.25 * count ** (1 / dims)))
     while True:
@@ -86,7 +94,7 @@ def nodes(cloud: Cloud, count: int) -> Cells:
     points = np.column_stack([axis[i] for axis, i in zip(axes, places, strict=True)])
     masses = weights[occupied]
     added = float(masses @ (points**2).sum(axis=1) - cloud.masses @ (cloud.points**2).sum(axis=1))
-    return Cells(points, masses, np.zeros(len(masses)), max(added, 0.0))
+    return Cells(points, masses, np.zeros(len(masses)), max(added, 0.0), [])
 
 
 def _grid(x: Array, masses: Array, count: int) -> Array:

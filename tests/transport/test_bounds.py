@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meanfield as mf
-from meanfield.transport import bounds, wasserstein
+from meanfield.transport import bounds, pairing, wasserstein
 from meanfield.transport.compress import cells, nodes
 from meanfield.transport.exact import cloud_of
-from meanfield.transport.pairing import dyadic_halves
+from meanfield.transport.pairing import dyadic_order
 
 N = 100_000
 
@@ -112,10 +112,32 @@ def test_a_small_measure_against_a_large_one():
     assert found.high - found.low < 0.02 * exact
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_in_five_coordinates_neighbouring_pairs_are_paired_anew(order):
+    first = plane(15, n=20_000, dims=5)
+    second = plane(16, n=20_000, dims=5) * [0.7, 0.8, 0.9, 1.0, 1.0] + 0.3
+    found = wasserstein(measure_of(first), measure_of(second), order, sampled=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairing, "SWEEPS", 0)
+        before = wasserstein(measure_of(first), measure_of(second), order, sampled=False)
+    assert found.low == pytest.approx(before.low, rel=1e-9)
+    assert found.high - found.low < 0.65 * (before.high - before.low)
+    law = math.sqrt(5 * 0.3**2 + 0.3**2 + 0.2**2 + 0.1**2)
+    assert order == 1 or found.low <= law <= found.high
+
+
+def test_pairing_blocks_anew_is_exact_in_each(monkeypatch):
+    monkeypatch.setattr(pairing, "BLOCK", 200)
+    x, y = plane(17, n=150, dims=3), plane(18, n=150, dims=3)
+    exact = wasserstein(measure_of(x), measure_of(y), method="exact") ** 2
+    assert pairing.coupling_cost(x, y, 2, enough=0.0) == pytest.approx(exact, rel=1e-9)
+    assert pairing.coupling_cost(x, y, 2, enough=math.inf) > exact
+
+
 def test_halves_pair_what_is_one_cloud():
     points = plane(13, n=1237, dims=3)
     stretched = np.random.default_rng(14).permutation(points * [1.0, 2.0, 0.5] + 3.0)
-    one, two = dyadic_halves(points, stretched)
+    one, two = dyadic_order(points), dyadic_order(stretched)
     assert sorted(one) == sorted(two) == list(range(1237))
     np.testing.assert_allclose(points[one] * [1.0, 2.0, 0.5] + 3.0, stretched[two])
 

@@ -20,6 +20,7 @@ from meanfield.transport import (
     wasserstein,
 )
 from meanfield.transport import distance as distance_room
+from meanfield.transport import entropic as entropic_room
 from meanfield.transport import exact as exact_room
 
 
@@ -205,6 +206,48 @@ def test_sliced_never_exceeds_the_distance(first, second, order, seed):
     assert sliced <= wasserstein(first, second, order) * (1 + 1e-9) + 1e-12
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_entropic_is_above_the_distance_by_at_most_its_error(order):
+    first, second = random_measure(40, 2, seed=23), random_measure(30, 2, seed=24, shift=0.5)
+    heavy = mf.ParticleMeasure(*first.arrays(), mass=np.arange(1, 41) / 820)
+    for one in (first, heavy):
+        exact = wasserstein(one, second, order)
+        found = [
+            wasserstein(one, second, order, method="entropic", regularisation=share)
+            for share in (0.3, 0.1, 0.05)
+        ]
+        for value in found:
+            assert value.method == "entropic"
+            assert value.low <= exact <= value == value.high
+            assert value.error > 0
+        assert found[0].error > found[1].error > found[2].error
+        assert found[2].error < 0.15 * exact
+    same = wasserstein(first, first, order, method="entropic")
+    assert same.low == pytest.approx(0.0, abs=1e-6) and same > 1e-3
+
+
+def test_the_entropic_bias_is_at_most_the_entropy_s():
+    """E c under the plan ≤ least + ε log n, at order 1 (c is the distance itself)."""
+    first, second = random_measure(50, 2, seed=25), random_measure(50, 2, seed=26)
+    mean = cdist(first.points(), second.points()).mean()
+    exact = wasserstein(first, second, 1)
+    for share in (0.2, 0.05):
+        found = wasserstein(first, second, 1, method="entropic", regularisation=share)
+        assert found - exact <= share * mean * math.log(50)
+        assert found - exact > 0.02 * share * mean
+
+
+def test_an_entropic_plan_that_has_not_converged_raises(monkeypatch):
+    first, second = random_measure(40, 2, seed=23), random_measure(30, 2, seed=24)
+    for iterations in (3, 25):
+        monkeypatch.setattr(entropic_room, "ITERATIONS", iterations)
+        with pytest.raises(TransportError, match="had not converged after"):
+            wasserstein(first, second, method="entropic", regularisation=0.01)
+    monkeypatch.setattr(distance_room, "ENTROPIC_PAIRS", 1199)
+    with pytest.raises(ValueError, match="40 x 30"):
+        wasserstein(first, second, method="entropic")
+
+
 def test_seed_fixes_the_directions():
     first, second = random_measure(30, 1, seed=13), random_measure(30, 1, seed=14)
     again = [sliced_wasserstein(first, second, seed=s) for s in (3, 3, 4)]
@@ -275,6 +318,7 @@ def test_distance_is_a_float_that_survives_copies():
         ({"method": "fast"}, ValueError, "method must be one of 'auto', 'exact', 'bounds'"),
         ({"method": "sliced", "projections": 1}, ValueError, "projections must be"),
         ({"method": "sliced", "seed": -1}, ValueError, "seed must be"),
+        ({"method": "entropic", "regularisation": 0.0}, ValueError, "regularisation must be"),
     ],
 )
 def test_bad_input_names_the_argument(change, error, match):
