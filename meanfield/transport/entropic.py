@@ -1,4 +1,4 @@
-"""Entropic transport: a smoothed coupling, made exact at its marginals, with a bound on its bias."""
+"""Entropic transport: a smoothed coupling, moved onto its marginals, and a bound on its bias."""
 
 from __future__ import annotations
 
