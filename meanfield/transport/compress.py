@@ -74,7 +74,7 @@ def cells(cloud: Cloud, count: int) -> Cells:
     )
     variances = spreads.sum(axis=1)
     members = [chosen for _, _, chosen in kept]
-    return Cells(points, masses, variances, float(masses @ variances), members)
+    return Cells(points, masses, variances, float(masses @ variances), [m for _, _, m in kept])
 
 
 def nodes(cloud: Cloud, count: int) -> Cells:
