@@ -69,12 +69,13 @@ def cells(cloud: Cloud, count: int) -> Cells:
         offer(members[beyond])
         offer(members[~beyond])
     kept = sorted(heap, key=lambda entry: entry[1])
+    chosen = [part for _, _, part in kept]
     points, masses, spreads = (
         np.array(x) for x in zip(*(done[i] for _, i, _ in kept), strict=True)
     )
     variances = spreads.sum(axis=1)
     members = [chosen for _, _, chosen in kept]
-    return Cells(points, masses, variances, float(masses @ variances), [m for _, _, m in kept])
+    return Cells(points, masses, variances, float(masses @ variances), chosen)
 
 
 def nodes(cloud: Cloud, count: int) -> Cells:
