@@ -74,7 +74,6 @@ def cells(cloud: Cloud, count: int) -> Cells:
         np.array(x) for x in zip(*(done[i] for _, i, _ in kept), strict=True)
     )
     variances = spreads.sum(axis=1)
-    members = [chosen for _, _, chosen in kept]
     return Cells(points, masses, variances, float(masses @ variances), chosen)
 
 
