@@ -85,13 +85,15 @@ class Axis:
 class Resolution:
     """Fine mesh width in asinh(x), what the coarse mesh may leave out, its margin in points.
 
-    The margin of signed coordinates, and of lengths.
+    The margin of signed coordinates, and of lengths; `negligible` is what a basis of functions of
+    the length may leave out.
     """
 
     spacing: float
     tolerance: float
     margin: float = 1.0
     margin_of_lengths: float = 1.0
+    negligible: float = 1e-12
 
     def points(self, reach: float, *, signed: bool = True) -> int:
         """Chebyshev points, a multiple of 16, for functions analytic in the strip.

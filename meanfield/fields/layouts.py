@@ -14,7 +14,8 @@ from meanfield.fields.axes import Resolution
 from meanfield.fields.base import Array
 from meanfield.fields.meshes import AngleMesh, Mesh, Out
 from meanfield.fields.nodes import Nodes, graded_nodes, polar_nodes, product_nodes
-from meanfield.fields.smooth import DirectMesh, TensorMesh
+from meanfield.fields.planes import PlaneMesh
+from meanfield.fields.smooth import DirectMesh, TensorMesh, sees_ratio
 from meanfield.kernels.residual import multiply
 from meanfield.problem import Problem
 from meanfield.quadrature import half_sphere_rule
@@ -83,16 +84,14 @@ def lay_out(problem: Problem, furthest: float, longest: float, level: int) -> La
     both = np.concatenate((directions, -directions))
     mesh: Mesh
     if smooth:
-        kind = TensorMesh if k == 2 else DirectMesh
-        fine = resolution(k, finer, problem.student.strip)
-        mesh = kind(problem.student, D, directions, share, furthest, longest, fine)
         counts = _node_counts(furthest, longest, k, D, finer)
-        if mesh.odd:  # what of f* an odd student can see
+        if problem.student.odd:  # what of f* an odd student can see
             nodes = product_nodes(
                 lambda z: 0.5 * (target(z) - target(-z)), directions, k, D, counts
             )
         else:
             nodes = product_nodes(target, both, k, D, counts)
+        mesh = _smooth_mesh(problem, directions, share, (furthest, longest), finer, nodes)
     else:
         mesh = AngleMesh(problem.student, directions, share, 2 * math.ceil(96 * finer), D)
         if D > MANY_DIMENSIONS:
@@ -108,6 +107,22 @@ def lay_out(problem: Problem, furthest: float, longest: float, level: int) -> La
     floor = _floor(problem, nodes, share)
     reach = furthest, longest
     return Layout(reach, mesh, directions, share, nodes, matrix, transpose, floor)
+
+
+def _smooth_mesh(
+    problem: Problem,
+    directions: Array,
+    share: Array,
+    reach: tuple[float, float],
+    finer: float,
+    nodes: Nodes,
+) -> Mesh:
+    k, D, student = problem.subspace_dim, problem.perpendicular_dim, problem.student
+    fine = resolution(k, finer, student.strip)
+    if k == 2 and not sees_ratio(student, D):
+        return PlaneMesh(student, D, directions, share, *reach, fine, nodes)
+    kind = TensorMesh if k == 2 else DirectMesh
+    return kind(student, D, directions, share, *reach, fine)
 
 
 def _floor(problem: Problem, nodes: Nodes, share: Array) -> float:
@@ -127,7 +142,7 @@ def _degree(problem: Problem, furthest: float, finer: float) -> int:
     k = problem.subspace_dim
     smooth = problem.student.smooth and problem.target.smooth
     start = 24 + 16 * furthest if smooth else 255
-    degree = 1 if k == 1 else math.ceil(start * finer**2)
+    degree = 1 if k == 1 else math.ceil(start * (finer if smooth else finer**2))
     return min(degree, LARGEST_DEGREE) if k == 3 else degree
 
 
@@ -137,7 +152,7 @@ def slice_size(
     """Roughly, how many directions, and how many mesh points times nodes, a smooth layout has."""
     if not max(furthest, longest) < FURTHEST:
         return math.inf, math.inf
-    degree = (24.0 + 16.0 * furthest) * finer**2
+    degree = (24.0 + 16.0 * furthest) * finer
     directions = {1: 1.0, 2: degree / 2.0, 3: min(degree, LARGEST_DEGREE) ** 2 / 6.0}[k]
     fine = resolution(k, finer)
     mesh = fine.points(furthest) / 2
@@ -150,11 +165,13 @@ def resolution(k: int, finer: float, strip: float = math.inf) -> Resolution:
     """Meshes for the tolerance at k; `finer` multiplies the points of each.
 
     A student with poles near the axis (tanh) has a potential that is not analytic at u = 0, r = 0:
-    it takes twice the coarse points in u.
+    it takes twice the coarse points. Their number in r costs nothing after laying out at k ≥ 2,
+    where it is the basis that counts; of that each level leaves out less by more than a column of
+    eight holds, so that a finer layout shows what a coarser one has left out.
     """
     spacing, coarse = (0.027, 1e-14) if k == 1 else (0.045, 1e-12)
-    margins = (finer, finer) if strip > NARROW else (2.0 * finer, 1.5 * finer)
-    return Resolution(spacing / finer, coarse, *margins)
+    margins = (finer, finer) if strip > NARROW else (2.0 * finer, (1.5 if k == 1 else 2.0) * finer)
+    return Resolution(spacing / finer, coarse, *margins, max(3e-10 / finer**20, 1e-14))
 
 
 def _node_counts(

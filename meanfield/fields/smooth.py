@@ -21,14 +21,19 @@ from meanfield.kernels.places import Lattice
 from meanfield.kernels.residual import multiply
 
 
-class _Plane:
+def sees_ratio(student: Activation, dim: float) -> bool:
+    """Whether u/√(1 + r²) is all that a neuron is."""
+    return student.name == "erf" and math.isinf(dim)
+
+
+class Slices:
     """The coarse mesh in (v, r) that all directions share, and what it gives on the nodes."""
 
     def __init__(self, student: Activation, dim: float, reach_v: float, reach_r: float,
                  resolution: Resolution):  # fmt: skip
         self.student, self.D = student, dim
         self.odd = student.odd
-        self.ratio = student.name == "erf" and math.isinf(dim)
+        self.ratio = sees_ratio(student, dim)
         self.along = Axis(reach_v, resolution, -1 if self.odd else 0)
         self.across: Axis | None = None
         self.r = np.zeros(1)
@@ -40,10 +45,13 @@ class _Plane:
 
     def matrix(self, nodes: Nodes) -> Array:
         """See `Mesh`."""
-        values = averages_on_product(
+        return self.values(nodes).reshape(len(nodes.t), self.size)
+
+    def values(self, nodes: Nodes) -> Array:
+        """g0 from the coarse points, (N, v, r)."""
+        return averages_on_product(
             self.student, nodes.t_axis, self.along.x, nodes.rho_axis, self.r, self.D
         )
-        return np.ascontiguousarray(values.reshape(len(nodes.t), self.size))
 
     def _lattice(self, axes: list[Axis]) -> Lattice:
         origin = np.array([float(axis.origin) for axis in axes])
@@ -67,7 +75,7 @@ class _Plane:
         return 0.5 * (potential[:m] + potential[m:, ::-1])
 
 
-class DirectMesh(_Plane):
+class DirectMesh(Slices):
     """Each direction spreads and gathers all neurons: k = 1, and k = 3, too many for a tensor."""
 
     def __init__(self, student: Activation, dim: float, directions: Array, share: Array,
@@ -110,8 +118,8 @@ class DirectMesh(_Plane):
         return u if u.shape[1] == 1 else np.ascontiguousarray((u @ e)[:, None])
 
 
-class TensorMesh(_Plane):
-    """k = 2: one mesh in (u, r), whose coarse points are what the directions see.
+class TensorMesh(Slices):
+    """k = 2, erf at d = ∞: one mesh in α, whose coarse points are what the directions see.
 
     The coarse points stand for neurons that never move, so their part in every direction is one
     matrix.
@@ -122,12 +130,11 @@ class TensorMesh(_Plane):
         axis = Axis(reach_u, resolution, 0)
         furthest = math.sqrt(2.0) * float(axis.x[-1])
         super().__init__(student, dim, furthest, reach_r, resolution)
-        self.axes = [axis, axis] if self.across is None else [axis, axis, self.across]
+        self.axes = [axis, axis]
         self.directions, self.share = directions, share
         self.lattice = self._lattice(self.axes)
         grid = np.stack(np.meshgrid(axis.x, axis.x, indexing="ij"), axis=-1).reshape(-1, 2)
-        if self.odd:  # the other half is −1 times the first
-            grid = grid[len(grid) // 2 :]
+        grid = grid[len(grid) // 2 :]  # the other half is −1 times this one
         v = grid @ directions.T  # (P, m)
         rows = self.along.interpolation(np.arcsinh(v.T.ravel()))  # (m P, v)
         slices = rows.reshape(len(directions), len(grid), -1).transpose(0, 2, 1)
@@ -141,19 +148,17 @@ class TensorMesh(_Plane):
         if fine is None:
             return None
         fine = fine.reshape([axis.count for axis in self.axes])
-        coarse = contract(fine, [axis.down for axis in self.axes]).reshape(-1, len(self.r))
-        if self.odd:
-            half = len(coarse) // 2
-            coarse = coarse[half:] - coarse[:half][::-1]
+        coarse = contract(fine, [axis.down for axis in self.axes]).reshape(-1, 1)
+        half = len(coarse) // 2
+        coarse = coarse[half:] - coarse[:half][::-1]
         slices = multiply(self.to_slices, np.ascontiguousarray(coarse))
         return self._columns(slices.reshape(-1, *self.shape))
 
     def gather(self, potential: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
         """See `Mesh`."""
-        folded = np.ascontiguousarray(self._fold(potential).reshape(-1, len(self.r)))
+        folded = np.ascontiguousarray(self._fold(potential).reshape(-1, 1))
         coarse = multiply(self.from_slices, folded)
-        if self.odd:
-            coarse = np.concatenate((-coarse[::-1], coarse))
+        coarse = np.concatenate((-coarse[::-1], coarse))
         shaped = coarse.reshape([len(axis.x) for axis in self.axes])
         fine = contract(shaped, [axis.up for axis in self.axes]).ravel()
         kernel.gather(a, u, r, self.lattice, fine, rate, *out)

@@ -111,3 +111,13 @@ def _multiply_long(A, X, rest, out, M, K, C, whole):
     for task in prange((M + ROWS - 1) // ROWS):
         first, last = task * ROWS, min(M, (task + 1) * ROWS)
         _multiply_rows(A, X, rest, out, first, last, K, C, whole)
+
+
+@parallel
+def multiply_each(A, X, width, out):
+    """A X for each X of a stack: (m, columns of A times width) to (m, rows of A times width)."""
+    rows, columns = A.shape
+    flat, rest = A.ravel(), np.empty(0)
+    for m in prange(X.shape[0]):
+        out[m] = 0.0
+        _multiply_rows(flat, X[m], rest, out[m], 0, rows, columns, width, width)

@@ -74,7 +74,7 @@ def test_several_directions(k, D, n):
 @pytest.mark.parametrize(
     ("sigma", "k", "D", "tolerance"),
     [("gelu", 1, 9, 1e-9), ("sigmoid", 1, math.inf, 1e-9), ("tanh", 1, 99, 1e-7),
-     ("tanh", 2, math.inf, 2e-7), ("gelu", 2, math.inf, 1e-7), ("leaky_relu", 1, 99, 1e-9)],
+     ("tanh", 2, math.inf, 1e-7), ("gelu", 2, math.inf, 1e-8), ("leaky_relu", 1, 99, 1e-9)],
 )  # fmt: skip
 def test_any_student(sigma, k, D, tolerance):
     """Odd or not: against every neuron at every node."""
@@ -90,7 +90,7 @@ def test_any_student(sigma, k, D, tolerance):
         np.abs(dr - expected_r).max() / np.sqrt((expected_r**2).mean()),
     )
     assert worst < tolerance
-    assert field.error_estimate(m) > worst / 20 or worst < 1e-9
+    assert field.error_estimate(m) > worst / 2 or worst < 1e-9
 
 
 def test_three_directions():

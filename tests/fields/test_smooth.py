@@ -9,16 +9,18 @@ from scipy.special import erf
 from meanfield.activations import get_activation
 from meanfield.fields.layouts import resolution
 from meanfield.fields.nodes import product_nodes
+from meanfield.fields.planes import PlaneMesh
 from meanfield.fields.smooth import DirectMesh, TensorMesh
 from meanfield.quadrature import half_sphere_rule
 from tests.fields.test_meshes import coordinate_law
 
 
-def make_mesh(k, D, reach=4.0):
-    kind = TensorMesh if k == 2 else DirectMesh
+def make_mesh(k, D, reach=4.0, student="erf"):
     directions, share = half_sphere_rule(k, 1 if k == 1 else 11)
-    erf_student = get_activation("erf")
-    return kind(erf_student, D, directions, share, reach, reach, resolution(k, 1.0))
+    args = get_activation(student), D, directions, share, reach, reach, resolution(k, 1.0)
+    if k == 2 and (student != "erf" or math.isfinite(D)):
+        return PlaneMesh(*args, product_nodes(lambda z: z[..., 0], directions, k, D, (40, 20)))
+    return (TensorMesh if k == 2 else DirectMesh)(*args)
 
 
 def neurons(n, k, seed=0):
@@ -46,27 +48,32 @@ def test_f_on_the_nodes(k, tolerance, D):
         assert math.sqrt(nodes.weight @ (f[:, m] - expected) ** 2) < tolerance
 
 
-@pytest.mark.parametrize(("k", "D"), [(1, 9), (2, 9), (3, 9), (1, math.inf), (2, math.inf)])
-def test_gather_is_the_transpose_of_spread(k, D):
+@pytest.mark.parametrize(
+    ("k", "D", "student"),
+    [(1, 9, "erf"), (2, 9, "erf"), (3, 9, "erf"), (1, math.inf, "erf"), (2, math.inf, "erf"),
+     (2, math.inf, "gelu"), (2, math.inf, "tanh")],
+)  # fmt: skip
+def test_gather_is_the_transpose_of_spread(k, D, student):
     """a du/dt is the slope of ⟨potential, moments⟩, share by share, as a neuron moves."""
-    mesh = make_mesh(k, D)
+    mesh = make_mesh(k, D, student=student)
     a, u, r = neurons(6, k, seed=1)
     a[:] = 1.0
     rng = np.random.default_rng(2)
     # a smooth potential: what g0 gives from nodes
     nodes = product_nodes(lambda z: z[..., 0], mesh.directions, k, D, (5, 3))
-    epsilon = rng.normal(size=(len(nodes.t), len(mesh.directions))) * nodes.weight[:, None]
+    share = mesh.share if mesh.odd else 0.5 * np.concatenate((mesh.share, mesh.share))
+    epsilon = rng.normal(size=(len(nodes.t), len(share))) * nodes.weight[:, None]
     potential = np.ascontiguousarray((mesh.matrix(nodes).T @ epsilon).T)
     out = np.zeros(6), np.zeros((6, k)), np.zeros(6)
     mesh.gather(potential, a, u, r, 1.0, out)
 
     def energy(i, u_i, r_i):
         moments = mesh.spread(np.ones(1), u_i[None].copy(), np.array([r_i]))
-        return float(((moments * potential).sum(axis=1) * mesh.share).sum())
+        return float(((moments * potential).sum(axis=1) * share).sum())
 
     h = 1e-4
     for i in range(2, 6):
-        assert out[0][i] == pytest.approx(energy(i, u[i], r[i]), abs=1e-9)
+        assert out[0][i] == pytest.approx(energy(i, u[i], r[i]), abs=1e-9, rel=1e-9)
         for c, shift in enumerate(np.eye(k) * h):
             slope = (energy(i, u[i] + shift, r[i]) - energy(i, u[i] - shift, r[i])) / (2 * h)
             assert out[1][i, c] == pytest.approx(slope, abs=1e-7)

@@ -1,0 +1,97 @@
+"""Meshes whose points carry vectors, against twins that take one neuron or point at a time."""
+
+import numba
+import numpy as np
+import pytest
+
+from meanfield.kernels import along
+from meanfield.kernels import lengths as kernel
+from meanfield.kernels.options import thread_limit
+from meanfield.kernels.places import BATCH, Lattice
+from meanfield.kernels.residual import multiply_each
+from tests.reference import lengths as twin
+
+rng = np.random.default_rng(0)
+
+
+def make_meshes(odd, width):
+    table = rng.normal(size=(40, width))
+    lengths = kernel.Lengths(12.0, 4.0, 40, width, table.ravel())
+    first = 4.0 if odd else 20.0
+    plane = kernel.Plane(odd, 10.0, np.array([first, 20.0]), np.array([int(first) + 20, 40]))
+    return plane, lengths
+
+
+def neurons(n):
+    u, r = rng.uniform(-2, 2, size=(n, 2)), rng.uniform(0, 5, size=n)
+    r[:2], u[2] = [0.0, -1e-9], 0.0
+    return rng.normal(size=n), u, r
+
+
+@pytest.mark.parametrize(("odd", "width"), [(0, 8), (1, 16), (0, 24)])
+def test_spread_and_gather(odd, width):
+    plane, lengths = make_meshes(odd, width)
+    charge, u, r = neurons(BATCH + 3)
+    found = kernel.spread(charge, u, r, plane, lengths)
+    expected = twin.spread(charge, u, r, plane, lengths)
+    np.testing.assert_allclose(found, expected.ravel(), atol=1e-12 * np.abs(expected).max())
+    mesh = rng.normal(size=expected.shape)
+    out = np.empty_like(charge), np.empty_like(u), np.empty_like(r)
+    kernel.gather(charge, u, r, plane, lengths, mesh.ravel(), 0.5, *out)
+    for i, a in enumerate(charge):
+        value, first, second, across = twin.potential(mesh, u[i], r[i], plane, lengths)
+        assert out[0][i] == pytest.approx(0.5 * value, rel=1e-10, abs=1e-11)
+        assert out[1][i] == pytest.approx([a * first, a * second], rel=1e-10, abs=1e-9)
+        assert out[2][i] == pytest.approx(a * across, rel=1e-10, abs=1e-9)
+
+
+@pytest.mark.parametrize("where", [(50.0, 0.0, 1.0), (0.0, -50.0, 1.0), (0.0, 0.0, 50.0)])
+@pytest.mark.parametrize("bad", [1.0, np.nan, np.inf])
+def test_a_neuron_outside_is_noticed(where, bad):
+    plane, lengths = make_meshes(1, 8)
+    charge, u, r = neurons(5)
+    for at, value in zip((u[3, :1], u[3, 1:], r[3:4]), where, strict=True):
+        at[:] = value * bad
+    assert kernel.spread(charge, u, r, plane, lengths) is None
+
+
+def test_bits_do_not_depend_on_threads():
+    plane, lengths = make_meshes(1, 16)
+    charge, u, r = neurons(40_000)
+    results = []
+    for threads in (1, numba.config.NUMBA_NUM_THREADS):
+        with thread_limit(threads):
+            mesh = kernel.spread(charge, u, r, plane, lengths)
+            out = np.empty_like(charge), np.empty_like(u), np.empty_like(r)
+            kernel.gather(charge, u, r, plane, lengths, mesh, 1.0, *out)
+            results.append((mesh, *out))
+    assert all(np.array_equal(one, two) for one, two in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_along_directions_and_back(k):
+    width, P = 16, BATCH + 5
+    lattice = Lattice(0, 10.0, np.array([20.0]), np.array([40]))
+    points, vectors = rng.uniform(-1, 1, size=(P, k)), rng.normal(size=(P, width))
+    directions = rng.normal(size=(3, k))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    meshes = np.zeros((3, 40 * width))
+    outside = along.spread_points(points, vectors.ravel(), directions, lattice, width, meshes)
+    expected = twin.spread_points(points, vectors, directions, lattice)
+    assert outside == 0
+    np.testing.assert_allclose(meshes, expected.reshape(3, -1), atol=1e-12)
+    # the way back is the transpose: ⟨vectors, back⟩ = ⟨meshes, fields⟩
+    fields, back = rng.normal(size=meshes.shape), np.empty(P * width)
+    along.gather_points(points, directions, lattice, width, fields, back)
+    assert vectors.ravel() @ back == pytest.approx((meshes * fields).sum(), rel=1e-12)
+    points[1] = np.nan
+    meshes[:] = 0.0
+    args = points, vectors.ravel(), directions, lattice, width, meshes
+    assert along.spread_points(*args) == 3
+
+
+def test_a_product_for_each():
+    A, X = rng.normal(size=(11, 13)), rng.normal(size=(4, 13 * 8))
+    out = np.empty((4, 11 * 8))
+    multiply_each(A, X, 8, out)
+    np.testing.assert_allclose(out.reshape(4, 11, 8), A @ X.reshape(4, 13, 8), atol=1e-12)
