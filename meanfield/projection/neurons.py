@@ -81,13 +81,16 @@ def _of_weights(state: Weights, problem: Problem) -> Neurons:
     d = state.dim
     _check_gram(state.W_star @ state.W_star.T / d, problem)
     u = _coordinates(state.W @ state.W_star.T / d, problem)
-    # orthonormal rows that span W*: the weights less their part along them keep the digits that
-    # |w|² − |u|² would lose
-    axes = _coordinates(state.W_star.T, problem).T / math.sqrt(d)
-    rest = state.W / math.sqrt(d) - u @ axes
+    # the weights less their part in the subspace keep the digits that |w|² − |u|² would lose
+    rest = state.W / math.sqrt(d) - u @ principal_axes(state, problem)
     r = np.sqrt((rest * rest).sum(axis=1))
     masses = np.full(len(u), 1.0 / len(u))
     return Neurons(np.array(state.a), u, r, masses, lambda rows: rest[rows] @ rest.T)
+
+
+def principal_axes(state: Weights, problem: Problem) -> Array:
+    """Orthonormal rows (k, d) that span W*, along which u are the coordinates."""
+    return _coordinates(state.W_star.T, problem).T / math.sqrt(state.dim)
 
 
 def _coordinates(M: Array, problem: Problem) -> Array:

@@ -1,4 +1,4 @@
-"""The subspace a network has learnt, from its weights or its gradients, against the target's."""
+"""The subspace as a network shows it, without knowing the target, against the target's."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from scipy.special import gammaincinv, ndtri
 from meanfield import checks
 from meanfield.problem import Problem
 from meanfield.projection.alignment import State
-from meanfield.projection.neurons import Neurons, pair_slopes, split
+from meanfield.projection.neurons import Neurons, pair_slopes, principal_axes, split
+from meanfield.projection.residual import residual_moments, residual_root
 from meanfield.quadrature import sphere_coordinate_rule
 from meanfield.states import Weights
 
 Array = NDArray[np.float64]
-METHODS = ("weights", "gradients")
+METHODS = ("weights", "gradients", "residual")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class SubspaceEstimate:
     basis : ndarray, shape (d, directions), or None
         Orthonormal columns, where the state holds weights.
     method : str
-        ``"weights"`` or ``"gradients"``.
+        ``"weights"``, ``"gradients"`` or ``"residual"``.
 
     Examples
     --------
@@ -63,11 +64,14 @@ def subspace(
     ----------
     state : ParticleMeasure, Overlaps or Weights
     problem : Problem
-        The estimate uses its activation only; its target serves to compare.
+        The estimate uses its activation, and for ``"residual"`` the labels; its target serves to
+        compare.
     method : str
         ``"weights"``: leading directions of E a² w wᵀ/d over the neurons. ``"gradients"``: of
         E ∇f ∇fᵀ over inputs, the average gradient outer product (Radhakrishnan et al. 2024), in
-        closed form.
+        closed form. ``"residual"``: of v vᵀ + H², where v = E (y − f) x and
+        H = E (y − f)(x xᵀ − I) say where the labels still pull (Brillinger 1983, Li 1992); it sees
+        nothing of a target without Hermite components of degree 1 and 2.
     directions : int, optional
         How many; by default the dimension of the target subspace.
 
@@ -105,18 +109,22 @@ def subspace(
     neurons = split(state, problem)
     if neurons.perpendicular_rows is None:
         return _of_law(neurons, problem, method, count)
-    if count > neurons.n:
-        raise ValueError(f"directions must be at most the width {neurons.n}, got {count}")
-    root = _root(neurons, problem, method)
-    inside, N = _whole(neurons)
-    values, vectors = eigh(root.T @ (inside + N) @ root)
+    u, N, root = _rows(neurons, problem, method)
+    if count > len(u):
+        raise ValueError(f"directions must be at most {len(u)}, got {count}")
+    values, vectors = eigh(root.T @ (u @ u.T + N) @ root)
     spectrum = np.maximum(values[::-1], 0.0)
     if spectrum[count - 1] <= 1e-14 * max(spectrum[0], 1e-300):
         raise ValueError(f"directions must be at most the rank of the second moment, got {count}")
     # coefficients of the leading directions on the rows of X
     mixing = root @ (vectors[:, ::-1][:, :count] / np.sqrt(spectrum[:count]))
-    angles = _angles(neurons.u.T @ mixing, mixing.T @ N @ mixing)
-    basis = state.W.T @ mixing / math.sqrt(state.dim) if isinstance(state, Weights) else None
+    angles = _angles(u.T @ mixing, mixing.T @ N @ mixing)
+    basis = None
+    if isinstance(state, Weights):
+        rows = state.W / math.sqrt(state.dim)
+        if method == "residual":
+            rows = np.vstack((principal_axes(state, problem), rows))
+        basis = rows.T @ mixing
     return SubspaceEstimate(angles, spectrum, basis, method)
 
 
@@ -149,22 +157,25 @@ def principal_angles(state: State, problem: Problem) -> Array:
     return subspace(state, problem).angles
 
 
-def _root(neurons: Neurons, problem: Problem, method: str) -> Array:
-    """F (p, p) with F Fᵀ = H, the weights of the second moment."""
-    p = neurons.n
+def _rows(neurons: Neurons, problem: Problem, method: str) -> tuple[Array, Array, Array]:
+    """Rows whose span holds the moment: their u, their products outside, and a root of its weights.
+
+    They are X = W/√d, for the residual after the axes of the principal subspace. The root F gives
+    the moment as Xᵀ F Fᵀ X.
+    """
+    blocks = [N for _, _, N in neurons.blocks()]
+    u, N = neurons.u, np.vstack(blocks)
     if method == "weights":
-        return np.diag(neurons.a / math.sqrt(p))
-    q = (neurons.u**2).sum(axis=1) + neurons.r**2
-    inside, N = _whole(neurons)
-    slopes = pair_slopes(problem, q, q, inside + N)
-    values, vectors = eigh(np.outer(neurons.a, neurons.a) * (0.5 * (slopes + slopes.T)) / p**2)
-    return vectors * np.sqrt(np.maximum(values, 0.0))
-
-
-def _whole(neurons: Neurons) -> tuple[Array, Array]:
-    """u_i·u_j and r_i r_j θ_i·θ_j for all pairs."""
-    blocks = [(inside, N) for _, inside, N in neurons.blocks()]
-    return np.vstack([b[0] for b in blocks]), np.vstack([b[1] for b in blocks])
+        return u, N, np.diag(neurons.a / math.sqrt(neurons.n))
+    if method == "residual":
+        k = u.shape[1]
+        root = residual_root(neurons, problem, N)
+        return np.vstack((np.eye(k), u)), np.pad(N, ((k, 0), (k, 0))), root
+    q = (u**2).sum(axis=1) + neurons.r**2
+    slopes = pair_slopes(problem, q, q, u @ u.T + N)
+    weights = np.outer(neurons.a, neurons.a) * (0.5 * (slopes + slopes.T)) / neurons.n**2
+    values, vectors = eigh(weights)
+    return u, N, vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def _angles(cosines: Array, squared_sines: Array) -> Array:
@@ -178,8 +189,10 @@ def _angles(cosines: Array, squared_sines: Array) -> Array:
 
 def _of_law(neurons: Neurons, problem: Problem, method: str, count: int) -> SubspaceEstimate:
     D = problem.perpendicular_dim
-    moments = _weight_moments if method == "weights" else _gradient_moments
-    block, outside = moments(neurons, problem)
+    moments = {
+        "weights": _weight_moments, "gradients": _gradient_moments, "residual": residual_moments
+    }  # fmt: skip
+    block, outside = moments[method](neurons, problem)
     inside = np.linalg.eigvalsh(block)[::-1]
     perpendicular = np.full(int(min(D, count)), outside)
     values = np.append(inside, perpendicular)

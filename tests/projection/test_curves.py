@@ -32,6 +32,22 @@ def test_observables_are_the_curves(run):
         )
 
 
+def test_curves_say_at_what_angles_they_are(run):
+    curves = projection.along(run, angles=(0.5, 1.0), fractions=(0.5,))
+    np.testing.assert_array_equal(curves.angles, [0.5, 1.0])
+    np.testing.assert_array_equal(curves.fractions, [0.5])
+
+
+def test_overlaps_outside_are_among_the_other_directions():
+    """A law with r = 1 has a root mean square of 1/√D in D = d − k directions."""
+    problem = make_problem("erf", k=2, D=3)
+    law = mf.ParticleMeasure(np.ones(4), np.ones((4, 2)), np.ones(4))
+    observe = projection.observables(problem)
+    assert observe["perpendicular"](0.0, law) == pytest.approx(1 / math.sqrt(3))
+    # two directions are asked for, of one neuron
+    assert np.isnan(observe["principal_angles"](0.0, mf.gaussian_overlaps(problem, 1))).all()
+
+
 def test_the_time_is_when_the_mass_is_there(run):
     """A run that stops at the time found has the fraction within the angle, to the error."""
     angle, fraction = math.pi / 4, 0.9

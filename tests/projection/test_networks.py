@@ -188,6 +188,65 @@ def test_the_learnt_subspace(sigma, method):
     assert same.basis is None
 
 
+RESIDUALS = {
+    "relu": mf.CommitteeTarget(k=2, activation="relu", gram=[[1.0, 0.3], [0.3, 0.8]]),
+    "product": mf.MultiIndexTarget(lambda z: z[:, 0] * z[:, 1] + 0.5 * z[:, 0], k=2),
+    "square": mf.CommitteeTarget(k=2, activation="square"),
+}
+
+
+@pytest.mark.parametrize("name", RESIDUALS)
+def test_the_residual_shows_the_subspace(name):
+    """Both moments of the residual against the input by sampling; angles by SciPy."""
+    problem = mf.Problem(RESIDUALS[name], activation="relu", dim=8)
+    weights = network(problem, p=5, pull=0.0)
+    x = np.random.default_rng(12).standard_normal((400_000, 8))
+    residual = problem.target(x[:, :2]) - sampled_f(weights, "relu", x)
+    first = residual @ x / len(x)
+    second = (x.T * residual) @ x / len(x) - residual.mean() * np.eye(8)
+    values, vectors = np.linalg.eigh(np.outer(first, first) + second @ second)
+    found = projection.subspace(weights, problem, method="residual")
+    np.testing.assert_allclose(found.spectrum[:2], values[::-1][:2], rtol=0.03, atol=1e-3)
+    np.testing.assert_allclose(found.basis.T @ found.basis, np.eye(2), atol=1e-8)
+    truth = subspace_angles(found.basis, weights.W_star.T)
+    np.testing.assert_allclose(found.angles, truth, atol=1e-6)
+    assert subspace_angles(found.basis, vectors[:, -2:]).max() < 0.1
+    same = projection.subspace(weights.overlaps(), problem, method="residual")
+    np.testing.assert_allclose(same.spectrum, found.spectrum, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(same.angles, found.angles, atol=1e-6)
+
+
+def test_at_the_start_only_the_residual_knows_the_target():
+    problem = mf.Problem(mf.targets.parity(2), activation="relu", dim=1000)
+    start = mf.gaussian_weights(problem, 20, seed=13)
+    quiet = mf.Weights(start.W, start.W_star, 0.1 * start.a)
+    angles = {
+        method: projection.subspace(quiet, problem, method=method).angles.max()
+        for method in ("weights", "gradients", "residual")
+    }
+    assert angles["residual"] < 0.1 < 1.2 < min(angles["weights"], angles["gradients"])
+    blind = mf.Problem(mf.targets.parity(3), activation="relu", dim=1000)
+    unseen = projection.subspace(
+        mf.gaussian_weights(blind, 20, seed=13), blind, method="residual", directions=3
+    )
+    assert unseen.angles.max() > 1.2  # no component of degree 1 or 2
+
+
+@pytest.mark.parametrize("D", [20, math.inf])
+def test_the_residual_of_a_law_is_that_of_a_wide_network(D):
+    problem = mf.Problem(RESIDUALS["relu"], activation="relu", dim=D + 2)
+    law = mf.gaussian_measure(problem, 300, seed=14)
+    found = projection.subspace(law, problem, method="residual", directions=3)
+    if D == 20:
+        wide = projection.subspace(law.overlaps(problem, seed=1), problem, method="residual")
+        np.testing.assert_allclose(found.spectrum[:2], wide.spectrum[:2], rtol=0.05)
+        outside = float((law.r**2).mean()) / 20 * (1 / math.sqrt(2 * math.pi))
+        assert found.spectrum[2] == pytest.approx(outside**2, rel=0.1)  # E δ(λ) at q ≈ 1
+    else:
+        assert found.spectrum[2] == 0.0
+    assert (found.angles == 0.0).all()
+
+
 def test_small_angles_keep_their_digits():
     problem = make_problem("erf", k=2, D=8)
     start = mf.gaussian_weights(problem, 6, seed=7)
