@@ -123,10 +123,9 @@ class OverlapAverages:
         eps = float(np.finfo(np.float64).eps)
         if self.compiled:
             M = network.u @ self.basis.T
-            C = np.block([[network.Q, M], [M.T, self.P]])
             e = np.concatenate((-a / p, self.e_target))
-            rows, sizes = np.empty(len(e)), np.empty(len(e))
-            error_energy(*self.codes, C, e, p, rows, sizes)
+            rows, sizes = np.empty(p + 1), np.empty(p + 1)
+            error_energy(*self.codes, network.Q, M, self.P, e, rows, sizes)
             total = math.fsum(rows) if np.isfinite(rows).all() else math.nan
             return Energy(total, eps * float(sizes.sum()), 0.0)
         students = self._expansion(network)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.dynamics.overlap_averages import OverlapAverages
@@ -21,13 +22,16 @@ def check_belongs(problem: Any, overlaps: Any) -> None:
     """Refuse overlaps that are not those of a student of this problem."""
     checks.instance(problem, "problem", Problem)
     checks.instance(overlaps, "overlaps", Overlaps)
+    check_gram(problem, overlaps.P)
+
+
+def check_gram(problem: Problem, found: NDArray[np.float64]) -> None:
+    """Refuse a P that is not the target's."""
     P = np.asarray(problem.target.gram)
-    if overlaps.P.shape != P.shape or not np.allclose(
-        overlaps.P, P, rtol=0.0, atol=1e-8 * np.abs(P).max()
-    ):
+    if found.shape != P.shape or not np.allclose(found, P, rtol=0.0, atol=1e-8 * np.abs(P).max()):
         raise ValueError(
             "overlaps must have the target's Gram matrix as their P: the target has "
-            f"{np.array2string(P, threshold=9)}, got {np.array2string(overlaps.P, threshold=9)}"
+            f"{np.array2string(P, threshold=9)}, got {np.array2string(found, threshold=9)}"
         )
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from meanfield import checks
 from meanfield.dynamics import overlaps as finite_width
+from meanfield.dynamics.overlap_checks import check_gram
 from meanfield.fields import choose_field
+from meanfield.kernels.codes import SQUARE
+from meanfield.kernels.sgd_step import square_risk
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.targets import CommitteeTarget
 
 
 def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weights) -> float:
@@ -38,7 +46,7 @@ def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weight
     """
     checks.instance(problem, "problem", Problem)
     if isinstance(state, Weights):
-        state = state.overlaps()
+        return _risk_of_weights(problem, state)
     if isinstance(state, Overlaps):
         return finite_width.population_risk(problem, state)
     if not isinstance(state, ParticleMeasure):
@@ -46,3 +54,15 @@ def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weight
             "state must be a ParticleMeasure, Overlaps or Weights, got " + type(state).__name__
         )
     return choose_field(problem, state).risk(*state.arrays())
+
+
+def _risk_of_weights(problem: Problem, weights: Weights) -> float:
+    W, W_star, a, d = weights.W, weights.W_star, weights.a, weights.dim
+    check_gram(problem, W_star @ W_star.T / d)
+    committee = problem.target if isinstance(problem.target, CommitteeTarget) else None
+    squares = committee is not None and problem.student.code == committee.link.code == SQUARE
+    if committee is None or not squares or d >= len(a):
+        return finite_width.risk_of_overlaps(problem, W @ W.T / d, W @ W_star.T / d, a)
+    # ε is a quadratic form of the inputs: d² numbers in place of the p² overlaps
+    risk = square_risk(W, W_star, a, np.asarray(committee.weights))
+    return risk if math.isfinite(risk) else math.nan

@@ -18,6 +18,7 @@ from meanfield.dynamics.sgd_runs import (
     LawRuns,
     Runs,
     WeightsRuns,
+    WideRuns,
     make_step,
     make_streams,
 )
@@ -253,11 +254,12 @@ def _simulator(
     """The simulator that suits the start."""
     step = make_step(problem, len(start.a), batch_size, spherical)
     words = make_streams(seed, runs)
+    in_weights = WideRuns if WideRuns.suits(step, len(start.a)) else WeightsRuns
     if isinstance(start, Weights):
         kind = "Overlaps" if keep == "overlaps" else "Weights"
-        return WeightsRuns(problem, start, step, words, kind)
+        return in_weights(problem, start, step, words, kind)
     if problem.dim < problem.subspace_dim + start.p:
-        return WeightsRuns(problem, start.weights(problem), step, words, "Overlaps")
+        return in_weights(problem, start.weights(problem), step, words, "Overlaps")
     return LawRuns(problem, start, step, words)
 
 

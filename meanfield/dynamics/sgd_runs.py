@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 from meanfield.dynamics.compiled import compiled_label, compiled_unit
 from meanfield.dynamics.overlap_averages import Network, OverlapAverages
 from meanfield.factors import split
+from meanfield.kernels.codes import SQUARE
 from meanfield.kernels.sgd_law import advance_law, record_law
 from meanfield.kernels.sgd_step import Step
-from meanfield.kernels.sgd_weights import advance_weights, record_weights
+from meanfield.kernels.sgd_weights import advance_weights, record_weights, stand
+from meanfield.kernels.sgd_wide import advance_wide, stand_wide
 from meanfield.kernels.units import Unit
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, Weights
 from meanfield.targets import CommitteeTarget
 
 Array = NDArray[np.float64]
+
+WIDE = 16  # up to this dimension loops along the neurons are the faster ones
 
 
 class Runs(Protocol):
@@ -142,19 +146,57 @@ class WeightsRuns:
         )  # fmt: skip
         return self.done
 
+    def weights(self) -> Array:
+        """The weights that the runs stand for, (runs, p, d)."""
+        out = np.empty((*self.a.shape, len(self.X[0, 0])))
+        stand(self.W, self.X, self.C, self.scale, out)
+        return out
+
     def record(self) -> tuple[dict[str, Array], Array]:
         """See `Runs`."""
         (runs, p), k = self.a.shape, len(self.P)
-        W, risk = np.empty_like(self.W), np.empty(runs)
-        Q, M = np.empty((runs, p, p)), np.empty((runs, p, k))
+        W, risk = self.weights(), np.empty(runs)
+        squares = self.step.sigma == self.step.tau == SQUARE and W.shape[2] < p
+        room = 0 if squares and self.kind == "Weights" else p
+        Q, M = np.empty((runs, room, room)), np.empty((runs, room, k))
         record_weights(
-            self.step, self.W_star, self.P, self.a_star, self.W, self.X, self.C, self.scale,
-            self.a, W, Q, M, risk,
+            self.step, self.W_star, self.P, self.a_star, W, self.a, squares, Q, M, risk
         )  # fmt: skip
         self.judge.correct(Q, M, self.a, risk)
         if self.kind == "Weights":
             return {"W": W, "a": self.a}, risk
         return {"Q": Q, "M": M, "a": self.a}, risk
+
+
+class WideRuns(WeightsRuns):
+    """The same for many neurons in few dimensions: W is held as (runs, d, p)."""
+
+    @staticmethod
+    def suits(step: Step, p: int) -> bool:
+        """Whether it is the faster one, and knows what a step has to do."""
+        plain = step.batch == 1 and not step.spherical and step.keep == 1.0 and step.heat == 0.0
+        return plain and step.d <= WIDE and p >= 8 * step.d
+
+    def __init__(
+        self, problem: Problem, start: Weights, step: Step, words: NDArray[np.uint64], kind: str
+    ):
+        super().__init__(problem, start, step, words, kind)
+        self.W = np.ascontiguousarray(self.W.swapaxes(1, 2))
+
+    def advance(self, steps: int) -> NDArray[np.int64]:
+        """See `Runs`."""
+        self.done[:] = 0
+        advance_wide(
+            self.step, self.W_star, self.a_star, self.W, self.X, self.C, self.a, self.words, steps,
+            self.done,
+        )  # fmt: skip
+        return self.done
+
+    def weights(self) -> Array:
+        """See `WeightsRuns`."""
+        out = np.empty((*self.a.shape, len(self.X[0, 0])))
+        stand_wide(self.W, self.X, self.C, out)
+        return out
 
 
 class LawRuns:

@@ -11,6 +11,7 @@ import math
 from meanfield.kernels.lanes import (
     LANES,
     absolute,
+    add,
     any_above,
     fill,
     load,
@@ -66,18 +67,22 @@ def asin(x):
 
 @serial
 def asin_sum(c, scale, factor, e, edge):
-    """Σ_m e_m asin(factor c_m scale_m); edge (EDGE,) is work space."""
+    """Σ_m e_m asin(factor c_m scale_m), and the same of absolute values.
+
+    c (n,), scale and e of n or more; edge (EDGE,) is work space.
+    """
     count = c.size
     whole = count - count % LANES
-    sums, factors = fill(0.0), fill(factor)
+    sums, sizes, factors = fill(0.0), fill(0.0), fill(factor)
     for m in range(0, whole, LANES):
         sine = multiply(multiply(load(c, m), load(scale, m)), factors)
-        sums = multiply_add(load(e, m), asin(sine), sums)
+        term = multiply(load(e, m), asin(sine))
+        sums, sizes = add(sums, term), add(sizes, absolute(term))
     if whole < count:
         for m in range(LANES):
             inside = whole + m < count
             edge[m] = c[whole + m] * scale[whole + m] if inside else 0.0
             edge[LANES + m] = e[whole + m] if inside else 0.0
-        angle = asin(multiply(load(edge, 0), factors))
-        sums = multiply_add(load(edge, LANES), angle, sums)
-    return total(sums)
+        term = multiply(load(edge, LANES), asin(multiply(load(edge, 0), factors)))
+        sums, sizes = add(sums, term), add(sizes, absolute(term))
+    return total(sums), total(sizes)

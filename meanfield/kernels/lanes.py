@@ -85,6 +85,16 @@ def multiply(typing, x, y):
 
 
 @intrinsic
+def add(typing, x, y):
+    """x + y, lane by lane."""
+
+    def generate(context, builder, signature, args):
+        return builder.fadd(*args, flags=_FAST)
+
+    return _lanes(_lanes, _lanes), generate
+
+
+@intrinsic
 def multiply_add(typing, x, y, z):
     """x y + z, lane by lane."""
 

@@ -86,57 +86,124 @@ def _scales(q):
 
 @serial
 def _values(sigma, tau, q_i, q, scale, c, e, edge):
-    """Σ_m e_m ⟨σ(λ_i) τ(λ_m)⟩."""
+    """Σ_m e_m ⟨σ(λ_i) τ(λ_m)⟩, and the sum of the terms' sizes."""
     if sigma == ERF and tau == ERF:
-        total = asin_sum(c, scale, 1.0 / math.sqrt(1.0 + q_i), e, edge)
-        return TWO_OVER_PI * total
-    total = 0.0
-    for m in range(q.size):
+        total, size = asin_sum(c, scale, 1.0 / math.sqrt(1.0 + q_i), e, edge)
+        return TWO_OVER_PI * total, TWO_OVER_PI * size
+    total, size = 0.0, 0.0
+    for m in range(c.size):
         value, _, _ = pair_average(sigma, tau, q_i, q[m], c[m])
         total += e[m] * value
-    return total
+        size += abs(e[m] * value)
+    return total, size
+
+
+@serial
+def _field(i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge):
+    p = q.size
+    students, _ = _values(sigma, sigma, q[i], q, scale, Q[i], e[:p], edge)
+    targets, _ = _values(sigma, tau, q[i], q_target, scale_target, M[i], e[p:], edge)
+    return students + targets
 
 
 @parallel
 def field_averages(sigma, tau, Q, M, P, e, out):
     """out_i = ⟨σ(λ_i) ε⟩, the drift of the second layer; arguments as for `drift_matrices`."""
-    p, q, q_target = M.shape[0], _diagonal(Q), _diagonal(P)
+    q, q_target = _diagonal(Q), _diagonal(P)
     scale, scale_target = _scales(q), _scales(q_target)
-    for i in prange(p):
+    for i in prange(q.size):
         edge = np.empty(EDGE)
-        out[i] = _values(sigma, sigma, q[i], q, scale, Q[i], e[:p], edge)
-        out[i] += _values(sigma, tau, q[i], q_target, scale_target, M[i], e[p:], edge)
+        out[i] = _field(i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge)
 
 
 @serial
 def fields_alone(sigma, tau, Q, M, P, e, out):
     """`field_averages` by the calling thread."""
-    p, q, q_target = M.shape[0], _diagonal(Q), _diagonal(P)
-    scale, scale_target = _scales(q), _scales(q_target)
-    edge = np.empty(EDGE)
-    for i in range(p):
-        out[i] = _values(sigma, sigma, q[i], q, scale, Q[i], e[:p], edge)
-        out[i] += _values(sigma, tau, q[i], q_target, scale_target, M[i], e[p:], edge)
+    q, q_target = _diagonal(Q), _diagonal(P)
+    scale, scale_target, edge = _scales(q), _scales(q_target), np.empty(EDGE)
+    for i in range(q.size):
+        out[i] = _field(i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge)
+
+
+@serial
+def _energy_row(i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge):
+    """The terms of ⟨ε²⟩ that student i has with itself, those before it (twice) and the targets."""
+    p = q.size
+    own, _, _ = pair_average(sigma, sigma, q[i], q[i], q[i])
+    total, size = _values(sigma, sigma, q[i], q, scale, Q[i, :i], e[:i], edge)
+    cross, cross_size = _values(sigma, tau, q[i], q_target, scale_target, M[i], e[p:], edge)
+    size = 2.0 * abs(e[i]) * (size + cross_size) + e[i] * e[i] * abs(own)
+    return e[i] * (2.0 * (total + cross) + e[i] * own), size
+
+
+@serial
+def _target_energy(tau, P, q_target, scale_target, e_target, edge):
+    """The terms of ⟨ε²⟩ among the targets."""
+    total, size = 0.0, 0.0
+    for r in range(q_target.size):
+        value, value_size = _values(
+            tau, tau, q_target[r], q_target, scale_target, P[r], e_target, edge
+        )
+        total += e_target[r] * value
+        size += abs(e_target[r]) * value_size
+    return total, size
 
 
 @parallel
-def error_energy(sigma, tau, C, e, p, rows, sizes):
-    """⟨ε²⟩ by rows: rows_m = Σ_n e_m e_n I_mn; sizes_m the same of absolute values.
+def error_energy(sigma, tau, Q, M, P, e, rows, sizes):
+    """⟨ε²⟩ in p + 1 parts for the caller to sum, and the sums of their terms' sizes.
 
-    C (n, n) joins the p students and the targets. The caller sums the rows.
+    Two rows at a time, a short one and a long one: threads then get the same work.
     """
-    n = e.size
-    for m in prange(n):
-        left = sigma if m < p else tau
-        total, size = 0.0, 0.0
-        for l in range(n):
-            right = sigma if l < p else tau
-            value, _, _ = pair_average(left, right, C[m, m], C[l, l], C[m, l])
-            term = e[m] * e[l] * value
-            total += term
-            size += abs(term)
-        rows[m] = total
-        sizes[m] = size
+    p, q, q_target = M.shape[0], _diagonal(Q), _diagonal(P)
+    scale, scale_target = _scales(q), _scales(q_target)
+    for pair in prange((p + 1) // 2):
+        edge = np.empty(EDGE)
+        for turn in range(2):
+            i = np.int64(pair) if turn == 0 else p - 1 - np.int64(pair)
+            rows[i], sizes[i] = _energy_row(
+                i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge
+            )
+    rows[p], sizes[p] = _target_energy(tau, P, q_target, scale_target, e[p:], np.empty(EDGE))
+
+
+@serial
+def energy_alone(sigma, tau, Q, M, P, e):
+    """⟨ε²⟩ by the calling thread."""
+    q, q_target = _diagonal(Q), _diagonal(P)
+    scale, scale_target, edge = _scales(q), _scales(q_target), np.empty(EDGE)
+    total, _ = _target_energy(tau, P, q_target, scale_target, e[q.size :], edge)
+    for i in range(q.size):
+        row, _ = _energy_row(i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge)
+        total += row
+    return total
+
+
+@serial
+def square_energy(W, W_star, e, e_target):
+    """⟨ε²⟩ of squares, from the one matrix S = Σ e_i w_i w_iᵀ/d of the quadratic form ε.
+
+    E (xᵀSx)² = (tr S)² + 2 |S|²: positive terms, exact however small ε is, and p d² operations.
+    """
+    d = W.shape[1]
+    S = np.zeros((d, d))
+    for i in range(e.size):
+        _add_outer(S, e[i], W[i])
+    for r in range(e_target.size):
+        _add_outer(S, e_target[r], W_star[r])
+    trace, square = 0.0, 0.0
+    for j in range(d):
+        trace += S[j, j] / d
+        for l in range(j + 1):
+            square += (1.0 if l == j else 2.0) * (S[j, l] / d) ** 2
+    return trace * trace + 2.0 * square
+
+
+@serial
+def _add_outer(S, e, w):
+    for j in range(w.size):
+        for l in range(j + 1):
+            S[j, l] += e * w[j] * w[l]
 
 
 @serial

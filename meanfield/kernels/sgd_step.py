@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from meanfield.kernels.codes import SQUARE
 from meanfield.kernels.options import serial
-from meanfield.kernels.pairs import pair_average
+from meanfield.kernels.overlaps import energy_alone, square_energy
 from meanfield.kernels.sgd_random import normal
 from meanfield.kernels.units import Unit, activate, call_vector
 
@@ -48,6 +49,18 @@ def output(unit, a, pre):
 
 
 @serial
+def units(unit, x, value, slope):
+    """σ and σ' of all of x; a loop without a choice in it, which vectorises, for the square."""
+    if unit.code == SQUARE:
+        for i in range(x.size):
+            value[i] = x[i] * x[i]
+            slope[i] = 2.0 * x[i]
+    else:
+        for i in range(x.size):
+            value[i], slope[i] = activate(unit, x[i])
+
+
+@serial
 def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
     """Move a by one update and write the first layer's, all at the old parameters.
 
@@ -59,7 +72,7 @@ def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
     b, p = pre.shape
     student = Unit(step.sigma, step.sigma_parameter, step.sigma_value, step.sigma_slope)
     teacher = Unit(step.tau, step.tau_parameter, step.tau_value, step.tau_slope)
-    move = np.zeros(p)
+    move = np.zeros(p if step.second > 0.0 else 0)
     finite = True
     for sample in range(b):
         if step.label != 0:
@@ -69,15 +82,17 @@ def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
         if step.noise > 0.0:
             xi, s = normal(s)
             y += step.noise * xi
+        units(student, pre[sample], value, C[sample])
         f = 0.0
         for i in range(p):
-            value[i], C[sample, i] = activate(student, pre[sample, i])
             f += a[i] * value[i]
         error = y - f / p
         # isfinite(x) compiles to a test of x − x, which reassociation folds to 0; this stands
         finite = finite and abs(error) <= LARGEST
+        factor = step.gain / b * error
         for i in range(p):
-            C[sample, i] *= step.gain / b * a[i] * error
+            C[sample, i] *= factor * a[i]
+        for i in range(move.size):
             move[i] += value[i] * error
     if step.second > 0.0:
         for i in range(p):
@@ -86,21 +101,24 @@ def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
 
 
 @serial
+def coefficients(a, a_star):
+    """The e of ε = Σ_m e_m φ_m(λ_m), students first."""
+    e = np.empty(a.size + a_star.size)
+    for i in range(a.size):
+        e[i] = -a[i] / a.size
+    for r in range(a_star.size):
+        e[a.size + r] = a_star[r] / a_star.size
+    return e
+
+
+@serial
 def population_risk(sigma, tau, Q, M, P, a, a_star):
     """R = ½ E (f − f*)² of overlaps Q (p, p), M (p, k), P (k, k), for codes of closed form."""
-    p, k = M.shape
-    own = cross = target = 0.0
-    for i in range(p):
-        diagonal, _, _ = pair_average(sigma, sigma, Q[i, i], Q[i, i], Q[i, i])
-        own += a[i] * a[i] * diagonal
-        for j in range(i):
-            value, _, _ = pair_average(sigma, sigma, Q[i, i], Q[j, j], Q[i, j])
-            own += 2.0 * a[i] * a[j] * value
-        for r in range(k):
-            value, _, _ = pair_average(sigma, tau, Q[i, i], P[r, r], M[i, r])
-            cross += a[i] * a_star[r] * value
-    for r in range(k):
-        for q in range(k):
-            value, _, _ = pair_average(tau, tau, P[r, r], P[q, q], P[r, q])
-            target += a_star[r] * a_star[q] * value
-    return 0.5 * (own / p**2 - 2.0 * cross / (p * k) + target / k**2)
+    return 0.5 * energy_alone(sigma, tau, Q, M, P, coefficients(a, a_star))
+
+
+@serial
+def square_risk(W, W_star, a, a_star):
+    """The same of weights W (p, d), W_star (k, d) of squares: p d² operations."""
+    e = coefficients(a, a_star)
+    return 0.5 * square_energy(W, W_star, e[: a.size], e[a.size :])

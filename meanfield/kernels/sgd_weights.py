@@ -15,7 +15,7 @@ from numba import prange
 
 from meanfield.kernels.options import parallel, serial
 from meanfield.kernels.sgd_random import fill_normals, normal, read_stream, write_stream
-from meanfield.kernels.sgd_step import batch_gradient, population_risk
+from meanfield.kernels.sgd_step import batch_gradient, population_risk, square_risk
 
 BLOCK = 1024  # columns a sweep takes at a time: the samples' share of them stays in the first cache
 
@@ -199,9 +199,22 @@ def overlaps_of(W, W_star, Q, M):
 
 
 @parallel
-def record_weights(step, W_star, P, a_star, W, X, C, scale, a, out, Q, M, risk):
-    """Weights out (runs, p, d), overlaps Q (runs, p, p), M (runs, p, k) and risk (runs,)."""
+def stand(W, X, C, scale, out):
+    """The weights that the runs stand for, out (runs, p, d)."""
     for run in prange(W.shape[0]):
         standing_weights(W[run], X[run], C[run], scale[run], out[run])
-        overlaps_of(out[run], W_star, Q[run], M[run])
-        risk[run] = population_risk(step.sigma, step.tau, Q[run], M[run], P, a[run], a_star)
+
+
+@parallel
+def record_weights(step, W_star, P, a_star, W, a, by_matrix, Q, M, risk):
+    """Overlaps Q (runs, p, p) and M (runs, p, k), where there is room for them, and risk (runs,).
+
+    W (runs, p, d), a (runs, p); `by_matrix`: squares, whose risk takes no overlaps.
+    """
+    for run in prange(W.shape[0]):
+        if Q.shape[1] > 0:
+            overlaps_of(W[run], W_star, Q[run], M[run])
+        if by_matrix:
+            risk[run] = square_risk(W[run], W_star, a[run], a_star)
+        else:
+            risk[run] = population_risk(step.sigma, step.tau, Q[run], M[run], P, a[run], a_star)

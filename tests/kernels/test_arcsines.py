@@ -10,7 +10,7 @@ from meanfield.kernels.arcsines import EDGE, asin_sum
 
 def arc_sine(x):
     """One number, by way of a sum with a single term."""
-    return asin_sum(np.array([x]), np.ones(1), 1.0, np.ones(1), np.empty(EDGE))
+    return asin_sum(np.array([x]), np.ones(1), 1.0, np.ones(1), np.empty(EDGE))[0]
 
 
 @pytest.mark.parametrize("x", [0.0, 1e-300, 1e-9, 0.3, 0.5, 0.5 + 1e-15, 0.9, 1 - 1e-12, 1.0])
@@ -29,5 +29,6 @@ def test_a_sum_of_arc_sines(count):
     rng = np.random.default_rng(count)
     c, scale, e = rng.uniform(-1, 1, count), rng.uniform(0, 1, count), rng.normal(size=count)
     expected = math.fsum(e * np.arcsin(0.9 * c * scale))
-    total = asin_sum(c, scale, 0.9, e, np.empty(EDGE))
+    total, size = asin_sum(c, scale, 0.9, e, np.empty(EDGE))
     assert total == pytest.approx(expected, abs=1e-15 * np.abs(e).sum())
+    assert size == pytest.approx(np.abs(e * np.arcsin(0.9 * c * scale)).sum(), rel=1e-14)
