@@ -17,7 +17,7 @@ from meanfield.problem import Problem, problem_from_parameters
 from meanfield.states import ParticleMeasure
 from meanfield.storage import read_archive, write_archive
 from meanfield.studies.rates import Limit, Rate, Resampled, fit_limit, fit_rate
-from meanfield.studies.report import study_table
+from meanfield.studies.report import study_notes, study_table
 from meanfield.studies.runs import CURVES
 
 STUDY_FORMAT = "meanfield-concentration-study"
@@ -88,6 +88,11 @@ class ConcentrationStudy:
     def wasserstein(self) -> Array:
         """Mean over replicas of the distance to the law at d = ∞, (m,)."""
         return _mean(self.distances)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """Where a number does not mean what it seems to: a limit at a saddle, a function of 0."""
+        return study_notes(self)
 
     @cached_property
     def sampling_error(self) -> dict[str, Array]:
