@@ -143,10 +143,10 @@ def test_a_rate_in_the_width():
 
 
 def test_sgd_of_a_study_is_simulated_sgd():
-    one = small(dims=(30,), kind="sgd", widths=4, learning_rate=0.5, replicas=1, seed=5)
+    one = small(dims=(30,), kind="sgd", widths=8, learning_rate=0.5, replicas=1, seed=5)
     seed = int(np.random.SeedSequence(5).spawn(1)[0].generate_state(1)[0])
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=30, learning_rate=0.5)
-    start = mf.gaussian_weights(problem, 4, seed=seed)
+    start = mf.gaussian_weights(problem, 8, seed=seed)
     sgd = mf.simulate_sgd(problem, start, 0.2, seed=seed, save_at=41)
     expected = np.interp(one.t, sgd.t, sgd.risk[0])
     np.testing.assert_allclose(one.curves["risk"][0], expected, rtol=1e-12)
