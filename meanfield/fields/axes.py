@@ -86,7 +86,7 @@ class Resolution:
     """Fine mesh width in asinh(x), what the coarse mesh may leave out, its margin in points.
 
     The margin of signed coordinates, and of lengths; `negligible` is what a basis of functions of
-    the length may leave out.
+    the length may leave out; `finer`, how many times finer than usual it all is.
     """
 
     spacing: float
@@ -94,6 +94,7 @@ class Resolution:
     margin: float = 1.0
     margin_of_lengths: float = 1.0
     negligible: float = 1e-12
+    finer: float = 1.0
 
     def points(self, reach: float, *, signed: bool = True) -> int:
         """Chebyshev points, a multiple of 16, for functions analytic in the strip.

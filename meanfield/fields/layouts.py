@@ -171,7 +171,8 @@ def resolution(k: int, finer: float, strip: float = math.inf) -> Resolution:
     """
     spacing, coarse = (0.027, 1e-14) if k == 1 else (0.045, 1e-12)
     margins = (finer, finer) if strip > NARROW else (2.0 * finer, (1.5 if k == 1 else 2.0) * finer)
-    return Resolution(spacing / finer, coarse, *margins, max(3e-10 / finer**20, 1e-14))
+    negligible = max(3e-10 / finer**20, 1e-14)
+    return Resolution(spacing / finer, coarse, *margins, negligible, finer)
 
 
 def _node_counts(

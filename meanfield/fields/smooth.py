@@ -14,6 +14,7 @@ from meanfield.activations import Activation
 from meanfield.fields.averages import averages_on_product
 from meanfield.fields.axes import Axis, Resolution, contract
 from meanfield.fields.base import Array
+from meanfield.fields.cells import CellMesh
 from meanfield.fields.meshes import Out
 from meanfield.fields.nodes import Nodes
 from meanfield.kernels import mesh as kernel
@@ -81,38 +82,32 @@ class DirectMesh(Slices):
     def __init__(self, student: Activation, dim: float, directions: Array, share: Array,
                  reach_u: float, reach_r: float, resolution: Resolution):  # fmt: skip
         super().__init__(student, dim, reach_u, reach_r, resolution)
-        self.axes = [self.along] if self.across is None else [self.along, self.across]
+        axes = [self.along] if self.across is None else [self.along, self.across]
         self.directions, self.share = directions, share
-        self.lattice = self._lattice(self.axes)
+        self.mesh = CellMesh(axes, ratio=self.ratio, odd=self.odd, finer=resolution.finer)
 
     def spread(self, charge: Array, u: Array, r: Array) -> Array | None:
         """See `Mesh`."""
         moments = np.empty((len(self.directions), *self.shape))
         for m, e in enumerate(self.directions):
-            fine = kernel.spread(charge, self._along(u, e), r, self.lattice)
-            if fine is None:
+            coarse = self.mesh.spread(charge, self._along(u, e), r)
+            if coarse is None:
                 return None
-            fine = fine.reshape([axis.count for axis in self.axes])
-            moments[m] = contract(fine, [axis.down for axis in self.axes]).reshape(self.shape)
+            moments[m] = coarse
         return self._columns(moments)
 
     def gather(self, potential: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
         """See `Mesh`."""
         folded = self._fold(potential)
         if u.shape[1] == 1:
-            kernel.gather(a, u, r, self.lattice, self._fine(folded[0]), rate, *out)
+            self.mesh.gather(folded[0], a, u, r, rate, out)
             return
         part = np.empty_like(a), np.empty((len(a), 1)), np.empty_like(r)
         for total in out[0 if rate > 0.0 else 1 :]:
             total[:] = 0.0
         for e, share, one in zip(self.directions, self.share, folded, strict=True):
-            fine = self._fine(share * one)
-            kernel.gather(a, self._along(u, e), r, self.lattice, fine, rate, *part)
+            self.mesh.gather(share * one, a, self._along(u, e), r, rate, part)
             kernel.add_along(*part, e, rate, *out)
-
-    def _fine(self, potential: Array) -> Array:
-        shaped = potential.reshape([len(axis.x) for axis in self.axes])
-        return contract(np.ascontiguousarray(shaped), [axis.up for axis in self.axes]).ravel()
 
     def _along(self, u: Array, e: Array) -> Array:
         return u if u.shape[1] == 1 else np.ascontiguousarray((u @ e)[:, None])

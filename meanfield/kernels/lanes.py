@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 LANES = 8
-_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _INDEX = ir.IntType(32)
 _FAST = ("contract", "reassoc", "nsz", "arcp", "afn")
 
@@ -23,18 +23,18 @@ class _Lanes(types.Type):
         super().__init__(name="Lanes")
 
 
-_lanes = _Lanes()
+lanes_type = _Lanes()
 
 
 @register_model(_Lanes)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager, lanes_type):
-        super().__init__(manager, lanes_type, _VECTOR)
+        super().__init__(manager, lanes_type, VECTOR)
 
 
 def _pointer(context, builder, array_type, array, index):
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), VECTOR.as_pointer())
 
 
 @intrinsic
@@ -46,7 +46,7 @@ def load(typing, array, index):
         value.align = 8
         return value
 
-    return _lanes(array, types.intp), generate
+    return lanes_type(array, types.intp), generate
 
 
 @intrinsic
@@ -58,7 +58,7 @@ def store(typing, array, index, value):
         builder.store(args[2], pointer).align = 8
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, _lanes), generate
+    return types.void(array, types.intp, lanes_type), generate
 
 
 @intrinsic
@@ -66,12 +66,12 @@ def fill(typing, x):
     """x in all lanes."""
 
     def generate(context, builder, signature, args):
-        nothing = ir.Constant(_VECTOR, ir.Undefined)
+        nothing = ir.Constant(VECTOR, ir.Undefined)
         first = builder.insert_element(nothing, args[0], ir.Constant(_INDEX, 0))
         zeros = ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES)
         return builder.shuffle_vector(first, nothing, zeros)
 
-    return _lanes(types.float64), generate
+    return lanes_type(types.float64), generate
 
 
 @intrinsic
@@ -81,7 +81,7 @@ def multiply(typing, x, y):
     def generate(context, builder, signature, args):
         return builder.fmul(*args, flags=_FAST)
 
-    return _lanes(_lanes, _lanes), generate
+    return lanes_type(lanes_type, lanes_type), generate
 
 
 @intrinsic
@@ -91,7 +91,7 @@ def add(typing, x, y):
     def generate(context, builder, signature, args):
         return builder.fadd(*args, flags=_FAST)
 
-    return _lanes(_lanes, _lanes), generate
+    return lanes_type(lanes_type, lanes_type), generate
 
 
 @intrinsic
@@ -102,7 +102,7 @@ def multiply_add(typing, x, y, z):
         product = builder.fmul(args[0], args[1], flags=_FAST)
         return builder.fadd(product, args[2], flags=_FAST)
 
-    return _lanes(_lanes, _lanes, _lanes), generate
+    return lanes_type(lanes_type, lanes_type, lanes_type), generate
 
 
 @intrinsic
@@ -121,7 +121,7 @@ def total(typing, x):
             value = builder.fadd(low, high)
         return builder.extract_element(value, ir.Constant(_INDEX, 0))
 
-    return types.float64(_lanes), generate
+    return types.float64(lanes_type), generate
 
 
 @intrinsic
@@ -131,11 +131,11 @@ def divide(typing, x, y):
     def generate(context, builder, signature, args):
         return builder.fdiv(*args, flags=_FAST)
 
-    return _lanes(_lanes, _lanes), generate
+    return lanes_type(lanes_type, lanes_type), generate
 
 
 def _call(builder, name, *args):
-    kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(args))
+    kind = ir.FunctionType(VECTOR, [VECTOR] * len(args))
     name = f"llvm.{name}.v{LANES}f64"
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
 
@@ -147,7 +147,7 @@ def square_root(typing, x):
     def generate(context, builder, signature, args):
         return _call(builder, "sqrt", *args)
 
-    return _lanes(_lanes), generate
+    return lanes_type(lanes_type), generate
 
 
 @intrinsic
@@ -157,7 +157,7 @@ def absolute(typing, x):
     def generate(context, builder, signature, args):
         return _call(builder, "fabs", *args)
 
-    return _lanes(_lanes), generate
+    return lanes_type(lanes_type), generate
 
 
 @intrinsic
@@ -167,7 +167,7 @@ def with_sign(typing, x, y):
     def generate(context, builder, signature, args):
         return _call(builder, "copysign", *args)
 
-    return _lanes(_lanes, _lanes), generate
+    return lanes_type(lanes_type, lanes_type), generate
 
 
 @intrinsic
@@ -178,7 +178,7 @@ def where_above(typing, x, y, a, b):
         above = builder.fcmp_ordered(">", *args[:2])
         return builder.select(above, *args[2:])
 
-    return _lanes(_lanes, _lanes, _lanes, _lanes), generate
+    return lanes_type(lanes_type, lanes_type, lanes_type, lanes_type), generate
 
 
 @intrinsic
@@ -190,4 +190,4 @@ def any_above(typing, x, y):
         bits = builder.bitcast(above, ir.IntType(LANES))
         return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
 
-    return types.boolean(_lanes, _lanes), generate
+    return types.boolean(lanes_type, lanes_type), generate
