@@ -164,7 +164,8 @@ def test_moving_pictures_move(runs, tmp_path):
 def test_curves_and_rates_of_a_study(study):
     ax = plot_curves(study, "leak")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), study.curves["leak"][0][1:])
-    assert len(ax.lines) == 4 and len(ax.collections) == 4  # a leak of 0 has no place on a log axis
+    assert len(ax.lines) == 5 and len(ax.collections) == 4
+    assert ax.lines[4].get_label() == "∞: 0" and len(ax.lines[4].get_xdata()) == 0  # a log axis
     ax = plot_curves(study, "risk")
     assert len(ax.lines) == 5
     ax = plot_rates(study, quantities=("perpendicular", "risk"))

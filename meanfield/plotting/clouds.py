@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 TRAILS = 60  # neurons whose way is drawn
 DOTS = 2000  # neurons drawn at each time
 MARKERS = "osD^vPX*"
-INSET = (0.68, 0.06, 0.3, 0.27)
+DOT = "#1b4f72"
+INSET = (0.68, 0.11, 0.3, 0.25)
 
 
 def plot_cloud(
@@ -39,7 +40,8 @@ def plot_cloud(
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     times : sequence of float, optional
-        At which to draw the cloud, each moved to the nearest saved time; by default four.
+        At which to draw the cloud, each moved to the nearest saved time; by default four, between
+        which the neurons have moved equally far.
     run : int
         Which run, for SGD.
 
@@ -61,12 +63,13 @@ def plot_cloud(
     >>> ax = plot_cloud(mf.solve_mean_field(problem, mf.gaussian_measure(problem, n=100), 1.0))
     """
     neurons = neurons_in_time(solution, run)
-    wanted = (
-        np.linspace(0, neurons.t[-1], 4) if times is None else checks.array(times, "times", (None,))
-    )
-    shown = np.unique([int(np.abs(neurons.t - time).argmin()) for time in wanted])
-    ax = axes(ax, (5.4, 4.4))
     inside = np.sqrt((neurons.u**2).sum(axis=2))
+    if times is None:
+        shown = _stages(inside, neurons.r, 4)
+    else:
+        wanted = checks.array(times, "times", (None,))
+        shown = np.unique([int(np.abs(neurons.t - time).argmin()) for time in wanted])
+    ax = axes(ax, (5.4, 4.4))
     for i in _some(inside.shape[1], TRAILS):
         ax.plot(inside[:, i], neurons.r[:, i], color="0.75", lw=0.6, zorder=1)
     dots = _some(inside.shape[1], DOTS)
@@ -206,12 +209,16 @@ class _Plane:
         ]
         size = 60.0 / np.sqrt(len(self.dots)) + 4.0
         options: dict[str, Any] = {"s": size, "zorder": 3, "rasterized": True, "lw": 0.8}
-        self.positive = ax.scatter([], [], color="#1b4f72", **options)
-        self.negative = ax.scatter([], [], facecolors="white", edgecolors="#1b4f72", **options)
+        self.positive = ax.scatter([], [], color=DOT, label="a ≥ 0", **options)
+        self.negative = ax.scatter(
+            [], [], facecolors="white", edgecolors=DOT, label="a < 0", **options
+        )
         self._target(solution, x, y)
         reach = 1.15 * max(float(np.abs(self.places).max()), self.longest)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         ax.set(xlabel=f"principal coordinate {x + 1}", ylabel=f"principal coordinate {y + 1}")
+        ax.plot([], [], color=LIMIT, lw=2, label="target")
+        ax.legend(frameon=False, loc="upper left", fontsize=8, handlelength=1.2)
         self.marker = risk_inset(ax, neurons, INSET)
 
     def _target(self, solution: Solution, x: int, y: int) -> None:
@@ -241,6 +248,13 @@ class _Plane:
 def _some(n: int, most: int) -> NDArray[np.intp]:
     """At most so many of n, evenly taken."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.intp))
+
+
+def _stages(inside: NDArray[np.float64], r: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Saved times, the ends among them, between which the neurons have moved equally far."""
+    steps = np.hypot(np.diff(inside, axis=0), np.diff(r, axis=0)).mean(axis=1)
+    way = np.append(0.0, np.cumsum(steps))
+    return np.unique([np.abs(way - share).argmin() for share in np.linspace(0, way[-1], count)])
 
 
 def _markers(count: int) -> list[str]:

@@ -77,6 +77,7 @@ def plot_concentration(
     plot_curves(study, "leak", axes[1])
     axes[1].set_title("The function forgets the other directions", loc="left")
     axes[1].get_legend().remove()
+    axes[1].autoscale(axis="y")
     plot_rates(study, axes[2])
     n, activation = study.parameters["n"], study.problem.student.name
     networks = math.isfinite(study.widths[-1])
@@ -142,12 +143,19 @@ def plot_curves(
     log = quantity in ("leak", "leak_variance", "risk", "perpendicular")
     # a leak of nothing but rounding would stretch a logarithmic axis down to 1e-32
     floor = ROUNDING * max((study.curves[quantity][i][shown].max() for i in finite), default=0.0)
-    if limit and not (log and study.curves[quantity][limit[0]][shown].max() <= floor):
-        ax.plot(t, study.curves[quantity][limit[0]][shown], "--", color=LIMIT, lw=1.5, label="∞")
+    if limit:
+        values = study.curves[quantity][limit[0]][shown]
+        if log and values.max() <= floor:  # it has no place on a logarithmic axis
+            ax.plot([], [], "--", color=LIMIT, lw=1.5, label="∞: 0")
+        else:
+            ax.plot(t, values, "--", color=LIMIT, lw=1.5, label="∞")
     ax.set(xlabel=TIME_LABEL, ylabel=TITLES[quantity], xlim=(0, study.t[-1]))
     if log:
         ax.set_yscale("log")
-    ax.legend(title="input dimension d", frameon=False, ncols=2, loc="best", fontsize=9)
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend above the curves
+    place = "upper right" if log else "best"
+    ax.legend(title="input dimension d", frameon=False, ncols=2, loc=place, fontsize=9)
     return ax
 
 
@@ -216,7 +224,7 @@ def plot_rates(
         text = f"{RATE_TITLES.get(name, name)}\nslope {rate.slope:.3f} ± {half:.3f}"
         labels.append((float(values[-1]), text, colour))
     ax.set(xscale="log", yscale="log", xlabel="input dimension d")
-    ax.set_ylabel(f"at t = {study.t[-1]:g}")
+    ax.set_ylabel(f"values at t = {study.t[-1]:g}")
     ax.set_title("Powers of d", loc="left")
     ax.xaxis.set_major_locator(FixedLocator(list(dims)))
     ax.xaxis.set_minor_locator(NullLocator())

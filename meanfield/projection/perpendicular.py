@@ -169,7 +169,6 @@ def _of_law(neurons: Neurons, D: float, bins: int) -> PerpendicularOverlaps:
     else:
         below = betainc(0.5 * (D - 1), 0.5 * (D - 1), 0.5 * (1.0 + Z))
     cumulative = below @ (shares / shares.sum())
-    cumulative[0] = 0.0
     return PerpendicularOverlaps(0.0, rms, edges, np.diff(cumulative))
 
 

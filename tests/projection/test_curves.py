@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import brentq
 
 import meanfield as mf
 from meanfield import projection
@@ -92,6 +94,21 @@ def test_a_time_for_every_run_of_sgd():
     sgd = mf.simulate_sgd(problem, mf.gaussian_weights(problem, 3), 10.0, runs=3, save_at=11)
     times = time_within(sgd, 1.2, 0.5)
     assert len(times) == 3
+    for found, states in zip(times, sgd.states, strict=True):
+        angles = [projection.concentration(state, problem).angle_of(0.5) for state in states]
+        assert found == first_below(sgd.t, np.array(angles), 1.2) or math.isnan(found.time)
+    assert len({found.time for found in times}) == 3
+
+
+def test_the_error_is_at_least_what_half_the_times_make_of_it():
+    """The straight line and the cubic agree here; every other time does not."""
+    t, curve = np.arange(5.0), np.array([1.0, 1.0, 0.9, 0.1, 0.0])
+    found = first_below(t, curve, 0.5)
+    halved = PchipInterpolator(t[::2], curve[::2])
+    coarse = brentq(lambda time: halved(time) - 0.5, 2.0, 4.0)
+    assert abs(found.time - 2.5) < 0.1 < abs(coarse - found.time)
+    assert found.error == pytest.approx(abs(coarse - found.time), rel=1e-9)
+    assert first_below(t[:3], np.array([1.0, 0.5, 0.2]), 0.5).between == (0.0, 1.0)
 
 
 def test_the_mass_of_neurons_counts():

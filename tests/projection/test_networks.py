@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
-from scipy.stats import beta
+from scipy.stats import beta, norm
 
 import meanfield as mf
 from meanfield import projection
@@ -113,6 +113,9 @@ def test_perpendicular_overlaps_are_those_of_the_pairs():
     assert law.mean == pytest.approx(pairs.mean(), rel=1e-10)
     assert law.rms == pytest.approx(math.sqrt((pairs**2).mean()), rel=1e-10)
     assert law.masses.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(law.edges[[0, -1]], np.abs(pairs).max() * np.array([-1, 1]))
+    observe = projection.observables(problem)["perpendicular"]
+    assert observe(0.0, weights) == pytest.approx(law.rms, rel=1e-12)
     assert (law.density * np.diff(law.edges)).sum() == pytest.approx(1.0)
     bin_width = law.edges[1] - law.edges[0]
     shares = np.array([0.05, 0.5, 0.95])
@@ -135,6 +138,19 @@ def test_the_law_of_perpendicular_overlaps(D):
     if D > 1:
         expected = 4 * (2 * beta.ppf(0.9, (D - 1) / 2, (D - 1) / 2) - 1)
         assert law.quantile(0.9) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("mass", [None, [0.25, 0.75]])
+def test_lengths_of_a_law_count_by_their_masses(mass):
+    """Products of two independent lengths, 3 and 1: E (r r' Z)² = (E r²)²/D."""
+    problem = make_problem("erf", k=1, D=9)
+    m = mf.ParticleMeasure(np.ones(2), np.zeros(2), [3.0, 1.0], mass=mass)
+    law = projection.perpendicular_overlaps(m, problem)
+    mean_square = float(m.masses @ m.r**2)
+    assert law.rms == pytest.approx(mean_square / 3, rel=1e-12)
+    middle = 0.5 * (law.edges[1:] + law.edges[:-1])
+    assert law.masses @ middle**2 == pytest.approx(mean_square**2 / 9, rel=2e-3)
+    assert law.edges[-1] == 9.0
 
 
 def test_perpendicular_overlaps_of_drawn_weights_follow_the_law():
@@ -251,11 +267,11 @@ def test_small_angles_keep_their_digits():
     problem = make_problem("erf", k=2, D=8)
     start = mf.gaussian_weights(problem, 6, seed=7)
     mixed = np.random.default_rng(8).standard_normal((6, 2)) @ start.W_star
-    tilted = mf.Weights(mixed + 1e-5 * start.W, start.W_star, start.a)
+    tilted = mf.Weights(mixed + 1e-8 * start.W, start.W_star, start.a)
     found = projection.principal_angles(tilted, problem)
     _, _, right = np.linalg.svd(tilted.W, full_matrices=False)
     np.testing.assert_allclose(found, subspace_angles(right[:2].T, start.W_star.T), rtol=1e-3)
-    assert found.max() < 1e-4
+    assert found.max() < 1e-7
 
 
 @pytest.mark.parametrize("method", ["weights", "gradients"])
@@ -270,6 +286,42 @@ def test_the_subspace_of_a_law_is_found_or_missed(method, D):
         far = mf.ParticleMeasure(near.a, 1e-3 * near.u, np.full(50, 3.0))
         missed = projection.subspace(far, problem, method=method).angles
         assert (missed == (math.pi / 2 if D == 9 else 0.0)).all()
+
+
+def test_second_moments_of_a_law_by_hand():
+    """Neurons count by their mass and by a², whatever its sign."""
+    problem, m = make_problem("erf", k=2, D=7), make_measure(2, n=6, seed=15)
+    a, mass = np.array([-2.0, 0.5, 1.0, -1.0, 3.0, 0.1]), np.arange(1, 7) / 21
+    found = projection.subspace(mf.ParticleMeasure(a, m.u, m.r, mass), problem, directions=3)
+    block = sum(w * x * x * np.outer(u, u) for w, x, u in zip(mass, a, m.u, strict=True))
+    outside = (mass * a**2 * m.r**2).sum() / 7
+    expected = np.sort([*np.linalg.eigvalsh(block), *[outside] * 3])[::-1]
+    np.testing.assert_allclose(found.spectrum, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("D", [3, math.inf])
+def test_gradients_of_a_law_against_sampling(D):
+    """∂f/∂z and ∂f/∂ρ at drawn inputs, averaged over the direction outside."""
+    problem, m = make_problem("erf", k=1, D=D), make_measure(1, n=4, seed=16)
+    a, mass = np.array([-2.0, 0.5, 1.0, 3.0]), np.array([0.1, 0.2, 0.3, 0.4])
+    law = mf.ParticleMeasure(a, m.u, m.r, mass)
+    found = projection.subspace(law, problem, method="gradients", directions=2)
+    rng = np.random.default_rng(17)
+    z = rng.standard_normal(10_000)
+    finite = math.isfinite(D)
+    rho = np.linalg.norm(rng.standard_normal((len(z), 3)), axis=1) if finite else np.ones(len(z))
+    # one coordinate of a uniform point of the sphere in three dimensions is uniform
+    shares = (np.arange(200) + 0.5) / 200
+    U = 2.0 * shares - 1.0 if finite else norm.ppf(shares)
+    along, outside = np.zeros(len(z)), np.zeros(len(z))
+    for w, x, u, r in zip(mass, a, m.u[:, 0], m.r, strict=True):
+        slopes = problem.student.derivative((u * z)[:, None] + r * np.outer(rho, U))
+        along += w * x * u * slopes.mean(axis=1)
+        outside += w * x * r * (slopes * U).mean(axis=1)
+    assert found.spectrum[0] == pytest.approx((along**2).mean(), rel=0.03)
+    rest = (outside**2).mean() / D if finite else 0.0
+    assert found.spectrum[1] == pytest.approx(rest, rel=0.03, abs=1e-12)
+    assert found.angles[0] == 0.0 and found.angles.shape == (1,)
 
 
 @pytest.mark.parametrize("D", [5, 300])
