@@ -9,6 +9,7 @@ import numpy as np
 
 from meanfield.fields.base import Field
 from meanfield.fields.direct import POWERS, DirectField
+from meanfield.fields.homogeneous import HomogeneousField
 from meanfield.fields.layouts import slice_size
 from meanfield.fields.moments import MomentField
 from meanfield.fields.pairs import PairField, has_pair_forms, overlap_rule
@@ -25,6 +26,9 @@ SLICE_COST = {1: 5e-8, 2: 2.5e-7, 3: 1e-7}  # of a neuron, by k; at k = 3 along 
 NODE_COST = 2e-10  # of a mesh point seen from a node along a direction
 LAYOUT_COST = 1e-8  # of the same when laid out, shared by a hundred evaluations
 SLICE_OVERHEAD = 1e-3  # of the kernels' calls
+HEMISPHERE_COST = 2e-7  # of a neuron
+HEMISPHERE_OVERHEAD = 2e-3  # of its mesh, and for each overlap a share in laying it out:
+HEMISPHERE_LAYOUT = 1e-4
 DIRECT_COST = 3e-8  # of a neuron and a node
 DIRECT_NODES = {1: 1e2, 2: 2e3, 3: 3e4}  # for one ρ
 VALUE_COST = 6.0  # of the potential of a pair, an arcsine, over that of its slopes
@@ -113,7 +117,11 @@ def _choices(
         each = PAIR_COST[name] * (VALUE_COST if many_values else 1.0)
         seconds = n * n * overlaps * each + (0.0 if closed else n * LINK_COST)
         yield seconds, 1e-7 if kinked else 1e-12, lambda: PairField(problem)
-    if SliceField.serves(problem):
+    if HomogeneousField.serves(problem):
+        seconds = HEMISPHERE_OVERHEAD + HEMISPHERE_LAYOUT * overlaps + n * HEMISPHERE_COST
+        seconds += 0.0 if closed else n * LINK_COST
+        yield seconds, 1e-7, lambda: HomogeneousField(problem, tolerance)
+    elif SliceField.serves(problem):
         yield _slices(problem, n, u_max, r_max, k > 1 and kinked)
     if SeriesField.serves(problem):
         each = SERIES_COST * (1.5 if many_values else 1.0)

@@ -38,11 +38,11 @@ class Lattice(NamedTuple):
     counts: np.ndarray
 
 
-def _lagrange_table():
-    """Coefficients (8, 8) of the Lagrange weights: powers of x − ½, for offsets −3..4."""
-    nodes = [Fraction(2 * j - 1, 2) for j in range(-BELOW, POINTS - BELOW)]
+def _lagrange_table(offsets):
+    """Coefficients (8, 8) of the Lagrange weights of up to eight offsets: powers of x − ½."""
+    nodes = [Fraction(2 * j - 1, 2) for j in offsets]
     table = np.zeros((POINTS, POINTS))
-    for q in range(POINTS):
+    for q in range(len(nodes)):
         powers = [Fraction(1)]
         for node in nodes[:q] + nodes[q + 1 :]:
             shifted = [Fraction(0), *powers]
@@ -50,38 +50,65 @@ def _lagrange_table():
                 (high - node * low) / (nodes[q] - node)
                 for high, low in zip(shifted, [*powers, Fraction(0)], strict=True)
             ]
-        table[:, q] = [float(c) for c in powers]
+        table[: len(nodes), q] = [float(c) for c in powers]
     return table
 
 
-_TABLE = _lagrange_table()
-VALUE = np.ascontiguousarray(_TABLE.ravel())
-SLOPE = np.ascontiguousarray((np.arange(1, POINTS)[:, None] * _TABLE[1:]).ravel())
+def _flat(table):
+    """Coefficients of the weights and of their derivatives, each as one vector."""
+    slopes = np.arange(1, POINTS)[:, None] * table[1:]
+    return np.ascontiguousarray(table.ravel()), np.ascontiguousarray(slopes.ravel())
+
+
+VALUE, SLOPE = _flat(_lagrange_table(range(-BELOW, POINTS - BELOW)))
+POLE_VALUE, POLE_SLOPE = _flat(_lagrange_table(range(-BELOW, BELOW + 1)))
+
+
+@inline
+def _seventh_degree(table, x):
+    X = fill(x)
+    w = multiply_add(load(table, 56), X, load(table, 48))
+    w = multiply_add(w, X, load(table, 40))
+    w = multiply_add(w, X, load(table, 32))
+    w = multiply_add(w, X, load(table, 24))
+    w = multiply_add(w, X, load(table, 16))
+    w = multiply_add(w, X, load(table, 8))
+    return multiply_add(w, X, load(table, 0))
+
+
+@inline
+def _sixth_degree(table, x):
+    X = fill(x)
+    w = multiply_add(load(table, 48), X, load(table, 40))
+    w = multiply_add(w, X, load(table, 32))
+    w = multiply_add(w, X, load(table, 24))
+    w = multiply_add(w, X, load(table, 16))
+    w = multiply_add(w, X, load(table, 8))
+    return multiply_add(w, X, load(table, 0))
 
 
 @inline
 def value_weights(x):
     """Lagrange weights at offsets −3..4 for the point x + ½ of the cell [0, 1]."""
-    X = fill(x)
-    w = multiply_add(load(VALUE, 56), X, load(VALUE, 48))
-    w = multiply_add(w, X, load(VALUE, 40))
-    w = multiply_add(w, X, load(VALUE, 32))
-    w = multiply_add(w, X, load(VALUE, 24))
-    w = multiply_add(w, X, load(VALUE, 16))
-    w = multiply_add(w, X, load(VALUE, 8))
-    return multiply_add(w, X, load(VALUE, 0))
+    return _seventh_degree(VALUE, x)
 
 
 @inline
 def slope_weights(x):
     """Derivatives of the Lagrange weights."""
-    X = fill(x)
-    w = multiply_add(load(SLOPE, 48), X, load(SLOPE, 40))
-    w = multiply_add(w, X, load(SLOPE, 32))
-    w = multiply_add(w, X, load(SLOPE, 24))
-    w = multiply_add(w, X, load(SLOPE, 16))
-    w = multiply_add(w, X, load(SLOPE, 8))
-    return multiply_add(w, X, load(SLOPE, 0))
+    return _sixth_degree(SLOPE, x)
+
+
+@inline
+def pole_value_weights(x):
+    """Weights at offsets −3..3 (and 0 at 4): through even values they give an even polynomial."""
+    return _sixth_degree(POLE_VALUE, x)
+
+
+@inline
+def pole_slope_weights(x):
+    """Derivatives of `pole_value_weights`."""
+    return _sixth_degree(POLE_SLOPE, x)
 
 
 @inline

@@ -70,8 +70,10 @@ def test_small_measures_are_summed_and_large_ones_go_through_a_mesh():
     assert names("square", [1, 10**6]) == ["moments", "moments"]
     for k, large in ((1, 10**4), (2, 10**5)):
         assert names("erf", [10, large], k=k) == ["pairs", "slices"]
-        assert names("relu", [2, 10**5], k=k) == ["pairs", "slices"]
-    assert names("relu", [4000], k=2, D=math.inf) == ["pairs"]
+    assert names("relu", [2, 10**5], k=1) == ["pairs", "slices"]
+    for tau in ("erf", "relu", "tanh"):
+        assert names("relu", [20, 1000, 10**6], k=2, tau=tau) == ["pairs", *["hemisphere"] * 2]
+        assert names("relu", [200, 10**6], k=2, D=math.inf, tau=tau) == ["pairs", "hemisphere"]
     assert names("erf", [4000], k=2, tau="relu") == ["pairs"]
 
 
