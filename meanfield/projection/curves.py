@@ -144,8 +144,6 @@ def observables(
     checks.instance(problem, "problem", Problem)
     within = checks.array(angles, "angles", (None,))
     shares = checks.array(fractions, "fractions", (None,))
-    if not len(shares):
-        raise ValueError("fractions must hold at least one fraction, got none")
     Concentration(np.ones(1), 1.0, 0.0, 0.0, 1.0).mass_within(within)  # refuses what is no angle
     Concentration(np.ones(1), 1.0, 0.0, 0.0, 1.0).angle_of(shares)
     return _observables(_Reader(problem), within, shares)
@@ -231,6 +229,8 @@ def along(
     if len(solution.t) == 0:
         raise ValueError("solution must hold at least one saved time, got none")
     wanted = observables(solution.problem, angles=angles, fractions=fractions)
+    if not len(fractions):
+        raise ValueError("fractions must hold at least one fraction, got none")
     kept: Mapping[str, Any] = solution.observables
     if not all(name in kept for name in wanted):
         kept = _from_states(solution, np.array(angles), np.array(fractions), threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import replace
@@ -15,7 +16,9 @@ from meanfield.studies.results import StudyResults
 from meanfield.studies.specification import Run, Study
 from meanfield.studies.store import Store
 from meanfield.studies.watch import Callback, watch
-from meanfield.studies.work import FAILED, MISSING, Record, Task, make_run
+from meanfield.studies.work import FAILED, MISSING, TAKEN, Record, Task, make_run
+
+PAUSE = 0.2  # seconds between looks at what others are making
 
 
 def run_study(
@@ -62,33 +65,57 @@ def _make(
     """Records as runs end, on disk before they are shown to anyone.
 
     Runs that another process has put into the store meanwhile are read, not made, unless they are
-    to be made `again`; so that processes on one folder do not go in step, each starts elsewhere.
+    to be made `again`; those that another one is at are left to it, and made when it dies. So that
+    processes on one folder do not go in step, each starts elsewhere.
     """
-    if store is not None and runs:
-        first = random.randrange(len(runs))
-        runs = runs[first:] + runs[:first]
+    if store is None:
+        tasks = (Task(run.key, run.parameters, None, threads) for run in runs)
+        for task, future in as_they_finish(make_run, tasks, executor):
+            yield _uninterrupted(_record(task, future))
+        return
+    first = random.randrange(len(runs)) if runs else 0
+    left = {run.key: run for run in runs[first:] + runs[:first]}
+    while left:
+        before = len(left)
+        for record in _round(list(left.values()), executor, store, threads, again):
+            if record.status != TAKEN:
+                del left[record.key]
+                yield record
+        if len(left) == before:
+            time.sleep(PAUSE)
+
+
+def _round(
+    runs: list[Run], executor: Executor, store: Store, threads: int | None, again: set[str]
+) -> Iterator[Record]:
+    """Each run once: made and written, read, or found to be taken by another process."""
     found: list[str] = []
 
     def tasks() -> Iterator[Task]:
         for run in runs:
-            if store is not None and run.key not in again and store.holds(run.key):
-                found.append(run.key)
+            key = run.key
+            if key not in again and store.holds(key):
+                found.append(key)
             else:
-                checkpoint = None if store is None else store.checkpoint(run.key)
-                yield Task(run.key, run.parameters, checkpoint, threads)
+                made = None if key in again else store.path(key)
+                yield Task(
+                    key, run.parameters, store.checkpoint(key), threads, store.claim(key), made
+                )
 
     for task, future in as_they_finish(make_run, tasks(), executor):
-        record = _record(task, future)
-        if record.status == Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        if store is not None:
-            if record.status == FAILED and task.key not in again and store.holds(task.key):
-                record = store.read(task.key)  # another process made it: no reason to spoil it
-            else:
-                store.write(record)
+        record = _uninterrupted(_record(task, future))
+        if record.status == FAILED and task.key not in again and store.holds(task.key):
+            record = store.read(task.key)  # another process made it: no reason to spoil it
+        elif record.status != TAKEN:
+            store.write(record)
         yield record
-    if store is not None:
-        yield from (store.read(key, same_version=True) for key in found)
+    yield from (store.read(key, same_version=True) for key in found)
+
+
+def _uninterrupted(record: Record) -> Record:
+    if record.status == Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return record
 
 
 def _record(task: Task, future: Future[Record]) -> Record:

@@ -29,13 +29,14 @@ class Store:
     Parameters
     ----------
     folder : path
-        ``study.json``, ``runs/`` and ``checkpoints/`` lie in it.
+        ``study.json``, ``runs/``, ``checkpoints/`` and ``claims/`` lie in it.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
         self.specification = self.folder / "study.json"
         self.runs, self.checkpoints = self.folder / "runs", self.folder / "checkpoints"
+        self.claims = self.folder / "claims"
 
     def open(self, study: Study, extend: bool) -> None:
         """Make the folder ready for a study: it must be writable, and hold no other."""
@@ -46,7 +47,7 @@ class Store:
                 f"{study.name!r} ({study.hash[:12]}); choose another folder, or let this study "
                 "take it over with extend"
             )
-        for folder in (self.runs, self.checkpoints):
+        for folder in (self.runs, self.checkpoints, self.claims):
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.glob(".*"):
                 _remove_stale(path)
@@ -88,6 +89,10 @@ class Store:
         """Where a run leaves its state while it is made; no version goes on from another's."""
         return self.checkpoints / f"{key[:32]}-{__version__}"
 
+    def claim(self, key: str) -> Path:
+        """The file that whoever makes a run holds."""
+        return self.claims / key[:32]
+
     def holds(self, key: str) -> bool:
         """Whether there is a file for the run."""
         return self.path(key).exists()
@@ -98,9 +103,11 @@ class Store:
             name: getattr(record, name)
             for name in ("key", "status", "message", "stats", "traceback", "versions", "seconds")
         } | {"run": dict(record.parameters)}
-        write_archive(self.path(record.key), RECORD_FORMAT, header, record.arrays)
-        with suppress(FileNotFoundError):
-            self.checkpoint(record.key).unlink()
+        try:
+            write_archive(self.path(record.key), RECORD_FORMAT, header, record.arrays)
+            self.checkpoint(record.key).unlink(missing_ok=True)
+        finally:
+            self.claim(record.key).unlink(missing_ok=True)
 
     def read(self, key: str, *, same_version: bool = False) -> Record:
         """Read a run.

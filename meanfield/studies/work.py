@@ -16,22 +16,28 @@ from numpy.typing import NDArray
 
 from meanfield._version import __version__
 from meanfield.integrate import Status
+from meanfield.studies.claims import claimed
 from meanfield.studies.executors import limited_threads
 from meanfield.studies.observables import gather, reducers, watched
 from meanfield.studies.parts import solver_of, start_law, takes
 from meanfield.studies.problems import build_problem
 
-FAILED, MISSING = "failed", "missing"
+FAILED, MISSING, TAKEN = "failed", "missing", "taken"
 
 
 @dataclass(frozen=True)
 class Task:
-    """What travels to a worker: a run, where it may leave a checkpoint, and its threads."""
+    """What travels to a worker: a run, where it may leave a checkpoint, and its threads.
+
+    Of a store also where the run is claimed, and where it lies once another process has made it.
+    """
 
     key: str
     parameters: Mapping[str, Any]
     checkpoint: Path | None
     threads: int | None
+    claim: Path | None = None
+    made: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,17 @@ def versions() -> dict[str, str]:
 
 
 def make_run(task: Task) -> Record:
-    """Make a run; an error becomes a record with its traceback."""
+    """Make a run, unless another process has or does; an error becomes a record of its own."""
+    with claimed(task.claim) as claim:
+        if claim is None or (task.made is not None and task.made.exists()):
+            return Record(task.key, task.parameters, TAKEN, "made by another process")
+        record = _make_it(task)
+        if record.status != Status.INTERRUPTED:
+            claim.keep()
+    return record
+
+
+def _make_it(task: Task) -> Record:
     started = time.perf_counter()
     try:
         with limited_threads(task.threads):

@@ -145,6 +145,9 @@ def test_bad_arguments_are_named(run):
         projection.observables(run.problem, angles=(3.0,))
     with pytest.raises(ValueError, match="fraction"):
         projection.observables(run.problem, fractions=(0.0,))
+    with pytest.raises(ValueError, match="at least one fraction"):
+        projection.along(run, fractions=())
+    assert "energy" in projection.observables(run.problem, fractions=())
 
 
 def test_a_run_that_keeps_no_state_has_the_same_curves(run):

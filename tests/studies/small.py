@@ -2,6 +2,7 @@
 
 import os
 import time
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -86,4 +87,11 @@ def slow(problem, n: int, wait: float = 0.0, seed: int = 0):
     if "SLOW_HAS_BEGUN" in os.environ:
         Path(os.environ["SLOW_HAS_BEGUN"]).touch()
     time.sleep(wait)
+    return mf.gaussian_measure(problem, n, seed=seed)
+
+
+def noted(problem, n: int, folder: str, seed: int = 0):
+    """A start that takes its time, and leaves a file for every time it is made."""
+    (Path(folder) / f"{problem.dim} {seed} {uuid.uuid4()}").touch()
+    time.sleep(0.02)
     return mf.gaussian_measure(problem, n, seed=seed)
