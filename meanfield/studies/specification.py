@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,11 @@ class Study:
         Runs at every point of the grid, with seeds of their own.
     seed : int
         From which the replicas' seeds are spawned. Replica i has the same seeds at every point of
-        the grid (common random numbers), and in every study with this seed.
+        the grid (common random numbers), and in every study with this seed: differences between
+        points are free of what their draws share, and their errors are not independent.
+    independent : bool
+        Whether points of the grid have seeds of their own instead, which depend on the point's
+        problem, start and solver, and not on its place: errors at different points are independent.
     name : str
         For people; not part of the hash.
 
@@ -128,10 +132,12 @@ class Study:
     replicas: int = 1
     seed: int = 0
     name: str = "study"
+    independent: bool = False
     runs: tuple[Run, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         checks.instance(self.name, "name", str)
+        checks.instance(self.independent, "independent", bool)
         values: dict[str, Any] = {
             "observables": check_observables(self.observables),
             "replicas": checks.integer(self.replicas, "replicas"),
@@ -238,10 +244,6 @@ class Study:
 
     def _enumerate(self) -> Iterator[Run]:
         """All runs, checked part by part."""
-        seeds = [
-            [int(word) for word in child.generate_state(2)]
-            for child in np.random.SeedSequence(self.seed).spawn(self.replicas)
-        ]
         base = {place: getattr(self, place) for place in PLACES}
         for point in itertools.product(*(enumerate(values) for values in self.grid.values())):
             values = base
@@ -249,10 +251,17 @@ class Study:
                 for place, item in settings_of(axis, value).items():
                     values = put(values, place.split("."), item, place)
             values = complete(values)
-            for replica, pair in enumerate(seeds):
+            own = (int(digest(values), 16),) if self.independent else ()
+            for replica, pair in enumerate(_seeds((self.seed, *own), self.replicas)):
                 parameters = {**values, "observables": list(self.observables), "seeds": pair}
                 index = (*(i for i, _ in point), replica)
                 yield Run(index, parameters, digest({"format": RUN_FORMAT, **parameters}))
+
+
+def _seeds(entropy: tuple[int, ...], count: int) -> list[list[int]]:
+    """Two for each replica, the start's and the solver's."""
+    children = np.random.SeedSequence(entropy).spawn(count)
+    return [[int(word) for word in child.generate_state(2)] for child in children]
 
 
 def recorded_study(parameters: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> Study:
@@ -261,8 +270,9 @@ def recorded_study(parameters: Mapping[str, Any], runs: Sequence[Mapping[str, An
     Its runs know their seeds alone of their parameters; the records know the rest.
     """
     study = object.__new__(Study)
-    for name in (f.name for f in fields(Study) if f.init):
-        object.__setattr__(study, name, parameters[name])
+    for f in (f for f in fields(Study) if f.init):
+        given = f.default is MISSING or f.name in parameters  # what is newer may not be there
+        object.__setattr__(study, f.name, parameters[f.name] if given else f.default)
     made = tuple(Run(tuple(r["index"]), {"seeds": r["seeds"]}, r["key"]) for r in runs)
     object.__setattr__(study, "runs", made)
     return study

@@ -1,6 +1,7 @@
 """A study is a value: frozen, hashed alike everywhere, refused with the key's name."""
 
 import dataclasses
+import json
 import math
 import pickle
 import re
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import meanfield as mf
+from meanfield.studies import read_results
 from meanfield.studies.canonical import digest, plain
 from tests.studies.small import final_length, product, small, swish
 
@@ -255,3 +257,27 @@ def test_the_files_in_the_documentation_are_studies(tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         mf.Study.from_toml(tmp_path / "nothing.toml")
+
+
+def test_seeds_are_common_or_the_points_own():
+    """Common ones are those of every version; own ones stay with a point when the grid grows."""
+    common = small()
+    pairs = [tuple(run.parameters["seeds"]) for run in common.runs]
+    assert pairs[-1] == (673228719, 1136656250) and len(set(pairs)) == 2
+    own = small(independent=True)
+    seeds = {run.key: tuple(run.parameters["seeds"]) for run in own.runs}
+    assert len(set(seeds.values())) == 6 and own.hash != common.hash
+    grown = small(independent=True, grid={"problem.dim": [5, 10, 20, 40]}, replicas=3)
+    assert seeds.items() <= {r.key: tuple(r.parameters["seeds"]) for r in grown.runs}.items()
+    assert mf.Study(**own.parameters()) == own
+    with pytest.raises(TypeError, match="independent"):
+        small(independent=1)
+
+
+def test_a_folder_from_before_there_were_independent_seeds_is_read(tmp_path):
+    small(replicas=1).run(store=tmp_path)
+    described = json.loads((tmp_path / "study.json").read_text())
+    del described["study"]["independent"]
+    (tmp_path / "study.json").write_text(json.dumps(described))
+    assert read_results(tmp_path).complete
+    assert small(replicas=1).run(store=tmp_path).complete
