@@ -14,7 +14,7 @@ from meanfield.fields.axes import Resolution
 from meanfield.fields.base import Array
 from meanfield.fields.meshes import AngleMesh, Mesh, Out
 from meanfield.fields.nodes import Nodes, graded_nodes, polar_nodes, product_nodes
-from meanfield.fields.planes import PlaneMesh
+from meanfield.fields.planes import PlaneMesh, SpaceMesh
 from meanfield.fields.smooth import DirectMesh, TensorMesh, sees_ratio
 from meanfield.kernels.residual import multiply
 from meanfield.problem import Problem
@@ -119,10 +119,11 @@ def _smooth_mesh(
 ) -> Mesh:
     k, D, student = problem.subspace_dim, problem.perpendicular_dim, problem.student
     fine = resolution(k, finer, student.strip)
-    if k == 2 and not sees_ratio(student, D):
-        return PlaneMesh(student, D, directions, share, *reach, fine, nodes)
-    kind = TensorMesh if k == 2 else DirectMesh
-    return kind(student, D, directions, share, *reach, fine)
+    if k > 1 and not sees_ratio(student, D):
+        kind = PlaneMesh if k == 2 else SpaceMesh
+        return kind(student, D, directions, share, *reach, fine, nodes)
+    plain = TensorMesh if k == 2 else DirectMesh
+    return plain(student, D, directions, share, *reach, fine)
 
 
 def _floor(problem: Problem, nodes: Nodes, share: Array) -> float:
@@ -141,7 +142,7 @@ def _degree(problem: Problem, furthest: float, finer: float) -> int:
     """Degree of the rule on directions; kinks converge slowly and start from more."""
     k = problem.subspace_dim
     smooth = problem.student.smooth and problem.target.smooth
-    start = 24 + 16 * furthest if smooth else 255
+    start = 8 + 17 * furthest if smooth else 255
     degree = 1 if k == 1 else math.ceil(start * (finer if smooth else finer**2))
     return min(degree, LARGEST_DEGREE) if k == 3 else degree
 
@@ -152,7 +153,7 @@ def slice_size(
     """Roughly, how many directions, and how many mesh points times nodes, a smooth layout has."""
     if not max(furthest, longest) < FURTHEST:
         return math.inf, math.inf
-    degree = (24.0 + 16.0 * furthest) * finer
+    degree = (8.0 + 17.0 * furthest) * finer
     directions = {1: 1.0, 2: degree / 2.0, 3: min(degree, LARGEST_DEGREE) ** 2 / 6.0}[k]
     fine = resolution(k, finer)
     mesh = fine.points(furthest) / 2

@@ -9,7 +9,7 @@ from scipy.special import erf
 from meanfield.activations import get_activation
 from meanfield.fields.layouts import resolution
 from meanfield.fields.nodes import product_nodes
-from meanfield.fields.planes import PlaneMesh
+from meanfield.fields.planes import PlaneMesh, SpaceMesh
 from meanfield.fields.smooth import DirectMesh, TensorMesh
 from meanfield.quadrature import half_sphere_rule
 from tests.fields.test_meshes import coordinate_law
@@ -18,8 +18,9 @@ from tests.fields.test_meshes import coordinate_law
 def make_mesh(k, D, reach=4.0, student="erf"):
     directions, share = half_sphere_rule(k, 1 if k == 1 else 11)
     args = get_activation(student), D, directions, share, reach, reach, resolution(k, 1.0)
-    if k == 2 and (student != "erf" or math.isfinite(D)):
-        return PlaneMesh(*args, product_nodes(lambda z: z[..., 0], directions, k, D, (40, 20)))
+    if k > 1 and (student != "erf" or math.isfinite(D)):
+        nodes = product_nodes(lambda z: z[..., 0], directions, k, D, (40, 20))
+        return (PlaneMesh if k == 2 else SpaceMesh)(*args, nodes)
     return (TensorMesh if k == 2 else DirectMesh)(*args)
 
 
@@ -51,7 +52,7 @@ def test_f_on_the_nodes(k, tolerance, D):
 @pytest.mark.parametrize(
     ("k", "D", "student"),
     [(1, 9, "erf"), (2, 9, "erf"), (3, 9, "erf"), (1, math.inf, "erf"), (2, math.inf, "erf"),
-     (2, math.inf, "gelu"), (2, math.inf, "tanh")],
+     (2, math.inf, "gelu"), (2, math.inf, "tanh"), (3, math.inf, "gelu")],
 )  # fmt: skip
 def test_gather_is_the_transpose_of_spread(k, D, student):
     """a du/dt is the slope of ⟨potential, moments⟩, share by share, as a neuron moves."""

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from meanfield.kernels import along
+from meanfield.kernels import along, space
 from meanfield.kernels import lengths as kernel
 from meanfield.kernels.options import thread_limit
 from meanfield.kernels.places import BATCH, Lattice
@@ -88,6 +88,33 @@ def test_along_directions_and_back(k):
     meshes[:] = 0.0
     args = points, vectors.ravel(), directions, lattice, width, meshes
     assert along.spread_points(*args) == 3
+
+
+@pytest.mark.parametrize("width", [8, 24])
+def test_neurons_along_directions_and_back(width):
+    _, lengths = make_meshes(0, width)
+    lattice = Lattice(0, 10.0, np.array([25.0]), np.array([50]))
+    n = space.CHUNK + 7
+    charge, u, r = rng.normal(size=n), rng.uniform(-2, 2, size=(n, 3)), rng.uniform(0, 5, size=n)
+    charge[20:-9], r[0] = 0.0, -1e-9  # few of them count, on both sides of a chunk
+    directions = np.array([[0.6, 0.0, 0.8], [0.0, -1.0, 0.0]])
+    meshes = np.zeros((2, 50 * width))
+    assert space.spread(charge, u, r, directions, lattice, lengths, meshes) == 0
+    few = np.flatnonzero(charge)
+    vectors = np.array([charge[i] * twin.length_vector(r[i], lengths)[0] for i in few])
+    expected = twin.spread_points(u[few], vectors, directions, lattice)
+    np.testing.assert_allclose(meshes, expected.reshape(2, -1), atol=1e-11)
+
+    out = np.empty_like(charge), np.empty_like(u), np.empty_like(r)
+    fields = rng.normal(size=meshes.shape)
+    space.gather(charge, u, r, directions, lattice, lengths, fields, 0.5, *out)
+    for i in few:
+        found = twin.potential_along(fields, u[i], r[i], directions, lattice, lengths)
+        assert out[0][i] == pytest.approx(0.5 * found[0], rel=1e-10, abs=1e-10)
+        assert out[1][i] == pytest.approx(charge[i] * found[1], rel=1e-10, abs=1e-9)
+        assert out[2][i] == pytest.approx(charge[i] * found[2], rel=1e-10, abs=1e-9)
+    u[n - 1, 1], r[1] = 50.0, np.nan
+    assert space.spread(charge, u, r, directions, lattice, lengths, meshes) == 2
 
 
 def test_a_product_for_each():

@@ -54,3 +54,15 @@ def spread_points(points, vectors, directions, lattice):
             i, weight, _ = stencil(point @ e, lattice.scale, lattice.origin[0])
             meshes[m][i] += np.outer(weight, vector)
     return meshes
+
+
+def potential_along(meshes, u, r, directions, lattice, lengths):
+    """Φ and its slopes in u and r at one neuron, summed over directions."""
+    b, db = length_vector(r, lengths)
+    value, slope, across = 0.0, np.zeros(len(u)), 0.0
+    for mesh, e in zip(meshes.reshape(len(meshes), -1, len(b)), directions, strict=True):
+        i, x, dx = stencil(u @ e, lattice.scale, lattice.origin[0])
+        value += x @ mesh[i] @ b
+        slope += e * (dx @ mesh[i] @ b) / np.sqrt(1 + (u @ e) ** 2)
+        across += x @ mesh[i] @ db
+    return value, slope, across
