@@ -166,14 +166,16 @@ def resolution(k: int, finer: float, strip: float = math.inf) -> Resolution:
     """Meshes for the tolerance at k; `finer` multiplies the points of each.
 
     A student with poles near the axis (tanh) has a potential that is not analytic at u = 0, r = 0:
-    it takes twice the coarse points. Their number in r costs nothing after laying out at k ≥ 2,
-    where it is the basis that counts; of that each level leaves out less by more than a column of
-    eight holds, so that a finer layout shows what a coarser one has left out.
+    it takes twice the coarse points. At k ≥ 2 their number in r costs nothing after laying out,
+    for there the basis counts. Of that each level leaves out so much less that it takes eight
+    functions more, so that a finer layout shows what a coarser one has left out.
     """
     spacing, coarse = (0.027, 1e-14) if k == 1 else (0.045, 1e-12)
-    margins = (finer, finer) if strip > NARROW else (2.0 * finer, (1.5 if k == 1 else 2.0) * finer)
+    margin, of_lengths = (1.0, 1.0 if k == 1 else 1.5) if strip > NARROW else (2.0, 2.0)
     negligible = max(3e-10 / finer**20, 1e-14)
-    return Resolution(spacing / finer, coarse, *margins, negligible, finer)
+    return Resolution(
+        spacing / finer, coarse, margin * finer, of_lengths * finer, negligible, finer
+    )
 
 
 def _node_counts(

@@ -14,18 +14,20 @@ from meanfield.fields.base import Array
 from meanfield.kernels.lanes import LANES
 from meanfield.kernels.lengths import Lengths, aligned
 
+ROUNDING = 1e-14
+
 
 def length_basis(values: Array, weight: Array, negligible: float) -> Array:
     """Orthonormal functions (R, J) of the points r that hold values (N, V, R), weighted by node.
 
     J is the least multiple of eight that leaves out only singular values below `negligible` times
-    the first.
+    the second: the first may be a constant that moves nothing.
     """
     weighted = np.sqrt(weight)[:, None, None] * values
     R = values.shape[2]
     triangle = np.linalg.qr(weighted.reshape(-1, R), mode="r")
     _, singular, rows = np.linalg.svd(triangle)
-    rank = int((singular > negligible * singular[0]).sum())
+    rank = int((singular > max(negligible * singular[1], ROUNDING * singular[0])).sum())
     return np.ascontiguousarray(rows[: min(R, LANES * -(-rank // LANES))].T)
 
 

@@ -1,8 +1,8 @@
 """k = 2 and 3: neurons ↔ the coarse mesh in v along each direction, lengths by a few functions.
 
-Lengths enter through functions b_j(r) whose coefficients every mesh point carries
-(`fields.lengths`). At k = 2 neurons meet a mesh in (u₁, u₂), and directions see its points as they
-would see neurons, eight points of a mesh in v for each. At k = 3 they see the neurons.
+Lengths enter through functions b_j(r) whose coefficients mesh points carry (`fields.lengths`). At
+k = 2 neurons meet a mesh in (u, r), and directions see its points as they would see neurons, eight
+points of a mesh in v for each. At k = 3 they see the neurons.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from meanfield.fields.meshes import Out
 from meanfield.fields.nodes import Nodes
 from meanfield.fields.smooth import Slices
 from meanfield.kernels import along, lengths, space
-from meanfield.kernels.residual import multiply_each
+from meanfield.kernels import mesh as kernel
+from meanfield.kernels.residual import multiply, multiply_each
 
 
 class _Lengthwise(Slices):
@@ -31,8 +32,7 @@ class _Lengthwise(Slices):
         assert self.across is not None
         self.directions, self.share = directions, share
         self.basis = length_basis(self.values(nodes), nodes.weight, resolution.negligible)
-        self.lengths = length_table(self.across, self.basis)
-        self.width = self.lengths.width
+        self.width = self.basis.shape[1]
         self.shape = len(self.along.x), self.width
         self.size = self.shape[0] * self.shape[1]
         self.line = self._lattice([self.along])
@@ -60,38 +60,73 @@ class _Lengthwise(Slices):
 
 
 class PlaneMesh(_Lengthwise):
-    """Any smooth student at k = 2; see `Mesh`."""
+    """Any smooth student at k = 2; see `Mesh`.
+
+    Neurons meet a mesh in (u, r), whose r is then contracted to the functions b_j. Of an odd
+    student the points with u₁ < 0 are −1 times those opposite.
+    """
 
     def __init__(self, student: Activation, dim: float, directions: Array, share: Array,
                  reach_u: float, reach_r: float, resolution: Resolution, nodes: Nodes):  # fmt: skip
-        axes = [Axis(reach_u, resolution, 0, signed=signed) for signed in (not student.odd, True)]
-        furthest = math.sqrt(2.0) * math.sinh(axes[0].end)
+        axis = Axis(reach_u, resolution, 0)
+        furthest = math.sqrt(2.0) * math.sinh(axis.end)
         super().__init__(student, dim, directions, share, furthest, reach_r, resolution, nodes)
-        whole = self._lattice(axes)
-        self.plane = lengths.Plane(int(self.odd), whole.scale, whole.origin, whole.counts)
-        x, y = (np.sinh((np.arange(axis.count) - axis.origin) * axis.spacing) for axis in axes)
-        self.points = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+        assert self.across is not None
+        self.down = self.across.up @ self.basis
+        self.up = np.ascontiguousarray(self.down.T)
+        self.centre, self.side = axis.origin, 2 * axis.origin + 1  # as many points on either side
+        self.lattice = self._lattice([axis, axis, self.across])
+        self.lattice.counts[:2] = self.side
+        x = np.sinh((np.arange(self.side) - self.centre) * axis.spacing)
+        kept = x[self.centre :] if self.odd else x
+        self.points = np.stack(np.meshgrid(kept, x, indexing="ij"), axis=-1).reshape(-1, 2)
 
     def spread(self, charge: Array, u: Array, r: Array) -> Array | None:
         """See `Mesh`."""
-        plane = lengths.spread(charge, u, r, self.plane, self.lengths)
-        if plane is None:
+        fine = kernel.spread(charge, u, r, self.lattice)
+        if fine is None:
             return None
-        fine = self._empty()
-        fine[:] = 0.0
-        along.spread_points(self.points, plane, self.directions, self.line, self.width, fine)
-        return self._coarse(fine)
+        plane = multiply(fine.reshape(self.side**2, -1), self.down)
+        if self.odd:
+            plane = self._folded(plane.reshape(self.side, self.side, -1))
+        slices = self._empty()
+        slices[:] = 0.0
+        along.spread_points(
+            self.points, plane.ravel(), self.directions, self.line, self.width, slices
+        )
+        return self._coarse(slices)
 
     def gather(self, potential: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
         """See `Mesh`."""
-        fine = self._fine(potential)
-        plane = lengths.aligned((len(self.points) * self.width,))
-        along.gather_points(self.points, self.directions, self.line, self.width, fine, plane)
-        lengths.gather(a, u, r, self.plane, self.lengths, plane, rate, *out)
+        slices = self._fine(potential)
+        plane = np.empty((len(self.points), self.width))
+        along.gather_points(
+            self.points, self.directions, self.line, self.width, slices, plane.ravel()
+        )
+        if self.odd:
+            plane = self._unfolded(plane.reshape(-1, self.side, self.width))
+        fine = multiply(plane.reshape(self.side**2, -1), self.up)
+        kernel.gather(a, u, r, self.lattice, fine.ravel(), rate, *out)
+
+    def _folded(self, plane: Array) -> Array:
+        """Moments of u₁ ≥ 0, less those of the opposite points with u₁ < 0."""
+        kept = plane[self.centre :]
+        kept[1:] -= plane[self.centre - 1 :: -1, ::-1]
+        return kept
+
+    def _unfolded(self, kept: Array) -> Array:
+        """A potential on all points, from that on u₁ ≥ 0."""
+        return np.concatenate((-kept[:0:-1, ::-1], kept))
 
 
 class SpaceMesh(_Lengthwise):
     """Any smooth student at k = 3; see `Mesh`."""
+
+    def __init__(self, student: Activation, dim: float, directions: Array, share: Array,
+                 reach_u: float, reach_r: float, resolution: Resolution, nodes: Nodes):  # fmt: skip
+        super().__init__(student, dim, directions, share, reach_u, reach_r, resolution, nodes)
+        assert self.across is not None
+        self.lengths = length_table(self.across, self.basis)
 
     def spread(self, charge: Array, u: Array, r: Array) -> Array | None:
         """See `Mesh`."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from meanfield.kernels import along, space
-from meanfield.kernels import lengths as kernel
+from meanfield.kernels.lengths import Lengths
 from meanfield.kernels.options import thread_limit
 from meanfield.kernels.places import BATCH, Lattice
 from meanfield.kernels.residual import multiply_each
@@ -14,58 +14,8 @@ from tests.reference import lengths as twin
 rng = np.random.default_rng(0)
 
 
-def make_meshes(odd, width):
-    table = rng.normal(size=(40, width))
-    lengths = kernel.Lengths(12.0, 4.0, 40, width, table.ravel())
-    first = 4.0 if odd else 20.0
-    plane = kernel.Plane(odd, 10.0, np.array([first, 20.0]), np.array([int(first) + 20, 40]))
-    return plane, lengths
-
-
-def neurons(n):
-    u, r = rng.uniform(-2, 2, size=(n, 2)), rng.uniform(0, 5, size=n)
-    r[:2], u[2] = [0.0, -1e-9], 0.0
-    return rng.normal(size=n), u, r
-
-
-@pytest.mark.parametrize(("odd", "width"), [(0, 8), (1, 16), (0, 24)])
-def test_spread_and_gather(odd, width):
-    plane, lengths = make_meshes(odd, width)
-    charge, u, r = neurons(BATCH + 3)
-    found = kernel.spread(charge, u, r, plane, lengths)
-    expected = twin.spread(charge, u, r, plane, lengths)
-    np.testing.assert_allclose(found, expected.ravel(), atol=1e-12 * np.abs(expected).max())
-    mesh = rng.normal(size=expected.shape)
-    out = np.empty_like(charge), np.empty_like(u), np.empty_like(r)
-    kernel.gather(charge, u, r, plane, lengths, mesh.ravel(), 0.5, *out)
-    for i, a in enumerate(charge):
-        value, first, second, across = twin.potential(mesh, u[i], r[i], plane, lengths)
-        assert out[0][i] == pytest.approx(0.5 * value, rel=1e-10, abs=1e-11)
-        assert out[1][i] == pytest.approx([a * first, a * second], rel=1e-10, abs=1e-9)
-        assert out[2][i] == pytest.approx(a * across, rel=1e-10, abs=1e-9)
-
-
-@pytest.mark.parametrize("where", [(50.0, 0.0, 1.0), (0.0, -50.0, 1.0), (0.0, 0.0, 50.0)])
-@pytest.mark.parametrize("bad", [1.0, np.nan, np.inf])
-def test_a_neuron_outside_is_noticed(where, bad):
-    plane, lengths = make_meshes(1, 8)
-    charge, u, r = neurons(5)
-    for at, value in zip((u[3, :1], u[3, 1:], r[3:4]), where, strict=True):
-        at[:] = value * bad
-    assert kernel.spread(charge, u, r, plane, lengths) is None
-
-
-def test_bits_do_not_depend_on_threads():
-    plane, lengths = make_meshes(1, 16)
-    charge, u, r = neurons(40_000)
-    results = []
-    for threads in (1, numba.config.NUMBA_NUM_THREADS):
-        with thread_limit(threads):
-            mesh = kernel.spread(charge, u, r, plane, lengths)
-            out = np.empty_like(charge), np.empty_like(u), np.empty_like(r)
-            kernel.gather(charge, u, r, plane, lengths, mesh, 1.0, *out)
-            results.append((mesh, *out))
-    assert all(np.array_equal(one, two) for one, two in zip(*results, strict=True))
+def make_lengths(width):
+    return Lengths(12.0, 4.0, 40, width, rng.normal(size=40 * width))
 
 
 @pytest.mark.parametrize("k", [2, 3])
@@ -92,7 +42,7 @@ def test_along_directions_and_back(k):
 
 @pytest.mark.parametrize("width", [8, 24])
 def test_neurons_along_directions_and_back(width):
-    _, lengths = make_meshes(0, width)
+    lengths = make_lengths(width)
     lattice = Lattice(0, 10.0, np.array([25.0]), np.array([50]))
     n = space.CHUNK + 7
     charge, u, r = rng.normal(size=n), rng.uniform(-2, 2, size=(n, 3)), rng.uniform(0, 5, size=n)
@@ -122,3 +72,21 @@ def test_a_product_for_each():
     out = np.empty((4, 11 * 8))
     multiply_each(A, X, 8, out)
     np.testing.assert_allclose(out.reshape(4, 11, 8), A @ X.reshape(4, 13, 8), atol=1e-12)
+
+
+def test_bits_do_not_depend_on_threads():
+    lengths, n = make_lengths(16), space.CHUNK + 600
+    charge, u, r = rng.normal(size=n), rng.uniform(-2, 2, size=(n, 3)), rng.uniform(0, 5, size=n)
+    directions = np.array([[0.6, 0.0, 0.8], [0.0, -1.0, 0.0], [0.0, 0.6, -0.8]])
+    lattice = Lattice(0, 10.0, np.array([25.0]), np.array([50]))
+    results = []
+    for threads in (1, numba.config.NUMBA_NUM_THREADS):
+        with thread_limit(threads):
+            meshes = np.zeros((3, 50 * 16))
+            space.spread(charge, u, r, directions, lattice, lengths, meshes)
+            out = np.empty_like(charge), np.empty_like(u), np.empty_like(r)
+            space.gather(charge, u, r, directions, lattice, lengths, meshes, 1.0, *out)
+            back = np.empty(n * 16)
+            along.gather_points(u, directions, lattice, 16, meshes, back)
+            results.append((meshes, back, *out))
+    assert all(np.array_equal(one, two) for one, two in zip(*results, strict=True))

@@ -22,30 +22,6 @@ def length_vector(r, lengths):
     return value @ rows, np.copysign(1.0, r) / np.sqrt(1 + r * r) * slope @ rows
 
 
-def spread(charge, u, r, plane, lengths):
-    """Mesh moments (n₁, n₂, width)."""
-    mesh = np.zeros((*plane.counts, lengths.width))
-    for weight, one, length in zip(charge, u, r, strict=True):
-        flip = -1.0 if plane.odd and one[0] < 0 else 1.0
-        (i, x, _), (j, y, _) = (
-            stencil(flip * one[c], plane.scale, plane.origin[c]) for c in range(2)
-        )
-        vector = flip * weight * length_vector(length, lengths)[0]
-        mesh[np.ix_(i, j)] += x[:, None, None] * y[:, None] * vector
-    return mesh / len(charge)
-
-
-def potential(mesh, u, r, plane, lengths):
-    """Φ and its slopes in u₁, u₂, r at one neuron."""
-    flip = -1.0 if plane.odd and u[0] < 0 else 1.0
-    (i, x, dx), (j, y, dy) = (stencil(flip * u[c], plane.scale, plane.origin[c]) for c in range(2))
-    dx, dy = dx / np.sqrt(1 + u[0] ** 2), dy / np.sqrt(1 + u[1] ** 2)
-    b, db = length_vector(r, lengths)
-    near = mesh[np.ix_(i, j)]
-    value = x @ (near @ b) @ y
-    return flip * value, dx @ (near @ b) @ y, x @ (near @ b) @ dy, flip * (x @ (near @ db) @ y)
-
-
 def spread_points(points, vectors, directions, lattice):
     """Meshes (m, size, width) along each direction."""
     meshes = np.zeros((len(directions), lattice.counts[0], vectors.shape[1]))
