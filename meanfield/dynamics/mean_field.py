@@ -152,7 +152,7 @@ def solve_mean_field(
     }  # fmt: skip
     with thread_limit(threads), progress_bar(t_end, "mean field", progress) as advance:
         flow = ParticleFlow(
-            problem, measure, save_states, float(times[-1]), measurements,
+            problem, measure, save_states, (float(times[-1]), t_end), measurements,
             spherical=bool(spherical), field_tolerance=field_tolerance,
         )  # fmt: skip
         file = None
@@ -167,6 +167,7 @@ def solve_mean_field(
             trajectory = integrate(
                 flow.slope, flow.start(), t_end, times, flow.observe,
                 rtol=rtol, atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file,
+                in_place=flow.in_place,
             )  # fmt: skip
         if file is not None and trajectory.status is not Status.INTERRUPTED:
             file.remove()

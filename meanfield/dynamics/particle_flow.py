@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.training import Spheres, add_decay
 from meanfield.fields import Field, choose_field
+from meanfield.fields.base import unlocked
 from meanfield.integrate import Status, Trajectory
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
@@ -30,7 +30,7 @@ class ParticleFlow:
         problem: Problem,
         measure: ParticleMeasure,
         save_states: bool,
-        last_time: float,
+        times: tuple[float, float],
         measurements: Measurements,
         *,
         spherical: bool = False,
@@ -38,9 +38,9 @@ class ParticleFlow:
         field: Field | None = None,
     ):
         self.problem, self.measure, self.save_states = problem, measure, save_states
-        self.last_time, self.measurements = last_time, measurements
+        (self.last_time, self.t_end), self.measurements = times, measurements
         self.n, self.k = measure.u.shape
-        self.a = np.array(measure.a)
+        self.a = unlocked(measure.a)
         self.trains_a = problem.second_layer_rate > 0.0
         self.idle = np.zeros(self.n)
         self.spheres = Spheres(measure.u, measure.r) if spherical else None
@@ -50,6 +50,13 @@ class ParticleFlow:
                 field = choose_field(problem, measure, tolerance=field_tolerance)
             self.field: Field = field
             self.field_error = self.field.error_estimate(measure)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether `slope` may write over the neurons that it reads."""
+        problem = self.problem
+        decays = problem.weight_decay > 0.0 or problem.second_layer_decay > 0.0
+        return getattr(self.field, "in_place", False) and self.spheres is None and not decays
 
     def start(self) -> Array:
         """The vector of all coordinates at time 0."""
@@ -98,16 +105,13 @@ class ParticleFlow:
             record: dict[str, Any] = {"risk": self.field.risk(*self.neurons(y))}
         if self.measurements:
             record |= self.measurements(t, self.state(y))
-        if self.save_states or t == self.last_time:
+        if self.save_states or (t == self.last_time < self.t_end):
             record["state"] = self.packed(*self.neurons(y))
-        elif t == 0.0:
-            record["start"] = True  # known: no copy is carried through the run
+        elif t == 0.0:  # known, as is the end: no copy is carried through the run
+            record["start"] = True
+        elif t == self.last_time:
+            record["end"] = True
         return record
-
-    def _kept(self, record: Mapping[str, Any]) -> list[Array]:
-        if record.get("start"):
-            return [self.packed(*self.neurons(self.start()))]
-        return [record["state"]] if "state" in record else []
 
     def state(self, y: Array) -> ParticleMeasure:
         """The measure in a vector; (u, r) and (u, −r) are the same neuron."""
@@ -119,7 +123,6 @@ class ParticleFlow:
         status, message = trajectory.status, trajectory.message
         error = self._final_error(trajectory)
         risk = np.array([record["risk"] for record in trajectory.records])
-        kept = [state for record in trajectory.records for state in self._kept(record)]
         if status is Status.SUCCESS:
             status, message = self._verdict(error, settings["rtol"], message)
         stats = {**trajectory.stats, **self.field.description(), "field_error": error}
@@ -132,7 +135,7 @@ class ParticleFlow:
             "start": dict(self.measure.origin),
         }
         return Solution(
-            trajectory.t, risk, self._series(kept), status, message, stats, self.problem,
+            trajectory.t, risk, self._series(trajectory), status, message, stats, self.problem,
             parameters, self.measurements.stacked(trajectory.records),
         )  # fmt: skip
 
@@ -155,15 +158,21 @@ class ParticleFlow:
             f"above {allowed:.0e}, on the finest layout allowed"
         )
 
-    def _series(self, kept: list[Array]) -> StateSeries:
+    def _series(self, trajectory: Trajectory) -> StateSeries:
+        """The states that were kept; start and end, of which there is no copy, are laid in here."""
+        kept = [r for r in trajectory.records if r.keys() & {"state", "start", "end"}]
         first = self.n if self.trains_a else 0
-        middle = first + self.n * self.k
-        stacked = np.stack(kept) if kept else np.empty((0, middle + self.n))
-        T = len(stacked)
-        varying = {
-            "u": stacked[:, first:middle].reshape(T, self.n, self.k),
-            "r": np.abs(stacked[:, middle:]),  # (u, r) and (u, −r) are the same neuron
-        }
+        middle, T = first + self.n * self.k, len(kept)
+        stacked = np.empty((T, middle + self.n))
+        for row, record in zip(stacked, kept, strict=True):
+            if "state" in record:
+                row[:] = record["state"]
+            else:
+                y = self.start() if "start" in record else trajectory.y
+                row[:] = self.packed(*self.neurons(y))
+        r = stacked[:, middle:]
+        np.abs(r, out=r)  # (u, r) and (u, −r) are the same neuron
+        varying = {"u": stacked[:, first:middle].reshape(T, self.n, self.k), "r": r}
         fixed = {}
         if self.trains_a:
             varying["a"] = stacked[:, :first]

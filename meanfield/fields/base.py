@@ -19,6 +19,22 @@ def charges(a: Array, mass: Array | None) -> Array:
     return a if mass is None else a * (len(a) * mass)
 
 
+class _Unlocked:
+    def __init__(self, values: Array):
+        self.values = values  # which own the memory
+        address = values.__array_interface__["data"][0]
+        self.__array_interface__ = {**values.__array_interface__, "data": (address, False)}
+
+
+def unlocked(values: Array) -> Array:
+    """The same numbers as an array that kernels take for a writable one; nobody may write to it.
+
+    numba compiles apart for read-only arrays, and takes whichever version is there already: mixing
+    the two would let the last bit of a result depend on what ran before.
+    """
+    return values if values.flags.writeable else np.asarray(_Unlocked(values))
+
+
 def root_mean_square(values: Array, mass: Array | None) -> float:
     """Root of the mass-weighted mean of the squared rows."""
     squares = values.reshape(len(values), -1) ** 2
@@ -30,8 +46,9 @@ def sample_neurons(u: Array, r: Array) -> Array:
     n = len(r)
     extremes = min(n - 1, EXTREMES)
     chosen = [np.linspace(0, n - 1, min(n, SAMPLES)).astype(np.int64)]
-    for coordinate in (r, -r, *u.T, *-u.T):
-        chosen.append(np.argpartition(coordinate, n - 1 - extremes)[n - 1 - extremes :])
+    for coordinate in (r, *u.T):
+        order = np.argpartition(coordinate, (extremes, n - 1 - extremes))
+        chosen += [order[: extremes + 1].copy(), order[n - 1 - extremes :].copy()]
     return np.unique(np.concatenate(chosen))
 
 

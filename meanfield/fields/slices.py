@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
+from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons, unlocked
 from meanfield.fields.layouts import FURTHEST, NARROW, Layout, lay_out
 from meanfield.fields.meshes import Out
 from meanfield.fields.pairs import PairField
@@ -44,6 +44,7 @@ class SliceField:
         self.tolerance = SMOOTH_TOLERANCE[self.k] if self.smooth else KINKED_TOLERANCE
         if problem.student.strip < NARROW:
             self.tolerance = max(self.tolerance, NARROW_TOLERANCE)
+        self.in_place = self.k == 1 and self.smooth  # velocities may be written over the neurons
         self.mass: Array | None = None
         self.level = 0
         self.layouts = 0
@@ -168,7 +169,7 @@ class SliceField:
         Taken for u and r apart, so that neither hides behind the other. Of many neurons a part
         makes the field that is compared: what a mesh gets wrong does not depend on their number.
         """
-        a, u, r = measure.arrays()
+        a, u, r = (unlocked(values) for values in (measure.a, measure.u, measure.r))
         out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
         charge = charges(a, self.mass)
         self._velocity(charge, a, u, r, out)

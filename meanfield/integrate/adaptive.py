@@ -36,6 +36,7 @@ def integrate(
     advance: Progress | None = None,
     checkpoint: Checkpoint | None = None,
     total: Total | None = None,
+    in_place: bool = False,
 ) -> Trajectory:
     """Integrate y' = f(t, y) from 0 to `t_end`.
 
@@ -62,14 +63,17 @@ def integrate(
         Where to keep snapshots of the run, and to go on from the one it holds.
     total : callable, optional
         Sums an array over all holders of a part of y, if it is split.
+    in_place : bool
+        Whether the `out` of `rhs` may be y itself, which saves a vector of memory.
 
     Returns
     -------
     Trajectory
         Whatever happens: a failure or Ctrl-C is a status, with all that was recorded before it.
     """
-    run = _Run(Equation(rhs, y0, rtol, atol, total), save_at, observe, checkpoint)
+    equation = Equation(rhs, y0, rtol, atol, total, in_place=in_place)
     del y0  # at large widths, memory that matters
+    run = _Run(equation, save_at, observe, checkpoint)
     status, message = Status.SUCCESS, f"reached t = {t_end:g}"
     try:
         if not run.resume():

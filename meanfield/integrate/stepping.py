@@ -116,7 +116,8 @@ class Stepper:
     def interpolate(self, now: Now, step: Attempt, t: float) -> int:
         """The row of the state inside a step."""
         if now.mode.subspace is None:
-            return self.explicit.interpolate(step, t)
+            _, _, error, *_, spare = step.rows
+            return self.explicit.interpolate(step, t, spare if self._turns(now, step) else error)
         return self.implicit.interpolate(step, t, now.mode.subspace)
 
     def reject(self, now: Now, step: Attempt) -> Now:
@@ -139,6 +140,10 @@ class Stepper:
             return self._after_implicit(after, step)
         return self._after_explicit(after, step)
 
+    def _turns(self, now: Now, step: Attempt) -> bool:
+        """Whether an explicit step was one too many of those that are held back by stability."""
+        return step.stiffness > STIFF and now.mode.stiff_steps + 1 >= now.mode.patience
+
     def _after_explicit(self, now: Now, step: Attempt) -> Now:
         exponent = self.explicit.exponent - 0.75 * INTEGRAL_GAIN
         factor = SAFETY * step.error**-exponent if step.error > 0.0 else GROW
@@ -146,10 +151,10 @@ class Stepper:
         h = step.h * min(GROW, max(SHRINK, factor))
         stiff = now.mode.stiff_steps + 1 if step.stiffness > STIFF else 0
         mode, rows = now.mode._replace(stiff_steps=stiff), now.rows
-        if stiff >= mode.patience:
+        if self._turns(now, step):
             trial = (now.t, h, self.equation.evaluations, now.steps)
             mode = mode._replace(implicit=True, subspace=None, trial=trial)
-            # the difference of two stages is nearly the stiffest direction
+            self.explicit.stiff_direction(step)
             rows = (*rows[:2], *rows[3:], rows[2])
         return now._replace(h=h, last_error=max(step.error, 1e-4), mode=mode, rows=rows)
 

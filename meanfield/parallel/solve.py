@@ -110,7 +110,7 @@ def solve_mean_field(
     call = settings | {"save_at": times, "averages": list(averages or {})}
     show = progress and ranks.rank == 0
     with thread_limit(threads), progress_bar(t_end, "mean field", show) as advance:
-        flow = _SplitFlow(problem, part, ranks, float(times[-1]), averages)
+        flow = _SplitFlow(problem, part, ranks, (float(times[-1]), t_end), averages)
         file = None
         if checkpoint is not None:
             identity = describe_call("parallel.solve_mean_field", problem, part, call)
@@ -119,6 +119,7 @@ def solve_mean_field(
         trajectory = integrate(
             flow.slope, flow.start(), t_end, times, flow.observe, rtol=rtol,
             atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file, total=ranks.total,
+            in_place=flow.in_place,
         )  # fmt: skip
         if file is not None and trajectory.status is not Status.INTERRUPTED:
             file.remove()
@@ -149,7 +150,7 @@ class _SplitFlow(ParticleFlow):
         problem: Problem,
         part: ParticleMeasure,
         ranks: Ranks,
-        last_time: float,
+        times: tuple[float, float],
         averages: Averages | None,
     ):
         self.ranks = ranks
@@ -165,7 +166,7 @@ class _SplitFlow(ParticleFlow):
         whole = {
             name: partial(_average, function, ranks, share) for name, function in functions.items()
         }
-        super().__init__(problem, part, False, last_time, Measurements(whole), field=field)
+        super().__init__(problem, part, False, times, Measurements(whole), field=field)
 
     def tolerance(self, rtol: float, atol: float) -> float:
         """See `ParticleFlow`."""

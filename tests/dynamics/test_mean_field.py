@@ -11,6 +11,7 @@ from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particle_flow import ParticleFlow
 from meanfield.fields import choose, choose_field, layouts
 from meanfield.fields.pairs import PairField
+from meanfield.integrate import Status, Trajectory
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, velocity
 from tests.reference import mean_field as twin
 
@@ -173,9 +174,10 @@ def test_a_step_that_carries_r_below_zero_records_its_mirror_image():
     """With no tolerance to speak of r overshoots 0; (u, r) and (u, −r) are the same neuron."""
     problem = make_problem(D=3, kappa=0.0)
     measure = mf.ParticleMeasure([3.0, 3.0], [[0.1], [0.2]], [1.5, 0.5])
-    flow = ParticleFlow(problem, measure, True, 1.0, Measurements(None))
-    record = flow.observe(0.0, np.array([0.1, 0.2, -1.5, 0.5]))
-    assert flow._series([record["state"]])[0] == measure
+    flow = ParticleFlow(problem, measure, True, (1.0, 1.0), Measurements(None))
+    y = np.array([0.1, 0.2, -1.5, 0.5])
+    run = Trajectory(np.zeros(1), [flow.observe(0.0, y)], y, 0.0, Status.SUCCESS, "")
+    assert flow._series(run)[0] == measure
     rough = mf.solve_mean_field(problem, measure, 200.0, save_at=20, rtol=5.0, atol=50.0)
     assert all((state.r >= 0).all() for state in rough.states)
 

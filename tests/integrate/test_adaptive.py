@@ -60,7 +60,8 @@ def fixed_steps(h, t_end, inside=(), rtol=1e30, atol=1e30):
     while t < t_end * (1 - 1e-12):
         step = method.attempt(t, h, rows)
         for x in inside:
-            seen.append((t + x * h, equation.rows[method.interpolate(step, t + x * h)].copy()))
+            row = method.interpolate(step, t + x * h, step.rows[2])
+            seen.append((t + x * h, equation.rows[row].copy()))
         t, rows = t + h, step.rows
     return equation.rows[rows[0]].copy(), seen, step
 
