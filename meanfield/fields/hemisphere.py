@@ -69,52 +69,50 @@ class Hemisphere:
             )
             for size in np.unique(sizes)
         ]
-        self.matrices = self._matrices(rule)
+        self.kernel, self.at, self.first = self._kernel(rule)
 
-    def _matrices(self, rule: Rule) -> list[Array]:
-        """For each group, (modes, rows, rows) for the modes it adds and the rows from it on."""
-        count, bounds = len(self.C), self._mode_bounds()
-        matrices = [
-            np.empty((last - first, count - start, count - start))
-            for (first, last), (_, start, _) in zip(bounds, self.groups, strict=True)
-        ]
-        for level, (size, start, stop) in enumerate(self.groups):
+    def _kernel(self, rule: Rule) -> tuple[Array, Array, Array]:
+        """Matrices of all modes one after another, where each begins, and its first row.
+
+        A mode lives on the rows of at least twice as many points; that of alternating signs on the
+        largest.
+        """
+        count, sizes = len(self.C), self.rows.sizes
+        modes = np.arange(sizes[-1] // 2 + 1)
+        first = np.searchsorted(sizes, np.minimum(2 * modes + 1, sizes[-1]))
+        at = np.concatenate(([0], np.cumsum((count - first) ** 2)))
+        kernel = np.empty(at[-1])
+        for size, start, stop in self.groups:
             cosine = np.cos(math.pi * np.arange(size // 2 + 1) / size)
             for i in range(start, stop):
                 values = absolute_kernel(
                     self.C[i], self.S[i], self.C[i:].copy(), self.S[i:].copy(), cosine, *rule
                 )
-                modes = np.fft.hfft(values, size)[:, : size // 2 + 1] / size
-                for lower in range(level + 1):
-                    (first, last), (_, origin, _) = bounds[lower], self.groups[lower]
-                    part = modes[:, first:last].T
-                    matrices[lower][:, i - origin, i - origin :] = part
-                    matrices[lower][:, i - origin :, i - origin] = part
-        return matrices
-
-    def _mode_bounds(self) -> list[tuple[int, int]]:
-        """Modes that each group adds; the last has that of alternating signs as well."""
-        sizes = [size for size, _, _ in self.groups]
-        lasts = [size // 2 for size in sizes]
-        lasts[-1] += 1
-        return list(zip([0, *lasts[:-1]], lasts, strict=True))
+                held = np.searchsorted(first, i, "right")  # modes that row i has
+                columns = (np.fft.hfft(values, size)[:, :held] / size).T
+                width = count - first[:held]
+                across = at[:held] + (i - first[:held]) * width + i - first[:held]
+                down = np.arange(count - i)
+                kernel[across[:, None] + down] = columns
+                kernel[across[:, None] + down * width[:, None]] = columns
+        return kernel, at[:-1], first
 
     def potential(self, mesh: Array) -> Array:
         """ψ on the mesh, with its margins, of moments on the mesh and its margins."""
-        spectra = [self._transform(mesh, group) for group in self.groups]
-        results = [np.zeros_like(spectrum) for spectrum in spectra]
-        for level, (first, last) in enumerate(self._mode_bounds()):
-            own = np.concatenate([spectrum[:, first:last] for spectrum in spectra[level:]]).T
-            parts = np.ascontiguousarray(np.stack((own.real, own.imag), axis=1))
-            product = multiply_modes(self.matrices[level], parts)
-            at = 0
-            for result in results[level:]:
-                piece = product[:, :, at : at + len(result)]
-                result[:, first:last] = (piece[:, 0] + 1j * piece[:, 1]).T
-                at += len(result)
+        rows = np.zeros((len(self.at), 2, len(self.C)))
+        for size, start, stop in self.groups:
+            modes = np.fft.rfft(self._folded(mesh, (size, start, stop))).T
+            held = np.searchsorted(self.first, start, "right")
+            rows[:held, 0, start:stop] = modes.real[:held]
+            rows[:held, 1, start:stop] = modes.imag[:held]
+        rows = multiply_modes(self.kernel, self.at, self.first, rows)
         out = np.empty_like(mesh)
-        for result, group in zip(results, self.groups, strict=True):
-            self._restore(result, group, out)
+        for size, start, stop in self.groups:
+            held = np.searchsorted(self.first, start, "right")
+            modes = np.zeros((stop - start, size // 2 + 1), complex)
+            modes.real[:, :held] = rows[:held, 0, start:stop].T
+            modes.imag[:, :held] = rows[:held, 1, start:stop].T
+            self._unfold(np.fft.irfft(modes, size) * size, (size, start, stop), out)
         return out
 
     def crowding(self, moments: Array) -> float:
@@ -127,19 +125,17 @@ class Hemisphere:
         first = int(self.rows.starts[start])
         return mesh[first : first + (stop - start) * (size + POINTS)].reshape(stop - start, -1)
 
-    def _transform(self, mesh: Array, group: tuple[int, int, int]) -> Array:
-        """Modes of a group's rows, their margins folded in."""
+    def _folded(self, mesh: Array, group: tuple[int, int, int]) -> Array:
+        """Moments of a group's rows, their margins folded in."""
         part, size = self._part(mesh, group), group[0]
         rows = part[:, BELOW : BELOW + size].copy()
         rows[:, size - BELOW :] += part[:, :BELOW]
-        beyond = POINTS - BELOW
-        rows[:, :beyond] += part[:, BELOW + size :]
-        return np.fft.rfft(rows)
+        rows[:, : POINTS - BELOW] += part[:, BELOW + size :]
+        return rows
 
-    def _restore(self, modes: Array, group: tuple[int, int, int], out: Array) -> None:
-        """Write values of a group's rows, and their margins."""
+    def _unfold(self, rows: Array, group: tuple[int, int, int], out: Array) -> None:
+        """Write a group's rows, and their margins."""
         part, size = self._part(out, group), group[0]
-        rows = np.fft.irfft(modes, size) * size
         part[:, BELOW : BELOW + size] = rows
         part[:, :BELOW] = rows[:, size - BELOW :]
         part[:, BELOW + size :] = rows[:, : POINTS - BELOW]

@@ -203,12 +203,20 @@ def gather_blocks(a, u, r, rows, mesh, rate, out_a, out_u, out_r, blocks):
 def spread(charge, u, r, rows, points):
     """Moments (points,) of the measure Σ charge_i R_i/n on directions; None if one is nowhere."""
     n = len(charge)
-    blocks = 1 if n <= SHORT else min(8, max(2, n // max(2 * SHORT, points)))
-    mesh, outside = spread_blocks(charge, u, r, rows, points, blocks)
+    if n <= SHORT:
+        mesh = np.zeros(points)
+        outside = spread_block(charge, u, r, 0, n, rows, mesh)
+    else:
+        blocks = min(8, max(2, n // max(2 * SHORT, points)))
+        mesh, outside = spread_blocks(charge, u, r, rows, points, blocks)
     return None if outside else mesh / n
 
 
 def gather(a, u, r, rows, mesh, rate, out_a, out_u, out_r):
     """Add the velocities that the potential on a mesh gives; see `gather_block`."""
-    blocks = 1 if len(a) <= SHORT // 4 else min(64, -(-len(a) // (SHORT // 4)))
-    gather_blocks(a, u, r, rows, mesh, rate, out_a, out_u, out_r, blocks)
+    n = len(a)
+    if n <= SHORT // 2:
+        gather_block(a, u, r, 0, n, rows, mesh, rate, out_a, out_u, out_r)
+    else:
+        blocks = min(64, -(-n // (SHORT // 4)))
+        gather_blocks(a, u, r, rows, mesh, rate, out_a, out_u, out_r, blocks)

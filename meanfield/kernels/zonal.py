@@ -8,6 +8,8 @@ from numba import prange
 from meanfield.kernels.arcs import absolute_product
 from meanfield.kernels.options import parallel
 
+TASKS = 32
+
 
 @parallel
 def absolute_kernel(C, S, C_j, S_j, cosine, Z, w):
@@ -28,14 +30,22 @@ def absolute_kernel(C, S, C_j, S_j, cosine, Z, w):
 
 
 @parallel
-def multiply_modes(K, X):
-    """Σ_j K[m, j, i] X[m, c, j] for symmetric K (modes, n, n) and X (modes, 2, n)."""
-    modes, n = K.shape[0], K.shape[1]
-    out = np.zeros((modes, 2, n))
-    for m in prange(modes):
-        for j in range(n):
-            x, y = X[m, 0, j], X[m, 1, j]
-            for i in range(n):
-                out[m, 0, i] += K[m, j, i] * x
-                out[m, 1, i] += K[m, j, i] * y
+def multiply_modes(K, at, first, X):
+    """Σ_j K_m[j, i] X[m, c, j] over rows i, j ≥ first[m], for X (modes, 2, rows).
+
+    The symmetric K_m is stored from K[at[m]] on. Low modes have most rows, so a task takes some of
+    all.
+    """
+    modes, rows = X.shape[0], X.shape[2]
+    out = np.zeros((modes, 2, rows))
+    for task in prange(TASKS):
+        for m in range(task, modes, TASKS):
+            n, here = rows - first[m], at[m]
+            real, imaginary = out[m, 0, first[m] :], out[m, 1, first[m] :]
+            for j in range(n):
+                x, y = X[m, 0, first[m] + j], X[m, 1, first[m] + j]
+                row = K[here + j * n : here + (j + 1) * n]
+                for i in range(n):
+                    real[i] += row[i] * x
+                    imaginary[i] += row[i] * y
     return out
