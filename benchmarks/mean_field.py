@@ -20,6 +20,7 @@ import numpy as np
 
 import meanfield as mf
 from benchmarks import baselines, machine
+from meanfield.fields.homogeneous import HomogeneousField
 from meanfield.fields.slices import SliceField
 from meanfield.kernels.options import thread_limit
 
@@ -31,6 +32,8 @@ LINES = (
     ("erf", 2, math.inf, 100_000, 10_000, 32, 50.0),
     ("tanh", 2, math.inf, 100_000, 10_000, 32, 20.0),
     ("gelu", 2, math.inf, 100_000, 10_000, 32, 20.0),
+    ("relu", 2, math.inf, 100_000, 10_000, 32, 20.0),
+    ("relu", 2, 10, 100_000, None, None, None),
     ("erf", 2, 10, 100_000, None, None, None),
     ("erf", 2, 1000, 100_000, None, None, None),
     ("erf", 3, math.inf, 20_000, 500, 32, 10.0),
@@ -44,12 +47,13 @@ def start(activation: str, k: int, dim: float, n: int):
     measure = mf.ParticleMeasure(
         np.ones(n), 0.3 * rng.standard_normal((n, k)), np.abs(1.0 + 0.1 * rng.standard_normal(n))
     )
-    field = SliceField(problem)
+    served = HomogeneousField.serves(problem)
+    field = HomogeneousField(problem) if served else SliceField(problem)
     field.prepare(measure)
     return problem, measure, field
 
 
-def evaluation(field: SliceField, measure: mf.ParticleMeasure):
+def evaluation(field: SliceField | HomogeneousField, measure: mf.ParticleMeasure):
     """One right-hand side, as a call."""
     a, u, r = measure.arrays()
     out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
@@ -81,8 +85,13 @@ def one_line(activation, k, dim, n, n_baseline, nodes, wanted, speed) -> None:
     ours, touch = 1e9 * times["ours"].wall / n, 1e9 * times["touch"].wall / n
     spent = 1e9 * times["ours"].cpu / n
     ratio = activation == "erf" and math.isinf(dim)
-    assert field.layout is not None
-    stencils = 1e9 * operations(k, ratio, len(field.layout.directions)) / speed
+    if isinstance(field, HomogeneousField):  # two coordinates, direction and latitude
+        directions = 1
+        ratio = True
+    else:
+        assert field.layout is not None
+        directions = len(field.layout.directions)
+    stencils = 1e9 * operations(k, ratio, directions) / speed
     line = f"{activation:>6} {k:2d} {dim:>6} {n:>9,} {ours:8.1f} {spent:8.1f}"
     if "jax" in times:
         jax, its = (1e9 * seconds / n_baseline for seconds in times["jax"])

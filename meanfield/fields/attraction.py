@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebval
 
 from meanfield.activations import Activation
 from meanfield.fields.base import Array
@@ -27,6 +28,8 @@ Attraction = Callable[[Array, Array], Potential]
 
 PANELS = 40  # on each side of 0, where a kinked neuron with r → 0 has its kink
 CHUNK = 2**18  # numbers at a time
+NODES, ROUNDING = 96, 1e-14  # of a series in a cosine, and what it may leave out
+BATCH = 2**13  # neurons at a time
 TINY = 1e-300
 
 
@@ -38,6 +41,8 @@ def attraction(problem: Problem) -> Attraction | None:
             return _closed(student.code, target)
         if student.code == LEAKY_RELU and target.link.code <= SQUARE:
             return _leaky(student.parameter, target)
+        if student.homogeneous and target.link.smooth:
+            return _over_smooth_links(student, target)
         return _over_links(student, target)
     expansion = expansion_of(target)
     if expansion is not None and student.homogeneous:
@@ -100,6 +105,50 @@ def _over_links(student: Activation, target: CommitteeTarget) -> Attraction:
         size = max(1, CHUNK // len(x))
         parts = [part(u[i : i + size], r[i : i + size]) for i in range(0, len(r), size)]
         value, out_u, out_r = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+        return value, out_u, out_r
+
+    return potential
+
+
+def _over_smooth_links(student: Activation, target: CommitteeTarget) -> Attraction:
+    """The same for a homogeneous student, at the cost of two series for each unit.
+
+    A unit b makes a potential R F(c), c the cosine between the neuron and b. Its slope is A(c)
+    along b and G(c)/R times what of the neuron lies beside it, and F = c A + (1 − c²) G.
+    """
+    rule = graded_rule(math.inf, PANELS, 1)
+    x, w = rule.z[0], rule.weight
+    order = np.arange(NODES)
+    c, s = (f(math.pi * (order + 0.5) / NODES) for f in (np.cos, np.sin))
+    g1, g2 = student.average_slopes(c[:, None] * x, s[:, None], math.inf)
+    to_series = np.cos(np.outer(order, math.pi * (order + 0.5) / NODES)) * (2.0 / NODES)
+    to_series[0] *= 0.5
+    units = []
+    for b, weight in zip(target.basis, np.asarray(target.weights) / target.k, strict=True):
+        length = math.sqrt(float(b @ b))
+        if length > 0.0:
+            seen = weight * w * target.link(length * x)
+            series = to_series @ np.stack((g1 @ (seen * x), (g2 @ seen) / s), axis=1)
+            size = np.abs(series)
+            kept = 1 + int(
+                np.flatnonzero((size > ROUNDING * size.max()).any(axis=1)).max(initial=0)
+            )
+            units.append((b / length, series[:kept]))
+
+    def potential(u: Array, r: Array) -> Potential:
+        value, out_u, out_r = np.zeros_like(r), np.zeros_like(u), np.zeros_like(r)
+        for i in range(0, len(r), BATCH):
+            some = slice(i, i + BATCH)
+            q = np.einsum("ix,ix->i", u[some], u[some]) + r[some] ** 2
+            inverse = 1.0 / np.sqrt(np.maximum(q, TINY))
+            for direction, series in units:
+                along = u[some] @ direction
+                beside = u[some] - along[:, None] * direction
+                A, G = chebval(along * inverse, series)
+                G *= inverse
+                value[some] += along * A + ((beside**2).sum(axis=1) + r[some] ** 2) * G
+                out_u[some] += A[:, None] * direction + G[:, None] * beside
+                out_r[some] += G * r[some]
         return value, out_u, out_r
 
     return potential

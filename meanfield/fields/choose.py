@@ -20,7 +20,7 @@ from meanfield.states import ParticleMeasure
 
 # seconds on one core, rough: only their ratio decides, and either choice is accurate
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
-LINK_COST = 5e-5  # of a neuron under a target without closed forms
+LINK_COST = 1e-6, 5e-5  # of a neuron under a target without closed forms, if smooth and if not
 SERIES_COST = 3e-8  # of a pair and an overlap, for some sixty terms
 SLICE_COST = {1: 5e-8, 2: 2.5e-7, 3: 1e-7}  # of a neuron, by k; at k = 3 along each direction
 NODE_COST = 2e-10  # of a mesh point seen from a node along a direction
@@ -112,14 +112,15 @@ def _choices(
     kinked = not (problem.student.smooth and problem.target.smooth)
     overlaps = len(overlap_rule(D, r_max, smooth=problem.student.smooth)[0])
     closed = has_pair_forms(problem)
+    pull = 0.0 if closed else n * LINK_COST[0 if problem.target.smooth else 1]
     if PairField.serves(problem) and (closed or not problem.student.smooth):
         name = "erf" if problem.student.smooth else "relu"
         each = PAIR_COST[name] * (VALUE_COST if many_values else 1.0)
-        seconds = n * n * overlaps * each + (0.0 if closed else n * LINK_COST)
+        seconds = n * n * overlaps * each + pull
         yield seconds, 1e-7 if kinked else 1e-12, lambda: PairField(problem)
     if HomogeneousField.serves(problem):
-        seconds = HEMISPHERE_OVERHEAD + HEMISPHERE_LAYOUT * overlaps + n * HEMISPHERE_COST
-        seconds += 0.0 if closed else n * LINK_COST
+        overhead = HEMISPHERE_OVERHEAD + HEMISPHERE_LAYOUT * overlaps
+        seconds = overhead + n * HEMISPHERE_COST + pull
         yield seconds, 1e-7, lambda: HomogeneousField(problem, tolerance)
     elif SliceField.serves(problem):
         yield _slices(problem, n, u_max, r_max, k > 1 and kinked)

@@ -177,3 +177,17 @@ def test_what_has_no_pairs_is_refused():
         assert not PairField.serves(problem)
         with pytest.raises(ValueError, match="pairs"):
             PairField(problem)
+
+
+@pytest.mark.parametrize("link", ["tanh", "gelu", "hermite3"])
+@pytest.mark.parametrize("sigma", ["relu", "leaky_relu(0.2)"])
+def test_series_in_the_cosine_are_what_quadrature_gives(sigma, link):
+    """Of a homogeneous student under smooth links, with neurons in the plane and at its pole."""
+    target = mf.CommitteeTarget(2, link, gram=[[1.0, 0.5], [0.5, 1.8]], weights=[1.4, -0.6])
+    student = mf.Problem(target, sigma, 9).student
+    m = make_measure(2, n=40)
+    u, r = np.array(m.u), np.array(m.r)
+    r[0], r[1], u[2] = 0.0, 1e-9, 0.0
+    slow = attraction._over_links(student, target)(u, r)
+    for one, other in zip(attraction._over_smooth_links(student, target)(u, r), slow, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
