@@ -7,8 +7,10 @@ one thread: "plain" as numba compiles them, "fast" with our own compiler options
 reorder and so vectorise the sums. Everything is measured in the same run, best of several; ours on
 one thread of our kernels and on all (matrix products use as many as the BLAS is set to; with other
 work on the machine, set OPENBLAS_NUM_THREADS=1). Both ratios are against "plain", then "fast".
-The floor of a drift is its two matrix products alone, that of the γ/p term one vectorised arc sine
-for each of its p⁴/4 distinct integrals, on as many threads as ours: gap = ours/floor.
+The floor of a drift is its two matrix products alone, called from Python as ours is; that of the
+γ/p term one vectorised arc sine for each of its p⁴/4 distinct integrals, on as many threads as
+ours. Both leave out what an ideal would still have to do (p² roots and divisions; the covariances):
+gap = ours/floor.
 """
 
 from __future__ import annotations

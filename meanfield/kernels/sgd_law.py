@@ -24,38 +24,49 @@ from meanfield.kernels.sgd_random import (
 )
 from meanfield.kernels.sgd_step import batch_gradient, population_risk
 
+NEURONS = 256  # at a time through the rotations of a step: they stay in the second cache
+
 
 @serial
-def add_rank_one(T, c, h):
+def rotation(x, y):
+    """Length, cosine and sine of the rotation that takes (x, y) to (length, 0)."""
+    r = math.sqrt(x * x + y * y)
+    return (r, x / r, y / r) if r > 0.0 else (r, 1.0, 0.0)
+
+
+@serial
+def rotate(T, j, cosine, sine, first, last):
+    """Rotate columns j and j + 1 of S, for the neurons first ≤ i < last."""
+    left, right = T[j, first:last], T[j + 1, first:last]
+    for i in range(left.size):
+        x, y = left[i], right[i]
+        left[i] = cosine * x + sine * y
+        right[i] = cosine * y - sine * x
+
+
+@serial
+def add_rank_one(T, c, h, turns):
     """S becomes the triangular factor of S Sᵀ with the row S_i moved by c_i h; h (p + 1,).
 
     Rotations of neighbouring columns turn h into |h| e_0, where the move touches one column, and
-    a second sweep removes what the first put above the diagonal: 12 p² operations.
+    a second sweep removes what the first put above the diagonal: 12 p² operations. Both go over
+    one block of neurons after another, which stays in the cache. turns (4, p) is work space.
     """
     p = c.size
-    # r_j = |h_j…h_p|: all the square roots at once, for they would wait on each other below
-    square = h[p] * h[p]
     for j in range(p - 1, -1, -1):
-        square += h[j] * h[j]
-        r = math.sqrt(square)
-        below = h[j + 1]  # already |h_{j+1}…h_p|
-        cosine, sine = (h[j] / r, below / r) if r > 0.0 else (1.0, 0.0)
-        h[j] = r
-        for i in range(j, p):
-            x, y = T[j, i], T[j + 1, i]
-            T[j, i] = cosine * x + sine * y
-            T[j + 1, i] = cosine * y - sine * x
-    for i in range(p):
-        T[0, i] += c[i] * h[0]
-    for j in range(p):
-        x, y = T[j, j], T[j + 1, j]
-        r = math.sqrt(x * x + y * y)
-        cosine, sine = (x / r, y / r) if r > 0.0 else (1.0, 0.0)
-        T[j, j], T[j + 1, j] = r, 0.0
-        for i in range(j + 1, p):
-            x, y = T[j, i], T[j + 1, i]
-            T[j, i] = cosine * x + sine * y
-            T[j + 1, i] = cosine * y - sine * x
+        h[j], turns[0, j], turns[1, j] = rotation(h[j], h[j + 1])
+    for first in range(0, p, NEURONS):
+        last = min(first + NEURONS, p)
+        for j in range(last - 1, -1, -1):
+            rotate(T, j, turns[0, j], turns[1, j], max(j, first), last)
+        for i in range(first, last):
+            T[0, i] += c[i] * h[0]
+        for j in range(first):
+            rotate(T, j, turns[2, j], turns[3, j], first, last)
+        for j in range(first, last):
+            T[j, j], turns[2, j], turns[3, j] = rotation(T[j, j], T[j + 1, j])
+            T[j + 1, j] = 0.0
+            rotate(T, j, turns[2, j], turns[3, j], j + 1, last)
 
 
 @serial
@@ -195,7 +206,7 @@ def run_law(step, B, a_star, u, T, a, words, steps):
     Z, H = np.zeros((b, k)), np.zeros((b, p + extra))
     pre, pre_star = np.empty((b, p)), np.empty((b, B.shape[0]))
     C, value = np.empty((b, p)), np.empty(p)
-    A, wide = np.empty((p, p + extra)), np.empty((p, 2 * p))
+    A, wide, turns = np.empty((p, p + extra)), np.empty((p, 2 * p)), np.empty((4, p))
     s = read_stream(words)
     done = steps
     for n in range(steps):
@@ -214,7 +225,7 @@ def run_law(step, B, a_star, u, T, a, words, steps):
                 for r in range(k):
                     u[i, r] += C[sample, i] * Z[sample, r]
         if b == 1:
-            add_rank_one(T, C[0], H[0])
+            add_rank_one(T, C[0], H[0], turns)
         else:
             add_batch(T, C, H, A)
         if step.heat > 0.0:

@@ -196,7 +196,7 @@ def test_the_triangular_factor_survives_a_batch(p, batch, rank, seed):
     T = np.zeros((p + 1, p))
     T[:p] = S.T
     if batch == 1:
-        sgd_law.add_rank_one(T, C[0], H[0].copy())
+        sgd_law.add_rank_one(T, C[0], H[0].copy(), np.empty((4, p)))
     else:
         sgd_law.add_batch(T, C, H, np.empty((p, p + batch)))
     np.testing.assert_allclose(
