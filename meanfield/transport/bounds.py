@@ -65,7 +65,7 @@ def interval(
     if order == 2:
         bound = _second_order(one, two, shift, counts)
     else:
-        bound = _first_order(first, second, shift, counts)
+        bound = _first_order(first, second, counts)
     size = sum(float(c.masses @ (c.points**2).sum(axis=1)) for c in (one, two))
     high = bound.high
     if points is not None:
@@ -103,7 +103,7 @@ def _second_order(first: Cloud, second: Cloud, shift: Array, counts: tuple[int, 
     return Interval(apart + low, apart + least + one.added + two.added, variances, excess)
 
 
-def _first_order(first: Cloud, second: Cloud, shift: Array, counts: tuple[int, int]) -> Interval:
+def _first_order(first: Cloud, second: Cloud, counts: tuple[int, int]) -> Interval:
     one, two = cells(first, counts[0]), cells(second, counts[1])
     _, u, v = network_simplex(one.masses, two.masses, distances(one.points, two.points, 1))
     # E|x − y| ≤ √E|x − y|² over the product of two cells
@@ -112,8 +112,8 @@ def _first_order(first: Cloud, second: Cloud, shift: Array, counts: tuple[int, i
     high, *_ = network_simplex(one.masses, two.masses, np.sqrt(within))
     # f(x) = min_j |x − y_j| − v_j has slopes of at most one, wherever it is looked at
     dual = _mean_of(first, one, two.points, v) - _mean_of(second, two, two.points, v)
-    low = max(dual, _largest_projection(first, second), float(np.linalg.norm(shift)))
-    excess = _excess(first, second, _largest_projection)
+    low = max(dual, _by_slopes_of_one(first, second))
+    excess = _excess(first, second, _by_slopes_of_one)
     return Interval(low, high, (_variance(one, u), _variance(two, v)), excess)
 
 
@@ -184,11 +184,21 @@ def _along_axes(first: Cloud, second: Cloud) -> float:
     return max(sum(_costs_along(first, second, basis, 2)) for basis in _axes(first, second))
 
 
-def _largest_projection(first: Cloud, second: Cloud) -> float:
-    shift = first.masses @ first.points - second.masses @ second.points
+def _by_slopes_of_one(first: Cloud, second: Cloud) -> float:
+    """The largest of what functions with slopes of at most one tell apart, at order 1.
+
+    Those along an axis, and the distances from either mean, exact for scalings about it.
+    """
+    means = [cloud.masses @ cloud.points for cloud in (first, second)]
+    shift = means[0] - means[1]
     length = float(np.linalg.norm(shift))
     bases = _axes(first, second) + ([shift[:, None] / length] if length > 0 else [])
-    return max(max(_costs_along(first, second, basis, 1)) for basis in bases)
+    along = max(max(_costs_along(first, second, basis, 1)) for basis in bases)
+    return max(along, length, *(abs(_away(first, c) - _away(second, c)) for c in means))
+
+
+def _away(cloud: Cloud, centre: Array) -> float:
+    return float(cloud.masses @ np.sqrt(((cloud.points - centre) ** 2).sum(axis=1)))
 
 
 def _costs_along(first: Cloud, second: Cloud, axes: Array, order: int) -> list[float]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import sqrtm
 
 import meanfield as mf
 from meanfield.transport import bounds, pairing, wasserstein
@@ -76,10 +77,54 @@ def test_a_translation_of_many(order, size):
 def test_a_scaling_of_many(scale):
     points = exact_moments(plane(3))
     scaled = np.random.default_rng(4).permutation(points) * scale
-    found = wasserstein(measure_of(points), measure_of(scaled), sampled=False)
-    exact = abs(scale - 1) * math.sqrt(2)
-    assert found.low <= exact <= found.high
-    assert found.high - found.low < 1e-6
+    exact = {2: math.sqrt(2), 1: np.sqrt((points**2).sum(axis=1)).mean()}
+    for order in (1, 2):
+        found = wasserstein(measure_of(points), measure_of(scaled), order, sampled=False)
+        assert found.low <= abs(scale - 1) * exact[order] <= found.high
+        assert found.high - found.low < 1e-6
+
+
+def test_laws_that_differ_by_a_shear_are_as_far_as_their_moments_say():
+    """Covariances that do not commute: no sum along axes is exact, Gelbrich's formula is."""
+    points = exact_moments(plane(19, n=4000))
+    roots = [np.diag([2.0, 0.5]), np.array([[1.0, 0.9], [0.9, 1.5]])]
+    S, T = (root @ root for root in roots)
+    middle = sqrtm(roots[0] @ T @ roots[0]).real
+    exact = math.sqrt(np.trace(S + T - 2 * middle))
+    # the map from one to the other that is a gradient
+    inverse = np.linalg.inv(roots[0])
+    first = points @ roots[0]
+    second = first @ inverse @ middle @ inverse
+    found = wasserstein(measure_of(first), measure_of(second), method="bounds", sampled=False)
+    assert found.low == pytest.approx(exact, rel=1e-9) and found.high >= exact * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_how_much_draws_widen_the_interval(order):
+    """By three standard errors of the cost, from the potentials of y = 2x + v; below by more.
+
+    At order 2 they are |x|² + 2 v·x and, of y − v, |y|²/2 + 2 v·y, up to signs; at order 1, with v
+    this long, the coordinate along v.
+    """
+    n, m, v = 1000, 3000, np.array([6.0, 8.0])
+    first, second = measure_of(plane(20, n=n)), measure_of(2 * plane(21, n=m) + v)
+    as_they_are = wasserstein(first, second, order, method="bounds", sampled=False)
+    of_laws = wasserstein(first, second, order, method="bounds")
+    one, two = {1: (1.0, 4.0), 2: (404.0, 1616.0)}[order]
+    expected = 3 * math.sqrt(one / n + two / m)
+    above = of_laws.high**order - as_they_are.high**order
+    below = as_they_are.low**order - of_laws.low**order
+    assert above == pytest.approx(expected, rel=0.1)
+    assert below > above + 1e-3  # what the halves of one sample show
+
+
+def test_where_moments_say_nothing_an_axis_does():
+    """Signs against a Gaussian coordinate of the same variance, in five coordinates."""
+    first, second = exact_moments(plane(22, n=4000, dims=5)), plane(23, n=4000, dims=5)
+    second[:, 0] = np.sign(second[:, 0])
+    second = exact_moments(second)
+    found = wasserstein(measure_of(first), measure_of(second), method="bounds", sampled=False)
+    assert found.low**2 > 0.9 * (2 - 2 * math.sqrt(2 / math.pi))
 
 
 def test_gaussian_laws():
@@ -104,10 +149,11 @@ def test_neurons_that_started_together_are_paired(order):
     assert found.high < 2e-4
 
 
-def test_a_small_measure_against_a_large_one():
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_small_measure_against_a_large_one(order):
     few, many = plane(7, n=30), plane(8, n=4000)
-    found = wasserstein(measure_of(few), measure_of(many), method="bounds", sampled=False)
-    exact = wasserstein(measure_of(few), measure_of(many), method="exact")
+    found = wasserstein(measure_of(few), measure_of(many), order, method="bounds", sampled=False)
+    exact = wasserstein(measure_of(few), measure_of(many), order, method="exact")
     assert found.low <= exact <= found.high
     assert found.high - found.low < 0.02 * exact
 

@@ -299,6 +299,7 @@ def test_distance_is_a_float_that_survives_copies():
     distance = Distance(0.25, "sliced", 2, 0.01)
     assert isinstance(distance, float)
     assert distance + 1 == 1.25
+    assert (distance.low, distance.high) == (0.23, math.inf)
     assert f"{distance:.3f}" == "0.250"
     assert str(distance) == "0.25"
     assert repr(distance) == "Distance(0.25, method='sliced', order=2, error=0.01)"
