@@ -249,3 +249,23 @@ class Failing:
 def test_what_goes_wrong_in_a_worker_is_raised():
     with pytest.raises(OSError, match="gone"):
         small(executor=Failing())
+
+
+def test_a_limit_at_its_saddle_is_said():
+    """A student and target of squares: u = 0 stays at d = ∞, and is left in every other d."""
+    even = mf.CommitteeTarget(k=1, activation="square")
+    options = {"n": 40, "t_end": 2.0, "replicas": 1, "saves": 3, "rtol": 1e-4}
+    study = mf.concentration_study(even, [10, 40, math.inf], activation="square", **options)
+    (note,) = study.notes
+    assert note.startswith("the run at d = ∞ stays at a saddle") and "\n" not in note
+    assert "slopes mean nothing" in note and f"note: {note}" in study.table()
+    # an odd student of an even target: f is 0 by symmetry in every d
+    nothing = mf.concentration_study(even, [10, 40, math.inf], activation="erf", **options)
+    assert [note[:25] for note in nothing.notes] == ["f is 0 up to rounding at "]
+    assert "d = 10, 40, ∞" in nothing.notes[0]
+    # neurons that cannot turn anywhere are no saddle's, and neither is a run that learns
+    stuck = mf.concentration_study(
+        mf.CommitteeTarget(k=1), [10, 40, math.inf], activation="square", **options
+    )
+    learns = mf.concentration_study(mf.CommitteeTarget(k=1), [10, 40, math.inf], **options)
+    assert stuck.notes == learns.notes == []
