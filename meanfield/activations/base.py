@@ -43,6 +43,8 @@ class Activation:
         Distance from the real axis to which σ is analytic, which sets the steps of quadratures.
     source : dict
         What a user's own function is rebuilt from; empty for the library's own.
+    powers : tuple of float
+        Of a polynomial its coefficients, constant first; else empty.
 
     Examples
     --------
@@ -64,6 +66,7 @@ class Activation:
     strip: float = field(default=1.0, repr=False)
     closed: forms.ClosedForm | None = field(default=None, repr=False, compare=False)
     source: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    powers: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """σ(x), elementwise."""

@@ -31,7 +31,7 @@ ACTIVATIONS: dict[str, Activation] = {
         ),
         Activation(
             "square", codes.SQUARE, forms.square_value, forms.square_slope,
-            closed=forms.SQUARE_FORM,
+            closed=forms.SQUARE_FORM, powers=(0.0, 0.0, 1.0),
         ),
         Activation("tanh", codes.TANH, np.tanh, forms.tanh_slope, odd=True, strip=0.5 * math.pi),
         Activation("sigmoid", codes.SIGMOID, expit, forms.sigmoid_slope, strip=math.pi),
@@ -113,5 +113,5 @@ def hermite(degree: int) -> Activation:
         f"hermite{n}", codes.HERMITE,
         lambda x: forms.hermite_value(n, x), lambda x: math.sqrt(n) * forms.hermite_value(n - 1, x),
         odd=n % 2 == 1, homogeneous=n == 1, parameter=float(n), strip=3.5,
-        closed=forms.polynomial_form(powers),
+        closed=forms.polynomial_form(powers), powers=tuple(map(float, powers)),
     )  # fmt: skip

@@ -13,6 +13,7 @@ from meanfield.fields.homogeneous import HomogeneousField
 from meanfield.fields.layouts import slice_size
 from meanfield.fields.moments import MomentField
 from meanfield.fields.pairs import PairField, has_pair_forms, overlap_rule
+from meanfield.fields.polynomial import PolynomialField
 from meanfield.fields.series import SeriesField
 from meanfield.fields.slices import HEADROOM, SliceField
 from meanfield.problem import Problem
@@ -80,6 +81,8 @@ def _pick(
     """Of those that reach the tolerance in reasonable time the cheapest, else the most accurate."""
     if problem.student.name == "square":
         return MomentField(problem)
+    if PolynomialField.serves(problem):
+        return PolynomialField(problem)
     choices = list(_choices(problem, n, u_max, r_max, many_values, tolerance))
     wanted = GOOD if tolerance is None else tolerance
     accurate = [choice for choice in choices if choice[0] < PATIENCE and choice[1] <= wanted]

@@ -1,0 +1,182 @@
+"""Polynomial students: a few moments of the measure are all that the field depends on, exactly.
+
+With σ(x) = Σ_j c_j x^j, j ≤ n, and x = u·z + r ρU, the field is a polynomial in z and ρ²,
+
+    f(z, ρ) = Σ_I κ_I m_I z^α ρ^2l,   m_I = ∫ a u^α r^2l dμ,   I = (α, l), j = |α| + 2l ≤ n,
+
+with κ_I = c_j j!/(α! (2l)!) E U^2l by the multinomial theorem. It is held by its coefficients in
+orthonormal polynomials, he_β(z) times Laguerre polynomials of ρ², as the target is by its own: the
+risk is a sum of squares, and accurate when small.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+
+from meanfield.averages import sphere_moment
+from meanfield.fields.base import Array, charges
+from meanfield.fields.units import coefficients
+from meanfield.kernels import monomials as kernel
+from meanfield.problem import Problem
+from meanfield.states import ParticleMeasure
+from meanfield.targets import CommitteeTarget, MultiIndexTarget, hermite_coefficients
+
+LARGEST_DEGREE, MOST_MONOMIALS = 8, 1000  # monomials of high degree cancel
+ROUNDING = 1e-13  # of E f*², how well the part of it that no student sees is known
+
+
+class PolynomialField:
+    """Evaluation for Hermite polynomials, in time linear in n, at any k and D; see `serves`."""
+
+    name = "polynomial"
+
+    def __init__(self, problem: Problem):
+        self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
+        k, powers = problem.subspace_dim, problem.student.powers
+        self.index = _indices(k, len(powers) - 1)
+        place = {index: i for i, index in enumerate(self.index)}
+        self.parent, self.factor = np.zeros((2, len(self.index)), np.int64)
+        for i, index in enumerate(self.index[1:], 1):
+            c = next(c for c in range(k + 1) if index[c])
+            self.parent[i] = place[tuple(x - (e == c) for e, x in enumerate(index))]
+            self.factor[i] = c
+        self.scale = np.array([_multinomial(index, powers, self.D) for index in self.index])
+        along = _hermite_powers(len(powers) - 1)
+        across = _laguerre_powers((len(powers) - 1) // 2, self.D)
+        exponents = np.array(self.index)
+        # (I, J): the coefficient of z^α ρ^2l in basis function J
+        self.turn = across[exponents[:, None, k], exponents[:, k]] * np.prod(
+            along[exponents[:, None, :k], exponents[:, :k]], axis=2
+        )
+        self.goal, self.unknown = _goal(problem.target, self.index)
+        total = problem.target.second_moment()
+        unseen = total - float(self.goal @ self.goal)
+        self.floor = 0.5 * unseen if unseen > ROUNDING * total else 0.0
+        self.leaves = exponents[:, k] > 0
+        self.mass: Array | None = None
+
+    @staticmethod
+    def serves(problem: Problem) -> bool:
+        """Whether the student is a polynomial of few monomials."""
+        degree = len(problem.student.powers) - 1
+        count = math.comb(max(degree, 0) + problem.subspace_dim, problem.subspace_dim)
+        return 0 <= degree <= LARGEST_DEGREE and count <= MOST_MONOMIALS
+
+    def _coefficients(self, a: Array, u: Array, r: Array) -> Array:
+        """Of f in the orthonormal polynomials."""
+        found = kernel.moments(charges(a, self.mass), u, r, self.parent, self.factor)
+        return (self.scale * found) @ self.turn
+
+    def velocity(
+        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    ) -> None:
+        """See `Field`."""
+        weight = self.scale * (self.turn @ (self.goal - self._coefficients(a, u, r)))
+        kernel.velocities(a, u, r, self.parent, self.factor, weight, self.rate, out_a, out_u, out_r)
+
+    def risk(self, a: Array, u: Array, r: Array) -> float:
+        """See `Field`."""
+        return self.floor + 0.5 * float(((self.goal - self._coefficients(a, u, r)) ** 2).sum())
+
+    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
+        """See `Field`: outside the subspace f depends on ρ² alone."""
+        squares = self._coefficients(a, u, r) ** 2
+        return float(squares[self.leaves].sum()), float(squares.sum())
+
+    def prepare(self, measure: ParticleMeasure) -> None:
+        """See `Field`: there is nothing to lay out."""
+        self.mass = measure.mass
+
+    def error_estimate(self, measure: ParticleMeasure) -> float:
+        """See `Field`: exact up to rounding, but for the target's own coefficients."""
+        size = float(np.abs(self.goal).max())
+        return self.unknown / size if size > 0.0 else self.unknown
+
+    def layout_state(self) -> dict[str, Any]:
+        """See `Field`: nothing depends on the state."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Field`."""
+
+    def description(self) -> dict[str, Any]:
+        """See `Field`."""
+        return {"field": self.name, "moments": len(self.index)}
+
+
+def _indices(k: int, degree: int) -> list[tuple[int, ...]]:
+    """(α, l) with |α| + 2l ≤ degree, in order of |α| + l."""
+    found = []
+    for size in range(degree + 1):
+        for coordinates in combinations_with_replacement(range(k + 1), size):
+            index = tuple(coordinates.count(c) for c in range(k + 1))
+            if sum(index) + index[k] <= degree:
+                found.append(index)
+    return found
+
+
+def _multinomial(index: tuple[int, ...], powers: tuple[float, ...], D: float) -> float:
+    """κ of z^α (ρ/√D)^2l: c_j j!/(α! (2l)!) E (√D U)^2l; at d = ∞ √D U is Gaussian and ρ is 1."""
+    exponents = (*index[:-1], 2 * index[-1])
+    j = sum(exponents)
+    scale = 1.0 if math.isinf(D) else D ** index[-1]
+    ways = math.factorial(j) / math.prod(map(math.factorial, exponents))
+    return powers[j] * ways * scale * sphere_moment(exponents[-1], D)
+
+
+def _hermite_powers(degree: int) -> Array:
+    """z^a = Σ_b [a, b] he_b(z), he_b normalised."""
+    matrix = np.zeros((degree + 1, degree + 1))
+    for a in range(degree + 1):
+        for m in range(a // 2 + 1):
+            b = a - 2 * m
+            pairs = math.factorial(a) / (2**m * math.factorial(m) * math.factorial(b))
+            matrix[a, b] = pairs * math.sqrt(math.factorial(b))
+    return matrix
+
+
+def _laguerre_powers(degree: int, D: float) -> Array:
+    """(ρ²/D)^a = Σ_b [a, b] q_b, with q_b the orthonormal polynomials of ρ² for ρ ~ χ_D.
+
+    ρ²/2 has a Gamma law of shape D/2, so q_b are Laguerre polynomials, up to a sign.
+    """
+    matrix = np.zeros((degree + 1, degree + 1))
+    if math.isinf(D):
+        matrix[:, 0] = 1.0  # ρ²/D is 1
+        return matrix
+    shape = 0.5 * D
+    for a in range(degree + 1):
+        for b in range(a + 1):
+            rest = math.prod((shape - 1.0 + s) / shape for s in range(b + 1, a + 1))
+            norm = math.prod((shape - 1.0 + s) / (s * shape) for s in range(1, b + 1))
+            ways = math.factorial(a) / math.factorial(a - b)
+            matrix[a, b] = ways * rest * math.sqrt(norm) * shape ** (-0.5 * b)
+    return matrix
+
+
+def _goal(
+    target: CommitteeTarget | MultiIndexTarget, index: list[tuple[int, ...]]
+) -> tuple[Array, float]:
+    """Coefficients of f* in the basis, and the largest error of one."""
+    goal, degree = np.zeros(len(index)), max(map(sum, index))
+    if isinstance(target, CommitteeTarget):
+        # E he_α(z) σ*(b·z) = √(m!/α!) (b/|b|)^α h_m(|b|²), m = |α|
+        B, weights = target.basis, np.asarray(target.weights) / target.k
+        lengths = np.sqrt((B * B).sum(1))
+        h, _ = coefficients(target.link, lengths, degree + 1)
+        e = np.divide(B, lengths[:, None], out=np.zeros_like(B), where=lengths[:, None] > 0)
+        for i, (*alpha, l) in enumerate(index):
+            if l == 0:
+                m = sum(alpha)
+                ways = math.factorial(m) / math.prod(map(math.factorial, alpha))
+                goal[i] = math.sqrt(ways) * float((weights * h[:, m]) @ np.prod(e**alpha, axis=1))
+        return goal, 0.0
+    found = hermite_coefficients(target, degree)
+    for i, (*alpha, l) in enumerate(index):
+        if l == 0:
+            goal[i] = found[tuple(alpha)][0]
+    return goal, max(error for _, error in found.values())

@@ -1,0 +1,128 @@
+"""Polynomial students: exact moments against every neuron at every node, squares, and slopes."""
+
+import math
+
+import numba
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield.fields.choose import choose_field
+from meanfield.fields.moments import MomentField
+from meanfield.fields.polynomial import PolynomialField
+from meanfield.kernels import monomials
+from meanfield.kernels.options import thread_limit
+from tests.fields.cases import make_measure, velocity
+from tests.reference import nodes
+
+
+def prepared(kind, problem, measure):
+    field = kind(problem)
+    field.prepare(measure)
+    return field
+
+
+@pytest.mark.parametrize(("k", "D"), [(1, 1), (2, 2), (2, 9), (2, math.inf), (1, 10**6), (3, 5)])
+@pytest.mark.parametrize("degree", [1, 2, 3, 4])
+def test_velocities_by_quadrature(degree, k, D):
+    target = mf.CommitteeTarget(k=k, activation="gelu", gram=1.1 * np.eye(k))
+    problem = mf.Problem(target, f"hermite{degree}", k + D)
+    measure = make_measure(k, n=8, scale=0.7)
+    _, du, dr = velocity(prepared(PolynomialField, problem, measure), measure)
+    expected = nodes.velocities(
+        problem, measure.a, measure.u, measure.r, nodes=30 if k == 3 else 60, lengths=24
+    )
+    np.testing.assert_allclose(du, expected[0], atol=1e-9 * np.abs(expected[0]).max())
+    np.testing.assert_allclose(dr, expected[1], atol=1e-9 * np.abs(expected[1]).max() + 1e-12)
+
+
+@pytest.mark.parametrize("D", [1, 7, 10**6, math.inf])
+@pytest.mark.parametrize("target", ["committee", "parity"])
+def test_squares_are_those_of_the_moment_field(target, D):
+    made = mf.CommitteeTarget(k=2, activation="relu") if target == "committee" else (
+        mf.targets.parity(2)
+    )  # fmt: skip
+    problem = mf.Problem(made, "square", 2 + D, second_layer_rate=0.5)
+    measure = make_measure(2, n=50)
+    mine, theirs = (prepared(kind, problem, measure) for kind in (PolynomialField, MomentField))
+    arrays = measure.a, measure.u, measure.r
+    for found, expected in zip(velocity(mine, measure), velocity(theirs, measure), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert mine.risk(*arrays) == pytest.approx(theirs.risk(*arrays), rel=1e-13)
+    np.testing.assert_allclose(
+        mine.variance_parts(*arrays), theirs.variance_parts(*arrays), rtol=1e-11, atol=1e-15
+    )
+
+
+@pytest.mark.parametrize("D", [1, 3, math.inf])
+@pytest.mark.parametrize("degree", [3, 6])
+def test_velocities_are_slopes_of_the_risk(degree, D):
+    target = mf.CommitteeTarget(k=2, activation="erf")
+    problem = mf.Problem(target, f"hermite{degree}", 2 + D, second_layer_rate=1.0)
+    measure = make_measure(2, n=5, scale=0.5)
+    field = prepared(PolynomialField, problem, measure)
+    a, u, r = (x.copy() for x in (measure.a, measure.u, measure.r))
+    da, du, dr = velocity(field, measure)
+    h = 1e-5
+    for part, slopes in ((a, da), (u, du), (r, dr)):
+        flat = part.reshape(-1)
+        for i in range(len(flat)):
+            here, risks = flat[i], []
+            for side in (h, -h):
+                flat[i] = here + side
+                risks.append(field.risk(a, u, r))
+            flat[i] = here
+            slope = -len(a) * (risks[0] - risks[1]) / (2 * h)
+            assert slopes.reshape(-1)[i] == pytest.approx(slope, abs=1e-7 * np.abs(slopes).max())
+
+
+def test_the_risk_of_the_target_itself_is_zero():
+    target = mf.CommitteeTarget(k=2, activation="hermite3")
+    field = PolynomialField(mf.Problem(target, "hermite3", 7))
+    assert field.risk(np.ones(2), np.eye(2), np.zeros(2)) < 1e-27
+
+
+@pytest.mark.parametrize(
+    ("student", "k", "name"),
+    [("hermite4", 2, "polynomial"), ("hermite3", 12, "polynomial"), ("square", 2, "moments")],
+)
+def test_it_is_chosen(student, k, name):
+    problem = mf.Problem(mf.CommitteeTarget(k=k), student, 40)
+    assert choose_field(problem, make_measure(k, n=20)).name == name
+
+
+def test_high_degrees_are_left_to_others():
+    assert not PolynomialField.serves(mf.Problem(mf.CommitteeTarget(k=1), "hermite9", 4))
+    assert not PolynomialField.serves(mf.Problem(mf.CommitteeTarget(k=12), "hermite4", 40))
+    assert not PolynomialField.serves(mf.Problem(mf.CommitteeTarget(k=1), "erf", 4))
+
+
+def test_masses_and_threads():
+    """Unequal masses are neurons that count more often; bits do not depend on threads."""
+    problem = mf.Problem(mf.CommitteeTarget(k=2), "hermite3", 9)
+    m = make_measure(2, n=40)
+    twice = mf.ParticleMeasure(*(np.concatenate((x, x[:10])) for x in (m.a, m.u, m.r)))
+    mass = np.where(np.arange(40) < 10, 2.0, 1.0) / 50
+    heavy = mf.ParticleMeasure(m.a, m.u, m.r, mass)
+    one, two = (velocity(prepared(PolynomialField, problem, x), x) for x in (twice, heavy))
+    for mine, theirs in zip(one[1:], two[1:], strict=True):
+        np.testing.assert_allclose(mine[:40], theirs, atol=1e-14)
+    many, results = make_measure(2, n=10_000), []
+    field = prepared(PolynomialField, problem, many)
+    for threads in (1, numba.config.NUMBA_NUM_THREADS):
+        with thread_limit(threads):
+            results.append(velocity(field, many)[1:])
+    assert all(np.array_equal(x, y) for x, y in zip(*results, strict=True))
+
+
+def test_moments_are_sums():
+    problem = mf.Problem(mf.CommitteeTarget(k=2), "hermite4", math.inf)
+    field, m = PolynomialField(problem), make_measure(2, n=monomials.BLOCK + 5)
+    found = kernel_moments(field, m)
+    for index, value in zip(field.index, found, strict=True):
+        terms = m.a * np.prod(m.u ** np.array(index[:2]), axis=1) * m.r ** (2 * index[2])
+        assert value == pytest.approx(terms.mean(), rel=1e-11, abs=1e-13)
+
+
+def kernel_moments(field, m):
+    return monomials.moments(m.a, m.u, m.r, field.parent, field.factor)
