@@ -58,8 +58,7 @@ def _solves() -> dict[str, Callable[[], object]]:
 def _mean_field(activation: str, k: int, dim: float) -> None:
     problem = Problem(CommitteeTarget(k=k), activation, dim, second_layer_rate=1.0)
     for n in (FEW, MANY):
-        if n == FEW or activation == "erf" or k == 1:
-            solve_mean_field(problem, gaussian_measure(problem, n), T_END, [0.0, T_END])
+        solve_mean_field(problem, gaussian_measure(problem, n), T_END, [0.0, T_END])
 
 
 def _overlaps() -> None:
