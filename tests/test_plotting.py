@@ -1,6 +1,7 @@
 """Figures have what a reader needs: labelled axes, legends, numbers that match."""
 
 import dataclasses
+import itertools
 import math
 
 import matplotlib as mpl
@@ -127,8 +128,73 @@ def test_the_law_of_angles_is_the_neurons(runs):
     np.testing.assert_allclose(shares.sum(axis=0), 1.0)
     c = concentration(run.states[2], run.problem)
     np.testing.assert_allclose(shares[:6, 2].sum(), c.mass_within(math.radians(30)), atol=1e-9)
-    median = ax.lines[1].get_ydata()[2]
-    assert median == pytest.approx(math.degrees(c.angle_of(0.5)))
+    for line, share in zip(ax.lines, (0.1, 0.5, 0.9), strict=True):
+        assert line.get_ydata()[2] == pytest.approx(math.degrees(c.angle_of(share)))
+        assert line.get_label() == f"{share:.0%} of the neurons"
+
+
+def test_the_histogram_of_a_time_beside_the_start(runs):
+    run = runs["sgd"]
+    ax = plot_alignment_histogram(run, index=1, run=1, bins=9)
+    c = concentration(run.states[1][1], run.problem)
+    heights = [bar.get_height() for bar in ax.patches[:9]]
+    within = c.mass_within(np.radians(np.arange(0, 91, 10)))
+    np.testing.assert_allclose(np.cumsum(heights) * 10.0, within[1:], atol=1e-9)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["t = 0"]
+    marker = ax.child_axes[0].lines[1]
+    assert (marker.get_xdata()[0], marker.get_ydata()[0]) == (run.t[1], run.risk[1, 1])
+
+
+def test_a_run_that_kept_its_ends_shows_those():
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=20)
+    start = mf.gaussian_measure(problem, 5)
+    ends = mf.solve_mean_field(problem, start, 2.0, save_at=5, save_states=False)
+    ax = plot_alignment_law(ends)
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [0.0, 2.0])
+
+
+def test_arrows_lead_to_the_units_of_the_target():
+    target = mf.CommitteeTarget(k=2, gram=[[1.0, 0.6], [0.6, 1.0]])
+    problem = mf.Problem(target, dim=20)
+    run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, 9), 0.5, save_at=3)
+    for directions in ((0, 1), (1, 0)):
+        ax = plot_neurons(run, directions=directions)
+        tips = [text.xy for text in ax.texts]
+        np.testing.assert_allclose(tips, np.asarray(target.basis)[:, directions])
+
+
+def test_the_clouds_shown_are_equally_far_apart(runs):
+    run = mf.solve_mean_field(
+        runs["mean field"].problem, runs["mean field"].states[0], 20.0, save_at=81
+    )
+    clouds = [np.asarray(dots.get_offsets()) for dots in plot_cloud(run).collections]
+    steps = [np.hypot(*(b - a).T).mean() for a, b in itertools.pairwise(clouds)]
+    assert len(clouds) == 4 and max(steps) < 1.5 * min(steps)
+
+
+def test_bands_and_fits_of_rates(study):
+    """The curve is the fitted power with its correction; the band spans the slope's interval."""
+    ax = plot_rates(study, quantities=("leak",))
+    rate = study.rate("leak")
+    curve = ax.lines[1]
+    d, fit = curve.get_data()
+    np.testing.assert_allclose(fit, rate.prefactor * d**rate.slope * np.exp(rate.correction / d))
+    assert f"± {0.5 * (rate.high - rate.low):.3f}" in ax.texts[0].get_text()
+    corners = ax.collections[0].get_paths()[0].vertices
+    at_the_least = corners[np.isclose(corners[:, 0], d[0]), 1]
+    expected = fit[0] * (d[0] / d[-1]) ** (np.array([rate.high, rate.low]) - rate.slope)
+    np.testing.assert_allclose([at_the_least.min(), at_the_least.max()], expected, rtol=1e-6)
+
+
+def test_bands_of_curves_are_standard_errors():
+    study = mf.concentration_study(
+        mf.CommitteeTarget(k=1), [10, 20], n=20, t_end=0.5, replicas=3, saves=3, sampling="random"
+    )
+    band = plot_curves(study, "energy").collections[0].get_paths()[0].vertices
+    finals = study.replicas["energy"][0][:, -1]
+    at_the_end = band[np.isclose(band[:, 0], 0.5), 1]
+    error = finals.std(ddof=1) / math.sqrt(3)
+    assert np.ptp(at_the_end) == pytest.approx(2 * error)
 
 
 def test_the_cloud_is_the_neurons(runs):

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from meanfield import checks
-from meanfield.plotting.style import TIME_LABEL
+from meanfield.plotting.style import TIME_LABEL, shades
 from meanfield.studies.results import StudyResults, label
 
 if TYPE_CHECKING:
@@ -109,14 +109,14 @@ def _panel(ax: Axes, results: StudyResults, name: str) -> None:
     values = values.reshape(*grid, -1, values.shape[-1])  # replicas, and runs inside a run
     t = t.reshape(*grid, -1, t.shape[-1])
     first = grid[0] if grid else 1
-    shades = plt.get_cmap("viridis_r")(np.linspace(0.12, 0.95, first))
+    colours = shades(first)
     for index in np.ndindex(*grid):
         curves = values[index]
         there = np.isfinite(curves).any(axis=1)
         if not there.any():
             continue
         time, mean, error = _summary(t[index], curves)
-        colour: Any = shades[index[0]] if index else shades[0]
+        colour: Any = colours[index[0] if index else 0]
         rest = np.ravel_multi_index(index[1:], grid[1:]) if len(index) > 1 else 0
         ax.plot(time, mean, STYLES[int(rest) % len(STYLES)], color=colour, lw=1.4,
                 label=_label(results, index))  # fmt: skip

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.studies.tables import aligned, number
+
 if TYPE_CHECKING:
     from meanfield.studies.result import ConcentrationStudy
 
@@ -33,17 +35,12 @@ def study_table(study: ConcentrationStudy) -> str:
     titles = (["p"] if finite else []) + ["d", *COLUMNS.values()]
     rows = [titles]
     for i, (width, dim) in enumerate(zip(study.widths, study.dims, strict=True)):
-        row = ([f"{width:g}"] if finite else []) + ["∞" if math.isinf(dim) else f"{dim:g}"]
+        row = ([number(width)] if finite else []) + [number(dim)]
         for name in COLUMNS:
             value, error = study.final(name)[i], study.sampling_error[name][i]
             row.append(_with_error(float(value), float(error)))
         rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    lines.insert(1, "-" * len(lines[0]))
+    lines = aligned(rows)
     for width in finite or [math.inf]:
         lines += ["", *_fits(study, width)]
     lines.append("(±: standard error over replicas of the start)")
@@ -62,7 +59,7 @@ def study_notes(study: ConcentrationStudy) -> list[str]:
         size = study.problem.target.second_moment()
         empty = rows[study.final("function_energy")[rows] <= NOTHING * size]
         if len(empty):
-            dims = ", ".join("∞" if math.isinf(d) else f"{d:g}" for d in study.dims[empty])
+            dims = ", ".join(map(number, study.dims[empty]))
             notes.append(
                 f"f is 0 up to rounding at the final time in d = {dims}{where}: its leak, a ratio, "
                 "means nothing"

@@ -32,8 +32,8 @@ def study_text(results: StudyResults) -> str:
         made = [row for row in members if row["status"] not in ("failed", "missing")]
         cells = [_cell(name, [row[name] for row in made if name in row]) for name in values]
         count = f"{len(made)}/{len(members)}" if len(made) < len(members) else str(len(made))
-        lines.append([*(_number(item) for item in place), *cells, count])
-    return "\n".join([_title(results), "", *_aligned(lines), "", *_notes(results)]).rstrip()
+        lines.append([*(number(item) for item in place), *cells, count])
+    return "\n".join([_title(results), "", *aligned(lines), "", *_notes(results)]).rstrip()
 
 
 def _title(results: StudyResults) -> str:
@@ -58,13 +58,15 @@ def _notes(results: StudyResults) -> list[str]:
     return notes
 
 
-def _aligned(lines: list[list[str]]) -> list[str]:
+def aligned(lines: list[list[str]]) -> list[str]:
+    """Rows of words as columns, with a line below the first."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
     return [text[0], "-" * len(text[0]), *text[1:]]
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """Of an axis: ∞ as such, and nothing that is not needed."""
     if isinstance(value, float) and math.isinf(value):
         return "∞"
     return f"{value:g}" if isinstance(value, int | float) else str(value)

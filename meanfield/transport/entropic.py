@@ -21,7 +21,7 @@ def entropic_costs(
     Minimises E c + ε KL(P | product), ε being `regularisation` times the mean of c = |x − y|^order
     over independent pairs. The plan is then moved onto its marginals (Altschuler, Weed & Rigollet
     2017), so that its cost is no less than the least. From below: any potential g gives
-    f = min_y c − g and E f + E g at most the least cost.
+    f = min_y c − g, and E f + E g is at most the least cost.
     """
     import ot  # a second to import, and only wanted here
 
@@ -38,11 +38,17 @@ def entropic_costs(
             f"the entropic plan had not converged after {ITERATIONS} iterations: its marginals are "
             f"off by {off:.1e}; a larger regularisation than {regularisation:g} needs fewer"
         )
-    g = strength * (log["log_v"] - np.log(b))
-    f = (cost - g).min(axis=1)
-    g = (cost - f[:, None]).min(axis=0)
     high = _mended(plan, cost, a, b)
-    return high, min(max(float(a @ f + b @ g), 0.0), high)
+    low = max(
+        _dual(cost, a, b, strength * log["log_v"]), _dual(cost.T, b, a, strength * log["log_u"])
+    )
+    return high, min(max(low, 0.0), high)
+
+
+def _dual(cost: Array, a: Array, b: Array, g: Array) -> float:
+    """E f + E g for the best f beside this potential, and the best g beside that f."""
+    f = (cost - g).min(axis=1)
+    return float(a @ f + b @ (cost - f[:, None]).min(axis=0))
 
 
 def _mended(plan: Array, cost: Array, a: Array, b: Array) -> float:

@@ -282,6 +282,8 @@ def test_the_subspace_of_a_law_is_found_or_missed(method, D):
     found = projection.subspace(near, problem, method=method)
     assert (found.angles == 0.0).all()
     assert found.basis is None
+    more = projection.subspace(near, problem, method=method, directions=5)
+    assert (more.angles == 0.0).all() and more.angles.shape == (2,)
     if method == "weights":
         far = mf.ParticleMeasure(near.a, 1e-3 * near.u, np.full(50, 3.0))
         missed = projection.subspace(far, problem, method=method).angles
@@ -366,6 +368,8 @@ def test_what_does_not_belong_is_refused():
         for state in (weights, weights.overlaps()):
             with pytest.raises(ValueError, match="gram"):
                 call(state, make_problem("erf", k=2, D=8, gram=np.eye(2)))
+            with pytest.raises(ValueError, match="gram"):
+                call(state, make_problem("erf", k=2, D=8, gram=1.001 * problem.target.gram))
     with pytest.raises(ValueError, match="method"):
         projection.subspace(weights, problem, method="magic")
     for state in (weights, make_measure(2, n=4)):

@@ -226,6 +226,32 @@ def test_entropic_is_above_the_distance_by_at_most_its_error(order):
     assert same.low == pytest.approx(0.0, abs=1e-6) and same > 1e-3
 
 
+def test_a_plan_off_its_marginals_is_mended():
+    """The cheapest plan of all, each to its nearest, becomes a coupling, and costs no less."""
+    first, second = random_measure(12, 2, seed=27), random_measure(12, 2, seed=28)
+    cost = cdist(first.points(), second.points())
+    greedy = np.zeros_like(cost)
+    greedy[np.arange(12), cost.argmin(axis=1)] = 1 / 12
+    a = np.full(12, 1 / 12)
+    exact = best_assignment(first, second, 1)
+    assert (greedy * cost).sum() < exact <= entropic_room._mended(greedy + 1e-12, cost, a, a)
+    rows, columns = linear_sum_assignment(cost)
+    best = np.zeros_like(cost)
+    best[rows, columns] = 1 / 12
+    assert entropic_room._mended(best, cost, a, a) == pytest.approx(exact, rel=1e-12)
+
+
+def test_the_entropic_bound_knows_the_masses():
+    """The measure with unequal masses may stand on either side."""
+    second, masses = random_measure(30, 2, seed=24, shift=0.5), np.geomspace(1, 1e4, 40)
+    heavy = mf.ParticleMeasure(*random_measure(40, 2, seed=23).arrays(), mass=masses / masses.sum())
+    there, back = (
+        wasserstein(*pair, method="entropic") for pair in ((heavy, second), (second, heavy))
+    )
+    assert there == pytest.approx(back, rel=1e-4)
+    assert max(there.error, back.error) < 1.3 * min(there.error, back.error)
+
+
 def test_the_entropic_bias_is_at_most_the_entropy_s():
     """E c under the plan ≤ least + ε log n, at order 1 (c is the distance itself)."""
     first, second = random_measure(50, 2, seed=25), random_measure(50, 2, seed=26)
