@@ -75,6 +75,14 @@ def test_rounding_is_not_drawn(study):
     assert highest / lowest < 1e6
 
 
+def test_a_figure_of_a_limit_at_its_saddle_says_so():
+    even = mf.CommitteeTarget(k=1, activation="square")
+    study = mf.concentration_study(
+        even, [10, 40, math.inf], 20, 2.0, "square", replicas=1, saves=3, rtol=1e-4
+    )
+    assert plot_concentration(study).get_supxlabel().startswith("Note: the run at d = ∞ stays at")
+
+
 def test_a_study_without_the_limit_still_has_a_figure():
     study = mf.concentration_study(mf.CommitteeTarget(k=1), [10], n=6, t_end=0.1, replicas=1)
     assert len(plot_concentration(study).axes) == 3

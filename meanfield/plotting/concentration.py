@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -73,7 +74,7 @@ def plot_concentration(
     figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.4), layout="constrained")
     plot_curves(study, "energy", axes[0])
     axes[0].set_title("The weights turn towards the target", loc="left")
-    axes[0].set_ylim(0, 1)
+    axes[0].set_ylim(-0.02, 1)  # a limit that stays at 0 is to be seen
     plot_curves(study, "leak", axes[1])
     axes[1].set_title("The function forgets the other directions", loc="left")
     axes[1].get_legend().remove()
@@ -85,6 +86,9 @@ def plot_concentration(
     where = "" if networks else " in the mean-field limit"
     learn = f"learn {study.problem.target.title}"
     figure.suptitle(f"{who} {activation} neurons{where} {learn}", x=0.01, ha="left")
+    if study.notes:
+        notes = "\n".join(fill(f"Note: {note}", 190) for note in study.notes)
+        figure.supxlabel(notes, x=0.01, ha="left", fontsize=9)
     if path is not None:
         figure.savefig(Path(path), dpi=150)
     return figure
