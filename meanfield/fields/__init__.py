@@ -1,7 +1,7 @@
 """The field of a measure of neurons: its risk and the velocities it induces.
 
-Three evaluators with one interface, `Field`: exact moments (square), pairs of neurons in closed
-form (small n), and slices through a mesh (any n).
+Evaluators with one interface, `Field`, among them exact moments (square), pairs of neurons in
+closed form (small n), slices through a mesh (any n), and a mesh of directions (ReLU).
 """
 
 from meanfield.fields.base import Field
