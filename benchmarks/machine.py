@@ -48,6 +48,9 @@ class Seconds(NamedTuple):
     cpu: float
 
 
+PAUSE = 0.05  # s before each turn: the threads of XLA spin for a while after their work
+
+
 def interleaved(calls: dict[str, Callable[[], object]], repeats: int = 7) -> dict[str, Seconds]:
     """Times of each call, measured in turns: a busy machine slows all of them alike."""
     for call in calls.values():
@@ -55,6 +58,7 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int = 7) -> dic
     least = dict.fromkeys(calls, Seconds(np.inf, np.inf))
     for _ in range(repeats):
         for label, call in calls.items():
+            time.sleep(PAUSE)
             began, spent = time.perf_counter(), time.process_time()
             call()
             wall, cpu = time.perf_counter() - began, time.process_time() - spent
@@ -76,26 +80,31 @@ def touching(n: int, k: int) -> Callable[[], object]:
 
 
 @parallel
-def _multiply_adds(x, out, times):
+def _multiply_adds(x, factor, out, times):
     for task in prange(out.size):
-        a = b = c = d = e = f = g = h = load(x, 0)
-        scale = fill(0.999)
+        scale, one = fill(factor), fill(x[0])
+        a, b, c, d = load(x, 0), load(x, 1), load(x, 2), load(x, 3)
+        e, f, g, h = load(x, 4), load(x, 5), load(x, 6), load(x, 7)
         for _ in range(times):
             a, b, c, d = (
-                multiply_add(a, scale, scale), multiply_add(b, scale, scale),
-                multiply_add(c, scale, scale), multiply_add(d, scale, scale),
+                multiply_add(a, scale, one), multiply_add(b, scale, one),
+                multiply_add(c, scale, one), multiply_add(d, scale, one),
             )  # fmt: skip
             e, f, g, h = (
-                multiply_add(e, scale, scale), multiply_add(f, scale, scale),
-                multiply_add(g, scale, scale), multiply_add(h, scale, scale),
+                multiply_add(e, scale, one), multiply_add(f, scale, one),
+                multiply_add(g, scale, one), multiply_add(h, scale, one),
             )  # fmt: skip
         out[task] = total(a) + total(b) + total(c) + total(d)
         out[task] += total(e) + total(f) + total(g) + total(h)
 
 
 def peak() -> float:
-    """Floating-point operations a second, all threads: eight independent chains of eight lanes."""
+    """Floating-point operations a second, all threads: eight chains of eight lanes.
+
+    By the time on the processors, which a busy machine does not stretch. Chains that start alike,
+    or factors known beforehand, would be merged by the compiler.
+    """
     times, tasks = 200_000, 4 * numba.get_num_threads()
-    x, out = np.linspace(0.1, 0.8, 8), np.empty(tasks)
-    seconds = interleaved({"peak": lambda: _multiply_adds(x, out, times)})["peak"].wall
-    return 2.0 * 8 * 8 * times * tasks / seconds
+    x, out = np.linspace(0.1, 0.8, 15), np.empty(tasks)
+    seconds = interleaved({"peak": lambda: _multiply_adds(x, -0.3, out, times)})["peak"].cpu
+    return numba.get_num_threads() * 2.0 * 8 * 8 * times * tasks / seconds

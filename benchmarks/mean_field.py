@@ -71,7 +71,10 @@ def evaluation(field: Field, measure: mf.ParticleMeasure):
 
 
 def operations(field: Field, k: int) -> float:
-    """Additions and multiplications of a neuron: places, weights, stencils there and back."""
+    """Additions and multiplications of a neuron: places, weights, stencils there and back.
+
+    In one direction places in cells, monomials, and their products with polynomials.
+    """
     axes, repeats = 2, 1  # direction and latitude of a homogeneous neuron
     if isinstance(field, MomentField):
         return 8.0 * k * k
@@ -79,6 +82,9 @@ def operations(field: Field, k: int) -> float:
         return 8.0 * len(field.index)
     if isinstance(field, SliceField) and field.layout is not None:
         axes = k if sees_ratio(field.problem.student, field.D) else k + 1
+        if k == 1 and field.smooth:
+            numbers = (8, 36)[axes - 1]
+            return 2.0 * (8 * axes + numbers + numbers * (1 + axes))
         if k == 3:
             axes, repeats = axes - 2, len(field.layout.directions)
     places = 2 * 60 * axes
@@ -140,16 +146,22 @@ def long_run(n: int) -> None:
 
 def run_to_100(n: int) -> None:
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=1000)
+    few = mf.gaussian_measure(problem, 10_000, seed=1)
+    mf.solve_mean_field(problem, few, 100.0, [0.0, 100.0], save_states=False)
+    before = machine.peak_memory()  # of the program, its libraries and its compiled code
     measure = mf.gaussian_measure(problem, n, seed=1)
     began = time.perf_counter()
     run = mf.solve_mean_field(problem, measure, 100.0, [0.0, 100.0], save_states=False)
     seconds = time.perf_counter() - began
     count = run.stats["rhs_evaluations"]
-    memory = machine.peak_memory() / 2**20
+    memory = machine.peak_memory()
+    numbers = 1024 * (memory - before) / (8 * n)
     print(
         f"\nn = {n:,}, d = 1000, erf, t = 0 to 100: {seconds:.1f} s, {count} right-hand sides, "
         f"{1e9 * seconds / count / n:.0f} ns per neuron and right-hand side all included, field "
-        f"error {run.stats['field_error']:.0e}, {run.status}; peak memory {memory:.2f} GiB"
+        f"error {run.stats['field_error']:.0e}, {run.status}; "
+        f"peak memory {memory / 2**20:.2f} GiB, "
+        f"{numbers:.1f} doubles a neuron, start and result among them (16 wanted)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Neurons to a mesh and back, in one to three coordinates.
+"""Neurons to a mesh and back, in two or three coordinates.
 
 See `places` for the mesh. Batches of neurons are located together; then each one's stencil is eight
 lanes wide.
@@ -19,17 +19,8 @@ SHORT = 8192  # neurons that one thread takes alone: waking the others costs as 
 
 
 @serial
-def spread_line(charge, first, n, cell, offset, mesh):
-    """Add a batch of n neurons, charges from `first` on, to a mesh in one coordinate."""
-    for j in range(n):
-        at = cell[0, j] - BELOW
-        weights = value_weights(offset[0, j])
-        store(mesh, at, multiply_add(weights, fill(charge[first + j]), load(mesh, at)))
-
-
-@serial
 def spread_plane(charge, first, n, columns, cell, offset, mesh):
-    """The same in two coordinates."""
+    """Add a batch of n neurons, charges from `first` on, to a mesh in two coordinates."""
     row = np.empty(POINTS)
     for j in range(n):
         store(row, 0, value_weights(offset[0, j]))
@@ -67,9 +58,7 @@ def spread_block(charge, u, r, first, last, lattice, mesh):
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)
         outside += places(u, r, start, n, lattice, x, q, cell, offset, root, y, bits)
-        if count.size == 1:
-            spread_line(charge, start, n, cell, offset, mesh)
-        elif count.size == 2:
+        if count.size == 2:
             spread_plane(charge, start, n, count[1], cell, offset, mesh)
         else:
             spread_space(charge, start, n, count[1], count[2], cell, offset, mesh)
@@ -77,18 +66,8 @@ def spread_block(charge, u, r, first, last, lattice, mesh):
 
 
 @serial
-def interpolate_line(mesh, n, cell, offset, slope, value, wanted):
-    """Slope of Φ, per mesh spacing, at a batch of n neurons, and Φ if wanted; one coordinate."""
-    for j in range(n):
-        points = load(mesh, cell[0, j] - BELOW)
-        if wanted:
-            value[j] = total(multiply(points, value_weights(offset[0, j])))
-        slope[0, j] = total(multiply(points, slope_weights(offset[0, j])))
-
-
-@serial
 def interpolate_plane(mesh, n, columns, cell, offset, slope, value, wanted):
-    """The same in two coordinates."""
+    """Slope of Φ, per mesh spacing, at a batch of n neurons, and Φ if wanted; two coordinates."""
     row, row_slope = np.empty(POINTS), np.empty(POINTS)
     for j in range(n):
         store(row, 0, value_weights(offset[0, j]))
@@ -149,9 +128,7 @@ def gather_block(a, u, r, first, last, lattice, mesh, rate, out_a, out_u, out_r)
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)
         places(u, r, start, n, lattice, x, q, cell, offset, root, y, bits)
-        if count.size == 1:
-            interpolate_line(mesh, n, cell, offset, slope, value, rate > 0.0)
-        elif count.size == 2:
+        if count.size == 2:
             interpolate_plane(mesh, n, count[1], cell, offset, slope, value, rate > 0.0)
         else:
             interpolate_space(mesh, n, count[1], count[2], cell, offset, slope, value, rate > 0.0)

@@ -7,10 +7,10 @@ import pytest
 from meanfield.kernels import mesh as kernel
 from meanfield.kernels.mesh import SHORT
 from meanfield.kernels.options import thread_limit
-from meanfield.kernels.places import BATCH, Lattice
+from meanfield.kernels.places import BATCH, Lattice, locate
 from tests.reference import mesh as twin
 
-KINDS = [(1, 1), (2, 1), (3, 1), (1, 0), (2, 0)]  # k, whether the coordinates are ratios
+KINDS = [(2, 1), (3, 1), (1, 0), (2, 0)]  # k, whether the coordinates are ratios
 
 
 def lattice_for(k, ratio, scale=6.0, reach=2.5):
@@ -64,21 +64,23 @@ def test_a_fixed_second_layer_is_left_alone():
 
 
 def test_places_are_those_of_asinh():
-    """By moments: Σ i w_i over the mesh is the place itself, for what is tiny and what is large."""
+    """For what is tiny and what is large."""
     x = np.concatenate((10.0 ** np.arange(-300.0, 4.0), -(10.0 ** np.arange(-20.0, 4.0)), [0.0]))
-    lattice = Lattice(1, 30.0, np.array([400.0]), np.array([800]))
-    for value in x:
-        mesh = kernel.spread(np.ones(1), np.array([[value]]), np.zeros(1), lattice)
-        place = mesh @ (np.arange(800) - 400.0)
-        assert place == pytest.approx(30.0 * np.arcsinh(value), abs=1e-10)
+    cell, work = np.zeros(len(x), np.int64), np.zeros(len(x))
+    offset, root = np.zeros(len(x)), np.zeros(len(x))
+    bits = work.view(np.int64)
+    outside = locate(x, len(x), 30.0, 400.0, 800, cell, offset, root, work, bits)
+    assert outside == 0
+    expected = 400.0 + 30.0 * np.arcsinh(x)
+    np.testing.assert_allclose(cell + offset + 0.5, expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300, 5.0, -5.0])
 @pytest.mark.parametrize("ratio", [0, 1])
 def test_neurons_outside_are_noticed(bad, ratio):
     for n in (BATCH + 3, 2 * SHORT + 5):
-        charge, u, r = neurons(n, 1)
-        lattice = lattice_for(1, ratio)
+        charge, u, r = neurons(n, 1 + ratio)
+        lattice = lattice_for(1 + ratio, ratio)
         assert kernel.spread(charge, u, r, lattice) is not None
         u[n - 2] = bad
         r[n - 2] = 0.0
