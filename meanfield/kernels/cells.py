@@ -249,8 +249,10 @@ def spread_count(n, size):
     """How many blocks of neurons have moments of their own; it does not depend on threads.
 
     A block costs moments to be zeroed and added up: it gets more neurons than there are of those.
+    A power of two, which threads share evenly.
     """
-    return 1 if n <= SHORT else min(32, max(4, -(-n // max(2 * SHORT, 2 * size))))
+    wanted = n / max(2 * SHORT, 2 * size)
+    return 1 if n <= SHORT else min(32, max(2, 2 ** math.ceil(math.log2(wanted))))
 
 
 def spread(charge, u, r, cells, meshes):
