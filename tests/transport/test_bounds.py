@@ -14,7 +14,8 @@ from meanfield.transport.compress import cells, nodes
 from meanfield.transport.exact import cloud_of
 from meanfield.transport.pairing import dyadic_order
 
-N = 100_000
+N = 100_000  # of one test; the others hold at any size
+FEWER = 20_000
 
 
 def measure_of(points, mass=None):
@@ -22,7 +23,7 @@ def measure_of(points, mass=None):
     return mf.ParticleMeasure(np.ones(len(points)), points[:, :-1], points[:, -1] + 20.0, mass)
 
 
-def plane(seed, n=N, dims=2):
+def plane(seed, n=FEWER, dims=2):
     return np.random.default_rng(seed).standard_normal((n, dims))
 
 
@@ -106,7 +107,7 @@ def test_how_much_draws_widen_the_interval(order):
     At order 2 they are |x|² + 2 v·x and, of y − v, |y|²/2 + 2 v·y, up to signs; at order 1, with v
     this long, the coordinate along v.
     """
-    n, m, v = 1000, 3000, np.array([6.0, 8.0])
+    n, m, v = 400, 1200, np.array([6.0, 8.0])
     first, second = measure_of(plane(20, n=n)), measure_of(2 * plane(21, n=m) + v)
     as_they_are = wasserstein(first, second, order, method="bounds", sampled=False)
     of_laws = wasserstein(first, second, order, method="bounds")
@@ -132,19 +133,19 @@ def test_gaussian_laws():
     root = np.array([[1.0, 0.3], [0.3, 0.5]])
     apart = 0.5**2 + 2 + np.trace(root @ root) - 2 * np.trace(root)
     exact = math.sqrt(apart)
-    for seed in range(2):
-        first, second = plane(2 * seed), plane(2 * seed + 1) @ root + np.array([0.5, 0.0])
+    for seed, n in enumerate((N, FEWER)):
+        first, second = plane(2 * seed, n), plane(2 * seed + 1, n) @ root + np.array([0.5, 0.0])
         found = wasserstein(measure_of(first), measure_of(second))
         assert found.low <= exact <= found.high
-        assert found.high - found.low < 0.04 * exact
+        assert found.high - found.low < 0.04 * math.sqrt(N / n) * exact
     same = wasserstein(measure_of(plane(11)), measure_of(plane(12)))
-    assert same.low == 0.0 and same.high < 0.1
+    assert same.low == 0.0 and same.high < 0.2
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_neurons_that_started_together_are_paired(order):
-    points = plane(5, n=20_000)
-    nudged = points + 1e-4 * plane(6, n=20_000)
+    points = plane(5)
+    nudged = points + 1e-4 * plane(6)
     found = wasserstein(measure_of(points), measure_of(nudged), order, sampled=False)
     assert found.high < 2e-4
 
