@@ -35,7 +35,8 @@ class FiniteWidth:
     bias_squared : float
         total² − fluctuation²; negative by chance where there is no bias.
     bias_squared_error : float
-        Its standard error, by leaving out one network or draw at a time.
+        Its standard error, by leaving out one network or draw at a time; NaN from fewer than
+        three of either.
     width, runs, draws, order : int
 
     Examples
