@@ -39,6 +39,21 @@ def test_a_known_bias_is_found(shift, scale):
     assert found.fluctuation > 0.3 * bias  # the bias does not show in the total alone
 
 
+def test_the_error_of_the_bias_is_its_scatter():
+    """Between independent sets of networks and draws; two of it make the interval."""
+    found = [
+        finite_width(
+            [law(n=12, seed=1000 + 8 * i + run, shift=0.5) for run in range(8)], law(), seed=i
+        )
+        for i in range(16)
+    ]
+    scatter = np.std([one.bias_squared for one in found], ddof=1)
+    assert 0.6 < np.mean([one.bias_squared_error for one in found]) / scatter < 1.6
+    for one in found[:3]:
+        ends = [one.bias_squared + sign * 2 * one.bias_squared_error for sign in (-1, 1)]
+        assert one.bias_interval == pytest.approx([math.sqrt(max(end, 0.0)) for end in ends])
+
+
 def test_the_fluctuation_falls_with_the_width():
     found = [finite_width(networks(p, 4), law()).fluctuation for p in (25, 100, 400)]
     slopes = np.diff(np.log(found)) / np.log(4)
