@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebval
@@ -41,6 +42,8 @@ def attraction(problem: Problem) -> Attraction | None:
             return _closed(student.code, target)
         if student.code == LEAKY_RELU and target.link.code <= SQUARE:
             return _leaky(student.parameter, target)
+        if student.homogeneous and target.link.code == LEAKY_RELU:
+            return _under_leaky(problem, target)
         if student.homogeneous and target.link.smooth:
             return _over_smooth_links(student, target)
         return _over_links(student, target)
@@ -69,9 +72,24 @@ def _leaky(leak: float, target: CommitteeTarget) -> Attraction:
     slopes = coefficients(target.link, lengths, 1)[1][:, 0]
     linear = leak * (weights * slopes) @ target.basis
 
+    return _mixed(1.0 - leak, rectified, linear)
+
+
+def _under_leaky(problem: Problem, target: CommitteeTarget) -> Attraction | None:
+    """For links βx + (1 − β) ReLU(x): E λ*_r σ(λ) = u·b_r E σ'(λ), the mean of two slopes."""
+    leak = target.link.parameter
+    rectified = attraction(replace(problem, target=replace(target, activation="relu")))
+    ends = problem.student(np.array([1.0, -1.0]))
+    slope = 0.5 * float(ends[0] - ends[1])
+    linear = leak * slope * (np.asarray(target.weights) / target.k) @ target.basis
+    return None if rectified is None else _mixed(1.0 - leak, rectified, linear)
+
+
+def _mixed(kept: float, rectified: Attraction, linear: Array) -> Attraction:
+    """A share of one potential, and u · linear."""
+
     def potential(u: Array, r: Array) -> Potential:
         value, out_u, out_r = rectified(u, r)
-        kept = 1.0 - leak
         return kept * value + u @ linear, kept * out_u + linear, kept * out_r
 
     return potential

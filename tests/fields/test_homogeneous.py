@@ -64,7 +64,7 @@ def test_velocities_against_pairs(D, scale):
     assert found[1] < field.worst < (2e-6 if D == 1 else 1e-7)  # it holds for all neurons
 
 
-@pytest.mark.parametrize("D", [1, 3, 40, math.inf])
+@pytest.mark.parametrize("D", [1, 40, math.inf])
 def test_risk_and_variances_against_pairs(D):
     problem, measure = make_problem("relu", k=2, D=D), hard_measure(400)
     field, exact = prepared(problem, measure), prepared(problem, measure, PairField)
@@ -84,7 +84,7 @@ def test_students_and_targets(sigma, target):
     assert max(errors(prepared(problem, measure), problem, measure)) < 1e-7
 
 
-@pytest.mark.parametrize("D", [1, 9, math.inf])
+@pytest.mark.parametrize("D", [1, math.inf])
 def test_crowds(D):
     """All neurons in a cell of the mesh, where it resolves kinks least; sizes are of order 1."""
     problem = make_problem("relu", k=2, D=D)
@@ -174,9 +174,9 @@ dimensions = st.sampled_from([1, 30, math.inf])
 def test_neurons_can_be_renamed(order, D):
     problem, m = make_problem("relu", k=2, D=D), make_measure(2, n=9)
     order = list(order)
-    before = velocity(prepared(problem, m), m)
+    before = velocity(HomogeneousField(problem), m)
     moved = mf.ParticleMeasure(m.a[order], m.u[order], m.r[order])
-    for one, other in zip(before, velocity(prepared(problem, moved), moved), strict=True):
+    for one, other in zip(before, velocity(HomogeneousField(problem), moved), strict=True):
         np.testing.assert_allclose(other, one[order], rtol=0, atol=1e-13)
 
 
