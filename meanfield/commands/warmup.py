@@ -50,6 +50,8 @@ def _solves() -> dict[str, Callable[[], object]]:
                 label = f"mean field, {activation}, k = {k}, d = {dim}"
                 solves[label] = partial(_mean_field, activation, k, dim)
     solves["mean field, tanh"] = partial(_mean_field, "tanh", 1, 10)
+    solves["mean field, tanh, k = 2"] = partial(_mean_field, "tanh", 2, math.inf)
+    solves["mean field, hermite3, k = 2"] = partial(_mean_field, "hermite3", 2, 10)
     solves["overlap equations"] = _overlaps
     solves["SGD"] = _sgd
     return solves

@@ -77,7 +77,7 @@ class Slices:
 
 
 class DirectMesh(Slices):
-    """Each direction spreads and gathers all neurons: k = 1, and k = 3, too many for a tensor."""
+    """Each direction spreads and gathers all neurons: k = 1, and k = 3 for erf at d = ∞."""
 
     def __init__(self, student: Activation, dim: float, directions: Array, share: Array,
                  reach_u: float, reach_r: float, resolution: Resolution):  # fmt: skip
