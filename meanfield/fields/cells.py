@@ -58,18 +58,15 @@ class CellAxis:
         self.slopes = (derivative @ whole)[:, :ORDER] / half[:, None, None]
         self.padded = LANES * math.ceil(self.count / LANES)
 
-    def columns(self) -> tuple[Array, Array, Array]:
-        """Values and slopes as columns (m, 8 · padded) in the order (degree, cell); values as rows.
+    def columns(self) -> Array:
+        """Values and slopes as matrices (m, 8 · padded) with columns in the order (degree, cell).
 
         Cells are padded to whole vectors of eight.
         """
-        m = self.values.shape[-1]
-        both = []
-        for x in (self.values, self.slopes):
-            wide = np.zeros((m, ORDER, self.padded))
-            wide[:, :, : self.count] = x.transpose(2, 1, 0)
-            both.append(wide.reshape(m, -1))
-        return both[0], both[1], np.ascontiguousarray(both[0].T)
+        wide = np.zeros((2, self.values.shape[-1], ORDER, self.padded))
+        for out, x in zip(wide, (self.values, self.slopes), strict=True):
+            out[:, :, : self.count] = x.transpose(2, 1, 0)
+        return wide.reshape(2, -1, ORDER * self.padded)
 
 
 class CellMesh:
@@ -102,6 +99,7 @@ class CellMesh:
         self.up = np.concatenate((along.values, along.slopes)).reshape(-1, along.values.shape[-1])
         self.down = np.ascontiguousarray(self.up[: ORDER * self.rows].T)
         self.across = across[0].columns() if across else None
+        self.across_down = None if self.across is None else self.across[0].T.ravel()
         self.meshes = self.table = np.empty((0, 0))
 
     def spread(self, charge: Array, u: Array, r: Array) -> Array | None:
@@ -112,13 +110,13 @@ class CellMesh:
         moments = kernel.spread(charge, u, r, self.cells, self.meshes)
         if moments is None:
             return None
-        if self.across is None:
+        if self.across is None or self.across_down is None:
             rows = polynomials.line_moments(moments)
         else:
-            m = len(self.across[0])
+            m = self.across.shape[1]
             rows = np.empty((ORDER * self.rows, m))
             down = polynomials.down_short if self._few(charge) else polynomials.down_long
-            down(moments, self.across[2].ravel(), self.rows, self.columns, m, rows.ravel())
+            down(moments, self.across_down, self.rows, self.columns, m, rows.ravel())
         return multiply(self.down, rows) / len(charge)
 
     def gather(self, potential: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
@@ -133,11 +131,10 @@ class CellMesh:
             table = np.stack([polynomials.line_coefficients(poly) for poly in polys], axis=1)
             self.table[:] = table.ravel()
         else:
-            values, derivatives, _ = self.across
             up = polynomials.up_short if self._few(a) else polynomials.up_long
             up(
-                left.ravel(), slopes.ravel(), values.ravel(), derivatives.ravel(), self.rows,
-                self.columns, len(values), parts, self.table,
+                whole.reshape(2, -1), self.across.reshape(2, -1), self.rows, self.columns,
+                self.across.shape[1], parts, self.table,
             )  # fmt: skip
         kernel.gather(a, u, r, self.cells, self.table, parts, rate, *out)
 

@@ -132,23 +132,25 @@ def down_long(moments, across, rows, cells, m, out):
 
 
 @serial
-def up_row(left, slopes, values, derivatives, row, cells, m, parts, table):
-    """Both slopes in a row of cells, and Φ if there are three parts."""
-    row_up(slopes, row, values, cells, m, 0, parts, table)
-    row_up(left, row, derivatives, cells, m, 1, parts, table)
-    if parts == 3:
-        row_up(left, row, values, cells, m, 2, parts, table)
+def up_row(lefts, matrices, row, cells, m, parts, table):
+    """Both slopes in a row of cells, and Φ if there are three parts; see `up_short`."""
+    for part in range(parts):
+        left, across = lefts[1 if part == 0 else 0], matrices[1 if part == 1 else 0]
+        row_up(left, row, across, cells, m, part, parts, table)
 
 
 @serial
-def up_short(left, slopes, values, derivatives, rows, cells, m, parts, table):
-    """`up_row` for all rows, by one thread."""
+def up_short(lefts, matrices, rows, cells, m, parts, table):
+    """`row_up` for all rows and parts, by one thread.
+
+    `lefts` and `matrices` hold what makes values, then what makes slopes along their coordinate.
+    """
     for row in range(rows):
-        up_row(left, slopes, values, derivatives, row, cells, m, parts, table)
+        up_row(lefts, matrices, row, cells, m, parts, table)
 
 
 @parallel
-def up_long(left, slopes, values, derivatives, rows, cells, m, parts, table):
+def up_long(lefts, matrices, rows, cells, m, parts, table):
     """The same by all threads."""
     for row in prange(rows):
-        up_row(left, slopes, values, derivatives, row, cells, m, parts, table)
+        up_row(lefts, matrices, row, cells, m, parts, table)
