@@ -21,6 +21,7 @@ def force_slices(monkeypatch):
     monkeypatch.setattr(choose, "PAIR_COST", {"erf": math.inf, "relu": math.inf})
     monkeypatch.setattr(choose, "SERIES_COST", math.inf)
     monkeypatch.setattr(choose, "DIRECT_COST", math.inf)
+    monkeypatch.setattr(choose.HomogeneousField, "serves", staticmethod(lambda problem: False))
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5])
