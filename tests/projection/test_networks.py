@@ -252,12 +252,14 @@ def test_at_the_start_only_the_residual_knows_the_target():
 def test_the_residual_of_a_law_is_that_of_a_wide_network(D):
     problem = mf.Problem(RESIDUALS["relu"], activation="relu", dim=D + 2)
     law = mf.gaussian_measure(problem, 300, seed=14)
+    law = mf.ParticleMeasure(law.a, law.u + 0.5, law.r)
     found = projection.subspace(law, problem, method="residual", directions=3)
     if D == 20:
         wide = projection.subspace(law.overlaps(problem, seed=1), problem, method="residual")
         np.testing.assert_allclose(found.spectrum[:2], wide.spectrum[:2], rtol=0.05)
-        outside = float((law.r**2).mean()) / 20 * (1 / math.sqrt(2 * math.pi))
-        assert found.spectrum[2] == pytest.approx(outside**2, rel=0.1)  # E δ(λ) at q ≈ 1
+        q = (law.u**2).sum(axis=1) + law.r**2
+        outside = float((law.r**2 / np.sqrt(2 * math.pi * q)).mean()) / 20  # E δ(λ) is 1/√(2πq)
+        assert found.spectrum[2] == pytest.approx(outside**2, rel=1e-9)
     else:
         assert found.spectrum[2] == 0.0
     assert (found.angles == 0.0).all()
