@@ -121,6 +121,10 @@ class PairField:
         _, target_u, target_r = self.target_part(u, r)
         return target_u - out_u, target_r - out_r
 
+    def values(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
+        """E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
+        return self.target_part(u, r)[0] - self.student_part(u, r, a_j, u_j, r_j)
+
     def student_part(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
         """E f σ(λ) at neurons (u, r), for equal masses of charges a_j."""
         self._allow(float(np.abs(r_j).max()))
@@ -145,9 +149,7 @@ class PairField:
         out_u[:] = a[:, None] * slope_u
         out_r[:] = a * slope_r
         if self.rate > 0.0:
-            out_a[:] = self.rate * (
-                self.target_part(u, r)[0] - self.student_part(u, r, charge, u, r)
-            )
+            out_a[:] = self.rate * self.values(u, r, charge, u, r)
 
     def risk(self, a: Array, u: Array, r: Array) -> float:
         """See `Field`; a difference of three terms, so good to about 1e-15 absolutely."""

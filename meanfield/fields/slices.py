@@ -133,16 +133,16 @@ class SliceField:
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
     ) -> None:
         """See `Field`."""
-        self._velocity(charges(a, self.mass), a, u, r, (out_a, out_u, out_r))
+        self._velocity(charges(a, self.mass), a, u, r, self.rate, (out_a, out_u, out_r))
 
-    def _velocity(self, charge: Array, a: Array, u: Array, r: Array, out: Out) -> None:
+    def _velocity(self, charge: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
         try:
             layout, epsilon = self.residual(charge, u, r)
         except FloatingPointError:
             for part in out:
                 part[:] = math.nan
             return
-        layout.velocity(epsilon, a, u, r, self.rate, out)
+        layout.velocity(epsilon, a, u, r, rate, out)
 
     def risk(self, a: Array, u: Array, r: Array) -> float:
         """See `Field`; a sum of squares on the nodes, so it stays accurate when small."""
@@ -166,52 +166,58 @@ class SliceField:
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """Largest deviation from pair sums or from a finer layout, over the rms velocity.
 
-        Taken for u and r apart, so that neither hides behind the other. Of many neurons a part
-        makes the field that is compared: what a mesh gets wrong does not depend on their number.
+        Taken for u and r apart, so that neither hides behind the other, and for E ε σ, which moves
+        the second layer and makes the risk, over the root of E f*². Of many neurons a part makes
+        the field that is compared: what a mesh gets wrong does not depend on their number.
         """
         a, u, r = (unlocked(values) for values in (measure.a, measure.u, measure.r))
         out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
         charge = charges(a, self.mass)
-        self._velocity(charge, a, u, r, out)
+        self._velocity(charge, a, u, r, 1.0, out)
         size_u, size_r = (root_mean_square(part, self.mass) for part in out[1:])
         if len(a) > PART:
             chosen = sample_neurons(u, r)
             part = np.unique(np.append(chosen, np.linspace(0, len(a) - 1, PART).astype(np.int64)))
             charge, a, u, r = charge[part], a[part], u[part], r[part]
             out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
-            self._velocity(charge, a, u, r, out)
+            self._velocity(charge, a, u, r, 1.0, out)
         self.worst = self._deviation(charge, a, u, r, out, size_u, size_r)
         return self.worst
 
     def _deviation(
         self, charge: Array, a: Array, u: Array, r: Array, out: Out, size_u: float, size_r: float
     ) -> float:
-        """Largest miss of velocities, over the sizes given."""
-        chosen, found_u, found_r = self._yardstick(charge, a, u, r)
-        miss_u, miss_r = out[1][chosen] - found_u, out[2][chosen] - found_r
+        """Largest miss of velocities, over the sizes given; of a's they are those at κ = 1."""
+        chosen, found = self._yardstick(charge, a, u, r)
+        climb, miss_u, miss_r = (
+            mine[chosen] - theirs for mine, theirs in zip(out, found, strict=True)
+        )
         largest = max(size_u, size_r) or 1.0
         return max(
+            float(np.abs(climb).max()) / (math.sqrt(self.problem.target.second_moment()) or 1.0),
             float(np.sqrt((miss_u**2).sum(axis=1).max())) / max(size_u, NEGLIGIBLE * largest),
             float(np.abs(miss_r).max()) / max(size_r, NEGLIGIBLE * largest),
         )
 
-    def _yardstick(self, charge: Array, a: Array, u: Array, r: Array) -> tuple[Any, Array, Array]:
+    def _yardstick(self, charge: Array, a: Array, u: Array, r: Array) -> tuple[Any, Out]:
         """Neurons and velocities: some pair by pair in closed form, or all by a finer layout."""
         if self.exact is not None:
             chosen = sample_neurons(u, r)
-            slope_u, slope_r = self.exact.slopes(u[chosen], r[chosen], charge, u, r)
-            return chosen, a[chosen, None] * slope_u, a[chosen] * slope_r
+            some = u[chosen], r[chosen]
+            value = self.exact.values(*some, charge, u, r)
+            slope_u, slope_r = self.exact.slopes(*some, charge, u, r)
+            return chosen, (value, a[chosen, None] * slope_u, a[chosen] * slope_r)
         layout, everyone = self.layout, slice(None)
+        out = np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
         if layout is None:
-            return everyone, np.full_like(u, math.inf), np.full_like(r, math.inf)
+            return everyone, out
         if self.finer is None or self.finer[0] is not layout:
             self.finer = layout, lay_out(self.problem, *layout.reach, self.level + 1)
         finer = self.finer[1]
         moments = None if finer is None else finer.mesh.spread(charge, u, r)
-        out = np.empty_like(a), np.full_like(u, math.inf), np.full_like(r, math.inf)
         if finer is not None and moments is not None:
-            finer.velocity(finer.residual(moments), a, u, r, 0.0, out)
-        return everyone, out[1], out[2]
+            finer.velocity(finer.residual(moments), a, u, r, 1.0, out)
+        return everyone, out
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""

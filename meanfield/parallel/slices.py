@@ -82,7 +82,7 @@ class SharedSlices(SliceField):
         try:
             a, u, r = everywhere
             out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
-            self._velocity(a, a, u, r, out)
+            self._velocity(a, a, u, r, 1.0, out)
             self.worst = self._deviation(a, a, u, r, out, float(sizes[0]), float(sizes[1]))
         finally:
             self.ranks, self.weight = ranks, weight
