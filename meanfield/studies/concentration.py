@@ -118,6 +118,7 @@ def concentration_study(
     seed = checks.integer(seed, "seed", minimum=0)
     if kind == "sgd" and problem.learning_rate == 0.0:
         raise ValueError("learning_rate must be greater than 0 for SGD, got 0")
+    threads = checks.thread_count(threads)
     if threads is None and executor is not None:
         threads = 1
     t_end = checks.real(t_end, "t_end", above=0.0)
