@@ -66,6 +66,17 @@ def interleaved(calls: dict[str, Callable[[], object]], repeats: int = 7) -> dic
     return least
 
 
+def in_a_row(call: Callable[[], object], repeats: int) -> float:
+    """Median seconds of a call among calls without a pause, as a solver makes them."""
+    call()
+    seconds = []
+    for _ in range(max(7, repeats)):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds))
+
+
 @parallel
 def _touch(source, target):
     for i in prange(target.shape[0]):

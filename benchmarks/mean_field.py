@@ -120,21 +120,17 @@ def one_line(activation, k, dim, n, n_baseline, nodes, wanted, speed) -> None:
 def scaling(sizes: tuple[int, ...]) -> None:
     """Time against n and against threads, d = 1000."""
     prepared = {size: start("erf", 1, 1000, size)[1:] for size in sizes}
-    calls = {str(size): evaluation(field, m) for size, (m, field) in prepared.items()}
-    least = machine.interleaved(calls, 9)
-    seconds = np.array([least[str(size)].wall for size in sizes])
-    exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
-    cells = ", ".join(f"{1e9 * s / n:.1f}" for n, s in zip(sizes, seconds, strict=True))
-    print(f"\nerf, k = 1, d = 1000, n = {', '.join(f'{n:,}' for n in sizes)}: {cells} ns")
-    print(f"fitted exponent of time against n: {exponent:.3f} (0.95 to 1.05 wanted)")
-    call = calls["1000000"]
-
-    def alone():
-        with thread_limit(1):
-            call()
-
-    both = machine.interleaved({"one": alone, "all": call}, 9)
-    gain = both["one"].wall / both["all"].wall
+    calls = {size: evaluation(field, m) for size, (m, field) in prepared.items()}
+    print(f"\nerf, k = 1, d = 1000, n = {', '.join(f'{n:,}' for n in sizes)}, calls in a row:")
+    seconds = {}
+    for threads, label in ((1, "one thread"), (None, "all threads")):
+        with thread_limit(threads):
+            found = [machine.in_a_row(call, 4 * 10**6 // n) for n, call in calls.items()]
+        exponent = np.polyfit(np.log(sizes), np.log(found), 1)[0]
+        cells = ", ".join(f"{1e9 * s / n:.1f}" for n, s in zip(sizes, found, strict=True))
+        print(f"{label}: {cells} ns, fitted exponent {exponent:.3f} (0.95 to 1.05 wanted)")
+        seconds[label] = found[sizes.index(10**6)]
+    gain = seconds["one thread"] / seconds["all threads"]
     print(f"one thread over all threads, n = 10⁶: {gain:.2f} (1.8 wanted)")
 
 

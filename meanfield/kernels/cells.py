@@ -25,7 +25,8 @@ from meanfield.kernels.places import BATCH, coordinates
 
 DEGREE = 7
 LINE, PLANE = 8, 40  # numbers of a cell in one coordinate and in two
-SHORT = 8192  # neurons that one thread takes alone: waking the others costs as much
+SHORT = 32768  # neurons that one thread takes alone: waking the others costs as much
+BLOCK = 16384  # neurons that are worth moments of their own
 
 
 class Cells(NamedTuple):
@@ -251,7 +252,7 @@ def spread_count(n, size):
     A block costs moments to be zeroed and added up: it gets more neurons than there are of those.
     A power of two, which threads share evenly.
     """
-    wanted = n / max(2 * SHORT, 2 * size)
+    wanted = n / max(BLOCK, 2 * size)
     return 1 if n <= SHORT else min(32, max(2, 2 ** math.ceil(math.log2(wanted))))
 
 
@@ -279,5 +280,5 @@ def gather(a, u, r, cells, table, parts, rate, out_a, out_u, out_r):
     if n <= SHORT:
         gather_block(a, u, r, 0, n, cells, table, parts, rate, out_a, out_u, out_r)
     else:
-        blocks = min(64, -(-n // (SHORT // 2)))
+        blocks = min(64, -(-n // (BLOCK // 4)))
         gather_blocks(a, u, r, cells, table, parts, rate, out_a, out_u, out_r, blocks)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from meanfield.kernels import cells as kernel
-from meanfield.kernels.cells import LINE, PLANE, SHORT, Cells, slot
+from meanfield.kernels.cells import BLOCK, LINE, PLANE, SHORT, Cells, slot
 from meanfield.kernels.options import thread_limit
 from meanfield.kernels.places import BATCH
 from tests.reference import cells as twin
@@ -116,7 +116,7 @@ def test_neurons_outside_are_noticed(bad, ratio):
             assert spread(charge, u, r, cells) is None
 
 
-@pytest.mark.parametrize("n", [SHORT, SHORT + 1, 40 * SHORT + 11])
+@pytest.mark.parametrize("n", [SHORT, SHORT + 1, 20 * BLOCK + 11])
 def test_blind_to_the_number_of_threads(n):
     results = []
     for threads in (1, numba.config.NUMBA_NUM_THREADS):
