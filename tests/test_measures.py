@@ -26,7 +26,8 @@ def test_the_error_of_merging_bounds_the_distance(tolerance, k, seed):
     measure = clusters(60, 6, 0.05, k, seed)
     merged, error = mf.measures.merge(measure, tolerance)
     assert error <= tolerance and merged.n <= measure.n
-    assert float(mf.transport.wasserstein(measure, merged)) <= error + 1e-9
+    # a distance of 0 is the root of what rounding leaves of a cost
+    assert float(mf.transport.wasserstein(measure, merged)) <= error + 1e-7
     assert math.isclose(merged.masses.sum(), 1.0, rel_tol=1e-14)
     for one, other in ((measure.a, merged.a), (measure.u, merged.u), (measure.r, merged.r)):
         np.testing.assert_allclose(merged.masses @ other, measure.masses @ one, atol=1e-12)
