@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import meanfield as mf
+from meanfield.plotting.runs import neurons_in_time
 from meanfield.projection import concentration
+from meanfield.projection.neurons import split
 from tests.fields.cases import make_measure, make_problem
 
 mpl.use("Agg")
@@ -151,6 +153,13 @@ def test_the_histogram_of_a_time_beside_the_start(runs):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["t = 0"]
     marker = ax.child_axes[0].lines[1]
     assert (marker.get_xdata()[0], marker.get_ydata()[0]) == (run.t[1], run.risk[1, 1])
+
+
+def test_pictures_are_of_the_run_asked_for(runs):
+    run = runs["sgd"]
+    first, second = (neurons_in_time(run, number).u[-1] for number in (0, 1))
+    assert np.array_equal(second, split(run.states[1][-1], run.problem).u)
+    assert not np.array_equal(first, second)
 
 
 def test_a_run_that_kept_its_ends_shows_those():
