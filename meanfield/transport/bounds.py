@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.transport.compress import Cells, cells, nodes
-from meanfield.transport.exact import Cloud, distances, network_simplex, sorted_cost
+from meanfield.transport.exact import Cloud, distances, sorted_distance
+from meanfield.transport.masses import whole
 from meanfield.transport.pairing import coupling_cost, covariance, square_root
+from meanfield.transport.simplex import Plan, network_simplex
 
 Array = NDArray[np.float64]
 
@@ -88,33 +90,38 @@ def _share_out(n: int, m: int, pairs: int) -> tuple[int, int]:
 def _second_order(first: Cloud, second: Cloud, shift: Array, counts: tuple[int, int]) -> Interval:
     """Of clouds with mean zero, `shift` apart before they were brought there."""
     one, two = cells(first, counts[0]), cells(second, counts[1])
-    least, u, v = network_simplex(one.masses, two.masses, distances(one.points, two.points, 2))
+    plan = _plan(one, two, distances(one.points, two.points, 2))
     along = _along_axes(first, second)
     low = max(_gelbrich(first, second), along)
     if first.points.shape[1] <= GRID_DIMS:
         x, y = nodes(first, counts[0]), nodes(second, counts[1])
-        spread, *_ = network_simplex(x.masses, y.masses, distances(x.points, y.points, 2))
+        spread = _plan(x, y, distances(x.points, y.points, 2)).low
         low = max(low, spread - x.added - y.added)
     apart = float(shift @ shift)
     variances = (
-        _variance(one, u + 2.0 * one.points @ shift), _variance(two, v - 2.0 * two.points @ shift)
-    )  # fmt: skip
+        _variance(one, plan.u + 2.0 * one.points @ shift),
+        _variance(two, plan.v - 2.0 * two.points @ shift),
+    )
     excess = _excess(first, second, _along_axes)
-    return Interval(apart + low, apart + least + one.added + two.added, variances, excess)
+    return Interval(apart + low, apart + plan.cost + one.added + two.added, variances, excess)
 
 
 def _first_order(first: Cloud, second: Cloud, counts: tuple[int, int]) -> Interval:
     one, two = cells(first, counts[0]), cells(second, counts[1])
-    _, u, v = network_simplex(one.masses, two.masses, distances(one.points, two.points, 1))
+    _, _, u, v = _plan(one, two, distances(one.points, two.points, 1))
     # E|x − y| ≤ √E|x − y|² over the product of two cells
     within = distances(one.points, two.points, 2)
     within += one.variances[:, None] + two.variances
-    high, *_ = network_simplex(one.masses, two.masses, np.sqrt(within))
+    high = _plan(one, two, np.sqrt(within)).cost
     # f(x) = min_j |x − y_j| − v_j has slopes of at most one, wherever it is looked at
     dual = _mean_of(first, one, two.points, v) - _mean_of(second, two, two.points, v)
     low = max(dual, _by_slopes_of_one(first, second))
     excess = _excess(first, second, _by_slopes_of_one)
     return Interval(low, high, (_variance(one, u), _variance(two, v)), excess)
+
+
+def _plan(one: Cells, two: Cells, cost: Array) -> Plan:
+    return network_simplex(whole(one.masses), whole(two.masses), cost)
 
 
 def _mean_of(cloud: Cloud, part: Cells, points: Array, potential: Array) -> float:
@@ -155,8 +162,7 @@ def _excess(first: Cloud, second: Cloud, bound: Callable[[Cloud, Cloud], float])
 
 def _part(cloud: Cloud, chosen: NDArray[np.intp]) -> Cloud:
     masses = cloud.masses[chosen]
-    counts = None if cloud.counts is None else cloud.counts[chosen]
-    return Cloud(cloud.points[chosen], masses / masses.sum(), counts)
+    return Cloud(cloud.points[chosen], masses / masses.sum(), cloud.whole[chosen])
 
 
 def _gelbrich(first: Cloud, second: Cloud) -> float:
@@ -204,4 +210,4 @@ def _away(cloud: Cloud, centre: Array) -> float:
 def _costs_along(first: Cloud, second: Cloud, axes: Array, order: int) -> list[float]:
     """One-dimensional costs of the projections on the columns of `axes`."""
     x, y = (np.ascontiguousarray((cloud.points @ axes).T) for cloud in (first, second))
-    return [sorted_cost(s, first, t, second, order) for s, t in zip(x, y, strict=True)]
+    return [sorted_distance(s, first, t, second, order) ** order for s, t in zip(x, y, strict=True)]

@@ -14,11 +14,12 @@ from meanfield.transport.bounds import interval
 from meanfield.transport.entropic import entropic_costs
 from meanfield.transport.exact import (
     Cloud,
+    TransportError,
     cloud_of,
-    distances,
+    common_size,
+    exact_distance,
     from_single_atom,
-    network_simplex,
-    sorted_cost,
+    sorted_distance,
 )
 
 METHODS = ("auto", "exact", "bounds", "entropic", "sliced")
@@ -27,6 +28,7 @@ EXACT_PAIRS = 3000**2
 # pairs that an entropic plan may hold: a gigabyte
 ENTROPIC_PAIRS = 5000**2
 PROJECTIONS = 200
+ROUNDING = 2.0**-51  # of a projection, relative to the neuron
 
 
 class Distance(float):
@@ -153,25 +155,19 @@ def wasserstein(
     >>> wasserstein(start, moved)
     Distance(0.5, method='sorted', order=2)
     """
-    first, second = _clouds(measure_1, measure_2)
     order = _check_order(order)
     checks.option(method, "method", METHODS)
+    (first, second), exponent = _clouds(measure_1, measure_2)
     if method == "sliced":
-        return _sliced(first, second, order, projections, seed)
-    if method == "entropic":
-        return _entropic(first, second, order, regularisation)
-    if min(first.size, second.size) == 1:
-        return Distance(from_single_atom(first, second, order), "single atom", order)
-    varying = np.flatnonzero(np.ptp(np.vstack((first.points, second.points)), axis=0))
-    if varying.size == 1:
-        x, y = first.points[:, varying[0]], second.points[:, varying[0]]
-        cost = sorted_cost(x, first, y, second, order)
-        return Distance(cost ** (1 / order), "sorted", order)
-    if method == "bounds" or (method == "auto" and first.size * second.size > EXACT_PAIRS):
-        return _bounded(first, second, order, measure_1, measure_2, sampled)
-    costs = distances(first.points, second.points, order)
-    least, *_ = network_simplex(first.masses, second.masses, costs)
-    return Distance(least ** (1 / order), "exact", order)
+        found = _sliced(first, second, order, projections, seed)
+    elif method == "entropic":
+        found = _entropic(first, second, order, regularisation)
+    else:
+        neurons = [1.0 / float((m.masses**2).sum()) for m in (measure_1, measure_2)]
+        paired = measure_1.mass is None and measure_2.mass is None and measure_1.n == measure_2.n
+        points = _pairing(measure_1, measure_2, exponent) if paired else None
+        found = _nearest(first, second, order, method, points, neurons if sampled else None)
+    return _in_size(found, exponent)
 
 
 def sliced_wasserstein(
@@ -218,8 +214,9 @@ def sliced_wasserstein(
     >>> mf.transport.sliced_wasserstein(start, moved).method
     'sliced'
     """
-    first, second = _clouds(measure_1, measure_2)
-    return _sliced(first, second, _check_order(order), projections, seed)
+    order = _check_order(order)
+    (first, second), exponent = _clouds(measure_1, measure_2)
+    return _in_size(_sliced(first, second, order, projections, seed), exponent)
 
 
 def _check_order(order: Any) -> int:
@@ -229,29 +226,63 @@ def _check_order(order: Any) -> int:
     return order
 
 
-def _clouds(measure_1: ParticleMeasure, measure_2: ParticleMeasure) -> tuple[Cloud, Cloud]:
-    """Both measures as distinct points with masses."""
+def _clouds(
+    measure_1: ParticleMeasure, measure_2: ParticleMeasure
+) -> tuple[tuple[Cloud, Cloud], int]:
+    """Both measures as distinct points with masses, times a power of two; see `common_size`."""
     for name, measure in (("measure_1", measure_1), ("measure_2", measure_2)):
         checks.instance(measure, name, ParticleMeasure)
     if measure_1.k != measure_2.k:
         raise ValueError(
             f"measure_2 must have the k of measure_1, got k = {measure_2.k} and {measure_1.k}"
         )
-    return cloud_of(measure_1), cloud_of(measure_2)
+    return common_size(cloud_of(measure_1), cloud_of(measure_2))
+
+
+def _in_size(found: Distance, exponent: int) -> Distance:
+    """A distance between clouds of size one, between those they were."""
+    try:
+        value, error = math.ldexp(float(found), exponent), math.ldexp(found.error, exponent)
+    except OverflowError:
+        raise TransportError("the distance is larger than the largest double, 1.8e308") from None
+    return Distance(value, found.method, found.order, error)
+
+
+def _nearest(
+    first: Cloud,
+    second: Cloud,
+    order: int,
+    method: str,
+    points: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    neurons: list[float] | None,
+) -> Distance:
+    """Exact in closed form or as asked, else bounds."""
+    if min(first.size, second.size) == 1:
+        return Distance(from_single_atom(first, second, order), "single atom", order)
+    varying = np.flatnonzero(np.ptp(np.vstack((first.points, second.points)), axis=0))
+    if varying.size == 1:
+        x, y = first.points[:, varying[0]], second.points[:, varying[0]]
+        return Distance(sorted_distance(x, first, y, second, order), "sorted", order)
+    small = first.size * second.size <= EXACT_PAIRS
+    if method == "exact" or (method == "auto" and small):
+        try:
+            return Distance(exact_distance(first, second, order), "exact", order)
+        except TransportError:
+            if method == "exact":
+                raise
+    return _bounded(first, second, order, points, neurons)
 
 
 def _bounded(
     first: Cloud,
     second: Cloud,
     order: int,
-    measure_1: ParticleMeasure,
-    measure_2: ParticleMeasure,
-    sampled: bool,
+    points: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    neurons: list[float] | None,
 ) -> Distance:
-    found = interval(first, second, order, _pairing(measure_1, measure_2))
+    found = interval(first, second, order, points)
     low, high = found.low, found.high
-    if sampled:
-        neurons = [1.0 / float((m.masses**2).sum()) for m in (measure_1, measure_2)]
+    if neurons is not None:
         slack = 3.0 * math.sqrt(sum(v / n for v, n in zip(found.variances, neurons, strict=True)))
         low, high = low - slack - found.excess, high + slack
     low, high = (max(bound, 0.0) ** (1 / order) for bound in (low, high))
@@ -259,11 +290,12 @@ def _bounded(
 
 
 def _pairing(
-    measure_1: ParticleMeasure, measure_2: ParticleMeasure
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """The neurons of both, where equal masses make any pairing a coupling."""
-    equal = measure_1.mass is None and measure_2.mass is None and measure_1.n == measure_2.n
-    return (measure_1.points(), measure_2.points()) if equal else None
+    measure_1: ParticleMeasure, measure_2: ParticleMeasure, exponent: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The neurons of both in the size of the clouds: any pairing of equal masses is a coupling."""
+    x, y = measure_1.points(), measure_2.points()
+    varying = np.maximum(x.max(axis=0), y.max(axis=0)) > np.minimum(x.min(axis=0), y.min(axis=0))
+    return tuple(np.ldexp(np.where(varying, points, 0.0), -exponent) for points in (x, y))
 
 
 def _entropic(first: Cloud, second: Cloud, order: int, regularisation: Any) -> Distance:
@@ -283,14 +315,24 @@ def _sliced(first: Cloud, second: Cloud, order: int, projections: Any, seed: Any
     rng = np.random.default_rng(checks.integer(seed, "seed", minimum=0))
     directions = rng.standard_normal((count, first.points.shape[1]))
     directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
-    costs = np.array(
+    # row by row in one order: neurons that coincide stay together in the last bit
+    lines = [(first.points * theta).sum(axis=1) for theta in directions]
+    others = [(second.points * theta).sum(axis=1) for theta in directions]
+    found = np.array(
         [
-            sorted_cost(first.points @ theta, first, second.points @ theta, second, order)
-            for theta in directions
+            sorted_distance(x, first, y, second, order)
+            for x, y in zip(lines, others, strict=True)
         ]
     )
+    largest = float(found.max())
+    if largest == 0.0:
+        return Distance(0.0, "sliced", order)
+    costs = (found / largest) ** order
     mean = float(costs.mean())
-    value = mean ** (1 / order)
-    spread = float(costs.std(ddof=1)) / math.sqrt(count)
-    error = spread * value / (order * mean) if mean > 0 else 0.0
-    return Distance(value, "sliced", order, error)
+    spread = float(costs.std(ddof=1)) / math.sqrt(count) * mean ** (1 / order - 1) / order
+    rounding = ROUNDING * sum(
+        float(c.masses @ np.abs(c.points).sum(axis=1) ** order) ** (1 / order)
+        for c in (first, second)
+    )
+    error = math.hypot(largest * spread, rounding)
+    return Distance(largest * mean ** (1 / order), "sliced", order, error)

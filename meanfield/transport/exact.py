@@ -1,23 +1,22 @@
-"""Exact transport: clouds of distinct points, in closed form, by sorting, by network simplex."""
+"""Exact transport: clouds of distinct points, in closed form and by sorting."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from meanfield.states import ParticleMeasure
+from meanfield.transport.masses import Whole, whole
+from meanfield.transport.simplex import network_simplex
 
 Array = NDArray[np.float64]
 
-# a bound that is never met: 3000 random atoms a side take under two million pivots
-MAX_PIVOTS = 10**9
-# masses are added up in units of 2⁻⁵⁰, so that equal sums match exactly
-UNITS = 2**50
+# squares of distances below 1e-150 lose digits; clouds are scaled to a size of one
+SMALLEST = 1e-270
 
 
 class TransportError(RuntimeError):
@@ -32,11 +31,11 @@ class TransportError(RuntimeError):
 
 
 class Cloud(NamedTuple):
-    """Distinct points (m, dims), their masses (m,), and, if those are equal, how many neurons."""
+    """Distinct points (m, dims), their masses (m,), and the same as integers, in some unit."""
 
     points: Array
     masses: Array
-    counts: NDArray[np.int64] | None
+    whole: Whole
 
     @property
     def size(self) -> int:
@@ -45,7 +44,7 @@ class Cloud(NamedTuple):
 
     def on(self, points: Array) -> Cloud:
         """The same masses on other points."""
-        return Cloud(points, self.masses, self.counts)
+        return Cloud(points, self.masses, self.whole)
 
 
 def cloud_of(measure: ParticleMeasure) -> Cloud:
@@ -55,49 +54,73 @@ def cloud_of(measure: ParticleMeasure) -> Cloud:
     )
     if measure.mass is None:
         return Cloud(points, counts / measure.n, counts.astype(np.int64))
-    masses = np.bincount(inverse.ravel(), weights=measure.masses)
-    return Cloud(points, masses / masses.sum(), None)
+    each = whole(measure.mass)
+    merged = np.zeros(len(counts), dtype=object)
+    np.add.at(merged, inverse.ravel(), each)
+    masses = np.bincount(inverse.ravel(), weights=measure.mass)
+    return Cloud(points, masses / masses.sum(), merged)
+
+
+def common_size(*clouds: Cloud) -> tuple[list[Cloud], int]:
+    """The clouds times 2^−e so that none is larger than one, and e; constant coordinates at 0.
+
+    Squares then neither overflow nor, but beside something 10^150 times as far, vanish.
+    """
+    together = np.vstack([cloud.points for cloud in clouds])
+    varying = together.min(axis=0) < together.max(axis=0)
+    largest = float(np.abs(together[:, varying]).max(initial=0.0))
+    exponent = int(np.frexp(largest)[1])
+    return [
+        cloud.on(np.ldexp(np.where(varying, cloud.points, 0.0), -exponent)) for cloud in clouds
+    ], exponent
 
 
 def from_single_atom(first: Cloud, second: Cloud, order: int) -> float:
     """All mass of one side travels to or from one point."""
-    lengths = np.sqrt(((first.points - second.points) ** 2).sum(axis=1))
+    lengths = np.linalg.norm(first.points - second.points, axis=1)
     many = first if first.size > 1 else second
-    return float(many.masses @ lengths**order) ** (1 / order)
+    longest = float(lengths.max())
+    if longest == 0.0:
+        return 0.0
+    return longest * float(many.masses @ (lengths / longest) ** order) ** (1 / order)
 
 
-def sorted_cost(x: Array, first: Cloud, y: Array, second: Cloud, order: int) -> float:
-    """E |x − y|^order under the monotone coupling of points on a line, optimal there.
+def sorted_distance(x: Array, first: Cloud, y: Array, second: Cloud, order: int) -> float:
+    """(E |x − y|^order)^(1/order) under the monotone coupling of points on a line, optimal there.
 
     Masses are brought to one denominator in integers, so that what matches does so exactly.
     """
     if _all_equal(first) and _all_equal(second) and first.size == second.size:
-        return float((np.abs(np.sort(x) - np.sort(y)) ** order).mean())
-    along_x, along_y = np.argsort(x), np.argsort(y)
-    if first.counts is not None and second.counts is not None:
-        n, m = int(first.counts.sum()), int(second.counts.sum())
-        total = math.lcm(n, m)
-        x_ends = np.cumsum(first.counts[along_x]) * (total // n)
-        y_ends = np.cumsum(second.counts[along_y]) * (total // m)
+        lengths = np.abs(np.sort(x) - np.sort(y))
+        widths = np.full(len(x), 1.0 / len(x))
     else:
-        total = UNITS
-        x_ends, y_ends = _ends(first.masses[along_x]), _ends(second.masses[along_y])
-    ends = np.union1d(x_ends, y_ends)
-    widths = np.diff(ends, prepend=0) / total
-    # the piece of mass that ends at `ends` comes from the first atom that ends there or later
-    from_x = x[along_x][np.searchsorted(x_ends, ends)]
-    to_y = y[along_y][np.searchsorted(y_ends, ends)]
-    return float(widths @ np.abs(from_x - to_y) ** order)
+        widths, lengths = _pieces(x, first, y, second)
+    longest = float(lengths.max())
+    if longest == 0.0:
+        return 0.0
+    return longest * float(widths @ (lengths / longest) ** order) ** (1 / order)
+
+
+def _pieces(x: Array, first: Cloud, y: Array, second: Cloud) -> tuple[Array, Array]:
+    """Masses of the pieces that travel together, and how far."""
+    along_x, along_y = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
+    n, m = int(first.whole.sum()), int(second.whole.sum())
+    total = math.lcm(n, m)
+    x_ends = np.cumsum(first.whole[along_x].astype(object)) * (total // n)
+    y_ends = np.cumsum(second.whole[along_y].astype(object)) * (total // m)
+    ends = np.concatenate((x_ends, y_ends))
+    order = np.argsort(ends, kind="stable")  # two runs, each in order: merged in linear time
+    widths = np.array([width / total for width in np.diff(ends[order], prepend=0)])
+    # the piece that ends here comes from the atom of x that ends here or next, and goes so to y
+    is_x = order < len(x)
+    from_x = np.cumsum(is_x) - is_x
+    to_y = np.arange(len(ends)) - from_x
+    sent = x[along_x][np.minimum(from_x, len(x) - 1)]
+    return widths, np.abs(sent - y[along_y][np.minimum(to_y, len(y) - 1)])
 
 
 def _all_equal(cloud: Cloud) -> bool:
-    return cloud.counts is not None and int(cloud.counts.max()) == int(cloud.counts.min())
-
-
-def _ends(masses: Array) -> NDArray[np.int64]:
-    ends = np.rint(np.cumsum(masses) * UNITS).astype(np.int64)
-    ends[-1] = UNITS
-    return ends
+    return bool((cloud.whole == cloud.whole[0]).all())
 
 
 def distances(x: Array, y: Array, order: int) -> Array:
@@ -105,30 +128,25 @@ def distances(x: Array, y: Array, order: int) -> Array:
     return np.asarray(cdist(x, y, "sqeuclidean" if order == 2 else "euclidean"))
 
 
-def network_simplex(
-    masses_1: Array, masses_2: Array, cost: Array, max_pivots: int = MAX_PIVOTS
-) -> tuple[float, Array, Array]:
-    """Least cost of transport and the potentials of either side.
-
-    By POT (Flamary et al. 2021); raises rather than return a cost that is not the least.
-    """
-    import ot  # a second to import, and only wanted here
-
-    with warnings.catch_warnings():
-        # POT returns the cost it has reached, with a warning: checked and raised below instead
-        warnings.simplefilter("ignore", UserWarning)
-        value, log = ot.emd2(
-            masses_1, masses_2 * (masses_1.sum() / masses_2.sum()), cost,
-            numItermax=max_pivots, log=True,
-        )  # fmt: skip
-    _refuse_unsolved(log, cost.shape)
-    # rounding may leave a cost of zero just below it
-    return max(float(value), 0.0), np.asarray(log["u"]), np.asarray(log["v"])
-
-
-def _refuse_unsolved(log: dict[str, Any], shape: tuple[int, ...]) -> None:
-    if log["warning"] is not None or log["result_code"] != 1:
+def exact_distance(first: Cloud, second: Cloud, order: int) -> float:
+    """By the network simplex, proven; raises rather than return what may not be the least."""
+    plan = network_simplex(first.whole, second.whole, distances(first.points, second.points, order))
+    if not plan.proven:
         raise TransportError(
-            "no optimal transport plan was found between "
-            f"{shape[0]} and {shape[1]} distinct neurons: {log['warning']}"
+            f"no optimal transport plan was proven between {first.size} and {second.size} distinct "
+            f"neurons: the least cost lies between {plan.low:g} and {plan.cost:g} times its scale; "
+            "method 'bounds' gives an interval"
         )
+    if plan.cost < SMALLEST and not _same(first, second):
+        raise TransportError(
+            "the distance is 10^-130 times as large as the neurons are apart, or less: the squares "
+            "of its parts are below the smallest double"
+        )
+    return plan.cost ** (1 / order)
+
+
+def _same(first: Cloud, second: Cloud) -> bool:
+    n, m = int(first.whole.sum()), int(second.whole.sum())
+    return np.array_equal(first.points, second.points) and all(
+        int(a) * m == int(b) * n for a, b in zip(first.whole, second.whole, strict=True)
+    )
