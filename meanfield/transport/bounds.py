@@ -29,6 +29,7 @@ PAIRS = {1: 1200**2, 2: 1700**2}
 GRID_DIMS = 3  # beyond, a grid this small bounds nothing
 ROTATIONS = 6
 NARROW = 0.02  # an interval no wider than this, relatively, is not worth another second
+CLOSE = 1e-6  # the small problems need not be solved further: either end is a bound
 ROUNDING = 1e-13  # of the second moments, which cancel
 
 
@@ -121,7 +122,7 @@ def _first_order(first: Cloud, second: Cloud, counts: tuple[int, int]) -> Interv
 
 
 def _plan(one: Cells, two: Cells, cost: Array) -> Plan:
-    return network_simplex(whole(one.masses), whole(two.masses), cost)
+    return network_simplex(whole(one.masses), whole(two.masses), cost, CLOSE)
 
 
 def _mean_of(cloud: Cloud, part: Cells, points: Array, potential: Array) -> float:

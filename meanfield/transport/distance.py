@@ -319,10 +319,7 @@ def _sliced(first: Cloud, second: Cloud, order: int, projections: Any, seed: Any
     lines = [(first.points * theta).sum(axis=1) for theta in directions]
     others = [(second.points * theta).sum(axis=1) for theta in directions]
     found = np.array(
-        [
-            sorted_distance(x, first, y, second, order)
-            for x, y in zip(lines, others, strict=True)
-        ]
+        [sorted_distance(x, first, y, second, order) for x, y in zip(lines, others, strict=True)]
     )
     largest = float(found.max())
     if largest == 0.0:

@@ -106,11 +106,12 @@ def _pieces(x: Array, first: Cloud, y: Array, second: Cloud) -> tuple[Array, Arr
     along_x, along_y = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
     n, m = int(first.whole.sum()), int(second.whole.sum())
     total = math.lcm(n, m)
-    x_ends = np.cumsum(first.whole[along_x].astype(object)) * (total // n)
-    y_ends = np.cumsum(second.whole[along_y].astype(object)) * (total // m)
+    kind = np.int64 if total < 2**62 else object
+    x_ends = np.cumsum(first.whole[along_x].astype(kind)) * (total // n)
+    y_ends = np.cumsum(second.whole[along_y].astype(kind)) * (total // m)
     ends = np.concatenate((x_ends, y_ends))
     order = np.argsort(ends, kind="stable")  # two runs, each in order: merged in linear time
-    widths = np.array([width / total for width in np.diff(ends[order], prepend=0)])
+    widths = np.asarray(np.diff(ends[order], prepend=0) / total, dtype=np.float64)
     # the piece that ends here comes from the atom of x that ends here or next, and goes so to y
     is_x = order < len(x)
     from_x = np.cumsum(is_x) - is_x
@@ -131,7 +132,7 @@ def distances(x: Array, y: Array, order: int) -> Array:
 def exact_distance(first: Cloud, second: Cloud, order: int) -> float:
     """By the network simplex, proven; raises rather than return what may not be the least."""
     plan = network_simplex(first.whole, second.whole, distances(first.points, second.points, order))
-    if not plan.proven:
+    if not plan.proven():
         raise TransportError(
             f"no optimal transport plan was proven between {first.size} and {second.size} distinct "
             f"neurons: the least cost lies between {plan.low:g} and {plan.cost:g} times its scale; "

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.states import Overlaps, ParticleMeasure, Weights
-from meanfield.transport.exact import cloud_of, distances, network_simplex
+from meanfield.transport.distance import wasserstein
 
 Array = NDArray[np.float64]
+
+STEEPEST = 5.0  # φ(p)/(φ(p/2) − φ(p)): one for p^−1, three for p^−2/5, as in five coordinates
 
 
 @dataclass(frozen=True)
 class FiniteWidth:
-    """How far networks are from a law, split into two parts: total² = fluctuation² + bias².
+    """How far networks are from a law: total² = fluctuation² + bias² − correction.
 
     Attributes
     ----------
@@ -33,10 +35,12 @@ class FiniteWidth:
     bias : float
         The distance between the law of the networks and the law; 0 if `bias_squared` is negative.
     bias_squared : float
-        total² − fluctuation²; negative by chance where there is no bias.
+        total² − fluctuation² + correction; negative by chance where there is no bias.
     bias_squared_error : float
         Its standard error, by leaving out one network or draw at a time; NaN from fewer than
         three of either.
+    correction : float
+        What the fluctuation hides of the bias, from halves of the networks; 0 at width one.
     width, runs, draws, order : int
 
     Examples
@@ -55,6 +59,7 @@ class FiniteWidth:
     bias: float
     bias_squared: float
     bias_squared_error: float
+    correction: float
     width: int
     runs: int
     draws: int
@@ -81,9 +86,12 @@ def finite_width(
     networks and on draws of the law, and taken off the squared distance between them, as in the
     debiased divergences of Genevay, Peyré & Cuturi (2018):
 
-        bias² = E W²(network, draws) − ½ E W²(network, network') − ½ E W²(draws, draws').
+        b(p) = E W²(network, draws) − ½ E W²(network, network') − ½ E W²(draws, draws').
 
-    Exact for a translation; otherwise to higher order in the distance over the spacing.
+    For a translation this is the bias², exactly. For a scaling of the law it is the bias² times
+    1 − φ(p)/E|x − E x|², φ the fluctuation²: neurons matched across the spacing hide a part of the
+    map that grows with the spacing. So the same is done with halves of the networks, and both are
+    extrapolated to a spacing of zero, linearly in φ.
 
     Parameters
     ----------
@@ -121,16 +129,19 @@ def finite_width(
     count = len(measures) if draws is None else checks.integer(draws, "draws", minimum=2)
     rng = np.random.default_rng(checks.integer(seed, "seed", minimum=0))
     samples = [_draw(law, p, rng) for _ in range(count)]
-    across = np.array([[_squared(m, s) for s in samples] for m in measures])
-    runs, drawn = _between(measures), _between(samples)
-    bias_squared = _bias_squared(across, runs, drawn)
-    fluctuation = 0.5 * (_mean_pair(runs) + _mean_pair(drawn))
+    whole = _compared(measures, samples)
+    half = _mean_of(
+        [_compared(*parts) for parts in zip(_halves(measures), _halves(samples), strict=True)]
+    )
+    hidden = _hidden(whole, half)
+    bias_squared = _debiased(whole) + hidden
     return FiniteWidth(
-        total=math.sqrt(float(across.mean())),
-        fluctuation=math.sqrt(fluctuation),
+        total=math.sqrt(float(whole.across.mean())),
+        fluctuation=math.sqrt(_fluctuation(whole)),
         bias=math.sqrt(max(bias_squared, 0.0)),
         bias_squared=bias_squared,
-        bias_squared_error=_jackknife(across, runs, drawn),
+        bias_squared_error=_jackknife(whole, half),
+        correction=hidden,
         width=p, runs=len(measures), draws=count, order=2,
     )  # fmt: skip
 
@@ -160,10 +171,41 @@ def _draw(law: ParticleMeasure, p: int, rng: np.random.Generator) -> ParticleMea
     return ParticleMeasure(law.a[chosen], law.u[chosen], law.r[chosen])
 
 
+class _Squared(NamedTuple):
+    """Squared distances between networks and draws, and within both, NaN on their diagonals."""
+
+    across: Array
+    runs: Array
+    draws: Array
+
+    def without(self, axis: int, i: int) -> _Squared:
+        """Without one network (axis 0) or one draw (axis 1)."""
+        runs, draws = self.runs, self.draws
+        if axis == 0:
+            runs = np.delete(np.delete(runs, i, 0), i, 1)
+        else:
+            draws = np.delete(np.delete(draws, i, 0), i, 1)
+        return _Squared(np.delete(self.across, i, axis), runs, draws)
+
+
+def _compared(runs: list[ParticleMeasure], draws: list[ParticleMeasure]) -> _Squared:
+    across = np.array([[_squared(one, two) for two in draws] for one in runs])
+    return _Squared(across, _between(runs), _between(draws))
+
+
+def _mean_of(several: list[_Squared]) -> _Squared:
+    return _Squared(*(np.mean(parts, axis=0) for parts in zip(*several, strict=True)))
+
+
+def _halves(measures: list[ParticleMeasure]) -> Iterator[list[ParticleMeasure]]:
+    """The first half of the neurons of each, and the last."""
+    count = max(measures[0].n // 2, 1)
+    for part in (slice(None, count), slice(-count, None)):
+        yield [ParticleMeasure(m.a[part], m.u[part], m.r[part]) for m in measures]
+
+
 def _squared(one: ParticleMeasure, two: ParticleMeasure) -> float:
-    first, second = cloud_of(one), cloud_of(two)
-    cost = distances(first.points, second.points, 2)
-    return network_simplex(first.masses, second.masses, cost)[0]
+    return float(wasserstein(one, two, method="exact")) ** 2
 
 
 def _between(measures: list[ParticleMeasure]) -> Array:
@@ -174,25 +216,32 @@ def _between(measures: list[ParticleMeasure]) -> Array:
     return found
 
 
-def _mean_pair(squared: Array) -> float:
-    return float(np.nanmean(squared))
+def _fluctuation(squared: _Squared) -> float:
+    return 0.5 * float(np.nanmean(squared.runs) + np.nanmean(squared.draws))
 
 
-def _bias_squared(across: Array, runs: Array, drawn: Array) -> float:
-    return float(across.mean()) - 0.5 * (_mean_pair(runs) + _mean_pair(drawn))
+def _debiased(squared: _Squared) -> float:
+    return float(squared.across.mean()) - _fluctuation(squared)
 
 
-def _jackknife(across: Array, runs: Array, drawn: Array) -> float:
+def _hidden(whole: _Squared, half: _Squared) -> float:
+    """What extrapolation to no fluctuation adds; halves fluctuate more, but for chance."""
+    more = _fluctuation(half) - _fluctuation(whole)
+    if more <= 0.0:
+        return 0.0
+    return min(_fluctuation(whole) / more, STEEPEST) * (_debiased(whole) - _debiased(half))
+
+
+def _jackknife(whole: _Squared, half: _Squared) -> float:
     """Standard error from leaving out one network, and one draw, at a time."""
     variance = 0.0
-    for axis, own in ((0, runs), (1, drawn)):
-        n = across.shape[axis]
+    for axis in (0, 1):
+        n = whole.across.shape[axis]
         if n < 3:
             return math.nan
         left = []
         for i in range(n):
-            kept = np.delete(np.delete(own, i, 0), i, 1)
-            parts = (kept, drawn) if axis == 0 else (runs, kept)
-            left.append(_bias_squared(np.delete(across, i, axis), *parts))
+            kept = whole.without(axis, i)
+            left.append(_debiased(kept) + _hidden(kept, half.without(axis, i)))
         variance += (n - 1) / n * float(((np.array(left) - np.mean(left)) ** 2).sum())
     return math.sqrt(variance)

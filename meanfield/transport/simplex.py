@@ -40,13 +40,14 @@ class Plan(NamedTuple):
     u: Array
     v: Array
 
-    @property
-    def proven(self) -> bool:
+    def proven(self, tolerance: float = TOLERANCE) -> bool:
         """Whether the cost is the least, up to rounding."""
-        return self.cost - self.low <= TOLERANCE * self.cost
+        return self.cost - self.low <= tolerance * self.cost
 
 
-def network_simplex(masses_1: Whole, masses_2: Whole, cost: Array) -> Plan:
+def network_simplex(
+    masses_1: Whole, masses_2: Whole, cost: Array, tolerance: float = TOLERANCE
+) -> Plan:
     """The least cost of transport.
 
     Parameters
@@ -55,6 +56,8 @@ def network_simplex(masses_1: Whole, masses_2: Whole, cost: Array) -> Plan:
         In any units, of their own.
     cost : ndarray, shape (n, m)
         At least 0.
+    tolerance : float
+        Of the cost, relative to it, at which to stop.
     """
     supply, demand, total = balanced(masses_1, masses_2)
     shares = [np.array([x / total for x in side]) for side in (supply, demand)]
@@ -79,12 +82,14 @@ def network_simplex(masses_1: Whole, masses_2: Whole, cost: Array) -> Plan:
         improved = gap < 0.5 * (best.cost - best.low)
         if improved or value < best.cost:
             best = Plan(value, value - gap, u, v) if improved else best._replace(cost=value)
-        if best.proven or not improved:
+        if best.proven(tolerance) or not improved:
             break
         scale = LARGEST * max(float(missed.max()), -violated)
-    if not best.proven and cost.size <= WHOLE_PAIRS:
+    if not best.proven(tolerance) and cost.size <= WHOLE_PAIRS:
         numerator, exponent, u, v = least_cost(supply, demand, cost)
-        value = numerator / (total << -exponent) if exponent < 0 else (numerator << exponent) / total
+        value = (
+            numerator / (total << -exponent) if exponent < 0 else (numerator << exponent) / total
+        )
         best = Plan(value, value, u, v)
     return best._replace(low=max(best.low, 0.0))
 
