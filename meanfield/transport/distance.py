@@ -19,8 +19,12 @@ from meanfield.transport.exact import (
     common_size,
     exact_distance,
     from_single_atom,
+    paired_points,
     sorted_distance,
 )
+from meanfield.transport.sliced import over_directions
+
+Pairing = tuple[NDArray[np.float64], NDArray[np.float64]] | None
 
 METHODS = ("auto", "exact", "bounds", "entropic", "sliced")
 # pairs of distinct atoms up to which "auto" is exact: two seconds of network simplex
@@ -28,7 +32,6 @@ EXACT_PAIRS = 3000**2
 # pairs that an entropic plan may hold: a gigabyte
 ENTROPIC_PAIRS = 5000**2
 PROJECTIONS = 200
-ROUNDING = 2.0**-51  # of a projection, relative to the neuron
 
 
 class Distance(float):
@@ -164,8 +167,7 @@ def wasserstein(
         found = _entropic(first, second, order, regularisation)
     else:
         neurons = [1.0 / float((m.masses**2).sum()) for m in (measure_1, measure_2)]
-        paired = measure_1.mass is None and measure_2.mass is None and measure_1.n == measure_2.n
-        points = _pairing(measure_1, measure_2, exponent) if paired else None
+        points = paired_points(measure_1, measure_2, exponent)
         found = _nearest(first, second, order, method, points, neurons if sampled else None)
     return _in_size(found, exponent)
 
@@ -253,7 +255,7 @@ def _nearest(
     second: Cloud,
     order: int,
     method: str,
-    points: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    points: Pairing,
     neurons: list[float] | None,
 ) -> Distance:
     """Exact in closed form or as asked, else bounds."""
@@ -277,7 +279,7 @@ def _bounded(
     first: Cloud,
     second: Cloud,
     order: int,
-    points: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    points: Pairing,
     neurons: list[float] | None,
 ) -> Distance:
     found = interval(first, second, order, points)
@@ -287,15 +289,6 @@ def _bounded(
         low, high = low - slack - found.excess, high + slack
     low, high = (max(bound, 0.0) ** (1 / order) for bound in (low, high))
     return Distance(0.5 * (low + high), "bounds", order, 0.5 * (high - low))
-
-
-def _pairing(
-    measure_1: ParticleMeasure, measure_2: ParticleMeasure, exponent: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The neurons of both in the size of the clouds: any pairing of equal masses is a coupling."""
-    x, y = measure_1.points(), measure_2.points()
-    varying = np.maximum(x.max(axis=0), y.max(axis=0)) > np.minimum(x.min(axis=0), y.min(axis=0))
-    return tuple(np.ldexp(np.where(varying, points, 0.0), -exponent) for points in (x, y))
 
 
 def _entropic(first: Cloud, second: Cloud, order: int, regularisation: Any) -> Distance:
@@ -310,26 +303,7 @@ def _entropic(first: Cloud, second: Cloud, order: int, regularisation: Any) -> D
 
 
 def _sliced(first: Cloud, second: Cloud, order: int, projections: Any, seed: Any) -> Distance:
-    """Mean over random directions, with its standard error carried through the root."""
     count = checks.integer(projections, "projections", minimum=2)
     rng = np.random.default_rng(checks.integer(seed, "seed", minimum=0))
-    directions = rng.standard_normal((count, first.points.shape[1]))
-    directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
-    # row by row in one order: neurons that coincide stay together in the last bit
-    lines = [(first.points * theta).sum(axis=1) for theta in directions]
-    others = [(second.points * theta).sum(axis=1) for theta in directions]
-    found = np.array(
-        [sorted_distance(x, first, y, second, order) for x, y in zip(lines, others, strict=True)]
-    )
-    largest = float(found.max())
-    if largest == 0.0:
-        return Distance(0.0, "sliced", order)
-    costs = (found / largest) ** order
-    mean = float(costs.mean())
-    spread = float(costs.std(ddof=1)) / math.sqrt(count) * mean ** (1 / order - 1) / order
-    rounding = ROUNDING * sum(
-        float(c.masses @ np.abs(c.points).sum(axis=1) ** order) ** (1 / order)
-        for c in (first, second)
-    )
-    error = math.hypot(largest * spread, rounding)
-    return Distance(largest * mean ** (1 / order), "sliced", order, error)
+    value, error = over_directions(first, second, order, count, rng)
+    return Distance(value, "sliced", order, error)

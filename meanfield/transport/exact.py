@@ -61,18 +61,30 @@ def cloud_of(measure: ParticleMeasure) -> Cloud:
     return Cloud(points, masses / masses.sum(), merged)
 
 
-def common_size(*clouds: Cloud) -> tuple[list[Cloud], int]:
+def common_size(first: Cloud, second: Cloud) -> tuple[tuple[Cloud, Cloud], int]:
     """The clouds times 2^−e so that none is larger than one, and e; constant coordinates at 0.
 
     Squares then neither overflow nor, but beside something 10^150 times as far, vanish.
     """
-    together = np.vstack([cloud.points for cloud in clouds])
-    varying = together.min(axis=0) < together.max(axis=0)
-    largest = float(np.abs(together[:, varying]).max(initial=0.0))
-    exponent = int(np.frexp(largest)[1])
-    return [
-        cloud.on(np.ldexp(np.where(varying, cloud.points, 0.0), -exponent)) for cloud in clouds
-    ], exponent
+    together = _less_constants(np.vstack((first.points, second.points)))
+    exponent = int(np.frexp(np.abs(together).max(initial=0.0))[1])
+    scaled = np.ldexp(together, -exponent)
+    return (first.on(scaled[: first.size]), second.on(scaled[first.size :])), exponent
+
+
+def paired_points(
+    measure_1: ParticleMeasure, measure_2: ParticleMeasure, exponent: int
+) -> tuple[Array, Array] | None:
+    """The neurons of both in that size, if equal masses make any pairing a coupling."""
+    if measure_1.mass is not None or measure_2.mass is not None or measure_1.n != measure_2.n:
+        return None
+    together = _less_constants(np.vstack((measure_1.points(), measure_2.points())))
+    scaled = np.ldexp(together, -exponent)
+    return scaled[: measure_1.n], scaled[measure_1.n :]
+
+
+def _less_constants(points: Array) -> Array:
+    return np.where(points.min(axis=0) < points.max(axis=0), points, 0.0)
 
 
 def from_single_atom(first: Cloud, second: Cloud, order: int) -> float:
@@ -114,7 +126,7 @@ def _pieces(x: Array, first: Cloud, y: Array, second: Cloud) -> tuple[Array, Arr
     widths = np.asarray(np.diff(ends[order], prepend=0) / total, dtype=np.float64)
     # the piece that ends here comes from the atom of x that ends here or next, and goes so to y
     is_x = order < len(x)
-    from_x = np.cumsum(is_x) - is_x
+    from_x: NDArray[np.intp] = np.cumsum(is_x) - is_x
     to_y = np.arange(len(ends)) - from_x
     sent = x[along_x][np.minimum(from_x, len(x) - 1)]
     return widths, np.abs(sent - y[along_y][np.minimum(to_y, len(y) - 1)])

@@ -3,8 +3,9 @@
 The network simplex of POT (Flamary et al. 2021) works to tolerances relative to the largest cost,
 and says nothing of what it missed. So its plan is taken for which pairs it uses only: what they
 carry is found anew in integers, and its potentials are made to obey every constraint, which bounds
-the least cost from below. What is between the two is brought down by iterative refinement (Gleixner,
-Steffy & Wolter 2016): the costs less the potentials, blown up, are a problem of the same kind.
+the least cost from below. What is between the two is brought down by iterative refinement
+(Gleixner, Steffy & Wolter 2016): the costs less the potentials, blown up, are a problem of the
+same kind.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from meanfield.transport.masses import Whole, balanced
 from meanfield.transport.successive import least_cost
 
 Array = NDArray[np.float64]
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 # a bound that is never met: 3000 random atoms a side take under two million pivots
 MAX_PIVOTS = 10**9
@@ -60,14 +62,14 @@ def network_simplex(
         Of the cost, relative to it, at which to stop.
     """
     supply, demand, total = balanced(masses_1, masses_2)
-    shares = [np.array([x / total for x in side]) for side in (supply, demand)]
+    a, b = (np.array([x / total for x in side]) for side in (supply, demand))
     reduced, scale = cost, float(cost.max())
     u, v = np.zeros(len(supply)), np.zeros(len(demand))
     best = Plan(np.inf, 0.0, u, v)
     if scale == 0.0:
         return Plan(0.0, 0.0, u, v)
     for _ in range(ROUNDS):
-        used, du, dv = _pot(*shares, np.minimum(reduced / scale, 1.0))
+        used, du, dv = _pot(a, b, np.minimum(reduced / scale, 1.0))
         if not (np.isfinite(du).all() and np.isfinite(dv).all()):
             break
         rows, columns, carried = _flows(*used, supply, demand)
@@ -87,14 +89,12 @@ def network_simplex(
         scale = LARGEST * max(float(missed.max()), -violated)
     if not best.proven(tolerance) and cost.size <= WHOLE_PAIRS:
         numerator, exponent, u, v = least_cost(supply, demand, cost)
-        value = (
-            numerator / (total << -exponent) if exponent < 0 else (numerator << exponent) / total
-        )
+        value = (numerator << max(exponent, 0)) / (total << max(-exponent, 0))
         best = Plan(value, value, u, v)
     return best._replace(low=max(best.low, 0.0))
 
 
-def _pot(a: Array, b: Array, cost: Array) -> tuple[tuple[Array, Array], Array, Array]:
+def _pot(a: Array, b: Array, cost: Array) -> tuple[Pairs, Array, Array]:
     """The pairs that a plan uses, and potentials."""
     import ot  # a second to import, and only wanted here
 
@@ -104,7 +104,8 @@ def _pot(a: Array, b: Array, cost: Array) -> tuple[tuple[Array, Array], Array, A
         plan, log = ot.emd(
             a, b * (a.sum() / b.sum()), cost, numItermax=MAX_PIVOTS, log=True, check_marginals=False
         )
-    return np.nonzero(plan), np.asarray(log["u"]), np.asarray(log["v"])
+    rows, columns = np.nonzero(plan)
+    return (rows, columns), np.asarray(log["u"]), np.asarray(log["v"])
 
 
 def _flows(

@@ -29,7 +29,7 @@ class _Search:
         return np.asarray(self.cost[i] - self.u[i] - self.v + self.rows[i])
 
     def nearest(self, demand: list[int], flows: list[dict[int, int]]) -> int:
-        """The nearest column with room; potentials are then moved so that the path costs nothing."""
+        """The nearest column with room; potentials then move so that the path costs nothing."""
         while True:
             left = np.flatnonzero(~self.done)
             j = int(left[np.argmin(self.lengths[left])])
