@@ -18,7 +18,8 @@ from meanfield.projection.neurons import Neurons, split
 Array = NDArray[np.float64]
 
 BINS = 2000
-LENGTHS = 64  # quantiles of r that stand for its law, for a measure
+LENGTHS = 64  # lengths that stand for the law of r, for a measure
+FAR = 100.0  # the largest overlap over the root mean square, beyond which bins widen outwards
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,8 @@ class PerpendicularOverlaps:
     mean, rms : float
         Over the pairs; of order 1/D and 1/√D for directions that are nearly independent.
     edges : ndarray, shape (bins + 1,)
-        Of equal bins that hold all pairs.
+        Of bins that hold all pairs: equal ones, or where the largest is more than 100 times the
+        root mean square, such that widen outwards like sinh.
     masses : ndarray, shape (bins,)
         Share of the pairs in each bin.
 
@@ -85,7 +87,8 @@ def perpendicular_overlaps(
     state : ParticleMeasure, Overlaps or Weights
         Of a network, its pairs i < j, in blocks of rows: memory does not grow with their number.
         Of a measure, two independent neurons, whose directions are uniform on the sphere of the
-        D = d − k others: r and r' by 64 quantiles of their law.
+        D = d − k others: r and r' by 64 lengths, which keep the mean of r² and are as many where
+        most of it comes from as where most neurons are.
     problem : Problem
     bins : int
         Of the histogram.
@@ -119,17 +122,17 @@ def perpendicular_overlaps(
     )
     if largest == 0.0:
         return _all_zero()
-    edges = np.linspace(-largest, largest, bins + 1)
-    counts, total, squares = np.zeros(bins), 0.0, 0.0
+    number = neurons.n * (neurons.n - 1) / 2
+    total = squares = 0.0
     for rows, _, N in neurons.blocks():
         pairs = N[_above(rows, N)]
-        counts += np.histogram(pairs, edges)[0]
         total += float(pairs.sum())
         squares += float(pairs @ pairs)
-    number = neurons.n * (neurons.n - 1) / 2
-    return PerpendicularOverlaps(
-        total / number, math.sqrt(squares / number), edges, counts / number
-    )
+    rms = math.sqrt(squares / number)
+    edges, counts = _edges(largest, rms, bins), np.zeros(bins)
+    for rows, _, N in neurons.blocks():
+        counts += np.histogram(N[_above(rows, N)], edges)[0]
+    return PerpendicularOverlaps(total / number, rms, edges, counts / number)
 
 
 def root_mean_square(neurons: Neurons, D: float) -> float:
@@ -158,11 +161,11 @@ def _of_law(neurons: Neurons, D: float, bins: int) -> PerpendicularOverlaps:
     rms = root_mean_square(neurons, D)
     if rms == 0.0:
         return _all_zero()
-    r = _typical_lengths(neurons)
-    products = np.outer(r, r)[np.triu_indices(LENGTHS)]
-    shares = np.where(np.eye(LENGTHS, dtype=bool), 1.0, 2.0)[np.triu_indices(LENGTHS)]
-    largest = float(products.max())
-    edges = np.linspace(-largest, largest, bins + 1)
+    r, masses = _typical_lengths(neurons)
+    upper = np.triu_indices(len(r))
+    products = np.outer(r, r)[upper]
+    shares = (np.outer(masses, masses) * (2.0 - np.eye(len(r))))[upper]
+    edges = _edges(float(neurons.r.max()) ** 2, rms, bins)
     Z = np.divide.outer(edges, np.maximum(products, 1e-300)).clip(-1.0, 1.0)
     if D == 1:
         below = 0.5 * (Z > -1.0) + 0.5 * (Z >= 1.0)
@@ -172,9 +175,23 @@ def _of_law(neurons: Neurons, D: float, bins: int) -> PerpendicularOverlaps:
     return PerpendicularOverlaps(0.0, rms, edges, np.diff(cumulative))
 
 
-def _typical_lengths(neurons: Neurons) -> Array:
-    """Equally likely quantiles of r."""
+def _edges(largest: float, rms: float, bins: int) -> Array:
+    """Of bins on which the root mean square shows, however far out the largest overlap lies."""
+    if largest <= FAR * rms:
+        return np.linspace(-largest, largest, bins + 1)
+    edges = np.linspace(-1.0, 1.0, bins + 1) * math.asinh(largest / (rms / FAR))
+    edges = np.sinh(edges) * (rms / FAR)
+    edges[0], edges[-1] = -largest, largest
+    return edges
+
+
+def _typical_lengths(neurons: Neurons) -> tuple[Array, Array]:
+    """Lengths and masses of cells that hold equal shares of the mass and of E r² together."""
     order = np.argsort(neurons.r)
-    ends = np.cumsum(neurons.masses[order])
-    wanted = (np.arange(LENGTHS) + 0.5) / LENGTHS
-    return neurons.r[order][np.minimum(np.searchsorted(ends, wanted), neurons.n - 1)]
+    r, masses = neurons.r[order], neurons.masses[order]
+    squares = masses * (r / r[-1]) ** 2
+    ends = np.cumsum(0.5 * masses / masses.sum() + 0.5 * squares / squares.sum())
+    cell = np.minimum((LENGTHS * (ends - 1e-12)).astype(int), LENGTHS - 1)
+    mass, square = (np.bincount(cell, weights=x, minlength=LENGTHS) for x in (masses, squares))
+    held = mass > 0
+    return r[-1] * np.minimum(np.sqrt(square[held] / mass[held]), 1.0), mass[held] / mass.sum()

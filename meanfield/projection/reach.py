@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,13 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
+from meanfield.projection.alignment import Concentration
 from meanfield.projection.curves import fraction_name, observables
+from meanfield.projection.neurons import split
 
 Array = NDArray[np.float64]
+
+ROUNDING = 1e-12  # of a time
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,8 @@ class ReachTime:
     time : float
         NaN if it was not reached.
     error : float
-        Of the interpolation between saved times: the shift when only every other of them is used,
-        or if larger the distance to the straight line; at most the gap between saved times.
+        Of the interpolation between saved times. With the states of a law or of an ODE: the shift
+        when only every other of the times is used. Without them, and for SGD, as far as `between`.
     between : tuple of float
         The saved times around it, which enclose it whatever the interpolation.
 
@@ -49,8 +54,10 @@ class ReachTime:
 def time_within(solution: Solution, angle: float, fraction: float = 0.9) -> Any:
     """The first time at which a fraction of the mass lies within an angle of the subspace.
 
-    Found on the curve of the angle within which that fraction lies, which is continuous in time,
-    by monotone cubic interpolation between saved times (Fritsch & Carlson 1980).
+    Between saved times the angle of each neuron is interpolated by a monotone cubic (Fritsch &
+    Carlson 1980): it is smooth in time, while the angle within which a fraction of finitely many
+    neurons lies has kinks, wherever one neuron overtakes another. Without states the interpolation
+    is that of the latter curve, and between two saved times it may be anywhere.
 
     Parameters
     ----------
@@ -85,10 +92,54 @@ def time_within(solution: Solution, angle: float, fraction: float = 0.9) -> Any:
     angle = checks.real(angle, "angle", minimum=0.0)
     if angle > math.pi / 2:
         raise ValueError(f"angle must lie in [0, π/2] radians, got {angle:g}")
-    curve = _angles_in_time(solution, checks.real(fraction, "fraction", above=0.0))
-    if curve.ndim == 1:
-        return first_below(solution.t, curve, angle)
-    return [first_below(solution.t, one, angle) for one in curve]
+    fraction = checks.real(fraction, "fraction", above=0.0)
+    curve = _angles_in_time(solution, fraction)
+    if curve.ndim > 1:
+        return [_enclosed(first_below(solution.t, one, angle)) for one in curve]
+    found = first_below(solution.t, curve, angle)
+    if found.between[0] == found.time or math.isnan(found.time):
+        return found
+    if solution.states.shape != solution.t.shape:
+        return _enclosed(found)
+    return _by_neurons(solution, found, angle, fraction)
+
+
+def _enclosed(found: ReachTime) -> ReachTime:
+    """With an error that holds wherever the time lies between the saved ones."""
+    low, high = found.between
+    return replace(found, error=max(found.time - low, high - found.time))
+
+
+def _by_neurons(solution: Solution, found: ReachTime, angle: float, fraction: float) -> ReachTime:
+    """With the angle of each neuron interpolated, from up to four saved times on either side."""
+    low, high = found.between
+    i = int(np.searchsorted(solution.t, high))
+    window = range(max(i - 4, 0), min(i + 4, len(solution.t)))
+    neurons = [split(solution.states[j], solution.problem) for j in window]
+    angles = np.array([np.arctan2(n.r, np.sqrt((n.u**2).sum(axis=1))) for n in neurons])
+    t = solution.t[window.start : window.stop]
+    at = i - window.start
+    place = Concentration(np.ones(1), 1.0, 0.0, 0.0, 1.0, neurons[0].masses)
+
+    def crossing(chosen: NDArray[np.intp]) -> float:
+        each = _interpolant(t[chosen], angles[chosen])
+
+        def above(time: float) -> float:
+            alignment = np.cos(each(time)) ** 2
+            return float(replace(place, alignment=alignment).angle_of(fraction)) - angle
+
+        return _root(above, low, high)
+
+    time = crossing(np.arange(len(t)))
+    # every other saved time, those of the gap not both among them
+    parts = (np.arange(at % 2, len(t), 2), np.arange((at - 1) % 2, len(t), 2))
+    others = [crossing(part) for part in parts if len(part) > 1 and _covers(t[part], low, high)]
+    error = max((abs(other - time) for other in others), default=high - low)
+    return ReachTime(time, min(max(error, ROUNDING * high), high - low), found.between)
+
+
+def _covers(t: Array, low: float, high: float) -> bool:
+    return bool(t[0] <= low and t[-1] >= high)
 
 
 def _angles_in_time(solution: Solution, fraction: float) -> Array:
@@ -127,11 +178,21 @@ def first_below(t: Array, curve: Array, level: float) -> ReachTime:
 
 
 def _crossing(t: Array, curve: Array, level: float, low: float, high: float) -> float:
+    interpolant = _interpolant(t, curve)
+    return _root(lambda time: float(interpolant(time)) - level, low, high)
+
+
+def _interpolant(t: Array, values: Array) -> Any:
     # a third of what the library takes to import, and only wanted here
     from scipy.interpolate import PchipInterpolator
+
+    return PchipInterpolator(t, values)
+
+
+def _root(above: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function comes down to 0 between two times, or the one nearer to it."""
     from scipy.optimize import brentq
 
-    interpolant = PchipInterpolator(t, curve)
-    if interpolant(low) <= level:
+    if above(low) <= 0.0:
         return low
-    return float(brentq(lambda time: interpolant(time) - level, low, high, xtol=1e-14))
+    return high if above(high) > 0.0 else float(brentq(above, low, high, xtol=1e-14))
