@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.quadrature import gaussian_mean
+from meanfield.gaussian_means import gaussian_mean
 from meanfield.targets import (
     hermite_coefficients,
     hermite_link,
@@ -166,7 +166,10 @@ def test_the_leap_depends_on_the_basis_and_the_exponent_does_not():
         (lambda: staircase(0), ValueError, "k must be"),
         (lambda: parity(1.5), TypeError, "k must be"),
         (lambda: information_exponent("z1"), TypeError, "target must be"),
-        (lambda: information_exponent(parity(3), max_degree=2), ValueError, "max_degree must be"),
+        (
+            lambda: information_exponent(mf.MultiIndexTarget(lambda z: z.prod(axis=1), 3), 1e-3, 2),
+            ValueError, "max_degree must be",
+        ),
         (lambda: information_exponent(hermite_link([1.0])), ValueError, "constant"),
         (lambda: leap_index(parity(2), rotation=np.ones((2, 2))), ValueError, "orthogonal"),
         (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,59 +13,14 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.functions import describe_function, function_name, restored_function, values_at
-from meanfield.quadrature import gaussian_mean
+from meanfield.gaussian_means import Estimate, gaussian_mean
+from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function
 
 Array = NDArray[np.float64]
 
 # degrees to which a smooth function of k coordinates is expanded, and what it may leave out
 SERIES_DEGREE = {1: 80, 2: 52, 3: 22, 4: 10}
 SERIES_TAIL = 3e-3
-
-
-@dataclass(frozen=True)
-class Polynomial:
-    """Σ_m c_m Π_j z_j^{e_mj}, as a function of z (n, k).
-
-    Attributes
-    ----------
-    exponents : tuple of tuple of int
-        One tuple of k exponents e_m for each term.
-    coefficients : tuple of float
-        c_m.
-    """
-
-    exponents: tuple[tuple[int, ...], ...]
-    coefficients: tuple[float, ...]
-
-    def __call__(self, z: Array) -> Array:
-        """Values (n,) at the points z (n, k)."""
-        total = np.zeros(len(z))
-        for powers, coefficient in zip(self.exponents, self.coefficients, strict=True):
-            term = np.full(len(z), coefficient)
-            for j, power in enumerate(powers):
-                if power:
-                    term *= z[:, j] ** power
-            total += term
-        return total
-
-
-@lru_cache(maxsize=64)
-def plain_polynomial(polynomial: Polynomial) -> Callable[[Array], Array]:
-    """The same as a function of nothing but loops, which compiles."""
-    exponents, coefficients = np.array(polynomial.exponents), np.array(polynomial.coefficients)
-
-    def plain(z: Array) -> Array:
-        total = np.zeros(len(z))
-        for s in range(len(z)):
-            for m in range(len(coefficients)):
-                term = coefficients[m]
-                for j in range(exponents.shape[1]):
-                    for _ in range(exponents[m, j]):
-                        term *= z[s, j]
-                total[s] += term
-        return total
-
-    return plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,21 +125,33 @@ class MultiIndexTarget:
             z.shape[:-1]
         )
 
+    @property
+    def coefficients(self) -> dict[tuple[int, ...], float] | None:
+        """All Hermite coefficients c_α, where they are known exactly; else None."""
+        function = self.function
+        return function.hermite() if isinstance(function, Polynomial | HermiteSeries) else None
+
     def second_moment(self) -> float:
-        """E f*², by quadrature."""
-        return self._second_moment
+        """E f*²: from the coefficients where they are known, else by quadrature."""
+        return self._second_moment.value
+
+    def second_moment_error(self) -> float:
+        """Estimate of the error of `second_moment`."""
+        return self._second_moment.error
 
     @cached_property
-    def _second_moment(self) -> float:
-        return gaussian_mean(lambda z: self(z) ** 2, self.k, smooth=self.smooth).value
+    def _second_moment(self) -> Estimate:
+        if self.coefficients is not None:
+            return Estimate(math.fsum(c * c for c in self.coefficients.values()), 0.0)
+        return gaussian_mean(lambda z: self(z) ** 2, self.k, smooth=self.smooth)
 
     @cached_property
     def series(self) -> tuple[dict[tuple[int, ...], float], float] | None:
         """Hermite coefficients and the relative norm of what they leave out, if that is small."""
-        from meanfield.targets.exponents import hermite_coefficients, polynomial_coefficients
+        from meanfield.targets.exponents import hermite_coefficients
 
-        if isinstance(self.function, Polynomial):
-            return polynomial_coefficients(self.function), 0.0
+        if self.coefficients is not None:
+            return self.coefficients, 0.0
         if not self.smooth or self.k not in SERIES_DEGREE:
             return None
         found = hermite_coefficients(self, SERIES_DEGREE[self.k])
@@ -201,6 +169,9 @@ class MultiIndexTarget:
         if isinstance(self.function, Polynomial):
             exponents = [list(powers) for powers in self.function.exponents]
             return {"exponents": exponents, "coefficients": list(self.function.coefficients)}
+        if isinstance(self.function, HermiteSeries):
+            degrees = [list(index) for index in self.function.degrees]
+            return {"degrees": degrees, "coefficients": list(self.function.coefficients)}
         points = sample_points(self.k)
         values = values_at(self.function, "function", points, (len(points),))
         return describe_function(self.function, values)
@@ -225,11 +196,7 @@ def rebuilt(function: Any, parameters: Mapping[str, Any]) -> MultiIndexTarget:
 def multi_index_from_parameters(parameters: Mapping[str, Any]) -> MultiIndexTarget:
     """Build the target that `MultiIndexTarget.parameters` described."""
     described = parameters["function"]
-    if "exponents" in described:
-        function: Any = Polynomial(
-            tuple(tuple(powers) for powers in described["exponents"]),
-            tuple(described["coefficients"]),
-        )
-    else:
+    function: Any = described_function(described)
+    if function is None:
         function = restored_function(described, sample_points(parameters["k"]))
     return rebuilt(function, parameters)
