@@ -170,6 +170,15 @@ def gaussian_nodes(k: int, *, smooth: bool = True, level: int = 0) -> Rule:
     return _product(x, w, k)
 
 
+def coarse_share(k: int) -> float:
+    """How far level 0 of `gaussian_nodes` may be off, over its difference from level 1.
+
+    As of a rule of first order, which is what kinks and jumps make of these.
+    """
+    coarse, fine = PRODUCT_NODES.get(k, SOBOL_POINTS)
+    return fine / (fine - coarse)
+
+
 def hermite_product(k: int, nodes: int) -> Rule:
     """The k-fold product of `hermite_rule`: points (S, k), weights (S,)."""
     return _product(*hermite_rule(nodes), k)

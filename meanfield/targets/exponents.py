@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.quadrature import gaussian_nodes
+from meanfield.quadrature import coarse_share, gaussian_nodes
 from meanfield.targets.committee import CommitteeTarget
 from meanfield.targets.multi_index import MultiIndexTarget
 from meanfield.targets.polynomials import MultiIndex, hermite_table
@@ -64,8 +64,8 @@ def hermite_coefficients(
         z, w = gaussian_nodes(k, smooth=target.smooth, level=level)
         values = w * target(z if turn is None else z @ turn)
         sizes.append(_projected(values, hermite_table(z, max_degree), k, max_degree))
-    coarse, fine = sizes
-    return {index: (fine[index], abs(fine[index] - coarse[index])) for index in fine}
+    (coarse, fine), share = sizes, coarse_share(k) - 1.0
+    return {index: (fine[index], share * abs(fine[index] - coarse[index])) for index in fine}
 
 
 def information_exponent(

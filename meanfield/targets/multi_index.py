@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,18 @@ Array = NDArray[np.float64]
 # degrees to which a smooth function of k coordinates is expanded, and what it may leave out
 SERIES_DEGREE = {1: 80, 2: 52, 3: 22, 4: 10}
 SERIES_TAIL = 3e-3
+
+
+class Series(NamedTuple):
+    """Coefficients c_α of a function of z.
+
+    Over the norm of the function, `tail` is the norm of what they do not hold and `error` that of
+    what they are wrong by.
+    """
+
+    coefficients: dict[tuple[int, ...], float]
+    tail: float
+    error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,18 +158,21 @@ class MultiIndexTarget:
         return gaussian_mean(lambda z: self(z) ** 2, self.k, smooth=self.smooth)
 
     @cached_property
-    def series(self) -> tuple[dict[tuple[int, ...], float], float] | None:
-        """Hermite coefficients and the relative norm of what they leave out, if that is small."""
+    def series(self) -> Series | None:
+        """Hermite coefficients, if they hold nearly all of f*; see `Series`."""
         from meanfield.targets.exponents import hermite_coefficients
 
         if self.coefficients is not None:
-            return self.coefficients, 0.0
+            return Series(self.coefficients, 0.0, 0.0)
         if not self.smooth or self.k not in SERIES_DEGREE:
             return None
         found = hermite_coefficients(self, SERIES_DEGREE[self.k])
-        held = sum(c * c for c, _ in found.values()) / self.second_moment()
-        tail = max(1.0 - held, 0.0) ** 0.5
-        return ({a: c for a, (c, _) in found.items()}, tail) if tail <= SERIES_TAIL else None
+        whole = self.second_moment() or 1.0
+        held = sum(c * c for c, _ in found.values()) / whole
+        error = (sum(error * error for _, error in found.values()) / whole) ** 0.5
+        tail = max(1.0 - held, error * error) ** 0.5
+        kept = {index: c for index, (c, _) in found.items()}
+        return Series(kept, tail, error) if tail <= SERIES_TAIL else None
 
     def parameters(self) -> dict[str, Any]:
         """What is needed to build the target again."""
