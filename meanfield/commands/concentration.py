@@ -127,7 +127,7 @@ def _saddle(target: CommitteeTarget, dims: Sequence[float]) -> str:
     if math.inf in dims:
         said += (
             " At d = ∞ they never leave it: no velocity leads away, its relative error means "
-            "nothing, and neither do distances to d = ∞. Leave inf out of --dims to look at the rest."
+            "nothing, and neither do distances to d = ∞. Leave inf out of --dims for the rest."
         )
     return said
 
