@@ -106,17 +106,18 @@ class SeriesAverages:
 
     Exact for a polynomial of z. Of another function `tail` is left out, the norm of what the
     coefficients do not hold over that of f*; it pairs with what the students have beyond them. Over
-    the same norm, they are wrong by `wrong`.
+    the same norm, those of degree n are wrong by `errors[n]`.
     """
 
     def __init__(
-        self, coefficients: dict[tuple[int, ...], float], tail: float = 0.0, wrong: float = 0.0
-    ):
+        self, coefficients: dict[tuple[int, ...], float], tail: float = 0.0,
+        errors: tuple[float, ...] = (),
+    ):  # fmt: skip
         kept = {index: c for index, c in coefficients.items() if c != 0.0}
         self.alpha = np.array(list(kept), dtype=np.int64).reshape(len(kept), -1)
         self.size = self.alpha.sum(axis=1)
         self.coefficient, self.tail = np.array(list(kept.values())), tail
-        self.wrong = wrong
+        self.errors = np.array(errors)
         self.degree = int(self.size.max(initial=0)) + 1
         self.ways = _multiplicity(self.alpha)
         self.slope_terms = []  # ∂_j h_α = √α_j h_{α − e_j}
@@ -151,13 +152,21 @@ class SeriesAverages:
         return TargetSlopes(G, b)
 
     def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
-        """See `TargetAverages`: what f* and the students both have beyond the coefficients."""
+        """See `TargetAverages`: what f* and the students both have beyond the coefficients.
+
+        And what the coefficients are wrong by: √n of that times s_{n−1}, in the slopes.
+        """
         assert students is not None
         left = students.slope_square - (students.S[:, : self.degree] ** 2).sum(axis=1)
         share = np.maximum(left, 0.0) / np.maximum(students.slope_square, 1e-300)
         # terms of degree n carry (|u|/√q)^n
         cosine = (u * u).sum(axis=1) / np.maximum(own_variances(u, r_squared), 1e-300)
-        return self.wrong + self.tail * math.sqrt(float((share * cosine**self.degree).max()))
+        beyond = self.tail * np.sqrt(share * cosine**self.degree)
+        n = np.arange(1, min(len(self.errors), students.degree + 1))
+        size = np.sqrt(np.maximum(students.slope_square, 1e-300))[:, None]
+        sizes = np.abs(students.S[:, n - 1]) / size * cosine[:, None] ** (0.5 * (n - 1))
+        wrong = sizes @ (np.sqrt(n) * self.errors[n]) if len(n) else 0.0
+        return float((beyond + wrong).max())
 
     def values(self, u: Array, r_squared: Array, students: Expansion | None) -> Array:
         """See `TargetAverages`."""

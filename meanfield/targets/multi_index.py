@@ -26,13 +26,13 @@ SERIES_TAIL = 3e-3
 class Series(NamedTuple):
     """Coefficients c_α of a function of z.
 
-    Over the norm of the function, `tail` is the norm of what they do not hold and `error` that of
-    what they are wrong by.
+    Over the norm of the function, `tail` is the norm of what they do not hold, and `errors`, degree
+    by degree, that of what they are wrong by.
     """
 
     coefficients: dict[tuple[int, ...], float]
     tail: float
-    error: float
+    errors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,16 +163,20 @@ class MultiIndexTarget:
         from meanfield.targets.exponents import hermite_coefficients
 
         if self.coefficients is not None:
-            return Series(self.coefficients, 0.0, 0.0)
+            return Series(self.coefficients, 0.0)
         if not self.smooth or self.k not in SERIES_DEGREE:
             return None
         found = hermite_coefficients(self, SERIES_DEGREE[self.k])
         whole = self.second_moment() or 1.0
         held = sum(c * c for c, _ in found.values()) / whole
-        error = (sum(error * error for _, error in found.values()) / whole) ** 0.5
-        tail = max(1.0 - held, error * error) ** 0.5
+        squares = [0.0] * (SERIES_DEGREE[self.k] + 1)
+        for index, (_, error) in found.items():
+            squares[sum(index)] += error * error / whole
+        tail = max(1.0 - held, sum(squares)) ** 0.5
+        if tail > SERIES_TAIL:
+            return None
         kept = {index: c for index, (c, _) in found.items()}
-        return Series(kept, tail, error) if tail <= SERIES_TAIL else None
+        return Series(kept, tail, tuple(square**0.5 for square in squares))
 
     def parameters(self) -> dict[str, Any]:
         """What is needed to build the target again."""
