@@ -14,9 +14,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.polynomial.hermite_e import poly2herme
 from numpy.typing import NDArray
 
 from meanfield.activations import Activation
+from meanfield.kernels.codes import HERMITE
 from meanfield.kernels.mehler import project_rows
 from meanfield.kinks import Ramps, ramps_of
 from meanfield.quadrature import Rule, panel_rule
@@ -91,6 +93,8 @@ def expand(sigma: Activation, q: Array, degree: int = 0) -> Expansion:
     The number of coefficients is the smallest that leaves out nothing to rounding, and at least
     `degree`, up to 1024; up to 256 if σ has kinks.
     """
+    if sigma.powers:
+        return _of_polynomial(sigma, q, degree)
     root = np.sqrt(np.maximum(q, 0.0))
     if any(sigma.kinks):
         g, w = _own_nodes(root, sigma)
@@ -129,6 +133,42 @@ def expand(sigma: Activation, q: Array, degree: int = 0) -> Expansion:
         np.ascontiguousarray(C[:, :N]), np.ascontiguousarray(S[:, :N]), B, square, slope_square,
         mixed, _tail(square, C[:, :N]), slope_tail, natural or N, kinks,
     )  # fmt: skip
+
+
+def _of_polynomial(sigma: Activation, q: Array, degree: int) -> Expansion:
+    """The same of a polynomial, exactly and at any variance.
+
+    With γ = √q, He_n(γg) = Σ_m n!/(2^m m! (n−2m)!) γ^{n−2m} (γ² − 1)^m He_{n−2m}(g)
+    (DLMF 18.18.13).
+    """
+    q, top = np.maximum(q, 0.0), len(sigma.powers) - 1
+    if sigma.code == HERMITE:
+        series = np.eye(1, top + 1, top)[0]
+    else:
+        norms = np.sqrt([float(math.factorial(n)) for n in range(top + 1)])
+        series = poly2herme(sigma.powers) * norms
+    orders = np.arange(1.0, top + 1)
+    slopes = np.sqrt(orders) * series[1:]
+    with np.errstate(over="ignore", invalid="ignore"):  # a stage that blows up is not a number
+        C, S, B = (
+            _scaled(part, q, max(top + 1, degree))
+            for part in (series, slopes, np.sqrt(orders[:-1]) * slopes[1:])
+        )
+        square, slope_square, mixed = (
+            (left * right).sum(axis=1) for left, right in ((C, C), (S, S), (B, C))
+        )
+    none = np.zeros(len(q))
+    return Expansion(C, S, B, square, slope_square, mixed, none, none, top + 1)
+
+
+def _scaled(series: Array, q: Array, count: int) -> Array:
+    """Coefficients of Σ_n c_n h_n(√q g) in h_0(g), h_1(g) and so on, (m, count)."""
+    out = np.zeros((len(q), count))
+    for n, c in enumerate(series):
+        for m in range(n // 2 + 1 if c != 0.0 else 0):
+            ways = math.sqrt(math.perm(n, 2 * m)) / (2**m * math.factorial(m))
+            out[:, n - 2 * m] += c * ways * np.sqrt(q) ** (n - 2 * m) * (q - 1.0) ** m
+    return out
 
 
 def _kinks(

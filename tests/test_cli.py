@@ -39,9 +39,32 @@ def test_the_main_job_writes_its_results_and_says_where(tmp_path, monkeypatch, c
 )
 def test_bad_arguments(tmp_path, capsys, change, named):
     assert main([*SMALL, "--out", str(tmp_path), *change]) == 2
-    error = capsys.readouterr().err
+    out, error = capsys.readouterr()
     assert error.startswith("error:") and named in error
-    assert not list(tmp_path.iterdir())
+    assert not out and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dims", ["inf", "10,20,40"])
+def test_dimensions_without_a_limit_or_with_nothing_else(tmp_path, capsys, dims):
+    assert main([*SMALL, "--dims", dims, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert "nan" not in printed.out and "nan" not in printed.err
+    assert (tmp_path / "concentration.png").stat().st_size > 1000
+
+
+def test_a_target_that_keeps_neurons_at_a_saddle_is_explained_first(tmp_path, capsys, monkeypatch):
+    def nothing(*arguments, **options):
+        raise RuntimeError("not run")
+
+    monkeypatch.setattr("meanfield.commands.concentration.concentration_study", nothing)
+    command = [*SMALL, "--target-activation", "hermite3", "--out", str(tmp_path)]
+    assert main(command) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "information exponent 3" in text and "never leave it" in text
+    assert main([*command, "--dims", "10,20"]) == 1
+    assert "never leave it" not in capsys.readouterr().out
+    assert main([*SMALL, "--out", str(tmp_path)]) == 1
+    assert "exponent" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.special import eval_hermitenorm
 
 import meanfield as mf
-from meanfield.quadrature import gaussian_mean
+from meanfield.gaussian_means import gaussian_mean
 from meanfield.targets import (
     hermite_coefficients,
     hermite_link,
@@ -45,9 +46,51 @@ def test_second_moments(k):
     ).second_moment() == pytest.approx(1.0, abs=1e-12)
 
 
+@pytest.mark.parametrize("degree", [24, 30, 60, 200])
+def test_hermite_links_of_any_degree(degree):
+    link, z = hermite_link(degree), np.array([-6.0, -1.3, 0.0, 0.7, 5.0])
+    exact = eval_hermitenorm(degree, z) / math.exp(0.5 * math.lgamma(degree + 1))
+    np.testing.assert_allclose(link(z[:, None]), exact, rtol=1e-9, atol=1e-12)
+    assert link.second_moment() == 1.0 and link.second_moment_error() == 0.0
+    assert information_exponent(link) == leap_index(link) == degree
+    both = hermite_link([0.0] * 3 + [0.6] + [0.0] * (degree - 4) + [0.8])
+    assert both.second_moment() == pytest.approx(1.0) and information_exponent(both) == 3
+
+
+def test_no_degree_beyond_what_students_resolve():
+    with pytest.raises(ValueError, match="degree must be at most 200, got 1000"):
+        hermite_link(1000)
+    with pytest.raises(ValueError, match="degree must be at most 200, got coefficients up to 300"):
+        hermite_link([0.0] * 300 + [1.0])
+
+
+@pytest.mark.parametrize(
+    ("target", "exact"),
+    [
+        (mf.MultiIndexTarget(lambda z: np.abs(z @ [1.0, -0.5]) + 1.0, 2),
+         2.25 + 2.0 * math.sqrt(2.5 / math.pi)),
+        (mf.MultiIndexTarget(lambda z: z.prod(axis=1), 6), 1.0),
+        (mf.CommitteeTarget(k=1, activation="tanh", gram=[[400.0]]), 0.9601466983),
+    ],
+)  # fmt: skip
+def test_second_moments_say_their_error(target, exact):
+    off = abs(target.second_moment() - exact)
+    assert off < 1e-8 * exact and target.second_moment_error() < 1e-8
+    assert off <= 1.5 * target.second_moment_error() + 1e-9
+
+
+def test_coefficients_of_kinks_say_their_error():
+    """E |z1 − ½ z2| he_α: |b| times E |g| h_2(g) (b/|b|)^α √(2/α!) at degree 2."""
+    found = hermite_coefficients(mf.MultiIndexTarget(lambda z: np.abs(z @ [1.0, -0.5]), 2), 2)
+    size = math.sqrt(1.25) / math.sqrt(math.pi)
+    for index, exact in (((2, 0), 0.8 * size), ((1, 1), -0.4 * math.sqrt(2.0) * size)):
+        value, error = found[index]
+        assert 1e-6 < abs(value - exact) < 1.5 * error < 1e-2
+
+
 def test_many_coordinates_are_averaged_over_sobol_points():
-    mean = gaussian_mean(lambda z: (z**2).sum(axis=1), 6)
-    assert abs(mean.value - 6.0) < 10 * mean.error < 0.05
+    mean = gaussian_mean(lambda z: np.abs(z).sum(axis=1), 6)
+    assert abs(mean.value - 6.0 * math.sqrt(2.0 / math.pi)) < mean.error < 5e-4
 
 
 @pytest.mark.parametrize(
@@ -166,7 +209,10 @@ def test_the_leap_depends_on_the_basis_and_the_exponent_does_not():
         (lambda: staircase(0), ValueError, "k must be"),
         (lambda: parity(1.5), TypeError, "k must be"),
         (lambda: information_exponent("z1"), TypeError, "target must be"),
-        (lambda: information_exponent(parity(3), max_degree=2), ValueError, "max_degree must be"),
+        (
+            lambda: information_exponent(mf.MultiIndexTarget(lambda z: z.prod(axis=1), 3), 1e-3, 2),
+            ValueError, "max_degree must be",
+        ),
         (lambda: information_exponent(hermite_link([1.0])), ValueError, "constant"),
         (lambda: leap_index(parity(2), rotation=np.ones((2, 2))), ValueError, "orthogonal"),
         (

@@ -1,6 +1,7 @@
 """Averages over pairs of any two activations, against quadrature over the first unit."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,9 +142,27 @@ def test_a_unit_with_itself_and_a_vanishing_one(name):
 
 def test_polynomials_have_exactly_their_degree():
     units = expand(get_activation("hermite3"), np.array([1.0, 0.5, 4.0]))
-    assert np.abs(units.C[0] - np.eye(1, 32, 3)).max() < 1e-12
-    assert np.abs(units.C[:, 4:]).max() < 1e-11
-    assert units.natural == 32
+    assert np.array_equal(units.C[0], np.eye(1, 4, 3)[0]) and units.natural == 4
+    assert np.array_equal(units.square[:1], [1.0]) and not units.tail.any()
+
+
+@pytest.mark.parametrize("name", ["square", "hermite1", "hermite4", "hermite20"])
+def test_coefficients_of_polynomials_are_those_of_quadrature(name):
+    sigma, q = get_activation(name), np.array([0.0, 0.3, 1.0, 1.7])
+    exact, nodes = (expand(each, q, 24) for each in (sigma, replace(sigma, powers=())))
+    for part in ("C", "S", "B", "square", "slope_square"):
+        one, other = (np.atleast_2d(getattr(each, part))[:, :24] for each in (exact, nodes))
+        rows = slice(1, None) if part == "B" else slice(None)  # nodes have none at q = 0
+        np.testing.assert_allclose(
+            one[rows], other[rows], rtol=0, atol=1e-14 + 1e-11 * np.abs(one).max()
+        )
+
+
+def test_polynomials_that_blow_up_take_no_memory():
+    """A trial stage stands anywhere: nodes for a variance of 1e300 would be terabytes."""
+    units = expand(get_activation("hermite8"), np.array([1e20, 1e300]), 256)
+    assert units.C.shape == (2, 256) and not np.isfinite(units.square[1])
+    assert units.square[0] == pytest.approx(1e160 * 2027025 / 40320, rel=1e-12)  # 15!!/8! q^8
 
 
 def test_steep_units_take_more_coefficients_and_say_what_is_left_out():

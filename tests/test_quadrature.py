@@ -105,3 +105,26 @@ def test_half_sphere_holds_one_of_each_antipodal_pair(k):
 def test_directions_in_four_dimensions_are_refused():
     with pytest.raises(ValueError, match="k must be 1, 2 or 3"):
         quadrature.half_sphere_rule(4, 5)
+
+
+@pytest.mark.parametrize("nodes", [20, 96, 256])
+def test_weights_keep_their_digits_in_the_tails(nodes):
+    """1/Σ p_i², the sum in 64 bits of mantissa at nodes that Newton's method has polished."""
+    x, w = quadrature.hermite_rule(nodes)
+    x, root = x.astype(np.longdouble), np.sqrt(np.arange(nodes + 1, dtype=np.longdouble))
+    for _ in range(2):
+        before, now, total = np.zeros_like(x), np.ones_like(x), np.zeros_like(x)
+        for i in range(nodes):
+            total += now * now
+            before, now = now, (x * now - root[i] * before) / root[i + 1]
+        x = x - now / (root[nodes] * before)
+    assert w[-1] < 1e-12 and np.abs(w * total - 1.0).max() < 1e-11
+
+
+@pytest.mark.parametrize("nodes", [40, 144])
+def test_polynomials_of_high_degree_have_unit_norm(nodes):
+    x, w = quadrature.hermite_rule(nodes)
+    before, now = np.zeros_like(x), np.ones_like(x)
+    for n in range(nodes):
+        assert w @ (now * now) == pytest.approx(1.0, abs=1e-12)
+        before, now = now, (x * now - math.sqrt(n) * before) / math.sqrt(n + 1.0)

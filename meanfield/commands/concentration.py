@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from meanfield import checks
 from meanfield._version import __version__
 from meanfield.activations import ACTIVATIONS, get_activation
 from meanfield.problem import check_dim
 from meanfield.studies import concentration_study
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import CommitteeTarget, information_exponent
 
 DIMS = "10,30,100,300,1000,inf"
 INTRODUCTION = """\
@@ -62,6 +64,7 @@ def run(arguments: Sequence[str], commands: Iterable[str]) -> int:
     try:
         target = CommitteeTarget(k=options.k, activation=options.target_activation)
         dims = [_dim(word, target.k) for word in ",".join(options.dims).split(",") if word]
+        _check(options)
         options.out.mkdir(parents=True, exist_ok=True)
         print(INTRODUCTION)
         print(
@@ -70,6 +73,8 @@ def run(arguments: Sequence[str], commands: Iterable[str]) -> int:
             f"d = {', '.join('∞' if math.isinf(d) else f'{d:g}' for d in dims)}",
             flush=True,
         )
+        if warning := _saddle(target, dims):
+            print(f"\n{textwrap.fill(warning, 100)}", flush=True)
         study = concentration_study(
             target, dims, options.neurons, options.t_end, options.activation, options.seed,
             replicas=options.replicas, threads=options.threads, progress=True,
@@ -94,6 +99,37 @@ def run(arguments: Sequence[str], commands: Iterable[str]) -> int:
     print(f"figure   {figure.resolve()}")
     print(f"done in {time.perf_counter() - started:.0f} s")
     return 1 if study.messages or len(study.dims) < len(dims) else 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse numbers that no study has, before anything is printed or written."""
+    checks.integer(options.neurons, "n (--neurons)")
+    checks.integer(options.replicas, "replicas")
+    checks.integer(options.seed, "seed", minimum=0)
+    checks.thread_count(options.threads)
+    checks.real(options.t_end, "t_end", above=0.0)
+
+
+def _saddle(target: CommitteeTarget, dims: Sequence[float]) -> str:
+    """What to expect of a target without a linear part; nothing of another."""
+    try:
+        exponent = information_exponent(target)
+    except ValueError:  # it has none that can be told
+        return ""
+    if exponent == 1:
+        return ""
+    wait = "log d" if exponent == 2 else f"d to the power {0.5 * (exponent - 2):g}"
+    said = (
+        f"note: this target has information exponent {exponent}: its Hermite coefficients begin at "
+        f"that degree, and neurons of a Gaussian start wait at a saddle for a time that grows like "
+        f"{wait}."
+    )
+    if math.inf in dims:
+        said += (
+            " At d = ∞ they never leave it: no velocity leads away, its relative error means "
+            "nothing, and neither do distances to d = ∞. Leave inf out of --dims for the rest."
+        )
+    return said
 
 
 def _dim(word: str, k: int) -> float:

@@ -15,7 +15,7 @@ from meanfield.kernels.own import (
 )
 from meanfield.kernels.units import Unit
 from meanfield.targets import MultiIndexTarget
-from meanfield.targets.multi_index import Polynomial, plain_polynomial
+from meanfield.targets.polynomials import HermiteSeries, Polynomial
 
 
 def compiled_unit(activation: Activation) -> Unit:
@@ -42,8 +42,9 @@ def compiled_unit(activation: Activation) -> Unit:
 
 def compiled_label(target: MultiIndexTarget) -> int:
     """Address of a target as a function of one point z; raises as `compiled_unit`."""
-    function = target.function
-    function = plain_polynomial(function) if isinstance(function, Polynomial) else _found(function)
+    function: Any = target.function
+    known = isinstance(function, Polynomial | HermiteSeries)
+    function = function.plain() if known else _found(function)
     try:
         address, _ = point_address(function, target.k)
     except CompilationError as error:

@@ -92,7 +92,8 @@ def solve_mean_field(
     observables : mapping of str to callable, optional
         Functions of (t, `ParticleMeasure`) that return a number or an array of a fixed shape. Their
         values at the saved times are ``solution.observables[name]``, (T, ...), without the states
-        being kept. What one raises ends the run.
+        being kept. What one raises at t = 0 ends the call; later its value is missing, NaN, and
+        the message says so.
     checkpoint : path, optional
         A file that the run leaves behind every quarter of a minute or so, and on Ctrl-C. The same
         call then goes on from it, bit for bit as if it had not stopped; another call is refused.
@@ -106,9 +107,10 @@ def solve_mean_field(
     -------
     Solution
         ``stats`` holds ``rhs_evaluations``, ``steps``, of which ``implicit_steps``, ``field`` (how
-        it was evaluated) and ``field_error`` (largest relative error of a velocity found at the
-        start and end). A run that diverges, is
-        interrupted or cannot be accurate says so in ``status`` and ``message``.
+        it was evaluated), ``field_error`` (largest relative error of a velocity found at the
+        start and end) and ``average_error`` (relative, of E f*², half of which is in the risk). A
+        run that diverges, is interrupted or cannot be accurate says so in ``status`` and
+        ``message``.
 
     Raises
     ------

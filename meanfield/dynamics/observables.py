@@ -15,9 +15,19 @@ PREFIX = "observable."  # of their names among what a run records
 
 
 class Measurements:
-    """The observables of a run; each keeps its shape from one time to the next."""
+    """The observables of a run; each keeps its shape from one time to the next.
 
-    def __init__(self, observables: Observables | None):
+    What one raises at t = 0, where nothing is lost yet, ends the call. Later its value is left out
+    of the record and stands as NaN in the result: a run of hours does not hang on it.
+
+    Parameters
+    ----------
+    observables : mapping of str to callable, optional
+    required : bool
+        What an observable raises ends the run at any time.
+    """
+
+    def __init__(self, observables: Observables | None, *, required: bool = False):
         if observables is None:
             observables = {}
         if not isinstance(observables, Mapping):
@@ -32,22 +42,29 @@ class Measurements:
                 raise TypeError(
                     f"observables must be functions of (t, state), got {function!r} for {name!r}"
                 )
-        self.functions = dict(observables)
+        self.functions, self.required = dict(observables), required
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.reasons: dict[str, str] = {}  # why values are missing, the first one of each
 
     def __bool__(self) -> bool:
         return bool(self.functions)
 
     def __call__(self, t: float, state: Any) -> Values:
-        """Every observable at one moment, under its prefixed name."""
-        return {PREFIX + name: self._value(name, t, state) for name in self.functions}
+        """Every observable at one moment, under its prefixed name, but those that failed."""
+        found: Values = {}
+        for name in self.functions:
+            try:
+                found[PREFIX + name] = self._value(name, t, state)
+            except Exception as error:
+                if t == 0.0 or self.required:
+                    error.add_note(f"raised by the observable {name!r} at t = {t:g}")
+                    raise
+                reason = f"{type(error).__name__} at t = {t:g}: {error}"
+                self.reasons.setdefault(name, reason)
+        return found
 
     def _value(self, name: str, t: float, state: Any) -> NDArray[Any]:
-        try:
-            value = np.array(self.functions[name](t, state))
-        except Exception as error:
-            error.add_note(f"raised by the observable {name!r} at t = {t:g}")
-            raise
+        value = np.array(self.functions[name](t, state))
         if value.dtype.kind not in "biufc":
             raise TypeError(
                 f"observables must return numbers or arrays of numbers; {name!r} returned "
@@ -62,7 +79,34 @@ class Measurements:
         return value
 
     def stacked(self, records: Sequence[Mapping[str, Any]]) -> Values:
-        """Arrays (T, ...) of what was recorded."""
-        return {
-            name: np.array([record[PREFIX + name] for record in records]) for name in self.functions
-        }
+        """Arrays (T, ...) of what was recorded, NaN where it is missing."""
+        return {name: _filled([r.get(PREFIX + name) for r in records]) for name in self.functions}
+
+    def over_runs(self, each: Sequence[Values]) -> Values:
+        """The values of several runs at one moment, stacked; NaN for the runs that lack one."""
+        names = {name: None for values in each for name in values}
+        return {name: _filled([values.get(name) for values in each]) for name in names}
+
+    def said(self, records: Sequence[Mapping[str, Any]]) -> str:
+        """What to add to a message where values are missing."""
+        parts = []
+        for name in self.functions:
+            values = [record.get(PREFIX + name) for record in records]
+            reason = self.reasons.get(name)
+            if reason is None and all(value is not None for value in values):
+                continue
+            missing = sum(value is None or bool(np.isnan(value).any()) for value in values)
+            parts.append(
+                f"; the observable {name!r} is missing at {missing} of {len(records)} times "
+                f"({reason or 'in the part of the run before this call'})"
+            )
+        return "".join(parts)
+
+
+def _filled(values: Sequence[Any]) -> NDArray[Any]:
+    """Values of one shape, stacked, with NaN for None."""
+    present = [np.asarray(value) for value in values if value is not None]
+    if len(present) == len(values):
+        return np.array(values)
+    hole = np.full(present[0].shape if present else (), np.nan)
+    return np.array([hole if value is None else value for value in values])

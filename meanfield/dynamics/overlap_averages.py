@@ -63,6 +63,7 @@ class OverlapAverages:
         )
         self.closed = has_closed_form(self.sigma, self.sigma)
         self.target_square = self.target.second_moment()
+        self.target_error = self.target.second_moment_error()
         if self.compiled:
             self.codes = self.sigma.code, self.parts.link.code  # type: ignore[attr-defined]
             self.basis = np.ascontiguousarray(self.target.basis)
@@ -132,7 +133,7 @@ class OverlapAverages:
         pairs = self._students(network, students)
         own = np.outer(a, a) * pairs.value / p**2
         cross = a * self.parts.values(network.u, network.r_squared, students) / p
-        error = pairs.error
+        error = max(pairs.error, self.target_error / max(self.target_square, 1e-300))
         if with_error:
             error = max(error, self.parts.error(network.u, network.r_squared, students))
         total = float(own.sum() - 2.0 * cross.sum()) + self.target_square

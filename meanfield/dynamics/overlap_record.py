@@ -55,9 +55,16 @@ class OverlapRecord:
             risk=stacked("risk", ()),
             states=StateSeries("Overlaps", varying, fixed, (count,), dict(start.origin)),
             status=run.status,
-            message=run.message,
+            message=run.message + self._remarks(records),
             stats=stats,
             problem=flow.problem,
             parameters=parameters,
             observables=self.measurements.stacked(records),
         )
+
+    def _remarks(self, records: list[Any]) -> str:
+        """What the message adds: observables that failed, and label noise that plays no part."""
+        said = self.measurements.said(records)
+        if self.flow.noise is None and self.flow.problem.target.noise > 0.0:
+            said += "; label noise enters with the γ/p term alone, which this run leaves out"
+        return said

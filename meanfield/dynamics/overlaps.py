@@ -104,7 +104,7 @@ def solve_overlaps(
         Seed of the sample, ≥ 0.
     observables : mapping of str to callable, optional
         Functions of (t, `Overlaps`) that return a number or an array of a fixed shape; their values
-        at the saved times are ``solution.observables[name]``, (T, ...).
+        at the saved times are ``solution.observables[name]``, (T, ...); see `solve_mean_field`.
     checkpoint : path, optional
         A file to go on from after an interruption; see `solve_mean_field`.
     threads : int or None

@@ -18,6 +18,7 @@ from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
 WORTH_SAYING = 1e-4  # an error of the velocities that the message of a success names
+AVERAGE_ERROR = 1e-5  # of E f*², relative: what a success may hold, and the message names below
 
 Array = NDArray[np.float64]
 
@@ -123,9 +124,15 @@ class ParticleFlow:
         status, message = trajectory.status, trajectory.message
         error = self._final_error(trajectory)
         risk = np.array([record["risk"] for record in trajectory.records])
+        target = self.problem.target
+        average = target.second_moment_error() / max(target.second_moment(), 1e-300)
         if status is Status.SUCCESS:
-            status, message = self._verdict(error, settings["rtol"], message)
-        stats = {**trajectory.stats, **self.field.description(), "field_error": error}
+            status, message = self._verdict(error, average, settings["rtol"], message)
+        message += self.measurements.said(trajectory.records)
+        stats = {
+            **trajectory.stats, **self.field.description(), "field_error": error,
+            "average_error": average,
+        }  # fmt: skip
         parameters = {
             "description": "mean-field particles",
             "n": self.n,
@@ -145,18 +152,29 @@ class ParticleFlow:
         with np.errstate(over="ignore", invalid="ignore"):
             return max(self.field_error, self.field.error_estimate(self.state(trajectory.y)))
 
-    def _verdict(self, error: float, rtol: float, message: str) -> tuple[Status, str]:
+    def _verdict(
+        self, error: float, average: float, rtol: float, message: str
+    ) -> tuple[Status, str]:
         allowed = self.field_tolerance
         if allowed is None:
             allowed = max(rtol, getattr(self.field, "tolerance", 0.0))
-        if error <= allowed:
-            if error > max(rtol, WORTH_SAYING):
-                message += f", with velocities good to {error:.0e} by their estimated error"
-            return Status.SUCCESS, message
-        return Status.INACCURATE, (
-            f"{message}, but the velocities carry an estimated relative error of {error:.1e}, "
-            f"above {allowed:.0e}, on the finest layout allowed"
-        )
+        said, refused = [], []
+        if not error <= allowed:
+            refused.append(
+                f"the velocities carry an estimated relative error of {error:.1e}, above "
+                f"{allowed:.0e}, on the finest layout allowed"
+            )
+        elif error > max(rtol, WORTH_SAYING):
+            said.append(f"velocities good to {error:.0e} by their estimated error")
+        if not average <= max(rtol, AVERAGE_ERROR):
+            refused.append(
+                f"the risk's constant ½E f*² an estimated relative error of {average:.1e}"
+            )
+        elif average > rtol:
+            said.append(f"½E f*² in the risk good to {average:.0e}")
+        if refused:
+            return Status.INACCURATE, f"{message}, but {' and '.join(refused)}"
+        return Status.SUCCESS, f"{message}, with {' and '.join(said)}" if said else message
 
     def _series(self, trajectory: Trajectory) -> StateSeries:
         """The states that were kept; start and end, of which there is no copy, are laid in here."""

@@ -87,7 +87,7 @@ def simulate_sgd(
     observables : mapping of str to callable, optional
         Functions of (t, state), called for each run with a state of the recorded kind, that return
         a number or an array of a fixed shape; their values at the saved times are
-        ``solution.observables[name]``, (runs, T, ...).
+        ``solution.observables[name]``, (runs, T, ...); see `solve_mean_field`.
     checkpoint : path, optional
         A file to go on from after an interruption, random streams included; see
         `solve_mean_field`.
@@ -171,7 +171,7 @@ def simulate_sgd(
         risk=recorder.risk[:, : recorder.count],
         states=recorder.series(),
         status=status,
-        message=message,
+        message=message + recorder.missing(),
         stats={
             "steps": taken,
             "samples": taken * batch_size,

@@ -85,8 +85,7 @@ class Recorder:
         now = StateSeries(
             self.simulator.kind, fields, self.simulator.fixed, (self.runs,), self.origin
         )
-        each = [self.measurements(t, state) for state in now]
-        return {name: np.stack([values[name] for values in each]) for name in each[0]}
+        return self.measurements.over_runs([self.measurements(t, state) for state in now])
 
     def series(self) -> StateSeries:
         """What was recorded, as states."""
@@ -95,11 +94,16 @@ class Recorder:
         shape = (self.runs, filled)
         return StateSeries(self.simulator.kind, varying, self.simulator.fixed, shape, self.origin)
 
+    def missing(self) -> str:
+        """What to add to the message where an observable failed."""
+        return self.measurements.said(self.observed[: self.count])
+
     def observables(self) -> dict[str, NDArray[Any]]:
         """What was measured, (runs, T, ...) for each name."""
         stacked = self.measurements.stacked(self.observed[: self.count])
+        nothing = np.full((self.runs, self.count), np.nan)  # of one that failed at all times
         return {
-            name: np.moveaxis(values, 0, 1) if self.count else values.reshape(self.runs, 0)
+            name: np.moveaxis(values, 0, 1) if values.ndim > 1 else nothing
             for name, values in stacked.items()
         }
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from meanfield.activations import Activation
 from meanfield.expansions import Expansion, expand
 from meanfield.pair_averages import closed_averages, expanded_averages, has_closed_form
-from meanfield.quadrature import gaussian_nodes
+from meanfield.quadrature import coarse_share, gaussian_nodes
 from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target
 
 Array = NDArray[np.float64]
@@ -105,55 +105,84 @@ class SeriesAverages:
     """Sums over Hermite coefficients f_α: E h_α(z) σ(λ) = √(|α|!/α!) Π_j (u_j/√q)^{α_j} c_{|α|}.
 
     Exact for a polynomial of z. Of another function `tail` is left out, the norm of what the
-    coefficients do not hold over that of f*; it pairs with what the students have beyond them.
+    coefficients do not hold over that of f*; it pairs with what the students have beyond them. Over
+    the same norm, those of degree n are wrong by `errors[n]`.
     """
 
-    def __init__(self, coefficients: dict[tuple[int, ...], float], tail: float = 0.0):
+    def __init__(
+        self, coefficients: dict[tuple[int, ...], float], tail: float = 0.0,
+        errors: tuple[float, ...] = (),
+    ):  # fmt: skip
         kept = {index: c for index, c in coefficients.items() if c != 0.0}
         self.alpha = np.array(list(kept), dtype=np.int64).reshape(len(kept), -1)
         self.size = self.alpha.sum(axis=1)
         self.coefficient, self.tail = np.array(list(kept.values())), tail
+        self.errors = np.array(errors)
         self.degree = int(self.size.max(initial=0)) + 1
-        self.factorial = np.array([math.factorial(n) for n in range(self.degree)], dtype=float)
+        self.ways = _multiplicity(self.alpha)
+        self.slope_terms = []  # ∂_j h_α = √α_j h_{α − e_j}
+        for j in range(self.alpha.shape[1]):
+            held = self.alpha[:, j] > 0
+            below = self.alpha[held]
+            weight = self.coefficient[held] * np.sqrt(below[:, j])
+            below[:, j] -= 1
+            self.slope_terms.append((below, _multiplicity(below), weight))
 
-    def _monomials(self, u: Array, q: Array, alpha: NDArray[np.int64]) -> Array:
-        """√(|α|!) Π_j (u_j/√q)^{α_j}/√α_j!, shape (p, terms)."""
+    def _monomials(self, u: Array, q: Array, alpha: NDArray[np.int64], ways: Array) -> Array:
+        """√(|α|!/α!) Π_j (u_j/√q)^{α_j}, shape (p, terms); `ways` is the factor in front."""
         root = np.sqrt(q)[:, None]
         direction = np.divide(u, root, out=np.zeros_like(u), where=root > 0.0)
-        product = np.ones((len(u), len(alpha)))
+        product = np.broadcast_to(ways, (len(u), len(alpha))).copy()
         for j in range(u.shape[1]):
-            powers = direction[:, j, None] ** np.arange(self.degree) / np.sqrt(self.factorial)
+            powers = direction[:, j, None] ** np.arange(self.degree)
             product *= powers[:, alpha[:, j]]
-        return product * np.sqrt(self.factorial[alpha.sum(axis=1)])
+        return product
 
     def slopes(self, u: Array, r_squared: Array, students: Expansion | None) -> TargetSlopes:
         """See `TargetAverages`."""
         assert students is not None
         q = own_variances(u, r_squared)
-        b = (self._monomials(u, q, self.alpha) * students.B[:, self.size]) @ self.coefficient
+        product = self._monomials(u, q, self.alpha, self.ways)
+        b = (product * students.B[:, self.size]) @ self.coefficient
         G = np.zeros_like(u)
-        for j in range(u.shape[1]):
-            held = self.alpha[:, j] > 0
-            below = self.alpha[held].copy()
-            below[:, j] -= 1  # ∂_j h_α = √α_j h_{α − e_j}
-            weight = self.coefficient[held] * np.sqrt(self.alpha[held, j])
-            G[:, j] = (self._monomials(u, q, below) * students.S[:, self.size[held] - 1]) @ weight
+        for j, (below, ways, weight) in enumerate(self.slope_terms):
+            G[:, j] = (
+                self._monomials(u, q, below, ways) * students.S[:, below.sum(axis=1)]
+            ) @ weight
         return TargetSlopes(G, b)
 
     def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
-        """See `TargetAverages`: what f* and the students both have beyond the coefficients."""
+        """See `TargetAverages`: what f* and the students both have beyond the coefficients.
+
+        And what the coefficients are wrong by: √n of that times s_{n−1}, in the slopes.
+        """
         assert students is not None
         left = students.slope_square - (students.S[:, : self.degree] ** 2).sum(axis=1)
         share = np.maximum(left, 0.0) / np.maximum(students.slope_square, 1e-300)
         # terms of degree n carry (|u|/√q)^n
         cosine = (u * u).sum(axis=1) / np.maximum(own_variances(u, r_squared), 1e-300)
-        return self.tail * math.sqrt(float((share * cosine**self.degree).max()))
+        beyond = self.tail * np.sqrt(share * cosine**self.degree)
+        n = np.arange(1, min(len(self.errors), students.degree + 1))
+        size = np.sqrt(np.maximum(students.slope_square, 1e-300))[:, None]
+        sizes = np.abs(students.S[:, n - 1]) / size * cosine[:, None] ** (0.5 * (n - 1))
+        wrong = sizes @ (np.sqrt(n) * self.errors[n]) if len(n) else 0.0
+        return float((beyond + wrong).max())
 
     def values(self, u: Array, r_squared: Array, students: Expansion | None) -> Array:
         """See `TargetAverages`."""
         assert students is not None
-        product = self._monomials(u, own_variances(u, r_squared), self.alpha)
+        q = own_variances(u, r_squared)
+        product = self._monomials(u, q, self.alpha, self.ways)
         return (product * students.C[:, self.size]) @ self.coefficient
+
+
+def _multiplicity(alpha: NDArray[np.int64]) -> Array:
+    """√(|α|!/α!) of each row: the ratio is a whole number, of more digits than a float may have."""
+    ways = (
+        math.factorial(sum(index)) // math.prod(map(math.factorial, index))
+        for index in alpha.tolist()
+    )
+    return np.sqrt(np.array([float(number) for number in ways]))
 
 
 class NodeAverages:
@@ -193,7 +222,7 @@ class NodeAverages:
         values = self._values(u, r_squared, 1) - self._values(u, r_squared, 0)
         sizes = np.sqrt(np.maximum(units.slope_square, 1e-300)), np.sqrt(units.square + 1e-300)
         errors = np.abs(slopes).max(axis=1) / sizes[0], np.abs(values) / sizes[1]
-        return float(np.max(errors)) / max(whole, 1e-300)
+        return coarse_share(self.target.k) * float(np.max(errors)) / max(whole, 1e-300)
 
     def _slopes(self, u: Array, r_squared: Array, level: int) -> tuple[Array, Array]:
         """E f* σ'(λ) z, (p, k), and b."""

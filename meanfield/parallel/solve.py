@@ -166,7 +166,9 @@ class _SplitFlow(ParticleFlow):
         whole = {
             name: partial(_average, function, ranks, share) for name, function in functions.items()
         }
-        super().__init__(problem, part, False, times, Measurements(whole), field=field)
+        super().__init__(
+            problem, part, False, times, Measurements(whole, required=True), field=field
+        )
 
     def tolerance(self, rtol: float, atol: float) -> float:
         """See `ParticleFlow`."""

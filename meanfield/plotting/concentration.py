@@ -154,7 +154,8 @@ def plot_curves(
         else:
             ax.plot(t, values, "--", color=LIMIT, lw=1.5, label="∞")
     ax.set(xlabel=TIME_LABEL, ylabel=TITLES[quantity], xlim=(0, study.t[-1]))
-    if log:
+    drawn = any((np.asarray(line.get_ydata()) > 0.0).any() for line in ax.get_lines())
+    if log and drawn:  # where all is 0, at d = ∞ alone, a logarithmic axis has nothing to span
         ax.set_yscale("log")
         low, high = ax.get_ylim()
         ax.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend above the curves

@@ -59,9 +59,9 @@ def _target(values: Values, place: str) -> Any:
     make = TARGETS[kind]
     refuse_unknown(arguments, set(inspect.signature(make).parameters), place)
     function = arguments.get("function")
-    if isinstance(function, Mapping) and "exponents" in function:
-        exponents = tuple(tuple(powers) for powers in function["exponents"])
-        arguments["function"] = targets.Polynomial(exponents, tuple(function["coefficients"]))
+    known = targets.described_function(function) if isinstance(function, Mapping) else None
+    if known is not None:
+        arguments["function"] = known
     elif "function" in arguments:
         arguments["function"] = find_function(_reference(function, f"{place}.function"))
     if "activation" in arguments:

@@ -102,7 +102,8 @@ class Limit:
         return self.low <= self.solved <= self.high
 
     def __str__(self) -> str:
-        return f"{self.value:.6g} [{self.low:.6g}, {self.high:.6g}], solved {self.solved:.6g}"
+        found = f"{self.value:.6g} [{self.low:.6g}, {self.high:.6g}]"
+        return found if math.isnan(self.solved) else f"{found}, solved {self.solved:.6g}"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Targets f*: what labels the data.
 
 All share `k`, `rank`, `basis`, `gram`, `noise`, `smooth`, a call on principal coordinates,
-`second_moment()` and `parameters()`; only a committee has `link` and `weights`.
+`second_moment()` with its `second_moment_error()`, and `parameters()`; only a committee has `link`
+and `weights`.
 """
 
 from meanfield.targets.build import Target as Target
@@ -15,4 +16,6 @@ from meanfield.targets.exponents import hermite_coefficients as hermite_coeffici
 from meanfield.targets.exponents import information_exponent as information_exponent
 from meanfield.targets.exponents import leap_index as leap_index
 from meanfield.targets.multi_index import MultiIndexTarget as MultiIndexTarget
-from meanfield.targets.multi_index import Polynomial as Polynomial
+from meanfield.targets.polynomials import HermiteSeries as HermiteSeries
+from meanfield.targets.polynomials import Polynomial as Polynomial
+from meanfield.targets.polynomials import described_function as described_function

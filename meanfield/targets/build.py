@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.polynomial.hermite_e import herme2poly
 
 from meanfield import checks
 from meanfield.targets.committee import CommitteeTarget
-from meanfield.targets.multi_index import (
-    MultiIndexTarget,
-    Polynomial,
-    multi_index_from_parameters,
-)
+from meanfield.targets.multi_index import MultiIndexTarget, multi_index_from_parameters
+from meanfield.targets.polynomials import HermiteSeries, Polynomial
 
 Target = CommitteeTarget | MultiIndexTarget
+LARGEST_DEGREE = 200  # to which the coefficients of any student are resolved
 
 
 def hermite_link(degree: int | Sequence[float], noise: float = 0.0) -> MultiIndexTarget:
@@ -26,7 +22,8 @@ def hermite_link(degree: int | Sequence[float], noise: float = 0.0) -> MultiInde
     Parameters
     ----------
     degree : int or sequence of float
-        One degree n ≥ 1, or the coefficients c_0, c_1, … of the normalised polynomials.
+        One degree n ≥ 1, or the coefficients c_0, c_1, … of the normalised polynomials; up to
+        degree 200.
     noise : float
         Δ ≥ 0, the variance of the label noise.
 
@@ -47,18 +44,19 @@ def hermite_link(degree: int | Sequence[float], noise: float = 0.0) -> MultiInde
     3
     """
     if isinstance(degree, Sequence | np.ndarray):
-        c = checks.array(np.asarray(degree), "degree", (None,), described="(n + 1,)")
+        c = checks.array(np.asarray(degree), "degree", (None,), described="(n + 1,)").tolist()
         name = "Hermite link"
     else:
-        c = np.eye(1, checks.integer(degree, "degree") + 1, int(degree))[0]
-        name = f"Hermite link of degree {degree}"
-    if not c.any():
+        n = checks.integer(degree, "degree")
+        c, name = [0.0] * min(n, LARGEST_DEGREE + 1) + [1.0], f"Hermite link of degree {n}"
+    terms = {(n,): float(value) for n, value in enumerate(c) if value != 0.0}
+    if not terms:
         raise ValueError("degree must hold a coefficient that is not 0")
-    powers = herme2poly([c[n] / math.sqrt(math.factorial(n)) for n in range(len(c))])
-    terms: dict[tuple[int, ...], float] = {
-        (n,): float(power) for n, power in enumerate(powers) if power != 0.0
-    }
-    return _polynomial(terms, name, noise)
+    if (highest := max(terms)[0]) > LARGEST_DEGREE:
+        given = degree if isinstance(degree, int) else f"coefficients up to {highest}"
+        raise ValueError(f"degree must be at most {LARGEST_DEGREE}, got {given}")
+    function = HermiteSeries(tuple(terms), tuple(terms.values()))
+    return MultiIndexTarget(function, 1, noise, name=name)
 
 
 def staircase(k: int, noise: float = 0.0) -> MultiIndexTarget:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.linalg import eigh, qr
 
 from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
+from meanfield.gaussian_means import Estimate
 from meanfield.pair_averages import pair_averages
 
 # eigenvalues of the Gram matrix below this fraction of the largest count as zero
@@ -117,10 +119,20 @@ class CommitteeTarget:
 
     def second_moment(self) -> float:
         """E f*², from the averages over pairs of target units."""
+        return self._second_moment.value
+
+    def second_moment_error(self) -> float:
+        """Estimate of the error of `second_moment`, 0 where pairs are closed forms."""
+        return self._second_moment.error
+
+    @cached_property
+    def _second_moment(self) -> Estimate:
         P, a = np.array(self.gram), np.array(self.weights)
         q = np.diag(P).copy()
         found = pair_averages(self.link, self.link, q, q, P, same=True)
-        return float(a @ found.value @ a) / self.k**2
+        squares = np.diag(found.value)  # the error is relative to the norms
+        size = float(np.abs(a) @ np.sqrt(np.maximum(np.outer(squares, squares), 0.0)) @ np.abs(a))
+        return Estimate(float(a @ found.value @ a) / self.k**2, found.error * size / self.k**2)
 
     def parameters(self) -> dict[str, Any]:
         """What is needed to build the target again."""

@@ -8,16 +8,15 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
-from numpy.polynomial.hermite_e import poly2herme
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.quadrature import gaussian_nodes
+from meanfield.quadrature import coarse_share, gaussian_nodes
 from meanfield.targets.committee import CommitteeTarget
-from meanfield.targets.multi_index import MultiIndexTarget, Polynomial
+from meanfield.targets.multi_index import MultiIndexTarget
+from meanfield.targets.polynomials import MultiIndex, hermite_table
 
 Array = NDArray[np.float64]
-MultiIndex = tuple[int, ...]
 MAX_DEGREE = 8
 
 
@@ -57,17 +56,16 @@ def hermite_coefficients(
     _check_target(target)
     max_degree = checks.integer(max_degree, "max_degree")
     k, turn = target.rank, _rotation(rotation, target.rank)
-    function = getattr(target, "function", None)
-    if turn is None and isinstance(function, Polynomial):
-        exact = polynomial_coefficients(function)
+    exact = _known(target)
+    if turn is None and exact is not None:
         return {index: (exact.get(index, 0.0), 0.0) for index in _indices(k, max_degree)}
     sizes = []
     for level in (0, 1):
         z, w = gaussian_nodes(k, smooth=target.smooth, level=level)
         values = w * target(z if turn is None else z @ turn)
-        sizes.append(_projected(values, _hermite_table(z, max_degree), k, max_degree))
-    coarse, fine = sizes
-    return {index: (fine[index], abs(fine[index] - coarse[index])) for index in fine}
+        sizes.append(_projected(values, hermite_table(z, max_degree), k, max_degree))
+    (coarse, fine), share = sizes, coarse_share(k) - 1.0
+    return {index: (fine[index], share * abs(fine[index] - coarse[index])) for index in fine}
 
 
 def information_exponent(
@@ -83,7 +81,7 @@ def information_exponent(
     tolerance : float
         A coefficient counts if it exceeds this, relative to √Var f*, > 0.
     max_degree : int
-        How far to look.
+        How far to look; a target whose coefficients are known exactly is looked at whole.
 
     Returns
     -------
@@ -174,9 +172,12 @@ def _support(
     """The multi-indices, but 0, whose coefficients count."""
     _check_target(target)
     tolerance = checks.real(tolerance, "tolerance", above=0.0)
-    coefficients = hermite_coefficients(target, max_degree, rotation=rotation)
-    zero = (0,) * target.rank
-    mean = coefficients.pop(zero)[0]
+    exact, zero = _known(target), (0,) * target.rank
+    if rotation is None and exact is not None:  # whatever their degrees are
+        coefficients = {index: (c, 0.0) for index, c in exact.items()}
+    else:
+        coefficients = hermite_coefficients(target, max_degree, rotation=rotation)
+    mean = coefficients.pop(zero, (0.0, 0.0))[0]
     variance = target.second_moment() - mean * mean
     if variance <= 1e-12 * target.second_moment():
         raise ValueError("target must not be constant")
@@ -198,6 +199,11 @@ def _support(
             f"{target.rank} coordinates"
         )
     return support
+
+
+def _known(target: Any) -> dict[MultiIndex, float] | None:
+    """All coefficients of a target that knows them."""
+    return target.coefficients if isinstance(target, MultiIndexTarget) else None
 
 
 def _check_target(target: Any) -> None:
@@ -223,17 +229,6 @@ def _indices(k: int, max_degree: int) -> Iterator[MultiIndex]:
             yield tuple(chosen.count(j) for j in range(k))
 
 
-def _hermite_table(z: Array, max_degree: int) -> Array:
-    """He_n(z_j)/√n! at the nodes, shape (max_degree + 1, k, S)."""
-    table = np.ones((max_degree + 1, *z.T.shape))
-    for n in range(1, max_degree + 1):
-        table[n] = z.T * table[n - 1]
-        if n > 1:
-            table[n] -= math.sqrt(n - 1) * table[n - 2]
-        table[n] /= math.sqrt(n)
-    return table
-
-
 def _projected(values: Array, table: Array, k: int, max_degree: int) -> dict[MultiIndex, float]:
     """Σ_s values_s Π_j table[α_j, j, s] for every α."""
     found = {}
@@ -243,22 +238,4 @@ def _projected(values: Array, table: Array, k: int, max_degree: int) -> dict[Mul
             if n:
                 product = product * table[n, j]
         found[index] = float(product.sum())
-    return found
-
-
-def polynomial_coefficients(function: Polynomial) -> dict[MultiIndex, float]:
-    """Exact coefficients: each power of each coordinate in Hermite polynomials."""
-    found: dict[MultiIndex, float] = {}
-    for powers, coefficient in zip(function.exponents, function.coefficients, strict=True):
-        terms: dict[MultiIndex, float] = {(): coefficient}
-        for power in powers:
-            series = poly2herme([0.0] * power + [1.0])
-            terms = {
-                (*index, n): float(c * series[n]) * math.sqrt(math.factorial(n))
-                for index, c in terms.items()
-                for n in range(power + 1)
-                if series[n] != 0.0
-            }
-        for index, c in terms.items():
-            found[index] = found.get(index, 0.0) + c
     return found

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.functions import describe_function, function_name, restored_function, values_at
-from meanfield.quadrature import gaussian_mean
+from meanfield.gaussian_means import Estimate, gaussian_mean
+from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function
 
 Array = NDArray[np.float64]
 
@@ -21,50 +23,16 @@ SERIES_DEGREE = {1: 80, 2: 52, 3: 22, 4: 10}
 SERIES_TAIL = 3e-3
 
 
-@dataclass(frozen=True)
-class Polynomial:
-    """Σ_m c_m Π_j z_j^{e_mj}, as a function of z (n, k).
+class Series(NamedTuple):
+    """Coefficients c_α of a function of z.
 
-    Attributes
-    ----------
-    exponents : tuple of tuple of int
-        One tuple of k exponents e_m for each term.
-    coefficients : tuple of float
-        c_m.
+    Over the norm of the function, `tail` is the norm of what they do not hold, and `errors`, degree
+    by degree, that of what they are wrong by.
     """
 
-    exponents: tuple[tuple[int, ...], ...]
-    coefficients: tuple[float, ...]
-
-    def __call__(self, z: Array) -> Array:
-        """Values (n,) at the points z (n, k)."""
-        total = np.zeros(len(z))
-        for powers, coefficient in zip(self.exponents, self.coefficients, strict=True):
-            term = np.full(len(z), coefficient)
-            for j, power in enumerate(powers):
-                if power:
-                    term *= z[:, j] ** power
-            total += term
-        return total
-
-
-@lru_cache(maxsize=64)
-def plain_polynomial(polynomial: Polynomial) -> Callable[[Array], Array]:
-    """The same as a function of nothing but loops, which compiles."""
-    exponents, coefficients = np.array(polynomial.exponents), np.array(polynomial.coefficients)
-
-    def plain(z: Array) -> Array:
-        total = np.zeros(len(z))
-        for s in range(len(z)):
-            for m in range(len(coefficients)):
-                term = coefficients[m]
-                for j in range(exponents.shape[1]):
-                    for _ in range(exponents[m, j]):
-                        term *= z[s, j]
-                total[s] += term
-        return total
-
-    return plain
+    coefficients: dict[tuple[int, ...], float]
+    tail: float
+    errors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,27 +137,46 @@ class MultiIndexTarget:
             z.shape[:-1]
         )
 
+    @property
+    def coefficients(self) -> dict[tuple[int, ...], float] | None:
+        """All Hermite coefficients c_α, where they are known exactly; else None."""
+        function = self.function
+        return function.hermite() if isinstance(function, Polynomial | HermiteSeries) else None
+
     def second_moment(self) -> float:
-        """E f*², by quadrature."""
-        return self._second_moment
+        """E f*²: from the coefficients where they are known, else by quadrature."""
+        return self._second_moment.value
+
+    def second_moment_error(self) -> float:
+        """Estimate of the error of `second_moment`."""
+        return self._second_moment.error
 
     @cached_property
-    def _second_moment(self) -> float:
-        return gaussian_mean(lambda z: self(z) ** 2, self.k, smooth=self.smooth).value
+    def _second_moment(self) -> Estimate:
+        if self.coefficients is not None:
+            return Estimate(math.fsum(c * c for c in self.coefficients.values()), 0.0)
+        return gaussian_mean(lambda z: self(z) ** 2, self.k, smooth=self.smooth)
 
     @cached_property
-    def series(self) -> tuple[dict[tuple[int, ...], float], float] | None:
-        """Hermite coefficients and the relative norm of what they leave out, if that is small."""
-        from meanfield.targets.exponents import hermite_coefficients, polynomial_coefficients
+    def series(self) -> Series | None:
+        """Hermite coefficients, if they hold nearly all of f*; see `Series`."""
+        from meanfield.targets.exponents import hermite_coefficients
 
-        if isinstance(self.function, Polynomial):
-            return polynomial_coefficients(self.function), 0.0
+        if self.coefficients is not None:
+            return Series(self.coefficients, 0.0)
         if not self.smooth or self.k not in SERIES_DEGREE:
             return None
         found = hermite_coefficients(self, SERIES_DEGREE[self.k])
-        held = sum(c * c for c, _ in found.values()) / self.second_moment()
-        tail = max(1.0 - held, 0.0) ** 0.5
-        return ({a: c for a, (c, _) in found.items()}, tail) if tail <= SERIES_TAIL else None
+        whole = self.second_moment() or 1.0
+        held = sum(c * c for c, _ in found.values()) / whole
+        squares = [0.0] * (SERIES_DEGREE[self.k] + 1)
+        for index, (_, error) in found.items():
+            squares[sum(index)] += error * error / whole
+        tail = max(1.0 - held, sum(squares)) ** 0.5
+        if tail > SERIES_TAIL:
+            return None
+        kept = {index: c for index, (c, _) in found.items()}
+        return Series(kept, tail, tuple(square**0.5 for square in squares))
 
     def parameters(self) -> dict[str, Any]:
         """What is needed to build the target again."""
@@ -201,6 +188,9 @@ class MultiIndexTarget:
         if isinstance(self.function, Polynomial):
             exponents = [list(powers) for powers in self.function.exponents]
             return {"exponents": exponents, "coefficients": list(self.function.coefficients)}
+        if isinstance(self.function, HermiteSeries):
+            degrees = [list(index) for index in self.function.degrees]
+            return {"degrees": degrees, "coefficients": list(self.function.coefficients)}
         points = sample_points(self.k)
         values = values_at(self.function, "function", points, (len(points),))
         return describe_function(self.function, values)
@@ -225,11 +215,7 @@ def rebuilt(function: Any, parameters: Mapping[str, Any]) -> MultiIndexTarget:
 def multi_index_from_parameters(parameters: Mapping[str, Any]) -> MultiIndexTarget:
     """Build the target that `MultiIndexTarget.parameters` described."""
     described = parameters["function"]
-    if "exponents" in described:
-        function: Any = Polynomial(
-            tuple(tuple(powers) for powers in described["exponents"]),
-            tuple(described["coefficients"]),
-        )
-    else:
+    function: Any = described_function(described)
+    if function is None:
         function = restored_function(described, sample_points(parameters["k"]))
     return rebuilt(function, parameters)
