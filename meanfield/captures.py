@@ -170,7 +170,7 @@ class _Reader:
 
     def thing(self, value: Any, attributes: frozenset[str]) -> None:
         """An instance: its class as far as the code calls it, and all that it holds."""
-        call = getattr(type(value), "__call__", None)
+        call = vars(type(value)).get("__call__")
         if isinstance(call, types.FunctionType):
             self.value(call, attributes)
             attributes = attributes | _names(call.__code__).attributes

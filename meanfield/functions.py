@@ -158,9 +158,7 @@ def values_at(function: Any, argument: str, points: Array, shape: tuple[int, ...
 
 
 def describe_function(function: Any, values: Array) -> dict[str, Any]:
-    """What tells a function by: where to import it from, if anywhere, its code and captures, and
-    its values on a grid.
-    """
+    """What tells a function: where to import it from, code and captures, values on a grid."""
     scalar = isinstance(function, Elementwise)
     own = function.function if scalar else function
     marks = fingerprint(own)

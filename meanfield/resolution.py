@@ -1,8 +1,8 @@
 """Where a function of one number is steep or has kinks: panels on which it is a polynomial.
 
-Intervals are halved until a Chebyshev sum of degree 16 holds the function to rounding on each. Where
-this does not end there is a point, a kink of some order, which becomes an end of panels. The idea of
-splitting is Chebfun's (Pachón, Platte & Trefethen 2010).
+Intervals are halved until a Chebyshev sum of degree 16 holds the function to rounding on each.
+Where this does not end there is a point, a kink of some order, which becomes an end of panels. The
+idea of splitting is Chebfun's (Pachón, Platte & Trefethen 2010).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ MOST = {FAR: 2**11, NEAR: 2**14}  # panels at work: more belong to a function th
 USEFUL = 256  # panels that a quadrature may have to visit
 TURN = 1e-8  # jump of the slope, over the largest slope near 0, that counts as a kink
 JUMP = 1e-5  # of the function itself, over its variation near 0
-# distance to the nearest singularity over the width of a panel on which degree 16 leaves 1e-13: half
-# the shorter axis of Bernstein's ellipse, whose semi-axes add up to 10^(13/16)
+# distance to the nearest singularity over the width of a panel on which degree 16 leaves 1e-13:
+# half the shorter axis of Bernstein's ellipse, whose semi-axes add up to 10^(13/16)
 STRIP, NARROWEST_STRIP = 1.6, 2.0**-10
 LOOK, LOOKS = 8.0, 2**12  # |x| up to which little wider than 0.01 is overlooked, points looked at
 
@@ -193,7 +193,7 @@ def _brackets(split: _Split) -> list[tuple[float, float]]:
     found = []
     for run in np.split(np.arange(len(level)), np.flatnonzero(np.diff(level)) + 1):
         first, last = run[0], run[-1]
-        if 0 < first and last < len(level) - 1 and len(run) <= PLATEAU:
+        if first > 0 and last < len(level) - 1 and len(run) <= PLATEAU:
             lowest = level[first] < min(level[first - 1], level[last + 1])
             if lowest and split.width[first] < CLOSE * (1.0 + abs(split.left[first])):
                 found.append((float(split.left[first]), float(split.right[last])))
@@ -201,7 +201,7 @@ def _brackets(split: _Split) -> list[tuple[float, float]]:
 
 
 def _locate(function: Function, low: float, high: float, known: Sequence[float]) -> float:
-    """The point in a bracket: a known one, 0, where the sums on both sides meet, or the plainest."""
+    """The point in a bracket: a known one, 0, or where the sums on both sides meet, made plain."""
     for point in (*known, 0.0):
         if low <= point <= high:
             return float(point)
@@ -256,7 +256,9 @@ def _panels(function: Function, split: _Split, points: Sequence[float], far: flo
     return Panels(edges, tuple(points), tuple(kinks.tolist()), strip, jump)
 
 
-def _jump(function: Function, split: _Split, points: Sequence[float]) -> tuple[float, float, float] | None:
+def _jump(
+    function: Function, split: _Split, points: Sequence[float]
+) -> tuple[float, float, float] | None:
     """Where the function itself jumps, if it does, and its values there."""
     for point in points:
         side = 4.0 * NARROWEST * (1.0 + abs(point))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,7 @@ def custom(
     slopes = derivative and values_at(derivative, "derivative", POINTS, POINTS.shape)
     source: dict[str, Any] = {
         "kind": "custom",
-        "function": describe_function(function, values) | {"panels": asdict(panels)},
+        "function": describe_function(function, values) | {"panels": _described(panels)},
         "derivative": derivative and describe_function(derivative, slopes),
         "name": function_name(getattr(function, "function", function))
         if name is None
@@ -106,6 +105,12 @@ def custom(
             f"function must be continuous, got a jump from {below:g} to {above:g} at {at:g}"
         )
     return _custom(source, function, derivative)
+
+
+def _described(panels: Panels) -> dict[str, Any]:
+    """Plain values, as a file gives them back."""
+    found = {name: list(getattr(panels, name)) for name in ("edges", "points", "kinks")}
+    return found | {"strip": panels.strip}
 
 
 def _checked_kinks(kinks: Sequence[float]) -> list[float]:

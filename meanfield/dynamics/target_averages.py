@@ -185,9 +185,7 @@ class NodeAverages:
         return self._values(u, r_squared, 0)
 
     def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
-        """See `TargetAverages`: change on more nodes, over the norms of f*, σ and σ'; and what
-        averages of σ miss.
-        """
+        """See `TargetAverages`: change on more nodes, and what averages of σ miss, over norms."""
         q = own_variances(u, r_squared)
         units = expand(self.sigma, q)
         whole = math.sqrt(self.target.second_moment())

@@ -242,7 +242,5 @@ def multi_index_from_parameters(parameters: Mapping[str, Any]) -> MultiIndexTarg
             tuple(described["coefficients"]),
         )
     else:
-        function = restored_function(
-            described, lambda count: sample_points(parameters["k"], count)
-        )
+        function = restored_function(described, lambda count: sample_points(parameters["k"], count))
     return rebuilt(function, parameters)
