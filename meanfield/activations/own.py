@@ -134,9 +134,18 @@ def _custom(source: dict[str, Any], function: Any, derivative: Any) -> Activatio
     values = np.array(source["function"]["values"])  # at points that mirror each other
     return Activation(
         source["name"], codes.CUSTOM, function, derivative,
-        smooth=not kinks, odd=bool(np.array_equal(values, -values[::-1])), kinks=kinks,
-        strip=strip, source=source, breaks=breaks, edges=panels.edges,
+        smooth=not kinks, odd=bool(np.array_equal(values, -values[::-1])),
+        homogeneous=breaks == (0.0,) and _is_homogeneous(values), kinks=kinks, strip=strip,
+        source=source, breaks=breaks, edges=panels.edges,
     )  # fmt: skip
+
+
+def _is_homogeneous(values: np.ndarray) -> bool:
+    """Whether values on the grid lie on a straight line on either side of 0."""
+    points = grid(len(values))
+    slopes = np.divide(values, points, out=np.zeros_like(values), where=points != 0.0)
+    straight = (slopes - np.where(points > 0.0, slopes[-1], slopes[0]))[points != 0.0]
+    return values[len(values) // 2] == 0.0 and bool((np.abs(straight) <= 1e-15).all())
 
 
 def _steps(panels: Panels) -> tuple[tuple[float, ...], tuple[float, ...]]:
