@@ -156,7 +156,7 @@ class _Reader:
                 self.read_code(constant, None)
             elif isinstance(constant, frozenset):
                 self.code.update(repr(sorted(map(repr, constant))).encode())
-            elif not (i == 0 and doc is not None and constant == doc):
+            elif i > 0 or constant not in (None, doc):  # the first may be a docstring
                 self.code.update(repr(constant).encode())
 
     def namespace(self, owner: Any, attributes: frozenset[str]) -> None:

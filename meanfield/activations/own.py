@@ -135,7 +135,7 @@ def _custom(source: dict[str, Any], function: Any, derivative: Any) -> Activatio
     return Activation(
         source["name"], codes.CUSTOM, function, derivative,
         smooth=not kinks, odd=bool(np.array_equal(values, -values[::-1])),
-        homogeneous=breaks == (0.0,) and _is_homogeneous(values), kinks=kinks, strip=strip,
+        homogeneous=kinks == (0.0,) and _is_homogeneous(values), kinks=kinks, strip=strip,
         source=source, breaks=breaks, edges=panels.edges,
     )  # fmt: skip
 

@@ -253,7 +253,9 @@ def test_a_store_does_not_resume_under_a_changed_function(tmp_path, monkeypatch)
     assert study.run(store=tmp_path).complete
     monkeypatch.setitem(globals(), "small_slope", np.array([2.0]))
     for again in (study, larger):
-        with pytest.raises(ValueError, match=r"function tests\.studies\.test_store:steep was anoth"):
+        with pytest.raises(
+            ValueError, match=r"function tests\.studies\.test_store:steep was anoth"
+        ):
             again.run(store=tmp_path, extend=True)
     for path in (tmp_path / "runs").iterdir():
         path.unlink()
