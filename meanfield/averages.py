@@ -23,6 +23,8 @@ Function = Callable[[Array], Array]
 REACH = 8.6  # beyond, a Gaussian holds 1e-17 of its mass
 MANY = 24  # dimensions from which the law of U is smooth enough at its ends for equal steps
 CHUNK = 2**18  # numbers at a time: temporaries stay in cache
+FEWER = 1024  # nodes from which panels of the function itself are the cheaper ones
+PANEL, PANEL_NODES = 1.75, 24  # standard deviations to a panel at most, and nodes on it
 LADDER = (24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192)
 
 
@@ -34,6 +36,7 @@ def expectation(
     *,
     strip: float,
     kinks: tuple[float, ...] = (),
+    edges: tuple[float, ...] = (),
     moment: int = 0,
     refine: int = 1,
 ) -> Array:
@@ -49,7 +52,9 @@ def expectation(
     strip : float
         Distance from the real axis to which h is analytic and tame: the step follows from it.
     kinks : tuple of float
-        Where h or its derivative jumps; the rule is broken there.
+        Where h or a derivative jumps; the rule is broken there.
+    edges : tuple of float
+        Ends of panels on which h is a polynomial to rounding: serve where h is steep.
     moment : int
         0 or 1.
     refine : int
@@ -58,7 +63,8 @@ def expectation(
     Notes
     -----
     A smooth h: equal steps in U (D = ∞) or in its angle (D ≥ 24), which converge exponentially at a
-    rate set by the strip; Gauss–Gegenbauer below. A kinked h: Gauss–Legendre between the kinks.
+    rate set by the strip; Gauss–Gegenbauer below. A kinked h: Gauss–Legendre between the kinks. A
+    steep one that has panels: Gauss–Legendre on each of them.
     """
     v, s = np.broadcast_arrays(np.asarray(v, dtype=np.float64), np.asarray(s, dtype=np.float64))
     if D == 1:
@@ -71,6 +77,10 @@ def expectation(
     for rung in np.unique(rungs):
         nodes = LADDER[rung] * refine
         chosen = np.flatnonzero(rungs == rung)
+        if edges and LADDER[rung] > FEWER:
+            law = D, PANEL_NODES * refine, moment
+            out[chosen] = _on_panels(function, flat_v[chosen], flat_s[chosen], edges, *law)
+            continue
         for first in range(0, len(chosen), max(1, CHUNK // nodes)):
             part = chosen[first : first + max(1, CHUNK // nodes)]
             if kinks:
@@ -141,21 +151,53 @@ def _between_kinks(
 ) -> Array:
     """The same for a function with kinks, by a Gauss–Legendre rule on every piece."""
     low, high = _range(D)
+    edges = np.sort(_positions(kinks, v, s, D), axis=1)
+    edges = np.concatenate((np.full((len(v), 1), low), edges, np.full((len(v), 1), high)), axis=1)
+    return _on_pieces(function, v, s, D, edges, _legendre(nodes), m)
+
+
+def _on_panels(
+    function: Function, v: Array, s: Array, edges: tuple[float, ...], D: float, nodes: int, m: int
+) -> Array:
+    """The same on panels of the function, none longer than the law of U varies on."""
+    low, high = _range(D)
+    even = np.linspace(low, high, math.ceil((high - low) * REACH / (high * PANEL)) + 1)
+    out = np.empty(len(v))
+    rule, many = _legendre(nodes), len(edges) + len(even)
+    step = max(1, CHUNK // many)
+    for first in range(0, len(v), step):
+        part = slice(first, first + step)
+        ends = np.concatenate((np.broadcast_to(even, (len(v[part]), len(even))),
+                               _positions(edges, v[part], s[part], D)), axis=1)  # fmt: skip
+        out[part] = _on_pieces(function, v[part], s[part], D, np.sort(ends, axis=1), rule, m)
+    return out
+
+
+def _positions(points: tuple[float, ...], v: Array, s: Array, D: float) -> Array:
+    """Where v + sU meets points, (m, points), within the range of U."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        at = (np.asarray(kinks) - v[:, None]) / s[:, None]
+        at = (np.asarray(points) - v[:, None]) / s[:, None]
     at = np.nan_to_num(at, nan=0.0, posinf=1e300, neginf=-1e300)  # s = 0 on a kink: half each side
     if not math.isinf(D):
         at = np.arcsin(np.clip(at, -1.0, 1.0))
-    edges = np.sort(np.clip(at, low, high), axis=1)
-    edges = np.concatenate((np.full((len(v), 1), low), edges, np.full((len(v), 1), high)), axis=1)
-    x, w = _legendre(nodes)
+    return np.clip(at, *_range(D))
+
+
+def _on_pieces(
+    function: Function, v: Array, s: Array, D: float, edges: Array, rule: Rule, m: int
+) -> Array:
+    """The same by one rule between edges (m, pieces + 1) in each row."""
+    x, w = rule
     total = np.zeros(len(v))
     for piece in range(edges.shape[1] - 1):
         left, width = edges[:, piece, None], np.diff(edges[:, piece : piece + 2], axis=1)
-        position = left + 0.5 * width * (x + 1.0)
-        U = _coordinate(position, D)
-        weight = 0.5 * width * w * _density(position, D) * U**m
-        total += (function(v[:, None] + s[:, None] * U) * weight).sum(axis=1)
+        some = np.flatnonzero(width[:, 0] > 0.0)
+        if len(some):
+            left, width = left[some], width[some]
+            position = left + 0.5 * width * (x + 1.0)
+            U = _coordinate(position, D)
+            weight = 0.5 * width * w * _density(position, D) * U**m
+            total[some] += (function(v[some, None] + s[some, None] * U) * weight).sum(axis=1)
     return total
 
 

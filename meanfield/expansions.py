@@ -22,6 +22,7 @@ from meanfield.kernels.codes import HERMITE
 from meanfield.kernels.mehler import project_rows
 from meanfield.kinks import Ramps, ramps_of
 from meanfield.quadrature import Rule, panel_rule
+from meanfield.resolution import find_panels
 
 Array = NDArray[np.float64]
 
@@ -29,6 +30,9 @@ REACH = 13.0  # polynomial times Gaussian is below 1e-16 beyond, at any degree
 DEGREES = (32, 64, 128, 256, 512, 1024)  # tried in turn
 KINKED_DEGREE = 256  # the coefficients of a kink fall so slowly that more would not pay
 TOLERANCE = 1e-11  # of what the cut leaves out of E σ'², relative
+POLYNOMIALS = 24.0, 48.0  # wave numbers of those of degree 256 and 1024
+FINEST = 512.0  # wave number that equal steps resolve; beyond, panels of the function
+PANEL_NODES = 12
 
 
 class KinkExpansion(NamedTuple):
@@ -59,6 +63,9 @@ class Expansion:
         Norms of what the cut leaves out of σ and of σ'.
     natural : int
         How many coefficients hold everything to rounding, if any number up to the last does.
+    error : float
+        Of the coefficients, relative to the norms of σ and σ': by how much they miss
+        √n c_n = √q s_{n−1}, partial integration, which ties the values to the slopes.
     kinks : KinkExpansion or None
         Of a function with kinks.
     """
@@ -72,6 +79,7 @@ class Expansion:
     tail: Array
     slope_tail: Array
     natural: int
+    error: float = 0.0
     kinks: KinkExpansion | None = None
 
     @property
@@ -96,12 +104,7 @@ def expand(sigma: Activation, q: Array, degree: int = 0) -> Expansion:
     if sigma.powers:
         return _of_polynomial(sigma, q, degree)
     root = np.sqrt(np.maximum(q, 0.0))
-    if any(sigma.kinks):
-        g, w = _own_nodes(root, sigma)
-        table = None
-    else:
-        steep = 0.0 if not root.size else float(np.nan_to_num(root.max(), posinf=1e6))
-        g, w, table = _common_nodes(_resolution(steep / sigma.strip), bool(sigma.kinks))
+    g, w, table = _nodes(sigma, root, degree)
     x = root[:, None] * g
     f, slope = sigma.function(x), sigma.derivative(x)
     square, slope_square = (f * f * w).sum(axis=1), (slope * slope * w).sum(axis=1)
@@ -131,7 +134,8 @@ def expand(sigma: Activation, q: Array, degree: int = 0) -> Expansion:
         kinks = _kinks(ramps_of(sigma), x, (f, slope), (g, w, table), (C, S), inverse)
     return Expansion(
         np.ascontiguousarray(C[:, :N]), np.ascontiguousarray(S[:, :N]), B, square, slope_square,
-        mixed, _tail(square, C[:, :N]), slope_tail, natural or N, kinks,
+        mixed, _tail(square, C[:, :N]), slope_tail, natural or N,
+        _inconsistency(C, S, root, square, slope_square), kinks,
     )  # fmt: skip
 
 
@@ -169,6 +173,35 @@ def _scaled(series: Array, q: Array, count: int) -> Array:
             ways = math.sqrt(math.perm(n, 2 * m)) / (2**m * math.factorial(m))
             out[:, n - 2 * m] += c * ways * np.sqrt(q) ** (n - 2 * m) * (q - 1.0) ** m
     return out
+def _inconsistency(C: Array, S: Array, root: Array, square: Array, slope_square: Array) -> float:
+    """See `Expansion.error`; whatever nodes or a derivative miss, they miss differently in both."""
+    orders = np.sqrt(np.arange(1.0, C.shape[1]))
+    miss = orders * C[:, 1:] - root[:, None] * S[:, :-1]
+    slopes = (miss**2).sum(axis=1) / np.maximum(root**2 * slope_square, 1e-300)
+    values = ((miss / orders) ** 2).sum(axis=1) / np.maximum(square, 1e-300)
+    found = np.sqrt(np.maximum(slopes, values))[root > 1e-150]
+    return float(found.max(initial=0.0)) if np.isfinite(found).all() else math.inf
+
+
+def _nodes(sigma: Activation, root: Array, degree: int) -> tuple[Array, Array, Array | None]:
+    """Nodes, weights and, where all units share them, weighted polynomials."""
+    breaks = sigma.breaks or sigma.kinks
+    longest = 0.0 if not root.size else float(np.nan_to_num(root.max(), posinf=1e6))
+    steep = longest / sigma.strip
+    least = POLYNOMIALS[degree > KINKED_DEGREE]
+    resolution = _resolution(steep, least)
+    if resolution <= FINEST and not any(breaks):
+        return _common_nodes(resolution, bool(breaks))
+    if resolution > FINEST and (edges := _panels_of(sigma)):
+        breaks, resolution = edges, 0.0
+    least = least if sigma.kinks else POLYNOMIALS[1]
+    return *_own_nodes(root, breaks, min(max(resolution, least), FINEST)), None
+
+
+@lru_cache(maxsize=64)
+def _panels_of(sigma: Activation) -> tuple[float, ...]:
+    """Ends of panels on which a steep function is a polynomial."""
+    return sigma.edges or find_panels(sigma.function, sigma.kinks).edges
 
 
 def _kinks(
@@ -201,9 +234,9 @@ def _tail(square: Array, coefficients: Array) -> Array:
     return np.sqrt(np.where(left <= TOLERANCE * square, np.minimum(left, last), left))
 
 
-def _resolution(steep: float) -> float:
+def _resolution(steep: float, least: float) -> float:
     """Wave number that the nodes resolve: what σ has at 1e-15, and the polynomials."""
-    wanted = 34.0 * steep + 24.0
+    wanted = 34.0 * steep + least
     return 2.0 ** (math.ceil(4.0 * math.log2(wanted)) / 4.0)  # few different tables
 
 
@@ -224,14 +257,15 @@ def _common_nodes(resolution: float, kink_at_zero: bool) -> tuple[Array, Array, 
     return g, w, table
 
 
-def _own_nodes(root: Array, sigma: Activation) -> Rule:
-    """Nodes (m, S) and weights for each unit, in panels that end at its kinks."""
-    panels = math.ceil(2.0 * REACH * _resolution(0.0) / 12.0 / (len(sigma.kinks) + 1)) + 2
-    x, weight = panel_rule(np.linspace(0.0, 1.0, panels + 1), 12)
+def _own_nodes(root: Array, breaks: tuple[float, ...], resolution: float) -> Rule:
+    """Nodes (m, S) and weights for each unit, in panels that end where its function breaks."""
+    x, weight = panel_rule(np.array([0.0, 1.0]), PANEL_NODES)
+    even = np.linspace(-REACH, REACH, math.ceil(2.0 * REACH * resolution / PANEL_NODES) + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        at = np.nan_to_num(np.asarray(sigma.kinks) / root[:, None], posinf=REACH, neginf=-REACH)
-    ends = np.full((len(root), 1), REACH)
-    edges = np.concatenate((-ends, np.sort(np.clip(at, -REACH, REACH), axis=1), ends), axis=1)
+        at = np.nan_to_num(np.asarray(breaks) / root[:, None], posinf=REACH, neginf=-REACH)
+    at = at[:, (np.abs(at) < REACH).any(axis=0)]
+    every = np.broadcast_to(even, (len(root), len(even)))
+    edges = np.sort(np.concatenate((every, np.clip(at, -REACH, REACH)), axis=1), axis=1)
     width = np.diff(edges, axis=1)
     g = (edges[:, :-1, None] + width[:, :, None] * x).reshape(len(root), -1)
     w = (width[:, :, None] * weight).reshape(len(root), -1)

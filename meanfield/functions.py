@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.kernels.own import CompilationError, vectorized
+from meanfield.captures import SCHEME, fingerprint
+from meanfield.kernels.own import CompilationError, Source, vectorized
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -25,13 +26,16 @@ class StoredFunction:
     """Stands for a function that a file names: looked for when first called, and checked.
 
     Nothing is imported for it, so that reading a file executes nothing: the module that defines
-    the function must have been imported by the user.
+    the function must have been imported by the user. Older files know no fingerprint, and fewer
+    values.
     """
 
     reference: str | None
     scalar: bool
     values: tuple[float, ...]
     points: Array = field(compare=False, repr=False)
+    marks: tuple[str, ...] = field(default=(), repr=False)  # scheme, code, captured
+    known: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def __call__(self, z: Array) -> Array:
         """The function's values, or a ValueError that says why it is not there."""
@@ -49,12 +53,27 @@ class StoredFunction:
             raise ValueError(
                 f"the user's function {self.reference!r} is not there: import its module first"
             )
-        if self.scalar:
-            function = Elementwise(function)
-        values = np.asarray(function(np.array(self.points)))
+        key = key_of(function)
+        found = Elementwise(function) if self.scalar else function
+        if key not in self.known:  # compared once, while nothing changes
+            self._compare(function, found)
+            self.known[:] = [key]
+        return found
+
+    def _compare(self, function: Any, found: Function) -> None:
+        now = fingerprint(function)
+        differs = []
+        if self.marks and self.marks[0] == SCHEME:  # byte code of one version of Python
+            pairs = zip(("its code", "what it captures"), self.marks[1:], now, strict=True)
+            differs = [what for what, stored, present in pairs if stored != present]
+        values = np.asarray(found(np.array(self.points)))
         if not np.allclose(values, self.values, rtol=1e-10, atol=1e-12):
-            raise ValueError(f"the user's function {self.reference!r} has changed since stored")
-        return function
+            differs.append("its values")
+        if differs:
+            raise ValueError(
+                f"the user's function {self.reference!r} has changed since stored: "
+                f"{' and '.join(differs)} differ"
+            )
 
 
 @dataclass(frozen=True)
@@ -65,7 +84,39 @@ class Elementwise:
 
     def __call__(self, x: Array) -> Array:
         """Values at every entry of an array."""
-        return np.asarray(vectorized(self.function)(x), dtype=np.float64)
+        return np.asarray(vectorized(source_of(self))(x), dtype=np.float64)
+
+
+def key_of(function: Any) -> str:
+    """A key of a function's code and of what it captures now."""
+    return "".join(fingerprint(function))
+
+
+def source_of(function: Any) -> Source:
+    """The function that the user wrote, with the key that its compiled forms are kept by."""
+    if isinstance(function, StoredFunction):
+        function = function.resolve()
+    if isinstance(function, Elementwise):
+        function = function.function
+    return Source(key_of(function), function)
+
+
+class KeptWhileSame:
+    """A property kept for as long as ``self.function`` captures the same values."""
+
+    def __init__(self, make: Callable[[Any], Any]):
+        self.make, self.__doc__ = make, make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = f"kept {name}"
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        function = instance.function
+        key = "" if isinstance(function, StoredFunction) else key_of(function)
+        kept = instance.__dict__.get(self.name)
+        if kept is None or kept[0] != key:
+            kept = instance.__dict__[self.name] = key, self.make(instance)
+        return kept[1]
 
 
 def elementwise(function: Any, points: Array) -> Any:
@@ -107,29 +158,43 @@ def values_at(function: Any, argument: str, points: Array, shape: tuple[int, ...
 
 
 def describe_function(function: Any, values: Array) -> dict[str, Any]:
-    """What tells a function by: where to import it from, if anywhere, and some of its values."""
+    """What tells a function: where to import it from, code and captures, values on a grid."""
     scalar = isinstance(function, Elementwise)
-    found = _reference(function.function if scalar else function)
-    return {"reference": found, "scalar": scalar, "values": values.tolist()}
+    own = function.function if scalar else function
+    marks = fingerprint(own)
+    return {
+        "reference": _reference(own), "scalar": scalar, "values": values.tolist(),
+        "scheme": SCHEME, "code": marks.code, "captured": marks.captured,
+    }  # fmt: skip
 
 
-def restored_function(described: dict[str, Any], points: Array) -> StoredFunction:
-    """The function that was described, found when it is first called."""
+def restored_function(described: dict[str, Any], grids: Callable[[int], Array]) -> StoredFunction:
+    """The function that was described, found when it is first called.
+
+    ``grids(n)`` is the grid of n points: earlier versions took other ones.
+    """
     values = tuple(described["values"])
-    return StoredFunction(described["reference"], described["scalar"], values, points)
+    marks = tuple(described[name] for name in ("scheme", "code", "captured") if name in described)
+    points = grids(len(values))
+    return StoredFunction(described["reference"], described["scalar"], values, points, marks)
 
 
 @dataclass(frozen=True)
 class NumericalDerivative:
-    """σ' by central differences of sixth order, whose stencil stays on one side of every kink."""
+    """σ' by central differences of sixth order, whose stencil stays on one side of every kink.
+
+    ``steps[j]`` is the step between ``edges[j - 1]`` and ``edges[j]``: shorter where σ is steep.
+    """
 
     function: Function
     kinks: tuple[float, ...]
+    edges: tuple[float, ...] = ()
+    steps: tuple[float, ...] = (STEP,)
 
     def __call__(self, x: Array) -> Array:
         """σ'(x), elementwise."""
         x = np.asarray(x, dtype=np.float64)
-        h = np.full(x.shape, STEP)
+        h = np.asarray(self.steps)[np.searchsorted(self.edges, x)]
         for kink in self.kinks:
             h = np.minimum(h, np.maximum(np.abs(x - kink) / 4.0, 2.0**-30))
         total = np.zeros(x.shape)

@@ -25,7 +25,10 @@ Array = NDArray[np.float64]
 
 
 class PairAverages(NamedTuple):
-    """I, A and B (m, n), and the largest error of I and A relative to their norms."""
+    """I, A and B (m, n), and the largest error of I and A relative to their norms.
+
+    What a cut leaves out, and what the coefficients miss.
+    """
 
     value: Array
     A: Array
@@ -93,7 +96,7 @@ def expanded_averages(
         np.fill_diagonal(B, left.mixed)
         np.fill_diagonal(rho, 0.0)
     damping = np.abs(rho) ** left.degree
-    error = 0.0
+    error = max(left.error, right.error)
     for tail, norm, norm_other in tails:
         norms = np.sqrt(max(float(norm.max()), 1e-300) * max(float(norm_other.max()), 1e-300))
         error = max(error, float((damping * tail).max() / norms))

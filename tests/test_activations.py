@@ -166,7 +166,7 @@ def test_a_function_that_changed_since_is_not_used():
         (lambda: leaky_relu(-0.1), ValueError, "slope must be at least 0"),
         (lambda: hermite(0), ValueError, "degree must be"),
         (lambda: custom("relu"), TypeError, "function must be a function"),
-        (lambda: custom(lambda x: x[0]), ValueError, r"function must map an array of shape \(9,\)"),
+        (lambda: custom(lambda x: x[0]), ValueError, r"function must map .* shape \(257,\)"),
         (lambda: custom(lambda x: x.missing), ValueError, "but raised"),
         (lambda: custom(lambda x: np.exp(1j * x)), ValueError, "real numbers"),
         (lambda: custom(lambda x: np.log(np.abs(x))), ValueError, "function must be finite"),

@@ -198,7 +198,7 @@ def test_the_leap_depends_on_the_basis_and_the_exponent_does_not():
     ("make", "error", "match"),
     [
         (lambda: mf.MultiIndexTarget("z", 1), TypeError, "function must be a function"),
-        (lambda: mf.MultiIndexTarget(np.sum, 2), ValueError, r"function must map .* \(9,\)"),
+        (lambda: mf.MultiIndexTarget(np.sum, 2), ValueError, r"function must map .* \(256,\)"),
         (lambda: mf.MultiIndexTarget(lambda z: z[:, 2], 2), ValueError, "raised IndexError"),
         (lambda: mf.MultiIndexTarget(lambda z: z, 1), ValueError, "function must map"),
         (lambda: mf.MultiIndexTarget(product_of_signs, 0), ValueError, "k must be"),

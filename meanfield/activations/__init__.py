@@ -11,7 +11,7 @@ from meanfield.activations.library import ACTIVATIONS as ACTIVATIONS
 from meanfield.activations.library import hermite as hermite
 from meanfield.activations.library import leaky_relu as leaky_relu
 from meanfield.activations.own import custom as custom
-from meanfield.activations.own import restored
+from meanfield.activations.own import present, restored
 from meanfield.kernels import codes
 
 
@@ -33,7 +33,7 @@ def get_activation(name: Any, argument: str = "activation") -> Activation:
         If `name` is not a known activation.
     """
     if isinstance(name, Activation):
-        return name
+        return present(name) if name.code == codes.CUSTOM else name
     if isinstance(name, dict) and "function" in name:
         return restored(name)
     if isinstance(name, str) and name not in ACTIVATIONS:

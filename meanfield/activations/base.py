@@ -39,6 +39,10 @@ class Activation:
         Slope of a leaky ReLU below 0, degree of a Hermite polynomial, else 0.
     kinks : tuple of float
         Where σ' jumps.
+    breaks : tuple of float
+        Where any derivative jumps, of a user's own function.
+    edges : tuple of float
+        Ends of panels, on each of which a user's own function is a polynomial to rounding.
     strip : float
         Distance from the real axis to which σ is analytic, which sets the steps of quadratures.
     source : dict
@@ -67,6 +71,8 @@ class Activation:
     closed: forms.ClosedForm | None = field(default=None, repr=False, compare=False)
     source: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
     powers: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    breaks: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    edges: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """σ(x), elementwise."""
@@ -98,8 +104,9 @@ class Activation:
         if value is not None:
             return value
         return expectation(
-            self.function, v, s, D, strip=self.strip, kinks=self.kinks, refine=refine
-        )
+            self.function, v, s, D,
+            strip=self.strip, kinks=self.breaks or self.kinks, edges=self.edges, refine=refine,
+        )  # fmt: skip
 
     def average_slopes(
         self, v: ArrayLike, s: ArrayLike, D: float, *, refine: int = 1
@@ -112,7 +119,8 @@ class Activation:
         first, second = (
             expectation(
                 self.derivative, v, s, D,
-                strip=self.strip, kinks=self.kinks, moment=moment, refine=refine,
+                strip=self.strip, kinks=self.breaks or self.kinks, edges=self.edges, moment=moment,
+                refine=refine,
             )
             for moment in (0, 1)
         )  # fmt: skip

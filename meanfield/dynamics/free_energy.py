@@ -50,8 +50,8 @@ def entropy(measure: ParticleMeasure, D: int) -> Entropy:
     Returns
     -------
     Entropy
-        −∞ if any two neurons coincide, NaN for fewer than nine. The error joins the standard error over
-        the neurons and what doubling the number of neighbours changes.
+        −∞ if any two neurons coincide, NaN for fewer than nine. The error joins the standard error
+        over the neurons and what doubling the number of neighbours changes.
     """
     values, group = np.unique(measure.a, return_inverse=True)
     if measure.n > NEIGHBOURS[-1] and len(np.unique(measure.points(), axis=0)) < measure.n:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.accuracy import judged
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.overlap_flow import OverlapFlow
 from meanfield.dynamics.series import StateSeries
@@ -50,12 +51,13 @@ class OverlapRecord:
             stats[name] = max((record[name] for record in records), default=0.0)
         if flow.noise is not None:
             stats |= flow.noise.stats
+        status, message = judged(run.status, run.message, stats, parameters["rtol"])
         return Solution(
             t=run.t,
             risk=stacked("risk", ()),
             states=StateSeries("Overlaps", varying, fixed, (count,), dict(start.origin)),
-            status=run.status,
-            message=run.message + self._remarks(records),
+            status=status,
+            message=message + self._remarks(records),
             stats=stats,
             problem=flow.problem,
             parameters=parameters,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meanfield import checks
+from meanfield.dynamics.accuracy import judged
 from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.sgd_record import Recorder, Schedule, whole_steps
@@ -166,18 +167,20 @@ def simulate_sgd(
     with thread_limit(threads), progress_bar(schedule.total, "SGD", show) as move:
         status, message = _run(simulator, schedule, recorder, move, file)
     taken = recorder.steps_made
+    stats = {
+        "steps": taken,
+        "samples": taken * batch_size,
+        "step_time": schedule.step_time,
+        "average_error": simulator.judge.error,
+    }
+    status, message = judged(status, message, stats)
     return Solution(
         t=schedule.times[: recorder.count],
         risk=recorder.risk[:, : recorder.count],
         states=recorder.series(),
         status=status,
         message=message + recorder.missing(),
-        stats={
-            "steps": taken,
-            "samples": taken * batch_size,
-            "step_time": schedule.step_time,
-            "average_error": simulator.judge.error,
-        },
+        stats=stats,
         problem=problem,
         parameters={"description": simulator.description, **settings},
         observables=recorder.observables(),

@@ -214,7 +214,7 @@ class NodeAverages:
         return self._values(u, r_squared, 0)
 
     def error(self, u: Array, r_squared: Array, students: Expansion | None) -> float:
-        """See `TargetAverages`: change on more nodes, over the norms of f*, σ and σ'."""
+        """See `TargetAverages`: change on more nodes, and what averages of σ miss, over norms."""
         q = own_variances(u, r_squared)
         units = expand(self.sigma, q)
         whole = math.sqrt(self.target.second_moment())
@@ -222,7 +222,8 @@ class NodeAverages:
         values = self._values(u, r_squared, 1) - self._values(u, r_squared, 0)
         sizes = np.sqrt(np.maximum(units.slope_square, 1e-300)), np.sqrt(units.square + 1e-300)
         errors = np.abs(slopes).max(axis=1) / sizes[0], np.abs(values) / sizes[1]
-        return coarse_share(self.target.k) * float(np.max(errors)) / max(whole, 1e-300)
+        found = coarse_share(self.target.k) * float(np.max(errors)) / max(whole, 1e-300)
+        return max(found, units.error)
 
     def _slopes(self, u: Array, r_squared: Array, level: int) -> tuple[Array, Array]:
         """E f* σ'(λ) z, (p, k), and b."""

@@ -35,6 +35,8 @@ MOST_PAIRS = 2**29  # of a neuron and a node: a right-hand side of a few seconds
 SCRAMBLINGS = 3  # independent ones, for the error
 GROWTH = 1.5  # of the largest |u|², at which the rule is chosen again
 FINER = 1.5  # how much finer the table is that checks a table
+# both miss a kink by their spacing, so that their difference is this share of the error or more
+KINK_SHARE = 1.0 - 1.0 / FINER
 BLOCKS = 16
 
 
@@ -221,7 +223,9 @@ class DirectField:
         except FloatingPointError:
             return math.inf
         miss = largest_miss(out_u[chosen] - du, out_r[chosen] - dr, self.speed)
-        return max(miss, float(np.abs(out_a[chosen] - da).max()) / (self.climb or 1.0), change)
+        worst = max(miss, float(np.abs(out_a[chosen] - da).max()) / (self.climb or 1.0), change)
+        student = self.problem.student
+        return worst if student.smooth or student.homogeneous else worst / KINK_SHARE
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""

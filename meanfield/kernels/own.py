@@ -1,8 +1,14 @@
-"""Users' own functions, compiled and known by their addresses."""
+"""Users' own functions, compiled and known by their addresses.
+
+What is compiled keeps the globals and closure cells that it was compiled with, so it is kept by a
+key of the code and of all that it captures, never by the function object.
+"""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import FunctionType
 from typing import Any
@@ -24,10 +30,18 @@ class CompilationError(ValueError):
     """numba could not compile a user's function; the message says why."""
 
 
+@dataclass(frozen=True)
+class Source:
+    """A function as it is now: two are the same if their keys are, whatever the objects."""
+
+    key: str
+    function: Callable[..., Any] = field(compare=False)
+
+
 @lru_cache(maxsize=256)
-def scalar_function(function: Callable[..., Any]) -> Any:
+def scalar_function(source: Source) -> Any:
     """A compiled float64(float64) that agrees with an elementwise function."""
-    compiled = _jitted(function)
+    compiled = _jitted(source.function)
 
     def one(x):
         return np.float64(compiled(x))
@@ -42,8 +56,9 @@ def scalar_function(function: Callable[..., Any]) -> Any:
 
 
 @lru_cache(maxsize=256)
-def vectorized(function: Callable[..., Any]) -> Any:
+def vectorized(source: Source) -> Any:
     """A ufunc of a function of one number."""
+    function = getattr(source.function, "py_func", source.function)
     try:
         return numba.vectorize([SCALAR])(function)
     except Exception as error:  # numba raises many kinds
@@ -51,9 +66,9 @@ def vectorized(function: Callable[..., Any]) -> Any:
 
 
 @lru_cache(maxsize=256)
-def scalar_address(function: Callable[..., Any]) -> tuple[int, Any]:
+def scalar_address(source: Source) -> tuple[int, Any]:
     """Address of a compiled float64(float64), and what must be kept for it to stay valid."""
-    inner = scalar_function(function)
+    inner = scalar_function(source)
 
     def call(x):
         return inner(x)
@@ -63,14 +78,17 @@ def scalar_address(function: Callable[..., Any]) -> tuple[int, Any]:
 
 @lru_cache(maxsize=256)
 def difference_address(
-    function: Callable[..., Any], kinks: tuple[float, ...], step: float
+    source: Source, kinks: tuple[float, ...], edges: tuple[float, ...], steps: tuple[float, ...]
 ) -> tuple[int, Any]:
-    """The same for the derivative by central differences, on one side of every kink."""
-    inner = scalar_function(function)
-    at = np.array(kinks, dtype=np.float64)
+    """The same for the derivative by central differences, on one side of every kink.
+
+    ``steps[j]`` is the step between ``edges[j - 1]`` and ``edges[j]``.
+    """
+    inner = scalar_function(source)
+    at, ends, widths = (np.array(each, dtype=np.float64) for each in (kinks, edges, steps))
 
     def slope(x):
-        h = step
+        h = widths[np.searchsorted(ends, x)]
         for kink in at:
             h = min(h, max(abs(x - kink) / 4.0, 2.0**-30))
         near = FIRST * (inner(x + h) - inner(x - h))
@@ -81,9 +99,9 @@ def difference_address(
 
 
 @lru_cache(maxsize=256)
-def point_address(function: Callable[..., Any], k: int) -> tuple[int, Any]:
+def point_address(source: Source, k: int) -> tuple[int, Any]:
     """Address of a compiled float64(float64*): a function of points (n, k), at one point."""
-    inner = _jitted(function)
+    inner = _jitted(source.function)
 
     def call(pointer):
         z = numba.carray(pointer, (1, k))
@@ -92,8 +110,21 @@ def point_address(function: Callable[..., Any], k: int) -> tuple[int, Any]:
     return _address(call, VECTOR)
 
 
+def scalar_values(address: tuple[int, Any], x: Any) -> Any:
+    """What the compiled function at a `scalar_address` gives at points x (n,)."""
+    return np.array([address[1].ctypes(value) for value in x])
+
+
+def point_values(address: tuple[int, Any], z: Any) -> Any:
+    """What the compiled function at a `point_address` gives at points z (n, k)."""
+    pointer = ctypes.POINTER(ctypes.c_double)
+    rows = np.ascontiguousarray(z, dtype=np.float64)
+    return np.array([address[1].ctypes(row.ctypes.data_as(pointer)) for row in rows])
+
+
 def _jitted(function: Callable[..., Any]) -> Any:
-    """A Python function compiled; a ufunc, or what is compiled already, as it is."""
+    """A Python function compiled anew, even one that its user compiled before; a ufunc as it is."""
+    function = getattr(function, "py_func", function)
     return own(function) if isinstance(function, FunctionType) else function
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from meanfield import checks, targets
 from meanfield.activations import Activation, custom
+from meanfield.captures import SCHEME, fingerprint
 from meanfield.problem import Problem
 from meanfield.studies.functions import find_function, refuse_unknown
 from meanfield.targets import CommitteeTarget, MultiIndexTarget
@@ -51,6 +52,30 @@ def describe_problem(problem: Problem, place: str = "problem") -> dict[str, Any]
     described = _named(problem.parameters(), place)
     assert isinstance(described, dict)
     return described
+
+
+def function_versions(values: Values) -> dict[str, str]:
+    """Fingerprints of the functions that a problem in plain values names, by "function name"."""
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= function_versions(value)
+        elif key in ("function", "derivative", "activation") and ":" in str(value):
+            marks = fingerprint(find_function(value))
+            found[f"function {value}"] = f"{SCHEME}: {marks.code[:32]} {marks.captured[:32]}"
+    return found
+
+
+def changed_functions(made: Mapping[str, str], values: Values) -> list[str]:
+    """The functions of a problem that are other ones than those that made a result.
+
+    Nothing is known of results older than fingerprints, or of byte code of another Python.
+    """
+    return [
+        name
+        for name, mark in function_versions(values).items()
+        if made.get(name, "").startswith(f"{SCHEME}:") and made[name] != mark
+    ]
 
 
 def _target(values: Values, place: str) -> Any:

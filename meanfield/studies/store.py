@@ -15,6 +15,7 @@ from pathlib import Path
 from meanfield._version import __version__
 from meanfield.storage import read_archive, write_archive, write_whole
 from meanfield.studies.canonical import digest
+from meanfield.studies.problems import changed_functions
 from meanfield.studies.specification import RUN_FORMAT, Run, Study, recorded_study
 from meanfield.studies.work import MISSING, Record
 
@@ -105,7 +106,8 @@ class Store:
         } | {"run": dict(record.parameters)}
         try:
             write_archive(self.path(record.key), RECORD_FORMAT, header, record.arrays)
-            self.checkpoint(record.key).unlink(missing_ok=True)
+            for path in self.checkpoints.glob(f"{self.checkpoint(record.key).name}*"):
+                path.unlink(missing_ok=True)
         finally:
             self.claim(record.key).unlink(missing_ok=True)
 
@@ -135,6 +137,14 @@ class Store:
             raise ValueError(
                 f"{path} was made by version {version} of the library, this is {__version__}: "
                 "results of two versions are not mixed; choose another folder"
+            )
+        if same_version and (
+            changed := changed_functions(record.versions, record.parameters["problem"])
+        ):
+            raise ValueError(
+                f"{path} was made when the {' and the '.join(changed)} was another: results of two "
+                "functions are not mixed; remove it and the run will be made again, or choose "
+                "another folder"
             )
         return record
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from meanfield._version import __version__
 from meanfield.integrate import Status
+from meanfield.studies.canonical import digest
 from meanfield.studies.claims import claimed
 from meanfield.studies.executors import limited_threads
 from meanfield.studies.observables import gather, reducers, watched
 from meanfield.studies.parts import solver_of, start_law, takes
-from meanfield.studies.problems import build_problem
+from meanfield.studies.problems import build_problem, function_versions
 
 FAILED, MISSING, TAKEN = "failed", "missing", "taken"
 
@@ -59,7 +60,7 @@ class Record:
     traceback : str
         Of a run that failed.
     versions : dict
-        Of the library, Python, NumPy and numba.
+        Of the library, Python, NumPy and numba; fingerprints of the problem's own functions.
     seconds : float
         How long it took, where it last ran.
 
@@ -92,13 +93,18 @@ class Record:
         return self.status not in (FAILED, MISSING, Status.INTERRUPTED)
 
 
-def versions() -> dict[str, str]:
-    """What computed a result."""
+def versions(problem: Mapping[str, Any]) -> dict[str, str]:
+    """What computed a result; the functions of the problem by their fingerprints."""
+    try:
+        functions = function_versions(problem)
+    except ValueError:  # the run fails for it, and says so
+        functions = {}
     return {
         "meanfield": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": numba.__version__,
+        **functions,
     }
 
 
@@ -114,7 +120,7 @@ def make_run(task: Task) -> Record:
 
 
 def _make_it(task: Task) -> Record:
-    started = time.perf_counter()
+    started, made_by = time.perf_counter(), versions(task.parameters["problem"])
     try:
         with limited_threads(task.threads):
             outcome = _solve(task)
@@ -125,7 +131,7 @@ def _make_it(task: Task) -> Record:
             "traceback": traceback.format_exc(),
         }
     seconds = time.perf_counter() - started
-    return Record(task.key, task.parameters, versions=versions(), seconds=seconds, **outcome)
+    return Record(task.key, task.parameters, versions=made_by, seconds=seconds, **outcome)
 
 
 def _solve(task: Task) -> dict[str, Any]:
@@ -139,7 +145,11 @@ def _solve(task: Task) -> dict[str, Any]:
     if takes(solve, "seed"):
         settings.setdefault("seed", solver_seed)
     names = parameters["observables"]
-    settings |= {"observables": watched(names, problem), "checkpoint": task.checkpoint}
+    checkpoint = task.checkpoint
+    if checkpoint is not None and (functions := function_versions(parameters["problem"])):
+        # no function goes on from where another one stopped
+        checkpoint = checkpoint.with_name(f"{checkpoint.name}-{digest(functions)[:16]}")
+    settings |= {"observables": watched(names, problem), "checkpoint": checkpoint}
     if not reducers(names):  # nobody will ask for the states
         ends: dict[str, Any] = {"save_states": False, "keep": "ends"}
         settings |= {name: value for name, value in ends.items() if takes(solve, name)}

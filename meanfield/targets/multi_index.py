@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
-from meanfield.functions import describe_function, function_name, restored_function, values_at
+from meanfield.functions import (
+    KeptWhileSame,
+    StoredFunction,
+    describe_function,
+    function_name,
+    restored_function,
+    values_at,
+)
 from meanfield.gaussian_means import Estimate, gaussian_mean
 from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function
 
@@ -21,6 +27,7 @@ Array = NDArray[np.float64]
 # degrees to which a smooth function of k coordinates is expanded, and what it may leave out
 SERIES_DEGREE = {1: 80, 2: 52, 3: 22, 4: 10}
 SERIES_TAIL = 3e-3
+SAMPLE = 256  # points that tell functions apart
 
 
 class Series(NamedTuple):
@@ -70,7 +77,9 @@ class MultiIndexTarget:
     Notes
     -----
     A function that can be imported by name is found again when a stored result is loaded; of
-    another (a lambda) a few values are stored, enough to tell two targets apart.
+    another (a lambda) a fingerprint of its code and of what it captures is stored, and some of its
+    values, enough to tell two targets apart. A function follows what it captures: an array that is
+    written to between two runs is another target in the second.
 
     Examples
     --------
@@ -151,13 +160,13 @@ class MultiIndexTarget:
         """Estimate of the error of `second_moment`."""
         return self._second_moment.error
 
-    @cached_property
+    @KeptWhileSame
     def _second_moment(self) -> Estimate:
         if self.coefficients is not None:
             return Estimate(math.fsum(c * c for c in self.coefficients.values()), 0.0)
         return gaussian_mean(lambda z: self(z) ** 2, self.k, smooth=self.smooth)
 
-    @cached_property
+    @KeptWhileSame
     def series(self) -> Series | None:
         """Hermite coefficients, if they hold nearly all of f*; see `Series`."""
         from meanfield.targets.exponents import hermite_coefficients
@@ -183,7 +192,7 @@ class MultiIndexTarget:
         return {"kind": "multi-index", "function": self._described, "k": self.k,
                 "noise": self.noise, "smooth": self.smooth, "name": self.name}  # fmt: skip
 
-    @cached_property
+    @KeptWhileSame
     def _described(self) -> dict[str, Any]:
         if isinstance(self.function, Polynomial):
             exponents = [list(powers) for powers in self.function.exponents]
@@ -196,16 +205,17 @@ class MultiIndexTarget:
         return describe_function(self.function, values)
 
 
-def sample_points(k: int) -> Array:
-    """Where a function is sampled, to know it again."""
-    return np.random.default_rng(k).standard_normal((9, k))
+def sample_points(k: int, count: int = SAMPLE) -> Array:
+    """Where a function is sampled, to know it again; older files hold nine points."""
+    return np.random.default_rng(k).standard_normal((count, k))
 
 
 def rebuilt(function: Any, parameters: Mapping[str, Any]) -> MultiIndexTarget:
     """A target whose function need not be there to be called: its description is taken as given."""
     target = object.__new__(MultiIndexTarget)
-    described = parameters["function"]
-    target.__dict__.update(function=function, _described=described)
+    target.__dict__["function"] = function
+    if isinstance(function, StoredFunction):
+        target.__dict__["_described"] = parameters["function"]
     for name in ("k", "noise", "smooth", "name"):
         object.__setattr__(target, name, parameters[name])
     target.__post_init__()
@@ -217,5 +227,5 @@ def multi_index_from_parameters(parameters: Mapping[str, Any]) -> MultiIndexTarg
     described = parameters["function"]
     function: Any = described_function(described)
     if function is None:
-        function = restored_function(described, sample_points(parameters["k"]))
+        function = restored_function(described, lambda count: sample_points(parameters["k"], count))
     return rebuilt(function, parameters)

@@ -237,3 +237,27 @@ def test_a_record_carries_what_made_it(folder):
         save_at=3,
     )
     assert np.array_equal(record.arrays["risk"], again.risk)
+
+
+def steep(x):
+    return np.tanh(small_slope[0] * x)
+
+
+small_slope = np.array([1.0])
+
+
+def test_a_store_does_not_resume_under_a_changed_function(tmp_path, monkeypatch):
+    own = mf.Problem(mf.CommitteeTarget(k=1), steep)
+    study, larger = (small(problem=own, replicas=n, grid={}) for n in (1, 2))
+    study.run(store=tmp_path)
+    assert study.run(store=tmp_path).complete
+    monkeypatch.setitem(globals(), "small_slope", np.array([2.0]))
+    for again in (study, larger):
+        with pytest.raises(
+            ValueError, match=r"function tests\.studies\.test_store:steep was anoth"
+        ):
+            again.run(store=tmp_path, extend=True)
+    for path in (tmp_path / "runs").iterdir():
+        path.unlink()
+    found = larger.run(store=tmp_path, extend=True)
+    assert found.complete and same(found, larger.run())
