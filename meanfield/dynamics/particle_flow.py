@@ -66,13 +66,19 @@ class ParticleFlow:
         """One vector of what moves."""
         return np.concatenate([a, u.ravel(), r] if self.trains_a else [u.ravel(), r])
 
-    def tolerance(self, rtol: float, atol: float) -> float:
-        """The absolute tolerance: for a kinked student no finer than rtol of the whole start."""
+    def tolerance(self, rtol: float, atol: float | None) -> float | None:
+        """The absolute tolerance: for a kinked student no finer than the relative one."""
         if self.problem.student.smooth:
             return atol
-        y = self.start()
-        largest = float(np.abs(y).max()) or 1.0
-        return max(atol, rtol * largest * float(np.sqrt(np.mean((y / largest) ** 2))))
+        return rtol if atol is None else max(atol, rtol)
+
+    def weight(self) -> Array | None:
+        """How much the coordinates of each neuron count, if not all the same."""
+        mass = self.measure.mass
+        if mass is None:
+            return None
+        m = np.asarray(mass) / np.max(mass)
+        return self.packed(m, np.repeat(m, self.k).reshape(self.n, self.k), m)
 
     def split(self, y: Array, a: Array) -> tuple[Array, Array, Array]:
         """Views of a, u, r in a vector; `a` serves where the second layer is fixed."""
