@@ -13,6 +13,7 @@ from meanfield.kernels.options import inline, parallel, serial
 
 BLOCK = 4096
 SUMS = 7  # that `scaled_squares` takes in one pass
+GROWTH = 10.0  # looser than others by so much, what grows is right once it is seen
 CHUNK = 1024  # what a pass holds of each sum while it gathers it: it stays in the cache
 
 
@@ -95,8 +96,11 @@ def _scaled(rows, c, of, y, y_new, weight, floors, rtol, out, first, last):
         for j in range(count):
             move = there[j] - here[j]
             size = max(abs(here[j]), abs(there[j]))
-            error = abs(x[j]) / (rtol * size + (growing if here[j] * move > 0.0 else idle))
-            loose, motion = abs(x[j]) / (rtol * size + idle), abs(move) / (size + moving)
+            allowed = rtol * size + idle
+            loose, motion = abs(x[j]) / allowed, abs(move) / (size + moving)
+            if here[j] * move > 0.0:
+                allowed = min(allowed, GROWTH * rtol * size + growing)
+            error = abs(x[j]) / allowed
             w = weight[left + j] if weight.size > 0 else 1.0
             out[0] += error * error
             out[1] += motion
