@@ -169,7 +169,7 @@ def solve_mean_field(
             trajectory = integrate(
                 flow.slope, flow.start(), t_end, times, flow.observe,
                 rtol=rtol, atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file,
-                in_place=flow.in_place, weight=flow.weight(),
+                in_place=flow.in_place, weight=flow.weight(), watch=flow.watch,
             )  # fmt: skip
         if file is not None and trajectory.status is not Status.INTERRUPTED:
             file.remove()

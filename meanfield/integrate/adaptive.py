@@ -17,12 +17,13 @@ from meanfield.integrate.stepping import Now, Stepper
 
 Observer = Callable[[float, Vector], Mapping[str, Any]]
 Progress = Callable[[float], None]
+Watch = Callable[[Vector, Vector], tuple[float, float]]
 
 MAX_STEPS = 1_000_000
 ABSOLUTE = 1e-3  # of the relative tolerance: the absolute one, if it is left open
 # growth over the start at which a step that shrinks to nothing is read as a blow-up
 BLOW_UP = 1e6
-NOISE_ORDER = 2.0  # with shorter steps a method's error falls faster than this, that of rounding not
+NOISE_ORDER = 2.0  # a method's error falls faster than this with the step, that of rounding not
 LIFT = 100.0  # of the level of noise, where it is met
 
 
@@ -41,6 +42,7 @@ def integrate(
     total: Total | None = None,
     in_place: bool = False,
     weight: Vector | None = None,
+    watch: Watch | None = None,
 ) -> Trajectory:
     """Integrate y' = f(t, y) from 0 to `t_end`.
 
@@ -74,6 +76,8 @@ def integrate(
         Whether the `out` of `rhs` may be y itself, which saves a vector of memory.
     weight : ndarray, shape (N,), optional
         How much each component counts: the error must meet the tolerance both so and unweighted.
+    watch : callable, optional
+        ``watch(y, slope)`` after each step is two numbers; the largest are ``stats["watched"]``.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def integrate(
     atol = ABSOLUTE * rtol if atol is None else atol
     equation = Equation(rhs, y0, rtol, atol, total, in_place=in_place, weight=weight)
     del y0  # at large widths, memory that matters
-    run = _Run(equation, save_at, observe, checkpoint)
+    run = _Run(equation, save_at, observe, checkpoint, watch)
     status, message = Status.SUCCESS, f"reached t = {t_end:g}"
     try:
         if not run.resume():
@@ -109,9 +113,11 @@ class _Run:
     """The moving parts of one integration."""
 
     def __init__(
-        self, equation: Equation, save_at: Vector, observe: Observer, checkpoint: Checkpoint | None
-    ):
+        self, equation: Equation, save_at: Vector, observe: Observer,
+        checkpoint: Checkpoint | None, watch: Watch | None,
+    ):  # fmt: skip
         self.equation, self.observe, self.checkpoint = equation, observe, checkpoint
+        self.watch = watch
         self.save_at = save_at
         self.stepper = Stepper(equation)
         self.records: list[Mapping[str, Any]] = []
@@ -167,6 +173,9 @@ class _Run:
     def _stand(self, now: Now) -> None:
         """Make this the state to go on from."""
         outside = self.checkpoint.outside() if self.checkpoint is not None else now.outside
+        if self.watch is not None:
+            seen = self.watch(*(self.equation.rows[row] for row in now.rows[:2]))
+            now = now._replace(watched=tuple(map(max, now.watched, seen)))
         self.now = now._replace(
             outside=outside,
             records=len(self.records),
@@ -246,13 +255,15 @@ class _Run:
 
     def trajectory(self, status: Status, message: str) -> Trajectory:
         """What the run leaves behind."""
-        stats = {
+        stats: dict[str, Any] = {
             "method": self.stepper.name(self.now.mode),
             "rhs_evaluations": self.equation.evaluations,
             "steps": self.now.steps,
             "rejected_steps": self.now.rejected,
             "implicit_steps": self.now.mode.implicit_steps,
         }
+        if self.watch is not None:
+            stats["watched"] = self.now.watched
         times: NDArray[np.float64] = np.array(self.save_at[: len(self.records)])
         y = self.equation.release(self.now.rows[0])
         return Trajectory(times, self.records, y, self.now.t, status, message, stats)

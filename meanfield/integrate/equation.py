@@ -98,9 +98,9 @@ class Equation:
         """Size of a combination of rows in units of the tolerance.
 
         The root mean square over the components that move: their number is (Σm)²/Σm² with m how
-        far each goes from row y to row y_new, relative to its size or that of the state. The same with weights, and
-        the larger of the two. `loose` becomes what it were if growing components had no tolerance
-        of their own.
+        far each goes from row y to row y_new, relative to its size or that of the state. The same
+        with weights, and the larger of the two. `loose` becomes what it were if growing components
+        had no tolerance of their own.
         """
         floors = tuple(max(part * self.unit, LEAST) for part in (self.atol, self.noise, 1.0))
         sums = linear.scaled_squares(self.rows, c, of, y, y_new, self.weight, floors, self.rtol)

@@ -30,7 +30,7 @@ class Subspace(NamedTuple):
 
     The first `stiff` of them are the stiff directions; one more is that of the motion, by which
     stiff components know that what they follow moves on. `leak` is how far the Jacobian leads out
-    of the span, at most; `radius` is the largest eigenvalue met, and `growth` the largest real part.
+    of the span, at most; `radius` is the largest eigenvalue met, `growth` the largest real part.
     """
 
     B: list[list[float]]
@@ -83,7 +83,8 @@ def find_subspace(
 
 def scattered(count: int) -> NDArray[np.float64]:
     """Numbers in (−½, ½) that favour no direction: it shows growth that the motion does not."""
-    return np.arange(1, count + 1) * GOLDEN % 1.0 - 0.5
+    numbers: NDArray[np.float64] = np.arange(1, count + 1) * GOLDEN % 1.0 - 0.5
+    return numbers
 
 
 def _differentiate(
@@ -130,4 +131,5 @@ def _stiffest(f: Equation, V: list[int], H: Matrix, slope: int, h: float, leak: 
     if length > NOTHING * float(np.linalg.norm(motion)):
         Q = np.column_stack((Q, beyond / length))
     f.mix(V[: Q.shape[1]], Q.T, V)
-    return Subspace((Q.T @ H @ Q).tolist(), leak, float(sizes[0]), count, max(0.0, float(values.real.max())))
+    growth = max(0.0, float(values.real.max()))
+    return Subspace((Q.T @ H @ Q).tolist(), leak, float(sizes[0]), count, growth)

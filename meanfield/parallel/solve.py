@@ -119,7 +119,7 @@ def solve_mean_field(
         trajectory = integrate(
             flow.slope, flow.start(), t_end, times, flow.observe, rtol=rtol,
             atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file, total=ranks.total,
-            in_place=flow.in_place,
+            in_place=flow.in_place, watch=flow.watch,
         )  # fmt: skip
         if file is not None and trajectory.status is not Status.INTERRUPTED:
             file.remove()
@@ -167,6 +167,10 @@ class _SplitFlow(ParticleFlow):
             name: partial(_average, function, ranks, share) for name, function in functions.items()
         }
         super().__init__(problem, part, False, times, Measurements(whole), field=field)
+
+    def total_of(self, sums: Array) -> Array:
+        """See `ParticleFlow`."""
+        return self.ranks.total(sums)
 
     def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
         """See `ParticleFlow`."""
