@@ -85,7 +85,8 @@ def solve_mean_field(
         Of the noise, where the problem has a temperature.
     step : float, optional
         Largest time step, where the problem has a temperature; by default a tenth of the time in
-        which the drift changes by its own size. The error in averages goes as its square.
+        which the drift changes by its own size. The error in averages goes as its square; a
+        companion with steps twice as long under the same noise tells it, see ``stats``.
     field_tolerance : float, optional
         Relative error of the velocities to aim at, by which evaluators and their nodes are chosen
         and the run is judged; by default what the evaluator in use comes to, see ``stats``.
@@ -109,7 +110,8 @@ def solve_mean_field(
     Solution
         ``stats`` holds ``rhs_evaluations``, ``steps``, of which ``implicit_steps``, ``field`` (how
         it was evaluated) and ``field_error`` (largest relative error of a velocity found at the
-        start and end). A run that diverges, is
+        start and end); at a temperature also ``step_error``, the largest relative error of the risk
+        and of E|w|² at a saved time, which makes the status inaccurate above 1e-2. A run that diverges, is
         interrupted or cannot be accurate says so in ``status`` and ``message``.
 
     Raises

@@ -197,7 +197,9 @@ class _Run:
             if h < 16 * np.spacing(now.t):
                 return self._collapse()
             step = self.stepper.attempt(now, h)
-            if step.error <= 1.0 or self._is_noise(step, before):
+            if self._is_noise(step, before):
+                step = step._replace(error=1.0)
+            if step.error <= 1.0:
                 self._accept(step, t_end if last else now.t + h)
                 return None
             if not self.equation.finite(now.rows[1]):
@@ -210,7 +212,7 @@ class _Run:
         Then that is the level from which growth can be controlled, and the step will do.
         """
         f, now = self.equation, self.now
-        if before is None or not f.loose <= 1.0 or not math.isfinite(step.error):
+        if before is None or step.error <= 1.0 or not f.loose <= 1.0 or not math.isfinite(step.error):
             return False
         if step.error < before.error * (step.h / before.h) ** NOISE_ORDER:
             return False

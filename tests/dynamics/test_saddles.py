@@ -41,7 +41,7 @@ def test_square_on_the_sphere(m):
 
 @pytest.mark.parametrize("m", DISTANCES)
 def test_square_in_the_mean_field(m):
-    """du/dt = 4 u (1 − u²)² at d = ∞, where other neurons' perpendicular parts are not one's own."""
+    """du/dt = 4 u (1 − u²)² at d = ∞: perpendicular parts of others are not one's own."""
 
     def clock(x):  # of x = u²
         return (math.log(x / (1.0 - x)) + 1.0 / (1.0 - x)) / 8.0
