@@ -34,7 +34,7 @@ def solve_mean_field(
     t_end: float,
     save_at: ArrayLike | int | None = None,
     rtol: float = 1e-6,
-    atol: float = 1e-9,
+    atol: float | None = None,
     *,
     spherical: bool = False,
     seed: int = 0,
@@ -72,10 +72,12 @@ def solve_mean_field(
         `linear_times` and `logarithmic_times` make arrays.
     rtol, atol : float
         Tolerances of the adaptive method (Dormand-Prince 5(4), and linearly implicit steps where
-        the flow is stiff), as a root mean square over all coordinates of all neurons. For ReLU
-        students atol is raised to rtol times the root mean square coordinate of the start: a ReLU
-        neuron can shrink to nothing in finite time, where its velocity jumps, and steps that
-        resolve it relative to itself would never end.
+        the flow is stiff). The error of a step is a root mean square over the coordinates that
+        move, with masses for weights and without: rtol of a coordinate's size, and for those that
+        do not grow atol times the root mean square of all coordinates besides; rtol/1000 by
+        default. What grows is held relative to itself, however small: a saddle is left in time.
+        For ReLU students atol is at least rtol: a ReLU neuron can shrink to nothing in finite time,
+        where its velocity jumps, and steps that resolve it relative to itself would never end.
     spherical : bool
         Hold every neuron to its length |w|/√d = √(|u|² + r²) at the start: only the tangent part of
         its velocity moves it. Lengths hold to rounding.
@@ -83,7 +85,8 @@ def solve_mean_field(
         Of the noise, where the problem has a temperature.
     step : float, optional
         Largest time step, where the problem has a temperature; by default a tenth of the time in
-        which the drift changes by its own size. The error in averages goes as its square.
+        which the drift changes by its own size. The error in averages goes as its square; a
+        companion with steps twice as long under the same noise tells it, see ``stats``.
     field_tolerance : float, optional
         Relative error of the velocities to aim at, by which evaluators and their nodes are chosen
         and the run is judged; by default what the evaluator in use comes to, see ``stats``.
@@ -107,8 +110,10 @@ def solve_mean_field(
     -------
     Solution
         ``stats`` holds ``rhs_evaluations``, ``steps``, of which ``implicit_steps``, ``field`` (how
-        it was evaluated), ``field_error`` (largest relative error of a velocity found at the
-        start and end) and ``average_error`` (relative, of E f*², half of which is in the risk). A
+        it was evaluated), ``field_error`` (largest relative error of a velocity found at the start,
+        at the end and where neurons nearly stand) and ``average_error`` (relative, of E f*², half
+        of which is in the risk); at a temperature also ``step_error``, the largest relative error
+        of the risk and of E|w|² at a saved time, which makes the status inaccurate above 1e-2. A
         run that diverges, is interrupted or cannot be accurate says so in ``status`` and
         ``message``.
 
@@ -134,7 +139,7 @@ def solve_mean_field(
     t_end = checks.real(t_end, "t_end", above=0.0)
     times = check_times(save_at, t_end)
     rtol = checks.real(rtol, "rtol", above=0.0)
-    atol = checks.real(atol, "atol", above=0.0)
+    atol = None if atol is None else checks.real(atol, "atol", above=0.0)
     threads = checks.thread_count(threads)
     if field_tolerance is not None:
         field_tolerance = checks.real(field_tolerance, "field_tolerance", above=0.0)
@@ -169,7 +174,7 @@ def solve_mean_field(
             trajectory = integrate(
                 flow.slope, flow.start(), t_end, times, flow.observe,
                 rtol=rtol, atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file,
-                in_place=flow.in_place,
+                in_place=flow.in_place, weight=flow.weight(), watch=flow.watch,
             )  # fmt: skip
         if file is not None and trajectory.status is not Status.INTERRUPTED:
             file.remove()

@@ -49,7 +49,7 @@ def solve_overlaps(
     sgd_noise: bool = True,
     save_at: ArrayLike | int | None = None,
     rtol: float = 1e-6,
-    atol: float = 1e-9,
+    atol: float | None = None,
     spherical: bool = False,
     batch_size: int = 1,
     noise_method: str = "auto",
@@ -87,7 +87,7 @@ def solve_overlaps(
         Times to record, or how many equally spaced ones; 51 by default.
     rtol, atol : float
         Tolerances on the local error, > 0, for the principal coordinates and perpendicular
-        overlaps (or, in gradient flow, weights) of every neuron.
+        overlaps (or, in gradient flow, weights) of every neuron that moves; see `solve_mean_field`.
     spherical : bool
         Keep |w_i|² = d, as projected SGD w ← √d w/|w| does. The start is projected first.
     batch_size : int
@@ -156,7 +156,7 @@ def solve_overlaps(
     t_end = checks.real(t_end, "t_end", above=0.0)
     times = check_times(save_at, t_end)
     rtol = checks.real(rtol, "rtol", above=0.0)
-    atol = checks.real(atol, "atol", above=0.0)
+    atol = None if atol is None else checks.real(atol, "atol", above=0.0)
     for value, name in ((sgd_noise, "sgd_noise"), (spherical, "spherical"), (progress, "progress")):
         check_switch(value, name)
     batch_size = checks.integer(batch_size, "batch_size")

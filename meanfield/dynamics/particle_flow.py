@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from meanfield.integrate import Status, Trajectory
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
+SMALL = 1e-3  # of the largest coordinates: a direction of which there is next to nothing
+UNSURE = 3e-3  # an error of its velocities, relative to themselves, that shifts when it is seen
 WORTH_SAYING = 1e-4  # an error of the velocities that the message of a success names
 AVERAGE_ERROR = 1e-5  # of E f*², relative: what a success may hold, and the message names below
 
@@ -67,13 +70,41 @@ class ParticleFlow:
         """One vector of what moves."""
         return np.concatenate([a, u.ravel(), r] if self.trains_a else [u.ravel(), r])
 
-    def tolerance(self, rtol: float, atol: float) -> float:
-        """The absolute tolerance: for a kinked student no finer than rtol of the whole start."""
+    def tolerance(self, rtol: float, atol: float | None) -> float | None:
+        """The absolute tolerance: for a kinked student no finer than the relative one."""
         if self.problem.student.smooth:
             return atol
-        y = self.start()
-        largest = float(np.abs(y).max()) or 1.0
-        return max(atol, rtol * largest * float(np.sqrt(np.mean((y / largest) ** 2))))
+        return rtol if atol is None else max(atol, rtol)
+
+    def weight(self) -> Array | None:
+        """How much the coordinates of each neuron count, if not all the same."""
+        mass = self.measure.mass
+        if mass is None:
+            return None
+        m = np.asarray(mass) / np.max(mass)
+        return self.packed(m, np.repeat(m, self.k).reshape(self.n, self.k), m)
+
+    def watch(self, y: Array, slope: Array) -> tuple[float, float]:
+        """The largest speed of a direction, and one over the least of one that grows from little.
+
+        A direction is a coordinate of all neurons: a, each of u, and r.
+        """
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            sums = self.total_of(np.array([self._sums(y, y), self._sums(slope, slope),
+                                           self._sums(y, slope)]))  # fmt: skip
+            sizes, speeds = np.sqrt(sums[:2])
+            faint = (sums[2] > 0.0) & (sizes < SMALL * sizes.max()) & (speeds > 0.0)
+            found = float(speeds.max()), float(np.where(faint, 1.0 / speeds, 0.0).max())
+        return found if all(np.isfinite(found)) else (0.0, 0.0)
+
+    def total_of(self, sums: Array) -> Array:
+        """Sums over neurons, if others hold some: as they are."""
+        return sums
+
+    def _sums(self, x: Array, y: Array) -> list[float]:
+        """Inner products of two vectors for each direction."""
+        (a, u, r), (b, v, s) = self.split(x, self.idle), self.split(y, self.idle)
+        return [float(a @ b), *np.einsum("ic,ic->c", u, v).tolist(), float(r @ s)]
 
     def split(self, y: Array, a: Array) -> tuple[Array, Array, Array]:
         """Views of a, u, r in a vector; `a` serves where the second layer is fixed."""
@@ -128,11 +159,17 @@ class ParticleFlow:
         average = target.second_moment_error() / max(target.second_moment(), 1e-300)
         if status is Status.SUCCESS:
             status, message = self._verdict(error, average, settings["rtol"], message)
+            if error * math.prod(trajectory.stats.get("watched", (0.0,))) > UNSURE:
+                message += (
+                    "; a direction grew from velocities below their estimated error, so that the "
+                    "time at which it is seen is not certain"
+                )
         message += self.measurements.said(trajectory.records)
         stats = {
             **trajectory.stats, **self.field.description(), "field_error": error,
             "average_error": average,
         }  # fmt: skip
+        stats.pop("watched", None)
         parameters = {
             "description": "mean-field particles",
             "n": self.n,

@@ -17,10 +17,14 @@ from meanfield.integrate.stepping import Now, Stepper
 
 Observer = Callable[[float, Vector], Mapping[str, Any]]
 Progress = Callable[[float], None]
+Watch = Callable[[Vector, Vector], tuple[float, float]]
 
 MAX_STEPS = 1_000_000
+ABSOLUTE = 1e-3  # of the relative tolerance: the absolute one, if it is left open
 # growth over the start at which a step that shrinks to nothing is read as a blow-up
 BLOW_UP = 1e6
+NOISE_ORDER = 2.0  # a method's error falls faster than this with the step, that of rounding not
+LIFT = 100.0  # of the level of noise, where it is met
 
 
 def integrate(
@@ -31,12 +35,14 @@ def integrate(
     observe: Observer,
     *,
     rtol: float = 1e-6,
-    atol: float = 1e-9,
+    atol: float | None = None,
     max_steps: int = MAX_STEPS,
     advance: Progress | None = None,
     checkpoint: Checkpoint | None = None,
     total: Total | None = None,
     in_place: bool = False,
+    weight: Vector | None = None,
+    watch: Watch | None = None,
 ) -> Trajectory:
     """Integrate y' = f(t, y) from 0 to `t_end`.
 
@@ -54,7 +60,10 @@ def integrate(
         ``observe(t, y)`` returns what to record, numbers and arrays by name; it must copy what it
         keeps of y.
     rtol, atol : float
-        Tolerances on the local error, as a root mean square over the components.
+        Tolerances on the local error, as a root mean square over the components that move: rtol of
+        a component's size, plus atol (None: rtol/1000) of the state's root mean square for those
+        that do not grow. What grows away from zero is held relative to itself, so that a saddle is
+        left in time from any distance.
     max_steps : int
         Bound on the accepted and rejected steps together.
     advance : callable, optional
@@ -65,15 +74,20 @@ def integrate(
         Sums an array over all holders of a part of y, if it is split.
     in_place : bool
         Whether the `out` of `rhs` may be y itself, which saves a vector of memory.
+    weight : ndarray, shape (N,), optional
+        How much each component counts: the error must meet the tolerance both so and unweighted.
+    watch : callable, optional
+        ``watch(y, slope)`` after each step is two numbers; the largest are ``stats["watched"]``.
 
     Returns
     -------
     Trajectory
         Whatever happens: a failure or Ctrl-C is a status, with all that was recorded before it.
     """
-    equation = Equation(rhs, y0, rtol, atol, total, in_place=in_place)
+    atol = ABSOLUTE * rtol if atol is None else atol
+    equation = Equation(rhs, y0, rtol, atol, total, in_place=in_place, weight=weight)
     del y0  # at large widths, memory that matters
-    run = _Run(equation, save_at, observe, checkpoint)
+    run = _Run(equation, save_at, observe, checkpoint, watch)
     status, message = Status.SUCCESS, f"reached t = {t_end:g}"
     try:
         if not run.resume():
@@ -99,9 +113,11 @@ class _Run:
     """The moving parts of one integration."""
 
     def __init__(
-        self, equation: Equation, save_at: Vector, observe: Observer, checkpoint: Checkpoint | None
-    ):
+        self, equation: Equation, save_at: Vector, observe: Observer,
+        checkpoint: Checkpoint | None, watch: Watch | None,
+    ):  # fmt: skip
         self.equation, self.observe, self.checkpoint = equation, observe, checkpoint
+        self.watch = watch
         self.save_at = save_at
         self.stepper = Stepper(equation)
         self.records: list[Mapping[str, Any]] = []
@@ -115,6 +131,7 @@ class _Run:
         f = self.equation
         y, first, second, work = self.now.rows[:4]
         f.slope(0.0, y, first)
+        f.stand(y, self.now.noise)
         size, speed = f.error([1.0], [y], y, y), f.error([1.0], [first], y, y)
         h = 0.01 * size / speed if size > 1e-5 and speed > 1e-5 else 1e-6
         h = min(h, t_end)
@@ -156,6 +173,9 @@ class _Run:
     def _stand(self, now: Now) -> None:
         """Make this the state to go on from."""
         outside = self.checkpoint.outside() if self.checkpoint is not None else now.outside
+        if self.watch is not None:
+            seen = self.watch(*(self.equation.rows[row] for row in now.rows[:2]))
+            now = now._replace(watched=tuple(map(max, now.watched, seen)))
         self.now = now._replace(
             outside=outside,
             records=len(self.records),
@@ -166,7 +186,9 @@ class _Run:
 
     def step(self, t_end: float) -> tuple[Status, str] | None:
         """Take an acceptable step and record what lies in it. Returns a failure or None."""
+        before: Attempt | None = None
         while True:
+            self.equation.stand(self.now.rows[0], self.now.noise)
             if self.stepper.wants_subspace(self.now):
                 self._find_subspace()
             now = self.now
@@ -175,12 +197,27 @@ class _Run:
             if h < 16 * np.spacing(now.t):
                 return self._collapse()
             step = self.stepper.attempt(now, h)
+            if self._is_noise(step, before):
+                step = step._replace(error=1.0)
             if step.error <= 1.0:
                 self._accept(step, t_end if last else now.t + h)
                 return None
             if not self.equation.finite(now.rows[1]):
                 return Status.DIVERGED, f"the velocity is not finite at t = {now.t:g}"
-            self.now = self.stepper.reject(now, step)
+            self.now, before = self.stepper.reject(now, step), step
+
+    def _is_noise(self, step: Attempt, before: Attempt | None) -> bool:
+        """Whether what grows from almost nothing errs by rounding, which shorter steps leave as is.
+
+        Then that is the level from which growth can be controlled, and the step will do.
+        """
+        f, now = self.equation, self.now
+        if before is None or step.error <= 1.0 or not f.loose <= 1.0 or not math.isfinite(step.error):
+            return False
+        if step.error < before.error * (step.h / before.h) ** NOISE_ORDER:
+            return False
+        self.now = now._replace(noise=min(f.atol, LIFT * f.noise))
+        return True
 
     def _find_subspace(self) -> None:
         """New stiff directions in place of the old: meanwhile there is nothing to go on from."""
@@ -220,13 +257,15 @@ class _Run:
 
     def trajectory(self, status: Status, message: str) -> Trajectory:
         """What the run leaves behind."""
-        stats = {
+        stats: dict[str, Any] = {
             "method": self.stepper.name(self.now.mode),
             "rhs_evaluations": self.equation.evaluations,
             "steps": self.now.steps,
             "rejected_steps": self.now.rejected,
             "implicit_steps": self.now.mode.implicit_steps,
         }
+        if self.watch is not None:
+            stats["watched"] = self.now.watched
         times: NDArray[np.float64] = np.array(self.save_at[: len(self.records)])
         y = self.equation.release(self.now.rows[0])
         return Trajectory(times, self.records, y, self.now.t, status, message, stats)

@@ -18,6 +18,8 @@ Total = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 WORK = 7  # rows of a run's memory: the state, its slope, and five to work with
 SPARE, FIRST = WORK, WORK + 1  # one more, and the first of those for stiff directions
 FEWEST, MOST, NUMBERS = 8, 24, 20_000_000  # such directions, and what more than a few may take
+ROUNDING = 2.0**-104  # of the state's size: what may grow from there is held relative to itself
+LEAST = 1e-290  # a tolerance must not be zero
 SAMPLE = 2**15  # numbers that tell how stiff a step is, if there are more
 
 
@@ -30,18 +32,22 @@ class Equation:
         ``rhs(t, y, out)``.
     y0 : ndarray, shape (N,)
     rtol, atol : float
+        Of a component's size, and of the state's root mean square.
     total : callable, optional
         Sums an array of partial sums over all holders of a part of y; every decision of the
         integrator goes through it.
     in_place : bool
         Whether the `out` of `rhs` may be y itself.
+    weight : ndarray, shape (N,), optional
+        How much each component's error counts, beside the count of all as equals.
     """
 
     def __init__(
         self, rhs: RightHandSide, y0: Vector, rtol: float, atol: float, total: Total | None = None,
-        *, in_place: bool = False,
+        *, in_place: bool = False, weight: Vector | None = None,
     ):  # fmt: skip
         self.rhs, self.rtol, self.atol, self.in_place = rhs, rtol, atol, in_place
+        self.weight = np.empty(0) if weight is None else weight
         self.total = total or (lambda sums: sums)
         self.size = float(self.total(np.array([float(len(y0))]))[0])
         directions = max(FEWEST, min(MOST, int(NUMBERS // self.size)))
@@ -52,6 +58,8 @@ class Equation:
         self.rows = np.zeros((FIRST + len(self.basis), len(y0)))
         self.rows[0] = y0
         self.evaluations = 0
+        self.loose = 0.0
+        self.stand(0, ROUNDING)
 
     def release(self, row: int) -> Vector:
         """Give back all memory but a row's; nothing else may hold on to the others."""
@@ -81,10 +89,27 @@ class Equation:
         """Rows `out` become combinations of the rows `of`."""
         linear.mix(self.rows, out, c, of)
 
+    def stand(self, y: int, noise: float) -> None:
+        """Take the size of the state, and how much of it is noise, as what floors are made of."""
+        size = self.length(y)
+        self.unit, self.noise = (size if math.isfinite(size) else 0.0), noise
+
     def error(self, c: ArrayLike, of: Sequence[int], y: int, y_new: int) -> float:
-        """Root mean square of a combination of rows, in units of the tolerance."""
-        squares = linear.scaled_squares(self.rows, c, of, y, y_new, self.atol, self.rtol)
-        return math.sqrt(float(self.total(np.array([squares]))[0]) / self.size)
+        """Size of a combination of rows in units of the tolerance.
+
+        The root mean square over the components that move: their number is (Σm)²/Σm² with m how
+        far each goes from row y to row y_new, relative to its size or that of the state. The same
+        with weights, and the larger of the two. `loose` becomes what it were if growing components
+        had no tolerance of their own.
+        """
+        floors = tuple(max(part * self.unit, LEAST) for part in (self.atol, self.noise, 1.0))
+        sums = linear.scaled_squares(self.rows, c, of, y, y_new, self.weight, floors, self.rtol)
+        e, m, m2, *weighted, loose = self.total(sums).tolist()
+        squares = e / (m * m / m2 if m2 > 0.0 else self.size)
+        if self.weight.size > 0 and weighted[2] > 0.0:
+            squares = max(squares, weighted[0] / (weighted[1] ** 2 / weighted[2]))
+        self.loose = math.sqrt(loose * squares / e) if e > 0.0 else 0.0
+        return math.sqrt(squares)
 
     def products(self, of: Sequence[int], w: int) -> NDArray[np.float64]:
         """Inner products of rows with row w."""

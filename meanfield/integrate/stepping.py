@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from meanfield.integrate.equation import WORK, Attempt, Equation
+from meanfield.integrate.equation import ROUNDING, WORK, Attempt, Equation
 from meanfield.integrate.explicit import Explicit
 from meanfield.integrate.implicit import Implicit
 from meanfield.integrate.subspace import Subspace, find_subspace
@@ -24,6 +24,7 @@ PATIENCE = 5  # how many such in a row it takes to change method
 TRIAL = 6  # implicit steps between two looks at what they cost, unless
 GROWING = 2.0  # they have become longer by this factor since the last look
 DIRECTIONS = 6  # that are found anew at every step; so many more, every other; and so on
+RESOLVED = 0.7  # h times the rate at which something grows that implicit steps get right to 1e-5
 LOST = 0.5  # h times a leak out of them that makes it earlier
 
 
@@ -53,6 +54,8 @@ class Now(NamedTuple):
     steps: int = 0
     rejected: int = 0
     first_size: float = 0.0
+    watched: tuple[float, ...] = (0.0, 0.0)
+    noise: float = ROUNDING  # of the state's size: growth from below it is not controlled
     outside: Mapping[str, Any] | None = None  # what the right-hand side keeps to itself
 
     @classmethod
@@ -62,7 +65,8 @@ class Now(NamedTuple):
         subspace = None if mode.subspace is None else Subspace(*mode.subspace)
         t, h, evaluations, steps = mode.trial
         mode = mode._replace(subspace=subspace, trial=(t, h, evaluations, steps))
-        return cls(**{**plain, "rows": tuple(plain["rows"]), "mode": mode})
+        tuples = {name: tuple(plain[name]) for name in ("rows", "watched")}
+        return cls(**{**plain, **tuples, "mode": mode})
 
     def vectors(self, basis: tuple[int, ...]) -> dict[str, int]:
         """The rows that hold more than work in progress."""
@@ -105,7 +109,8 @@ class Stepper:
             self.equation, now.t, now.h, (y, slope), (z, g), seed, now.mode.subspace
         )  # fmt: skip
         mode = now.mode._replace(subspace=found, current=True, age=0)
-        return now._replace(mode=mode, evaluations=self.equation.evaluations)
+        h = now.h if found.growth == 0.0 else min(now.h, RESOLVED / found.growth)
+        return now._replace(h=h, mode=mode, evaluations=self.equation.evaluations)
 
     def attempt(self, now: Now, h: float) -> Attempt:
         """A step from where the run stands."""
@@ -164,6 +169,8 @@ class Stepper:
         )  # fmt: skip
         factor = SAFETY * step.error**-self.implicit.exponent if step.error > 0.0 else GROW
         h = step.h * min(IMPLICIT_GROW, max(SHRINK, factor))
+        if mode.subspace is not None and mode.subspace.growth > 0.0:
+            h = min(h, RESOLVED / mode.subspace.growth)
         t, first_h, evaluations, steps = mode.trial
         if now.steps - steps >= TRIAL and mode.subspace is not None:
             taken, radius = self.equation.evaluations - evaluations, mode.subspace.radius

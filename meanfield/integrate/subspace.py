@@ -19,6 +19,7 @@ NUDGE = 1e-6  # of a finite difference, relative to the state
 CAUGHT = 0.1  # h times a leak that is left
 STIFF_ENOUGH = 0.05  # h times an eigenvalue that is kept
 KEPT = 0.75  # of the room, at most, so that some is left for new directions
+GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 NOTHING = 1e-8  # what rounding leaves of a direction that was there already
 
 Matrix = NDArray[np.float64]
@@ -29,13 +30,14 @@ class Subspace(NamedTuple):
 
     The first `stiff` of them are the stiff directions; one more is that of the motion, by which
     stiff components know that what they follow moves on. `leak` is how far the Jacobian leads out
-    of the span, at most; `radius` is the largest eigenvalue met.
+    of the span, at most; `radius` is the largest eigenvalue met, `growth` the largest real part.
     """
 
     B: list[list[float]]
     leak: float
     radius: float
     stiff: int
+    growth: float = 0.0
 
     def damping(self, dt: float) -> Matrix:
         """(I − dt B)⁻¹ − I, with growing directions left to the explicit part."""
@@ -61,7 +63,8 @@ def find_subspace(
     known = 0 if before is None else before.stiff
     V, room = list(f.basis[:known]), list(f.basis[known:])
     H = np.zeros((len(f.basis), len(f.basis)))
-    for row in (state[1], seed):
+    f.rows[work[0]] = scattered(f.rows.shape[1])
+    for row in (state[1], seed, work[0]):
         if room and _orthonormalise(f, V, row, room[0])[1] > 0.0:
             V.append(room.pop(0))
     leak, j = 0.0, 0
@@ -78,12 +81,18 @@ def find_subspace(
     return _stiffest(f, V, H[: len(V), : len(V)], state[1], h, leak)
 
 
+def scattered(count: int) -> NDArray[np.float64]:
+    """Numbers in (−½, ½) that favour no direction: it shows growth that the motion does not."""
+    numbers: NDArray[np.float64] = np.arange(1, count + 1) * GOLDEN % 1.0 - 0.5
+    return numbers
+
+
 def _differentiate(
     f: Equation, t: float, state: tuple[int, int], work: tuple[int, int], v: int
 ) -> None:
     """The Jacobian's product with row v, in the second of the work rows."""
     (y, slope), (nudged, out) = state, work
-    size = NUDGE * max(f.length(y), f.atol) * f.size**0.5
+    size = NUDGE * (f.unit or 1.0) * f.size**0.5
     f.mix(nudged, [1.0, size], [y, v])
     f.slope(t, nudged, out)
     f.mix(out, [1.0 / size, -1.0 / size], [out, slope])
@@ -109,7 +118,8 @@ def _stiffest(f: Equation, V: list[int], H: Matrix, slope: int, h: float, leak: 
     """The invariant part of V with the largest eigenvalues, by an ordered Schur form."""
     if not V:
         return Subspace([], leak, 0.0, 0)
-    sizes = np.sort(np.abs(np.linalg.eigvals(H)))[::-1]
+    values = np.linalg.eigvals(H)
+    sizes = np.sort(np.abs(values))[::-1]
     kept = min(len(sizes), max(1, int(KEPT * len(f.basis))))
     least = max(STIFF_ENOUGH / h, sizes[kept - 1] * (1.0 - 1e-9))
     _, Q, count = schur(H, output="real", sort=lambda re, im: np.hypot(re, im) >= least)
@@ -121,4 +131,5 @@ def _stiffest(f: Equation, V: list[int], H: Matrix, slope: int, h: float, leak: 
     if length > NOTHING * float(np.linalg.norm(motion)):
         Q = np.column_stack((Q, beyond / length))
     f.mix(V[: Q.shape[1]], Q.T, V)
-    return Subspace((Q.T @ H @ Q).tolist(), leak, float(sizes[0]), count)
+    growth = max(0.0, float(values.real.max()))
+    return Subspace((Q.T @ H @ Q).tolist(), leak, float(sizes[0]), count, growth)

@@ -12,6 +12,8 @@ from numba import prange
 from meanfield.kernels.options import inline, parallel, serial
 
 BLOCK = 4096
+SUMS = 7  # that `scaled_squares` takes in one pass
+GROWTH = 10.0  # looser than others by so much, what grows is right once it is seen
 CHUNK = 1024  # what a pass holds of each sum while it gathers it: it stays in the cache
 
 
@@ -21,10 +23,15 @@ def mix(rows, out, c, of):
     kernel(rows, _indices(out), np.ascontiguousarray(np.atleast_2d(c), np.float64), _indices(of))
 
 
-def scaled_squares(rows, c, of, y, y_new, atol, rtol):
-    """Σ_j x_j² of x = Σ_s c[s] rows[of[s]] / (atol + rtol max(|y|, |y_new|))."""
+def scaled_squares(rows, c, of, y, y_new, weight, floors, rtol):
+    """Sums over j of e², m, m², of the same times weight[j], and of e² with the first floor alone.
+
+    e = |Σ_s c[s] rows[of[s]]| over floor + rtol s with s = max(|y|, |y_new|), where the floor is
+    the second for what grows away from zero and the first for all else; m = |y_new − y| over the
+    third floor + s. An empty `weight` is one of ones.
+    """
     total = _scaled_long if rows.shape[1] > BLOCK else _scaled_short
-    return total(rows, np.asarray(c, np.float64), _indices(of), y, y_new, atol, rtol)
+    return total(rows, np.asarray(c, np.float64), _indices(of), y, y_new, weight, floors, rtol)
 
 
 def dots(rows, of, other, w):
@@ -74,35 +81,55 @@ def _mix_long(rows, out, c, of):
 
 
 @inline
-def _scaled(rows, c, of, y, y_new, atol, rtol, first, last):
-    total, x = 0.0, np.empty(CHUNK)
+def _scaled(rows, c, of, y, y_new, weight, floors, rtol, out, first, last):
+    idle, growing, moving = floors
+    out[:] = 0.0
+    x = np.empty(CHUNK)
     for left in range(first, last, CHUNK):
         count = min(CHUNK, last - left)
         x[:] = 0.0
         for s in range(of.size):
-            weight, row = c[s], rows[of[s], left : left + count]
+            factor, row = c[s], rows[of[s], left : left + count]
             for j in range(count):
-                x[j] += weight * row[j]
+                x[j] += factor * row[j]
         here, there = rows[y, left : left + count], rows[y_new, left : left + count]
         for j in range(count):
-            term = x[j] / (atol + rtol * max(abs(here[j]), abs(there[j])))
-            total += term * term
-    return total
+            move = there[j] - here[j]
+            size = max(abs(here[j]), abs(there[j]))
+            allowed = rtol * size + idle
+            loose, motion = abs(x[j]) / allowed, abs(move) / (size + moving)
+            if here[j] * move > 0.0:
+                allowed = min(allowed, GROWTH * rtol * size + growing)
+            error = abs(x[j]) / allowed
+            w = weight[left + j] if weight.size > 0 else 1.0
+            out[0] += error * error
+            out[1] += motion
+            out[2] += motion * motion
+            out[3] += w * error * error
+            out[4] += w * motion
+            out[5] += w * motion * motion
+            out[6] += loose * loose
 
 
 @serial
-def _scaled_short(rows, c, of, y, y_new, atol, rtol):
-    return _scaled(rows, c, of, y, y_new, atol, rtol, 0, rows.shape[1])
+def _scaled_short(rows, c, of, y, y_new, weight, floors, rtol):
+    out = np.empty(SUMS)
+    _scaled(rows, c, of, y, y_new, weight, floors, rtol, out, 0, rows.shape[1])
+    return out
 
 
 @parallel
-def _scaled_long(rows, c, of, y, y_new, atol, rtol):
+def _scaled_long(rows, c, of, y, y_new, weight, floors, rtol):
     N = rows.shape[1]
-    partial = np.zeros((N + BLOCK - 1) // BLOCK)
-    for block in prange(partial.size):
+    blocks = (N + BLOCK - 1) // BLOCK
+    partial = np.zeros((blocks, SUMS))
+    for block in prange(blocks):
         first, last = block * BLOCK, min((block + 1) * BLOCK, N)
-        partial[block] = _scaled(rows, c, of, y, y_new, atol, rtol, first, last)
-    return _ordered_sum(partial)
+        _scaled(rows, c, of, y, y_new, weight, floors, rtol, partial[block], first, last)
+    out = np.empty(SUMS)
+    for s in range(SUMS):
+        out[s] = _ordered_sum(partial[:, s])
+    return out
 
 
 @serial

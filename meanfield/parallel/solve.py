@@ -36,7 +36,7 @@ def solve_mean_field(
     t_end: float,
     save_at: ArrayLike | int | None = None,
     rtol: float = 1e-6,
-    atol: float = 1e-9,
+    atol: float | None = None,
     *,
     comm: Communicator | None = None,
     averages: Averages | None = None,
@@ -102,8 +102,8 @@ def solve_mean_field(
     _check_problem(problem, part)
     t_end = checks.real(t_end, "t_end", above=0.0)
     times = check_times(save_at, t_end)
-    rtol, atol = (checks.real(value, name, above=0.0)
-                  for value, name in ((rtol, "rtol"), (atol, "atol")))  # fmt: skip
+    rtol = checks.real(rtol, "rtol", above=0.0)
+    atol = None if atol is None else checks.real(atol, "atol", above=0.0)
     threads = checks.thread_count(threads)
     ranks = Ranks(comm)
     settings = {"t_end": t_end, "rtol": rtol, "atol": atol}
@@ -119,7 +119,7 @@ def solve_mean_field(
         trajectory = integrate(
             flow.slope, flow.start(), t_end, times, flow.observe, rtol=rtol,
             atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file, total=ranks.total,
-            in_place=flow.in_place,
+            in_place=flow.in_place, watch=flow.watch,
         )  # fmt: skip
         if file is not None and trajectory.status is not Status.INTERRUPTED:
             file.remove()
@@ -170,14 +170,9 @@ class _SplitFlow(ParticleFlow):
             problem, part, False, times, Measurements(whole, required=True), field=field
         )
 
-    def tolerance(self, rtol: float, atol: float) -> float:
+    def total_of(self, sums: Array) -> Array:
         """See `ParticleFlow`."""
-        if self.problem.student.smooth:
-            return atol
-        y = self.start()
-        largest = self.ranks.largest(float(np.abs(y).max()))[0] or 1.0
-        squares, count = self.ranks.total(np.array([float(((y / largest) ** 2).sum()), len(y)]))
-        return max(atol, rtol * largest * float(np.sqrt(squares / count)))
+        return self.ranks.total(sums)
 
     def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
         """See `ParticleFlow`."""

