@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.accuracy import Check, root_mean, saved_speeds, slowest, verdict
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
@@ -16,8 +17,6 @@ from meanfield.fields.base import unlocked
 from meanfield.integrate import Status, Trajectory
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-
-WORTH_SAYING = 1e-4  # an error of the velocities that the message of a success names
 
 Array = NDArray[np.float64]
 
@@ -121,10 +120,12 @@ class ParticleFlow:
     def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
         """Everything recorded, with the verdict on its accuracy."""
         status, message = trajectory.status, trajectory.message
-        error = self._final_error(trajectory)
+        checks = self._checks(trajectory)
         risk = np.array([record["risk"] for record in trajectory.records])
         if status is Status.SUCCESS:
-            status, message = self._verdict(error, settings["rtol"], message)
+            rtol = settings["rtol"]
+            status, message = verdict(checks, self._allowed(rtol), rtol, message)
+        error = max(check.error for check in checks)
         stats = {**trajectory.stats, **self.field.description(), "field_error": error}
         parameters = {
             "description": "mean-field particles",
@@ -139,24 +140,43 @@ class ParticleFlow:
             parameters, self.measurements.stacked(trajectory.records),
         )  # fmt: skip
 
-    def _final_error(self, trajectory: Trajectory) -> float:
+    def _checks(self, trajectory: Trajectory) -> list[Check]:
+        """The field's error at the start, at the end, and where neurons nearly stood between."""
         if not np.isfinite(trajectory.y).all() or trajectory.status is Status.INTERRUPTED:
-            return self.field_error
+            return [Check(0.0, self.field_error)]
         with np.errstate(over="ignore", invalid="ignore"):
-            return max(self.field_error, self.field.error_estimate(self.state(trajectory.y)))
+            last = self.field.error_estimate(self.state(trajectory.y))
+            first_speed, last_speed = self._speed(self.start()), self._speed(trajectory.y)
+            kept = [
+                (t, r["state"])
+                for t, r in zip(trajectory.t, trajectory.records, strict=True)
+                if "state" in r
+            ]
+            times, states = [t for t, _ in kept], [y for _, y in kept]
+            speeds = saved_speeds(times, states)
+            largest = max(first_speed, last_speed, float(speeds.max(initial=0.0))) or 1.0
+            checks = [
+                Check(0.0, self.field_error),
+                Check(trajectory.t_reached, last, last_speed / largest),
+            ]
+            between = slowest(speeds, (first_speed, last_speed))
+            if between is not None:
+                error = self.field.error_estimate(self.state(states[between]))
+                faster = max(last_speed, float(speeds[between:].max()))
+                checks.append(Check(times[between], error, faster / largest))
+        return checks
 
-    def _verdict(self, error: float, rtol: float, message: str) -> tuple[Status, str]:
-        allowed = self.field_tolerance
-        if allowed is None:
-            allowed = max(rtol, getattr(self.field, "tolerance", 0.0))
-        if error <= allowed:
-            if error > max(rtol, WORTH_SAYING):
-                message += f", with velocities good to {error:.0e} by their estimated error"
-            return Status.SUCCESS, message
-        return Status.INACCURATE, (
-            f"{message}, but the velocities carry an estimated relative error of {error:.1e}, "
-            f"above {allowed:.0e}, on the finest layout allowed"
-        )
+    def _speed(self, y: Array) -> float:
+        """Root mean square velocity of all coordinates."""
+        out = np.empty_like(y)
+        self.slope(0.0, y, out)
+        return root_mean(out)
+
+    def _allowed(self, rtol: float) -> float:
+        """The error of the velocities that a success may have."""
+        if self.field_tolerance is not None:
+            return self.field_tolerance
+        return max(rtol, getattr(self.field, "tolerance", 0.0))
 
     def _series(self, trajectory: Trajectory) -> StateSeries:
         """The states that were kept; start and end, of which there is no copy, are laid in here."""

@@ -41,9 +41,8 @@ SCRAMBLINGS = 3  # independent ones, for the error
 GROWTH = 1.5  # of the largest |u|², at which the rule is chosen again
 LEAP = 100.0  # … by which it cannot have grown in one step: a trial step that blows up
 BLOCKS = 16
-# averages that are taken one by one to check the table: neurons, nodes of a rule, lengths
-CHECKED, CHECKED_NODES, CHECKED_RADII = 2**17, {1: 40, 2: 12, 3: 6}, 3
-CHECKED_PANELS, CHECKED_POWER = 16, 8
+# averages that are taken one by one to check the table, and on how many nodes at most
+CHECKED, CHECKED_NODES, CHECKED_RADII = 2**16, 2**11, 3
 
 
 class DirectField:
@@ -266,19 +265,21 @@ class DirectField:
         )
 
     def _small_rule(self) -> InputRule:
-        """One of few nodes, of the kind in use."""
+        """The one in use with a few ρ; one of its kind where its nodes are many.
+
+        A table errs to both sides of a kink, which only as many nodes as are used average out.
+        """
         assert self.rule is not None
+        kind, size, nodes = self.rule.kind, self.rule.size, self.rule.z.shape[1]
         radii = min(CHECKED_RADII, len(self.rule.rho))
-        if self.rule.kind == "tensor":
-            return rules.tensor_rule(self.k, self.D, CHECKED_NODES[self.k], radii)
-        if self.rule.kind == "graded":
-            return rules.graded_rule(self.D, CHECKED_PANELS, radii)
-        return rules.sobol_rule(self.k, self.D, CHECKED_POWER, radii, seed=0)
+        while nodes > CHECKED_NODES:
+            size, nodes = (size - 1, nodes // 2) if kind == "sobol" else (size // 2, nodes // 2**self.k)
+        return rules.make_rule(kind, size, radii, self.k, self.D)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
         assert self.rule is not None
-        made = self.tables.made.get(1.0)
+        made = self.tables.made
         tabulated = made is not None and math.isfinite(made[0])
         return {
             "rule": [self.rule.kind, self.rule.size, len(self.rule.rho)],
