@@ -42,7 +42,7 @@ GROWTH = 1.5  # of the largest |u|², at which the rule is chosen again
 LEAP = 100.0  # … by which it cannot have grown in one step: a trial step that blows up
 BLOCKS = 16
 # averages that are taken one by one to check the table, and on how many nodes at most
-CHECKED, CHECKED_NODES, CHECKED_RADII = 2**16, 2**11, 3
+CHECKED, CHECKED_NODES, CHECKED_RADII = 2**15, 2**10, 3
 
 
 class DirectField:
@@ -93,6 +93,7 @@ class DirectField:
             if error <= self.tolerance:
                 break
         assert best is not None
+        self.worst = best[0]
         self._use(best[1])
 
     def _radii(self, measure: ParticleMeasure) -> int:
@@ -144,9 +145,7 @@ class DirectField:
 
     # -- evaluating -----------------------------------------------------------------------------
 
-    def _epsilon(
-        self, a: Array, u: Array, r: Array, rule: InputRule
-    ) -> tuple[Array, direct.Table]:
+    def _epsilon(self, a: Array, u: Array, r: Array, rule: InputRule) -> tuple[Array, direct.Table]:
         """ε at the nodes of a rule, shape (B, N), and the table it took."""
         table = (self.tables if rule is self.rule else self.checking).covering(u, r, rule)
         parts = direct.field_at_nodes(
@@ -191,7 +190,7 @@ class DirectField:
         return float((self.weight * outside**2).sum()), float((self.weight * f * f).sum())
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: what other rules change, and averages taken one by one instead of a table."""
+        """See `Field`: what other rules change, and averages one by one instead of a table."""
         assert self.rule is not None
         by_rule = self._change(measure, self._checking_rules(self.rule))
         self.worst = math.hypot(by_rule, self._table_error(measure))
@@ -255,8 +254,10 @@ class DirectField:
     ) -> Velocities:
         """Velocities of neurons that are each other's field, without a table."""
         v, s = (u @ rule.z)[:, None, :], (r[:, None] * rule.rho)[:, :, None]
-        g0 = self.problem.student.average(v, s, self.D, refine=2)
-        g1, g2 = self.problem.student.average_slopes(v, s, self.D, refine=2)
+        student = self.problem.student
+        refine = 1 if student.kinks else 2  # between kinks a few nodes are enough
+        g0 = student.average(v, s, self.D, refine=refine)
+        g1, g2 = student.average_slopes(v, s, self.D, refine=refine)
         weighted = rule.joint_weight * (values - np.einsum("i,ibq->bq", charge, g0) / len(a))
         return Velocities(
             self.rate * np.einsum("ibq,bq->i", g0, weighted),
@@ -273,7 +274,9 @@ class DirectField:
         kind, size, nodes = self.rule.kind, self.rule.size, self.rule.z.shape[1]
         radii = min(CHECKED_RADII, len(self.rule.rho))
         while nodes > CHECKED_NODES:
-            size, nodes = (size - 1, nodes // 2) if kind == "sobol" else (size // 2, nodes // 2**self.k)
+            size, nodes = (
+                (size - 1, nodes // 2) if kind == "sobol" else (size // 2, nodes // 2**self.k)
+            )
         return rules.make_rule(kind, size, radii, self.k, self.D)
 
     def layout_state(self) -> dict[str, Any]:

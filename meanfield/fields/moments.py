@@ -25,7 +25,6 @@ from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import CommitteeTarget, hermite_coefficients
 
-
 ROUNDED = 4.0  # units of the last place that a moment may be off by
 
 

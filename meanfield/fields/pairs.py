@@ -149,9 +149,7 @@ class PairField:
         self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array, rule: Rule
     ) -> Array:
         out = np.empty_like(r)
-        pairwise.student_values(
-            self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *rule, out
-        )
+        pairwise.student_values(self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *rule, out)
         if self.leak != 0.0:
             out = self._leaky(out) + self.leak * (u @ _mean(a_j, u_j))
         return out
