@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.accuracy import judged
+from meanfield.dynamics.field_checks import Check, root_mean, saved_speeds, slowest, verdict
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
@@ -20,8 +22,6 @@ from meanfield.states import ParticleMeasure
 
 SMALL = 1e-3  # of the largest coordinates: a direction of which there is next to nothing
 UNSURE = 3e-3  # an error of its velocities, relative to themselves, that shifts when it is seen
-WORTH_SAYING = 1e-4  # an error of the velocities that the message of a success names
-AVERAGE_ERROR = 1e-5  # of E f*², relative: what a success may hold, and the message names below
 
 Array = NDArray[np.float64]
 
@@ -153,21 +153,24 @@ class ParticleFlow:
     def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
         """Everything recorded, with the verdict on its accuracy."""
         status, message = trajectory.status, trajectory.message
-        error = self._final_error(trajectory)
+        checks = self._checks(trajectory)
         risk = np.array([record["risk"] for record in trajectory.records])
         target = self.problem.target
         average = target.second_moment_error() / max(target.second_moment(), 1e-300)
         if status is Status.SUCCESS:
-            status, message = self._verdict(error, average, settings["rtol"], message)
+            rtol = settings["rtol"]
+            status, message = verdict(checks, self._allowed(rtol), rtol, message)
+            error = max(check.error for check in checks)
             if error * math.prod(trajectory.stats.get("watched", (0.0,))) > UNSURE:
                 message += (
                     "; a direction grew from velocities below their estimated error, so that the "
                     "time at which it is seen is not certain"
                 )
+            status, message = judged(status, message, {"average_error": average}, rtol)
         message += self.measurements.said(trajectory.records)
         stats = {
-            **trajectory.stats, **self.field.description(), "field_error": error,
-            "average_error": average,
+            **trajectory.stats, **self.field.description(),
+            "field_error": max(check.error for check in checks), "average_error": average,
         }  # fmt: skip
         stats.pop("watched", None)
         parameters = {
@@ -183,35 +186,43 @@ class ParticleFlow:
             parameters, self.measurements.stacked(trajectory.records),
         )  # fmt: skip
 
-    def _final_error(self, trajectory: Trajectory) -> float:
+    def _checks(self, trajectory: Trajectory) -> list[Check]:
+        """The field's error at the start, at the end, and where neurons nearly stood between."""
         if not np.isfinite(trajectory.y).all() or trajectory.status is Status.INTERRUPTED:
-            return self.field_error
+            return [Check(0.0, self.field_error)]
         with np.errstate(over="ignore", invalid="ignore"):
-            return max(self.field_error, self.field.error_estimate(self.state(trajectory.y)))
+            last = self.field.error_estimate(self.state(trajectory.y))
+            first_speed, last_speed = self._speed(self.start()), self._speed(trajectory.y)
+            kept = [
+                (t, r["state"])
+                for t, r in zip(trajectory.t, trajectory.records, strict=True)
+                if "state" in r
+            ]
+            times, states = [t for t, _ in kept], [y for _, y in kept]
+            speeds = saved_speeds(times, states)
+            largest = max(first_speed, last_speed, float(speeds.max(initial=0.0))) or 1.0
+            checks = [
+                Check(0.0, self.field_error),
+                Check(trajectory.t_reached, last, last_speed / largest),
+            ]
+            between = slowest(speeds, (first_speed, last_speed))
+            if between is not None:
+                error = self.field.error_estimate(self.state(states[between]))
+                faster = max(last_speed, float(speeds[between:].max()))
+                checks.append(Check(times[between], error, faster / largest))
+        return checks
 
-    def _verdict(
-        self, error: float, average: float, rtol: float, message: str
-    ) -> tuple[Status, str]:
-        allowed = self.field_tolerance
-        if allowed is None:
-            allowed = max(rtol, getattr(self.field, "tolerance", 0.0))
-        said, refused = [], []
-        if not error <= allowed:
-            refused.append(
-                f"the velocities carry an estimated relative error of {error:.1e}, above "
-                f"{allowed:.0e}, on the finest layout allowed"
-            )
-        elif error > max(rtol, WORTH_SAYING):
-            said.append(f"velocities good to {error:.0e} by their estimated error")
-        if not average <= max(rtol, AVERAGE_ERROR):
-            refused.append(
-                f"the risk's constant ½E f*² an estimated relative error of {average:.1e}"
-            )
-        elif average > rtol:
-            said.append(f"½E f*² in the risk good to {average:.0e}")
-        if refused:
-            return Status.INACCURATE, f"{message}, but {' and '.join(refused)}"
-        return Status.SUCCESS, f"{message}, with {' and '.join(said)}" if said else message
+    def _speed(self, y: Array) -> float:
+        """Root mean square velocity of all coordinates."""
+        out = np.empty_like(y)
+        self.slope(0.0, y, out)
+        return root_mean(out)
+
+    def _allowed(self, rtol: float) -> float:
+        """The error of the velocities that a success may have."""
+        if self.field_tolerance is not None:
+            return self.field_tolerance
+        return max(rtol, getattr(self.field, "tolerance", 0.0))
 
     def _series(self, trajectory: Trajectory) -> StateSeries:
         """The states that were kept; start and end, of which there is no copy, are laid in here."""

@@ -41,12 +41,16 @@ def root_mean_square(values: Array, mass: Array | None) -> float:
     return float(np.sqrt(np.average(squares.sum(axis=1), weights=mass)))
 
 
-def sample_neurons(u: Array, r: Array) -> Array:
-    """Neurons to check at: the extreme ones in each coordinate and an even selection."""
+def sample_neurons(u: Array, r: Array, a: Array | None = None, mass: Array | None = None) -> Array:
+    """Neurons to check at: the extreme ones in each coordinate and an even selection.
+
+    With `a`, those of the largest |a| and of the largest mass too: errors are in proportion.
+    """
     n = len(r)
     extremes = min(n - 1, EXTREMES)
     chosen = [np.linspace(0, n - 1, min(n, SAMPLES)).astype(np.int64)]
-    for coordinate in (r, *u.T):
+    size = () if a is None else (np.abs(a), np.abs(charges(a, mass)))
+    for coordinate in (r, *u.T, *size):
         order = np.argpartition(coordinate, (extremes, n - 1 - extremes))
         chosen += [order[: extremes + 1].copy(), order[n - 1 - extremes :].copy()]
     return np.unique(np.concatenate(chosen))
@@ -76,7 +80,7 @@ class Field(Protocol):
         """Lay out nodes and meshes for a measure, to the accuracy wanted."""
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """Largest error of a velocity at sample neurons, over the size of the velocities."""
+        """Largest error of a velocity at sample neurons, and of the risk; see `estimate`."""
 
     def description(self) -> dict[str, Any]:
         """How the field is evaluated, for the solution's stats."""

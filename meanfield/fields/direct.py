@@ -2,7 +2,8 @@
 
 Time n × nodes, memory O(n). The nodes are a tensor rule where k is small and low-discrepancy points
 beyond; rules are refined until the tolerance is reached or the nodes run out. The error is what a
-finer or independent rule, with a finer table, changes at sample neurons.
+finer or independent rule changes at sample neurons, and what averages taken one by one change in a
+part of the field, for tables of a kink may all miss it alike.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields import rules
-from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
-from meanfield.fields.estimate import largest_miss, sizes
+from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.estimate import (
+    Velocities,
+    relative_error,
+    relative_risk_error,
+)
 from meanfield.fields.rules import InputRule
 from meanfield.fields.tables import Tables
 from meanfield.kernels import direct
@@ -34,10 +39,10 @@ MOST_NODES = 2**17
 MOST_PAIRS = 2**29  # of a neuron and a node: a right-hand side of a few seconds
 SCRAMBLINGS = 3  # independent ones, for the error
 GROWTH = 1.5  # of the largest |u|², at which the rule is chosen again
-FINER = 1.5  # how much finer the table is that checks a table
-# both miss a kink by their spacing, so that their difference is this share of the error or more
-KINK_SHARE = 1.0 - 1.0 / FINER
+LEAP = 100.0  # … by which it cannot have grown in one step: a trial step that blows up
 BLOCKS = 16
+# averages that are taken one by one to check the table, and on how many nodes at most
+CHECKED, CHECKED_NODES, CHECKED_RADII = 2**15, 2**10, 3
 
 
 class DirectField:
@@ -60,7 +65,7 @@ class DirectField:
         natural = KINKED_TOLERANCES if self.kinked else SMOOTH_TOLERANCES
         self.tolerance = natural.get(self.k, SOBOL_TOLERANCE) if tolerance is None else tolerance
         self.mass: Array | None = None
-        self.speed, self.climb = np.zeros(2), 0.0  # largest rms velocities: u and r, a
+        self.checking = Tables(problem.student, self.D)  # for rules that reach further
         self.rule: InputRule | None = None
         self.served = math.inf
         self.worst = math.inf
@@ -69,7 +74,7 @@ class DirectField:
 
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`: refine the rule until the error meets the tolerance or the nodes run out."""
-        self.mass, self.rule, self.speed, self.climb = measure.mass, None, np.zeros(2), 0.0
+        self.mass, self.rule = measure.mass, None
         if not np.isfinite(np.append(measure.u.ravel() ** 2, measure.r**2)).all():
             self._use(
                 rules.tensor_rule(self.k, self.D, 2, 1)
@@ -82,12 +87,13 @@ class DirectField:
         best: tuple[float, InputRule] | None = None
         for rule in self._candidates(measure, self._radii(measure)):
             self._use(rule)
-            error = self.error_estimate(measure)
+            error = self._change(measure, self._checking_rules(rule))
             if best is None or error < best[0]:
                 best = error, rule
             if error <= self.tolerance:
                 break
         assert best is not None
+        self.worst = best[0]
         self._use(best[1])
 
     def _radii(self, measure: ParticleMeasure) -> int:
@@ -139,11 +145,9 @@ class DirectField:
 
     # -- evaluating -----------------------------------------------------------------------------
 
-    def _epsilon(
-        self, a: Array, u: Array, r: Array, rule: InputRule, finer: float = 1.0
-    ) -> tuple[Array, direct.Table]:
+    def _epsilon(self, a: Array, u: Array, r: Array, rule: InputRule) -> tuple[Array, direct.Table]:
         """ε at the nodes of a rule, shape (B, N), and the table it took."""
-        table = self.tables.covering(u, r, rule, finer)
+        table = (self.tables if rule is self.rule else self.checking).covering(u, r, rule)
         parts = direct.field_at_nodes(
             charges(a, self.mass), u, r, rule.z, rule.rho, table, min(BLOCKS, len(a))
         )
@@ -157,7 +161,9 @@ class DirectField:
         """See `Field`."""
         try:
             furthest = float(np.einsum("ix,ix->i", u, u).max())
-            if max(GROWTH * self.served, 1.0) < furthest < math.inf:
+            if not furthest < LEAP * max(self.served, 1.0):
+                raise FloatingPointError("neurons have leapt beyond every rule")
+            if furthest > max(GROWTH * self.served, 1.0):
                 self._refine(ParticleMeasure(a, u, np.abs(r), self.mass))
             rule = self.rule
             assert rule is not None
@@ -184,67 +190,111 @@ class DirectField:
         return float((self.weight * outside**2).sum()), float((self.weight * f * f).sum())
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: what other rules and a finer table change, in sample neurons and risk.
-
-        Relative to the root mean square velocity, at this measure or at an earlier one if it was
-        larger: where neurons have come to rest, nodes that shift the velocity shift nothing else.
-        """
+        """See `Field`: what other rules change, and averages one by one instead of a table."""
         assert self.rule is not None
-        self.worst = self._change(measure, self._checking_rules(self.rule))
+        by_rule = self._change(measure, self._checking_rules(self.rule))
+        self.worst = math.hypot(by_rule, self._table_error(measure))
         return self.worst
 
+    def _velocities(self, a: Array, u: Array, r: Array) -> Velocities:
+        out = Velocities.like(a, u, r)
+        self.velocity(a, u, r, *out)
+        return out
+
+    def _energy(self) -> float:
+        return float((self.weight * self.values**2).sum())
+
     def _change(self, measure: ParticleMeasure, others: list[InputRule]) -> float:
-        """Largest change of a velocity, and of the risk over ½ E f*²."""
+        """Largest change of a velocity or of the risk under any of the other rules."""
         a, u, r = measure.arrays()
-        out_a, out_u, out_r = np.zeros_like(a), np.empty_like(u), np.empty_like(r)
-        self.velocity(a, u, r, out_a, out_u, out_r)
-        energy = float((self.weight * self.values**2).sum())
-        force = math.sqrt(energy) * root_mean_square(a, self.mass)
-        self.speed = np.maximum(self.speed, sizes(out_u, out_r, self.mass, force))
-        self.climb = max(self.climb, root_mean_square(out_a, self.mass), 1e-6 * math.sqrt(energy))
-        chosen = sample_neurons(u, r)
-        some = a[chosen], u[chosen], r[chosen]
-        da, du, dr, risk = (
-            np.zeros_like(some[0]),
-            np.zeros_like(some[1]),
-            np.zeros_like(some[2]),
-            0.0,
-        )
+        mine, energy = self._velocities(a, u, r), self._energy()
+        chosen = sample_neurons(u, r, a, self.mass)
+        some, worst = (a[chosen], u[chosen], r[chosen]), 0.0
         try:
+            here = self.risk(a, u, r)
             for rule in others:
-                epsilon, table = self._epsilon(a, u, r, rule, FINER)
-                found = np.zeros_like(da), np.empty_like(du), np.empty_like(dr)
-                charge = rule.joint_weight * epsilon
+                epsilon, table = self._epsilon(a, u, r, rule)
+                found, charge = Velocities.like(*some), rule.joint_weight * epsilon
                 direct.velocities(*some, rule.z, rule.rho, charge, table, self.rate, *found)
-                risk += 0.5 * float((charge * epsilon).sum()) / len(others)
-                for total, one in zip((da, du, dr), found, strict=True):
-                    total += one / len(others)
-            change = abs(risk - self.risk(a, u, r)) / (0.5 * energy or 1.0)
+                miss = mine.of(chosen).minus(found)
+                change = abs(0.5 * float((charge * epsilon).sum()) - here)
+                worst = max(
+                    worst,
+                    relative_error(miss, mine, a, self.mass, energy, self.rate),
+                    relative_risk_error(change, here, energy),
+                )
         except FloatingPointError:
             return math.inf
-        miss = largest_miss(out_u[chosen] - du, out_r[chosen] - dr, self.speed)
-        worst = max(miss, float(np.abs(out_a[chosen] - da).max()) / (self.climb or 1.0), change)
+        return worst
+
+    def _table_error(self, measure: ParticleMeasure) -> float:
+        """The same for averages g0, g1 and g2 taken one by one, of some neurons on few nodes."""
+        a, u, r = measure.arrays()
+        mine, rule = self._velocities(a, u, r), self._small_rule()
+        others = max(len(sample_neurons(u, r, a, self.mass)), CHECKED // rule.nodes)
+        part, charge = _part(charges(a, self.mass), sample_neurons(u, r, a, self.mass), others)
+        try:
+            table = self.checking.covering(u, r, rule)
+        except FloatingPointError:
+            return math.inf
+        values = self.target(np.ascontiguousarray(rule.z.T))
+        neurons = a[part], u[part], r[part]
+        sums = direct.field_at_nodes(
+            charge, *neurons[1:], rule.z, rule.rho, table, min(BLOCKS, len(part))
+        )
+        found = Velocities.like(*neurons)
+        weighted = rule.joint_weight * (values - sums.sum(axis=0))
+        direct.velocities(*neurons, rule.z, rule.rho, weighted, table, self.rate, *found)
+        exact = self._one_by_one(charge, *neurons, rule, values)
+        miss = found.minus(exact)
+        return relative_error(miss, mine, a, self.mass, self._energy(), self.rate)
+
+    def _one_by_one(
+        self, charge: Array, a: Array, u: Array, r: Array, rule: InputRule, values: Array
+    ) -> Velocities:
+        """Velocities of neurons that are each other's field, without a table."""
+        v, s = (u @ rule.z)[:, None, :], (r[:, None] * rule.rho)[:, :, None]
         student = self.problem.student
-        return worst if student.smooth or student.homogeneous else worst / KINK_SHARE
+        refine = 1 if student.kinks else 2  # between kinks a few nodes are enough
+        g0 = student.average(v, s, self.D, refine=refine)
+        g1, g2 = student.average_slopes(v, s, self.D, refine=refine)
+        weighted = rule.joint_weight * (values - np.einsum("i,ibq->bq", charge, g0) / len(a))
+        return Velocities(
+            self.rate * np.einsum("ibq,bq->i", g0, weighted),
+            a[:, None] * np.einsum("ibq,bq,xq->ix", g1, weighted, rule.z),
+            a * np.einsum("ibq,bq,b->i", g2, weighted, rule.rho),
+        )
+
+    def _small_rule(self) -> InputRule:
+        """The one in use with a few ρ; one of its kind where its nodes are many.
+
+        A table errs to both sides of a kink, which only as many nodes as are used average out.
+        """
+        assert self.rule is not None
+        kind, size, nodes = self.rule.kind, self.rule.size, self.rule.z.shape[1]
+        radii = min(CHECKED_RADII, len(self.rule.rho))
+        while nodes > CHECKED_NODES:
+            size, nodes = (
+                (size - 1, nodes // 2) if kind == "sobol" else (size // 2, nodes // 2**self.k)
+            )
+        return rules.make_rule(kind, size, radii, self.k, self.D)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
         assert self.rule is not None
-        made = self.tables.made.get(1.0)
+        made = self.tables.made
         tabulated = made is not None and math.isfinite(made[0])
         return {
             "rule": [self.rule.kind, self.rule.size, len(self.rule.rho)],
             "reach": made[:2] if made is not None and tabulated else None,
             "served": self.served,
-            "speed": [*self.speed.tolist(), self.climb],
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
         kind, size, radii = state["rule"]
         self._use(rules.make_rule(kind, size, radii, self.k, self.D))
-        *speed, self.climb = state["speed"]
-        self.speed, self.served = np.array(speed), state["served"]
+        self.served = state["served"]
         if state["reach"] is not None:
             self.tables.make(*state["reach"])
 
@@ -252,3 +302,15 @@ class DirectField:
         """See `Field`."""
         assert self.rule is not None
         return {"field": self.name, "rule": self.rule.kind, "nodes": self.rule.nodes}
+
+
+def _part(charge: Array, chosen: Array, count: int) -> tuple[Array, Array]:
+    """Some neurons, those chosen among them, with charges that make nearly the field of all."""
+    n = len(charge)
+    if n <= count:
+        return np.arange(n), charge
+    rest = np.setdiff1d(np.arange(n), chosen)
+    even = rest[np.linspace(0, len(rest) - 1, max(1, count - len(chosen))).astype(np.int64)]
+    share = np.concatenate((np.ones(len(chosen)), np.full(len(even), len(rest) / len(even))))
+    part = np.concatenate((chosen, even))
+    return part, charge[part] * share * (len(part) / n)

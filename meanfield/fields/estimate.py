@@ -1,13 +1,88 @@
-"""How an evaluator's error is stated: at sample neurons, over the size of the velocities."""
+"""How an evaluator's error is stated: at sample neurons, over the size of what it computes.
+
+The largest of these: the error of du/dt at a neuron over the root mean square of du/dt, of dr/dt
+over that of dr/dt, of da/dt over that of da/dt or κ √(E f*²), of the risk over itself or ½ E f*²,
+whichever of the two is larger. Sizes are those of the very state that is looked at, so that an
+error that stays while velocities shrink is seen to grow.
+"""
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import numpy as np
 
 from meanfield.fields.base import Array, root_mean_square
+from meanfield.quadrature import gaussian_mean
+from meanfield.targets import CommitteeTarget, MultiIndexTarget
+from meanfield.targets.multi_index import Polynomial
 
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
 CANCELLED, TINY = 1e-6, 1e-300
+UNIT = float(np.finfo(np.float64).eps)
+
+
+class Velocities(NamedTuple):
+    """da/dt (n,), du/dt (n, k), dr/dt (n,), or what they are off by."""
+
+    a: Array
+    u: Array
+    r: Array
+
+    @classmethod
+    def like(cls, a: Array, u: Array, r: Array) -> Velocities:
+        """Room for the velocities of neurons; da/dt is zero until someone writes it."""
+        return cls(np.zeros_like(a), np.empty_like(u), np.empty_like(r))
+
+    def of(self, chosen: Array) -> Velocities:
+        """Those of some neurons."""
+        return Velocities(*(part[chosen] for part in self))
+
+    def minus(self, other: Velocities) -> Velocities:
+        """The difference."""
+        return Velocities(*(x - y for x, y in zip(self, other, strict=True)))
+
+
+def relative_error(
+    miss: Velocities, found: Velocities, a: Array, mass: Array | None, energy: float, rate: float
+) -> float:
+    """Largest miss at sample neurons, of u, r and a apart: none hides another.
+
+    `found` are the velocities of all neurons, `energy` is E f*²: a velocity that vanishes by
+    symmetry is measured against what cancels in it, √(E f*²) times the root mean square of a.
+    Errors make a velocity that vanishes seem larger: their squares are taken off, so that what is
+    all error is not taken for a size.
+    """
+    if not all(np.isfinite(part).all() for part in (*miss, *found)):
+        return math.inf
+    size_a, size_u, size_r = (
+        math.sqrt(max(root_mean_square(whole, mass) ** 2 - root_mean_square(part, None) ** 2, 0.0))
+        for whole, part in zip(found, miss, strict=True)
+    )
+    force = math.sqrt(max(energy, 0.0))
+    cancelled = CANCELLED * force * root_mean_square(a, mass)
+    least = max(NEGLIGIBLE * max(size_u, size_r), cancelled, TINY)
+    return max(
+        float(np.sqrt((miss.u**2).sum(axis=1).max())) / max(size_u, least),
+        float(np.abs(miss.r).max()) / max(size_r, least),
+        float(np.abs(miss.a).max()) / max(size_a, rate * force, TINY),
+    )
+
+
+def relative_risk_error(miss: float, risk: float, energy: float) -> float:
+    """An error of the risk over ½ E f*², or over the risk where that is larger."""
+    return miss / max(0.5 * energy, risk, TINY) if math.isfinite(miss) else math.inf
+
+
+def energy_error(target: CommitteeTarget | MultiIndexTarget) -> float:
+    """How well E f*² is known where it is a quadrature."""
+    known = getattr(target, "second_moment_error", None)
+    if known is not None:
+        return float(known())
+    if isinstance(target, CommitteeTarget) or isinstance(target.function, Polynomial):
+        return 0.0
+    return gaussian_mean(lambda z: target(z) ** 2, target.k, smooth=target.smooth).error
 
 
 def sizes(du: Array, dr: Array, mass: Array | None, force: float) -> Array:

@@ -12,11 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges
-from meanfield.fields.units import coefficients
+from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.estimate import (
+    UNIT,
+    Velocities,
+    energy_error,
+    relative_error,
+    relative_risk_error,
+)
+from meanfield.fields.units import coefficients, coefficients_by_panels
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import CommitteeTarget, hermite_coefficients
+
+ROUNDED = 4.0  # units of the last place that a moment may be off by
 
 
 class MomentField:
@@ -26,7 +35,8 @@ class MomentField:
 
     def __init__(self, problem: Problem):
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
-        target = problem.target
+        self.problem, target = problem, problem.target
+        self.energy_error = energy_error(target)
         self.mean, self.quadratic, self.unknown = _even_components(problem)
         k = self.quadratic.shape[0]
         # f* = mean + zᵀ H z − tr H + (what no quadratic sees)
@@ -78,9 +88,23 @@ class MomentField:
         self.mass = measure.mass
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: exact up to rounding, but for the target's own coefficients."""
-        size = abs(self.mean) + float(np.abs(self.quadratic).max())
-        return self.unknown / size if size > 0.0 else self.unknown
+        """See `Field`: exact but for the target's own coefficients and for rounding: a bound."""
+        a, u, r = measure.arrays()
+        found, energy = Velocities.like(a, u, r), self.problem.target.second_moment()
+        self.velocity(a, u, r, *found)
+        A, s = self._moments(np.abs(a), np.abs(u), r)
+        total, rounding = abs(self.mean) + float(np.trace(A)) + s, ROUNDED * UNIT
+        mean = self.unknown[0] + rounding * total
+        H = self.unknown[1] + rounding * (np.abs(self.quadratic) + A)
+        chosen = sample_neurons(u, r, a, self.mass)
+        own, some_u, some_r = np.abs(a[chosen]), np.abs(u[chosen]), np.abs(r[chosen])
+        C = 2.0 * H + mean * self.identity
+        Cu = np.einsum("ix,xy->iy", some_u, C)
+        value = self.rate * (np.einsum("ix,ix->i", some_u, Cu) + mean * some_r**2)
+        miss = Velocities(value, 2.0 * own[:, None] * Cu, 2.0 * mean * own * some_r)
+        error = relative_error(miss, found, a, self.mass, energy, self.rate)
+        risk = 0.5 * self.energy_error + total * mean + 2.0 * float((A * H).sum())
+        return max(error, relative_risk_error(risk, self.risk(a, u, r), energy))
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`: nothing depends on the state."""
@@ -94,8 +118,8 @@ class MomentField:
         return {"field": self.name}
 
 
-def _even_components(problem: Problem) -> tuple[float, Array, float]:
-    """E f*, ½ E f* (z zᵀ − I), and how well they are known.
+def _even_components(problem: Problem) -> tuple[float, Array, tuple[float, Array]]:
+    """E f*, ½ E f* (z zᵀ − I), and how well each is known.
 
     Of a committee, the second is Σ_r (a*_r/2k) E σ*''(λ*_r) b_r b_rᵀ.
     """
@@ -104,13 +128,21 @@ def _even_components(problem: Problem) -> tuple[float, Array, float]:
         B, weights = target.basis, np.asarray(target.weights) / target.k
         P = (B * B).sum(1)
         h, _ = coefficients(target.link, np.sqrt(P), 3)
-        curvature = np.divide(math.sqrt(2.0) * h[:, 2], P, out=np.zeros_like(P), where=P > 0)
-        quadratic = np.einsum("r,rx,ry->xy", 0.5 * weights * curvature, B, B)
-        return float(weights @ h[:, 0]), quadratic, 0.0
+        miss = np.abs(h - coefficients_by_panels(target.link, np.sqrt(P), 3)[0])
+
+        def curved(h: Array, weights: Array, B: Array) -> Array:
+            curvature = np.divide(math.sqrt(2.0) * h[:, 2], P, out=np.zeros_like(P), where=P > 0)
+            return np.einsum("r,rx,ry->xy", 0.5 * weights * curvature, B, B)
+
+        unknown = float(np.abs(weights) @ miss[:, 0]), curved(miss, np.abs(weights), np.abs(B))
+        return float(weights @ h[:, 0]), curved(h, weights, B), unknown
     k, found = target.rank, hermite_coefficients(target, 2)
-    quadratic = np.zeros((k, k))
-    for index, (c, _) in found.items():
+    quadratic, off = np.zeros((k, k)), np.zeros((k, k))
+    for index, (c, error) in found.items():
         if sum(index) == 2:  # he_2 = (z² − 1)/√2 on the diagonal, z_x z_y beside it
             x, y = np.repeat(np.arange(k), index)
-            quadratic[x, y] = quadratic[y, x] = c / math.sqrt(2.0) if x == y else 0.5 * c
-    return found[(0,) * k][0], quadratic, max(error for _, error in found.values())
+            share = 1.0 / math.sqrt(2.0) if x == y else 0.5
+            quadratic[x, y] = quadratic[y, x] = share * c
+            off[x, y] = off[y, x] = share * error
+    mean, error = found[(0,) * k]
+    return mean, quadratic, (error, off)

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields.attraction import attraction
-from meanfield.fields.base import Array, charges
+from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.estimate import (
+    UNIT,
+    Velocities,
+    energy_error,
+    relative_error,
+    relative_risk_error,
+)
 from meanfield.kernels import pairwise
 from meanfield.kernels.codes import ERF, LEAKY_RELU, RELU
 from meanfield.problem import Problem
@@ -24,6 +31,8 @@ CLOSED = (ERF, RELU, LEAKY_RELU)  # students whose pairs are closed forms
 NODE_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 SMOOTH_TOLERANCE = 1e-13
 KINKED_TOLERANCE = 1e-8
+ROUNDED = 8.0  # units of the last place that a sum over pairs may be off by
+FINER = 2.0  # how many more nodes check the rule over Z
 MARGIN = 1.25  # headroom in r before the rule over Z is chosen again
 
 
@@ -111,15 +120,21 @@ class PairField:
     def slopes(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> tuple[Array, Array]:
         """∂/∂u and ∂/∂r of E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
         self._allow(float(np.abs(r_j).max()))
+        own_u, own_r = self._student_slopes(u, r, a_j, u_j, r_j, self.rule)
+        _, target_u, target_r = self.target_part(u, r)
+        return target_u - own_u, target_r - own_r
+
+    def _student_slopes(
+        self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array, rule: Rule
+    ) -> tuple[Array, Array]:
         out_u, out_r = np.empty_like(u), np.empty_like(r)
         pairwise.student_slopes(
-            self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *self.rule, out_u, out_r
+            self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *rule, out_u, out_r
         )
         if self.leak != 0.0:
             out_u, out_r = self._leaky(out_u), self._leaky(out_r)
             out_u += self.leak * _mean(a_j, u_j)
-        _, target_u, target_r = self.target_part(u, r)
-        return target_u - out_u, target_r - out_r
+        return out_u, out_r
 
     def values(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
         """E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
@@ -128,10 +143,13 @@ class PairField:
     def student_part(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
         """E f σ(λ) at neurons (u, r), for equal masses of charges a_j."""
         self._allow(float(np.abs(r_j).max()))
+        return self._student_values(u, r, a_j, u_j, r_j, self.rule)
+
+    def _student_values(
+        self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array, rule: Rule
+    ) -> Array:
         out = np.empty_like(r)
-        pairwise.student_values(
-            self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *self.rule, out
-        )
+        pairwise.student_values(self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *rule, out)
         if self.leak != 0.0:
             out = self._leaky(out) + self.leak * (u @ _mean(a_j, u_j))
         return out
@@ -180,8 +198,54 @@ class PairField:
         self._allow(float(measure.r.max()))
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: the closed forms hold to rounding, the rule over Z to its tolerance."""
-        return 1e-12 if self.student.smooth else 1e-7
+        """See `Field`: what more nodes over Z change at sample neurons, and rounding.
+
+        The risk errs by less than the mean of |a| times what its potentials do.
+        """
+        a, u, r = measure.arrays()
+        found = Velocities.like(a, u, r)
+        self.velocity(a, u, r, *found)
+        charge, chosen = charges(a, self.mass), sample_neurons(u, r, a, self.mass)
+        some, others = (u[chosen], r[chosen]), (charge, u, r)
+        off, off_u, off_r = self._student_miss(some, others)
+        target, target_u, target_r = self._target_miss(*some)
+        own = np.abs(a[chosen])
+        miss = Velocities(
+            self.rate * (off + target),
+            own[:, None] * (off_u + target_u),
+            own * (off_r + target_r),
+        )
+        energy = self.target.second_moment()
+        risk = 0.5 * energy_error(self.target) + ROUNDED * UNIT * energy
+        risk += float(np.abs(charge).mean() * (0.5 * off + target).max())
+        return max(
+            relative_error(miss, found, a, self.mass, energy, self.rate),
+            relative_risk_error(risk, self.risk(a, u, r), energy),
+        )
+
+    def _student_miss(
+        self, some: tuple[Array, Array], others: tuple[Array, Array, Array]
+    ) -> tuple[Array, Array, Array]:
+        """What E f σ(λ) and its slopes at some neurons may be off by."""
+        finer, rounding = _finer(self.D, self.rule), ROUNDED * UNIT
+        value = self._student_values(*some, *others, self.rule)
+        slopes = self._student_slopes(*some, *others, self.rule)
+        again = self._student_values(*some, *others, finer)
+        slopes_again = self._student_slopes(*some, *others, finer)
+        charge, u, r = others
+        # what a neuron adds at most: E f σ is homogeneous of degree one in it, or bounded
+        length = np.sqrt(np.einsum("ix,ix->i", u, u) + r * r)
+        size = length if self.code == RELU else np.minimum(length, 1.0)
+        most = rounding * float((np.abs(charge) * size).mean())
+        own = np.sqrt((some[0] ** 2).sum(axis=1) + some[1] ** 2)
+        off_u, off_r = (np.abs(x - y) + most for x, y in zip(slopes, slopes_again, strict=True))
+        return np.abs(value - again) + most * own, off_u, off_r
+
+    def _target_miss(self, u: Array, r: Array) -> tuple[Array, Array, Array]:
+        """What E f* σ(λ) and its slopes may be off by: rounding."""
+        value, slope_u, slope_r = (np.abs(part) for part in self.target_part(u, r))
+        unit = ROUNDED * UNIT
+        return unit * value, unit * slope_u, unit * slope_r
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`: the rule over Z serves up to a largest r."""
@@ -195,6 +259,13 @@ class PairField:
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "overlap_nodes": len(self.rule[0])}
+
+
+def _finer(D: float, rule: Rule) -> Rule:
+    """A rule over Z of more nodes."""
+    if len(rule[0]) < 2 or D == 1:
+        return rule
+    return sphere_coordinate_rule(D, math.ceil(FINER * len(rule[0])))
 
 
 def _mean(a: Array, u: Array) -> Array:

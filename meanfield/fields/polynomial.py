@@ -18,14 +18,22 @@ from typing import Any
 import numpy as np
 
 from meanfield.averages import sphere_moment
-from meanfield.fields.base import Array, charges
-from meanfield.fields.units import coefficients
+from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.estimate import (
+    UNIT,
+    Velocities,
+    energy_error,
+    relative_error,
+    relative_risk_error,
+)
+from meanfield.fields.units import coefficients, coefficients_by_panels
 from meanfield.kernels import monomials as kernel
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import CommitteeTarget, MultiIndexTarget, hermite_coefficients
 
 LARGEST_DEGREE, MOST_MONOMIALS = 8, 1000  # monomials of high degree cancel
+ROUNDED = 4.0  # units of the last place that a coefficient may be off by
 ROUNDING = 1e-13  # of E f*², how well the part of it that no student sees is known
 
 
@@ -52,8 +60,10 @@ class PolynomialField:
         self.turn = across[exponents[:, None, k], exponents[:, k]] * np.prod(
             along[exponents[:, None, :k], exponents[:, :k]], axis=2
         )
+        self.exponents = exponents
         self.goal, self.unknown = _goal(problem.target, self.index)
-        total = problem.target.second_moment()
+        self.energy = total = problem.target.second_moment()
+        self.energy_error = energy_error(problem.target)
         unseen = total - float(self.goal @ self.goal)
         self.floor = 0.5 * unseen if unseen > ROUNDING * total else 0.0
         self.leaves = exponents[:, k] > 0
@@ -92,9 +102,36 @@ class PolynomialField:
         self.mass = measure.mass
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: exact up to rounding, but for the target's own coefficients."""
-        size = float(np.abs(self.goal).max())
-        return self.unknown / size if size > 0.0 else self.unknown
+        """See `Field`: exact but for the target's own coefficients and for rounding.
+
+        What each coefficient may be off by adds up in every velocity: a bound.
+        """
+        a, u, r = measure.arrays()
+        charge, found = charges(a, self.mass), Velocities.like(a, u, r)
+        self.velocity(a, u, r, *found)
+        held = np.abs(self.scale * kernel.moments(abs(charge), abs(u), r, self.parent, self.factor))
+        off = self.unknown + ROUNDED * UNIT * (np.abs(self.goal) + held @ np.abs(self.turn))
+        risk = 0.5 * self.energy_error + float(np.abs(self._coefficients(a, u, r)) @ off)
+        chosen = sample_neurons(u, r, a, self.mass)
+        miss = self._bounds(off, a[chosen], u[chosen], r[chosen])
+        error = relative_error(miss, found, a, self.mass, self.energy, self.rate)
+        return max(error, relative_risk_error(risk, self.risk(a, u, r), self.energy))
+
+    def _bounds(self, off: Array, a: Array, u: Array, r: Array) -> Velocities:
+        """What velocities may be off by for errors of the coefficients of f*."""
+        x, powers = np.column_stack((u, r * r))[:, None, :], self.exponents
+        functions, own = self.scale[:, None] * self.turn, np.abs(a)
+
+        def bound(values: Array) -> Array:
+            return np.asarray(np.abs(values @ functions) @ off)
+
+        slopes = []
+        for c in range(powers.shape[1]):
+            lowered = np.maximum(powers - (np.arange(powers.shape[1]) == c), 0)
+            slopes.append(own * bound(powers[:, c] * np.prod(x**lowered, axis=2)))
+        *along, across = slopes
+        values = self.rate * bound(np.prod(x**powers, axis=2))
+        return Velocities(values, np.column_stack(along), 2.0 * np.abs(r) * across)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`: nothing depends on the state."""
@@ -160,23 +197,25 @@ def _laguerre_powers(degree: int, D: float) -> Array:
 
 def _goal(
     target: CommitteeTarget | MultiIndexTarget, index: list[tuple[int, ...]]
-) -> tuple[Array, float]:
-    """Coefficients of f* in the basis, and the largest error of one."""
-    goal, degree = np.zeros(len(index)), max(map(sum, index))
+) -> tuple[Array, Array]:
+    """Coefficients of f* in the basis, and the error of each."""
+    goal, unknown, degree = np.zeros(len(index)), np.zeros(len(index)), max(map(sum, index))
     if isinstance(target, CommitteeTarget):
         # E he_α(z) σ*(b·z) = √(m!/α!) (b/|b|)^α h_m(|b|²), m = |α|
         B, weights = target.basis, np.asarray(target.weights) / target.k
         lengths = np.sqrt((B * B).sum(1))
-        h, _ = coefficients(target.link, lengths, degree + 1)
+        h = coefficients(target.link, lengths, degree + 1)[0]
+        miss = np.abs(h - coefficients_by_panels(target.link, lengths, degree + 1)[0])
         e = np.divide(B, lengths[:, None], out=np.zeros_like(B), where=lengths[:, None] > 0)
         for i, (*alpha, l) in enumerate(index):
             if l == 0:
                 m = sum(alpha)
                 ways = math.factorial(m) / math.prod(map(math.factorial, alpha))
-                goal[i] = math.sqrt(ways) * float((weights * h[:, m]) @ np.prod(e**alpha, axis=1))
-        return goal, 0.0
+                share = math.sqrt(ways) * weights * np.prod(e**alpha, axis=1)
+                goal[i], unknown[i] = share @ h[:, m], np.abs(share) @ miss[:, m]
+        return goal, unknown
     found = hermite_coefficients(target, degree)
     for i, (*alpha, l) in enumerate(index):
         if l == 0:
-            goal[i] = found[tuple(alpha)][0]
-    return goal, max(error for _, error in found.values())
+            goal[i], unknown[i] = found[tuple(alpha)]
+    return goal, unknown

@@ -13,12 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
-from meanfield.fields.estimate import largest_miss, sizes
+from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.estimate import (
+    Velocities,
+    energy_error,
+    relative_error,
+    relative_risk_error,
+)
 from meanfield.fields.expansion import expansion_of, polynomial_part
 from meanfield.fields.pairs import overlap_rule
-from meanfield.fields.units import Units, UnitTable, coefficients, make_units
+from meanfield.fields.units import (
+    Units,
+    UnitTable,
+    coefficients,
+    coefficients_by_panels,
+    make_units,
+)
 from meanfield.kernels import series
+from meanfield.kernels.codes import CUSTOM
 from meanfield.problem import Problem
 from meanfield.quadrature import Rule, sphere_coordinate_rule
 from meanfield.states import ParticleMeasure
@@ -29,6 +41,7 @@ TERMS = (16, 32, 64, 128, 256)
 HEADROOM = 1.3  # how far beyond the neurons a table reaches
 FINER = 1.5  # how much finer the rules are that check the rules
 GROWTH = 1.2  # of the largest variance, at which the number of terms is chosen again
+LEAP = 100.0  # … by which it cannot have grown in one step: a trial step that blows up
 FURTHEST = 1e3  # no series converges there
 NO_OVERLAP = sphere_coordinate_rule(math.inf, 1)
 
@@ -57,13 +70,13 @@ class SeriesField:
             self.energy = self.target.second_moment()
         else:
             self.energy = sum(c * c for _, c in self.polynomial)
+        self.energy_error = 0.0 if self.polynomial is not None else energy_error(self.target)
         self.tolerance = TOLERANCE if tolerance is None else tolerance
         self.stride = 2 if self.student.odd else 1
         self.mass: Array | None = None
-        self.speed = np.zeros(2)
         self.terms, self.served, self.worst = TERMS[0], 0.0, math.inf
         self.tables: dict[tuple[int, float], UnitTable] = {}
-        self.links: dict[int, Units] = {}
+        self.links: dict[tuple[int, bool], Units] = {}
         self.r_bound = 1.0
 
     @staticmethod
@@ -79,7 +92,7 @@ class SeriesField:
 
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`: more terms until the error meets the tolerance."""
-        self.mass, self.speed, self.terms = measure.mass, np.zeros(2), TERMS[0]
+        self.mass, self.terms = measure.mass, TERMS[0]
         self.r_bound = HEADROOM * float(measure.r.max())
         self._refine(measure)
 
@@ -102,19 +115,24 @@ class SeriesField:
             raise FloatingPointError("neurons have left every table")
         table = self.tables.get((terms, finer))
         if table is None or table.reach < furthest:
-            table = UnitTable(self.student, 1.0 + HEADROOM * furthest, terms, finer)
+            table = self._table(1.0 + HEADROOM * furthest, terms, finer)
             self.tables[terms, finer] = table
         return make_units(u, r, root, *table.at(root))
 
-    def _link(self, terms: int) -> tuple[Units, Array]:
+    def _table(self, reach: float, terms: int, finer: float = 1.0) -> UnitTable:
+        own = self.student.code == CUSTOM  # which may have kinks that nobody has told of
+        return UnitTable(self.student, reach, terms, finer, by_panels=own and finer > 1.0)
+
+    def _link(self, terms: int, finer: float = 1.0) -> tuple[Units, Array]:
         """The target's units as sources, and their weights."""
-        target = self.problem.committee
-        if terms not in self.links:
+        target, checking = self.problem.committee, finer > 1.0
+        if (terms, checking) not in self.links:
             B = np.array(target.basis)
             root = np.sqrt((B * B).sum(axis=1))
-            h, s = coefficients(target.link, root, terms + 1)
-            self.links[terms] = make_units(B, np.zeros(len(B)), root, h, s)
-        return self.links[terms], np.asarray(target.weights) / target.k
+            expand = coefficients_by_panels if checking else coefficients
+            h, s = expand(target.link, root, terms + 1)
+            self.links[terms, checking] = make_units(B, np.zeros(len(B)), root, h, s)
+        return self.links[terms, checking], np.asarray(target.weights) / target.k
 
     # -- evaluating -----------------------------------------------------------------------------
 
@@ -125,7 +143,7 @@ class SeriesField:
         out_u, out_r = np.zeros_like(at.u), np.zeros_like(at.r)
         self._add_slopes(at, -charge / len(charge), sources, self._rule(finer), out_u, out_r)
         if self.polynomial is None:
-            link, weights = self._link(terms)
+            link, weights = self._link(terms, finer)
             self._add_slopes(at, weights, link, NO_OVERLAP, out_u, out_r)
         else:
             _, du, dr = polynomial_part(self.polynomial, at)
@@ -150,11 +168,11 @@ class SeriesField:
         )  # fmt: skip
         return out
 
-    def _target_values(self, at: Units) -> Array:
+    def _target_values(self, at: Units, terms: int, finer: float = 1.0) -> Array:
         """E f* σ(λ)."""
         if self.polynomial is not None:
             return polynomial_part(self.polynomial, at)[0]
-        link, weights = self._link(self.terms)
+        link, weights = self._link(terms, finer)
         return self._values(at, weights, link, NO_OVERLAP)
 
     def slopes(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> tuple[Array, Array]:
@@ -167,6 +185,10 @@ class SeriesField:
     ) -> None:
         """See `Field`."""
         try:
+            with np.errstate(over="ignore"):
+                furthest = float((np.einsum("ix,ix->i", u, u) + r * r).max())
+            if not furthest < LEAP * max(self.served, 1.0):
+                raise FloatingPointError("neurons have leapt beyond every table")
             at = self._at(u, r, self.terms)
         except FloatingPointError:
             for out in (out_a, out_u, out_r):
@@ -182,13 +204,13 @@ class SeriesField:
         out_r[:] = a * slope_r
         if self.rate > 0.0:
             own = self._values(at, charge / len(a), at, self._rule())
-            out_a[:] = self.rate * (self._target_values(at) - own)
+            out_a[:] = self.rate * (self._target_values(at, self.terms) - own)
 
     def risk(self, a: Array, u: Array, r: Array) -> float:
         """See `Field`; a difference of three terms, so good to about 1e-15 absolutely."""
         at, charge = self._at(u, r, self.terms), charges(a, self.mass) / len(a)
         own = self._values(at, charge, at, self._rule())
-        cross = float((charge * (0.5 * own - self._target_values(at))).sum())
+        cross = float((charge * (0.5 * own - self._target_values(at, self.terms))).sum())
         return max(0.5 * self.energy + cross, 0.0)
 
     def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
@@ -203,29 +225,40 @@ class SeriesField:
         return max(outside, 0.0), total
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: what twice the terms and finer rules change at sample neurons."""
+        """See `Field`: what twice the terms, finer rules and other nodes change at sample neurons.
+
+        The risk errs by less than the mean of |a| times what its potentials do.
+        """
         a, u, r = measure.arrays()
+        found = Velocities.like(a, u, r)
+        self.velocity(a, u, r, *found)
+        charge, chosen = charges(a, self.mass), sample_neurons(u, r, a, self.mass)
         try:
-            sources = self._at(u, r, self.terms)
-            finer = self._at(u, r, 2 * self.terms, FINER)
+            once = self._parts(u, r, charge, chosen, self.terms, 1.0)
+            again = self._parts(u, r, charge, chosen, 2 * self.terms, FINER)
+            here = self.risk(a, u, r)
         except FloatingPointError:
             return math.inf
-        charge = charges(a, self.mass)
-        self.speed = np.maximum(self.speed, self._speed(a, charge, sources))
-        chosen = sample_neurons(u, r)
-        some, some_finer = (Units(*(part[chosen] for part in f)) for f in (sources, finer))
-        one = self._slopes(some, charge, sources, self.terms, 1.0)
-        other = self._slopes(some_finer, charge, finer, 2 * self.terms, FINER)
-        own = a[chosen]
-        self.worst = largest_miss(
-            own[:, None] * (one[0] - other[0]), own * (one[1] - other[1]), self.speed
+        slope_u, slope_r, own, target = (x - y for x, y in zip(once, again, strict=True))
+        some = a[chosen]
+        miss = Velocities(self.rate * (target - own), some[:, None] * slope_u, some * slope_r)
+        off = float(np.abs(charge).mean() * (0.5 * np.abs(own) + np.abs(target)).max())
+        risk = off + 0.5 * self.energy_error
+        self.worst = max(
+            relative_error(miss, found, a, self.mass, self.energy, self.rate),
+            relative_risk_error(risk, here, self.energy),
         )
         return self.worst
 
-    def _speed(self, a: Array, charge: Array, sources: Units) -> Array:
-        slope_u, slope_r = self._slopes(sources, charge, sources, self.terms, 1.0)
-        force = math.sqrt(self.energy) * root_mean_square(a, self.mass)
-        return sizes(a[:, None] * slope_u, a * slope_r, self.mass, force)
+    def _parts(
+        self, u: Array, r: Array, charge: Array, chosen: Array, terms: int, finer: float
+    ) -> tuple[Array, Array, Array, Array]:
+        """At some neurons: slopes of E ε σ(λ), E f σ(λ) and E f* σ(λ)."""
+        sources = self._at(u, r, terms, finer)
+        some = Units(*(part[chosen] for part in sources))
+        own = self._values(some, charge / len(r), sources, self._rule(finer))
+        slopes = self._slopes(some, charge, sources, terms, finer)
+        return *slopes, own, self._target_values(some, terms, finer)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
@@ -234,16 +267,14 @@ class SeriesField:
             "terms": self.terms,
             "served": self.served,
             "r_bound": self.r_bound,
-            "speed": self.speed.tolist(),
             "reach": None if table is None else table.reach,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
         self.terms, self.served, self.r_bound = state["terms"], state["served"], state["r_bound"]
-        self.speed = np.array(state["speed"])
         if state["reach"] is not None:
-            table = UnitTable(self.student, state["reach"], self.terms)
+            table = self._table(state["reach"], self.terms)
             self.tables = {(self.terms, 1.0): table}
 
     def description(self) -> dict[str, Any]:

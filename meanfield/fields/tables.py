@@ -16,7 +16,8 @@ STEP, SPACING = 0.04, 0.035  # in v (for a strip of π/2, that of tanh) and in a
 STRIP = 0.5 * math.pi
 RAY_CELLS = 1024
 RAY_REACH = 9.0  # standard deviations of U
-MOST_POINTS = 2**25
+MOST_POINTS = 2**24  # of a table: neurons beyond have left it
+ROWS_POINTS = 2**18  # averages at a time
 HEADROOM = 1.3  # how far beyond the neurons a table reaches
 
 
@@ -25,9 +26,9 @@ class Tables:
 
     def __init__(self, activation: Activation, D: float):
         self.activation, self.D = activation, D
-        self.made: dict[float, tuple[float, float, Table]] = {}
+        self.made: tuple[float, float, Table] | None = None
 
-    def covering(self, u: Array, r: Array, rule: InputRule, finer: float = 1.0) -> Table:
+    def covering(self, u: Array, r: Array, rule: InputRule) -> Table:
         """The table for neurons seen from the nodes of a rule.
 
         Raises
@@ -39,26 +40,24 @@ class Tables:
         if not (math.isfinite(furthest) and math.isfinite(longest)):
             raise FloatingPointError("neurons are no longer finite")
         if self.activation.homogeneous:
-            if not self.made:
-                self.made[1.0] = math.inf, math.inf, ray_table(self.activation, self.D)
-            return self.made[1.0][2]
+            if self.made is None:
+                self.made = math.inf, math.inf, ray_table(self.activation, self.D)
+            return self.made[2]
         reach_v = math.sqrt(furthest * float((rule.z**2).sum(axis=0).max()))
         reach_s = longest * float(rule.rho.max())
-        have_v, have_s, table = self.made.get(finer, (-1.0, -1.0, None))
-        if table is None or reach_v > have_v or reach_s > have_s:
-            table = self.make(1.0 + HEADROOM * reach_v, 1.0 + HEADROOM * reach_s, finer)
-        return table
+        if self.made is None or reach_v > self.made[0] or reach_s > self.made[1]:
+            return self.make(1.0 + HEADROOM * reach_v, 1.0 + HEADROOM * reach_s)
+        return self.made[2]
 
-    def make(self, reach_v: float, reach_s: float, finer: float = 1.0) -> Table:
+    def make(self, reach_v: float, reach_s: float) -> Table:
         """A table for |v| ≤ reach_v and s ≤ reach_s; it replaces the one there was."""
-        table = smooth_table(self.activation, self.D, reach_v, reach_s, finer)
-        self.made[finer] = reach_v, reach_s, table
+        self.made = None  # two would take twice the memory
+        table = smooth_table(self.activation, self.D, reach_v, reach_s)
+        self.made = reach_v, reach_s, table
         return table
 
 
-def smooth_table(
-    activation: Activation, D: float, reach_v: float, reach_s: float, finer: float = 1.0
-) -> Table:
+def smooth_table(activation: Activation, D: float, reach_v: float, reach_s: float) -> Table:
     """g0 and g2 for |v| ≤ reach_v, 0 ≤ s ≤ reach_s.
 
     Columns are equally spaced in v, since a user's function may vary anywhere on the axis; rows in
@@ -69,20 +68,23 @@ def smooth_table(
     FloatingPointError
         If the table would not fit in memory.
     """
-    step, spacing = STEP * min(activation.strip / STRIP, 1.0) / finer, SPACING / finer
+    step, spacing = STEP * min(activation.strip / STRIP, 1.0), SPACING
     half = math.ceil(reach_v / step) + 1
     rows = math.ceil(math.asinh(reach_s) / spacing) + POINTS
     if not rows * (2 * half + POINTS) < MOST_POINTS:
         raise FloatingPointError("neurons have left every table")
     v = step * (np.arange(2 * half + POINTS - 1) - BELOW - half)
     s = np.sinh(spacing * np.arange(rows))
-    value = activation.average(v, s[:, None], D)
-    _, across = activation.average_slopes(v, s[:, None], D)
-    mirrored = np.s_[BELOW:0:-1]
+    value, across = np.empty((2, BELOW + rows, len(v)))
+    size = max(1, ROWS_POINTS // len(v))
+    for first in range(0, rows, size):  # averages take memory of their own, many times the table's
+        some, to = s[first : first + size, None], slice(BELOW + first, BELOW + first + size)
+        value[to] = activation.average(v, some, D)
+        across[to] = activation.average_slopes(v, some, D)[1]
+    mirrored = np.s_[2 * BELOW : BELOW : -1]
+    value[:BELOW], across[:BELOW] = value[mirrored], -across[mirrored]
     return Table(
-        homogeneous=False,
-        value=np.concatenate((value[mirrored], value)),
-        across=np.concatenate((-across[mirrored], across)),
+        homogeneous=False, value=value, across=across,
         step=step, spacing=spacing, basis=_lagrange_basis(np.arange(POINTS) - BELOW),
         line0=np.empty((0, 2 * half)), line2=np.empty((0, 2 * half)),
     )  # fmt: skip

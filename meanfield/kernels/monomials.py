@@ -20,15 +20,18 @@ BLOCK = 4096  # neurons of a task
 def fill_monomials(u, r, first, n, parent, factor, x, psi):
     """Coordinates x (k + 1, n) and monomials (count, n) of neurons from `first` on."""
     k = u.shape[1]
-    for j in range(n):
-        for c in range(k):
-            x[c, j] = u[first + j, c]
-        x[k, j] = r[first + j] * r[first + j]
-        psi[0, j] = 1.0
-    for i in range(1, parent.size):
-        before, by = psi[parent[i]], x[factor[i]]
+    for c in range(k):
+        along = x[c]
         for j in range(n):
-            psi[i, j] = before[j] * by[j]
+            along[j] = u[first + j, c]
+    across, one = x[k], psi[0]
+    for j in range(n):
+        across[j] = r[first + j] * r[first + j]
+        one[j] = 1.0
+    for i in range(1, parent.size):
+        before, by, made = psi[parent[i]], x[factor[i]], psi[i]
+        for j in range(n):
+            made[j] = before[j] * by[j]
 
 
 @parallel
@@ -44,9 +47,9 @@ def moments(charge, u, r, parent, factor):
             size = min(BATCH, last - first)
             fill_monomials(u, r, first, size, parent, factor, x, psi)
             for i in range(count):
-                total = 0.0
+                total, values = 0.0, psi[i]
                 for j in range(size):
-                    total += charge[first + j] * psi[i, j]
+                    total += charge[first + j] * values[j]
                 parts[block, i] += total
     found = np.zeros(count)
     for block in range(blocks):
@@ -67,17 +70,30 @@ def velocities(a, u, r, parent, factor, weight, rate, out_a, out_u, out_r):
             size = min(BATCH, last - first)
             fill_monomials(u, r, first, size, parent, factor, x, psi)
             for i in range(count):
-                back[i, :size] = weight[i]
-            slope[:, :size] = 0.0
-            for i in range(count - 1, 0, -1):
-                p, c = parent[i], factor[i]
+                mine, constant = back[i], weight[i]
                 for j in range(size):
-                    slope[c, j] += back[i, j] * psi[p, j]
-                    back[p, j] += back[i, j] * x[c, j]
+                    mine[j] = constant
+            for c in range(k + 1):
+                total = slope[c]
+                for j in range(size):
+                    total[j] = 0.0
+            for i in range(count - 1, 0, -1):
+                # rows apart, which the compiler may then take for long vectors
+                p, c = parent[i], factor[i]
+                mine, before, total = back[i], back[p], slope[c]
+                value, by = psi[p], x[c]
+                for j in range(size):
+                    total[j] += mine[j] * value[j]
+                for j in range(size):
+                    before[j] += mine[j] * by[j]
+            for c in range(k):
+                total = slope[c]
+                for j in range(size):
+                    out_u[first + j, c] = a[first + j] * total[j]
+            total = slope[k]
             for j in range(size):
-                at = first + j
-                for c in range(k):
-                    out_u[at, c] = a[at] * slope[c, j]
-                out_r[at] = 2.0 * a[at] * r[at] * slope[k, j]
-                if rate > 0.0:  # back[0] has become Φ
-                    out_a[at] = rate * back[0, j]
+                out_r[first + j] = 2.0 * a[first + j] * r[first + j] * total[j]
+            if rate > 0.0:  # back[0] has become Φ
+                mine = back[0]
+                for j in range(size):
+                    out_a[first + j] = rate * mine[j]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.dynamics.checkpoint import describe_call
+from meanfield.dynamics.field_checks import Check
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particle_flow import ParticleFlow
 from meanfield.dynamics.solution import Solution
@@ -178,12 +179,13 @@ class _SplitFlow(ParticleFlow):
         """See `ParticleFlow`."""
         return super().solution(trajectory, {**settings, "neurons": self.total})
 
-    def _final_error(self, trajectory: Trajectory) -> float:
+    def _checks(self, trajectory: Trajectory) -> list[Check]:
         bad = float(np.count_nonzero(~np.isfinite(trajectory.y)))
         if self.ranks.total(np.array([bad]))[0] > 0.0:
-            return self.field_error
+            return [Check(0.0, self.field_error)]
         with np.errstate(over="ignore", invalid="ignore"):
-            return max(self.field_error, self.field.error_estimate(self.state(trajectory.y)))
+            last = self.field.error_estimate(self.state(trajectory.y))
+        return [Check(0.0, self.field_error), Check(trajectory.t_reached, last)]
 
 
 def _average(
