@@ -23,12 +23,12 @@ from meanfield.targets import MultiIndexTarget
 Potential = tuple[Array, Array, Array]
 
 REACH, ACROSS = 9.5, 6.8  # of the nodes along u, where polynomials grow, and across
-MOST_TERMS = 128
 SPACINGS = {2: (0.4, 0.28, 0.2, 0.14, 0.1), 3: (0.4, 0.32, 0.25, 0.2)}  # tried in turn
 GOOD, SERVES = 1e-9, 1e-8  # errors over √(E f*²) that end the search, and that pass
 BATCH, TABLE_BATCH = 2**17, 2**12  # points, and neurons, at a time
 ANGLES = 2048  # of a table at k = 2
 TINY = 1e-300
+TABLE_COST, NODE_COST = 1e-5, 2e-7  # seconds of a neuron, and of a neuron and a node
 
 
 class Across:
@@ -48,7 +48,7 @@ class Across:
         self, student: Activation, target: MultiIndexTarget, spacing: float, turn: float = 0.0
     ):
         self.student, self.target, self.k, self.turn = student, target, target.k, turn
-        self.terms = min(int(0.6 * (math.pi / spacing) ** 2), MOST_TERMS)
+        self.terms = int(0.6 * (math.pi / spacing) ** 2)
         axes = [
             spacing * (np.arange(-int(reach / spacing), reach / spacing) + 0.31 * (turn > 0.0))
             for reach in (REACH, ACROSS, ACROSS)[: self.k]
@@ -64,8 +64,13 @@ class Across:
 
     @property
     def nodes(self) -> int:
-        """How many values of f* a neuron takes."""
+        """How many values of f* a direction takes."""
         return len(self.points)
+
+    @property
+    def cost(self) -> float:
+        """Seconds a neuron takes, rough."""
+        return TABLE_COST if self.tabulated else NODE_COST * self.nodes
 
     def __call__(self, u: Array, r: Array) -> Potential:
         """The potential and its slopes."""
@@ -156,10 +161,13 @@ def _spacing(target: MultiIndexTarget) -> float | None:
 
 
 def _probes(k: int) -> tuple[Array, Array]:
-    """A few neurons in directions that mean nothing to a target, and along the axes."""
+    """A few neurons in directions that mean nothing to a target, and along the axes.
+
+    Close to the subspace: there terms of high order count.
+    """
     rng = np.random.default_rng(k)
     u = np.concatenate((rng.standard_normal((8, k)), np.eye(k), np.ones((1, k))))
-    return u / np.sqrt((u**2).sum(axis=1))[:, None], np.full(len(u), 0.3)
+    return u / np.sqrt((u**2).sum(axis=1))[:, None], np.linspace(0.0, 0.3, len(u)) ** 2
 
 
 def _frames(direction: Array, turn: float) -> Array:

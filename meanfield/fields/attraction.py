@@ -38,6 +38,7 @@ TERMS, ROUNDING = (96, 192, 384, 768), 1e-14  # of a series in a cosine; what it
 CLOSED = (ERF, RELU, LEAKY_RELU)
 BATCH = 2**13  # neurons at a time
 TINY = 1e-300
+SERIES_COST, LINK_COST = 1e-6, 5e-5  # seconds of a neuron
 
 
 def attraction(problem: Problem) -> Attraction | None:
@@ -57,6 +58,18 @@ def attraction(problem: Problem) -> Attraction | None:
     if expansion is not None and student.homogeneous:
         return _of_polynomial(student, expansion)
     return across(student, target)
+
+
+def attraction_cost(problem: Problem) -> float:
+    """Seconds that takes for a neuron, rough; infinite where there is none."""
+    student, target = problem.student, problem.target
+    if isinstance(target, CommitteeTarget):
+        if student.code in CLOSED and target.link.code <= SQUARE:
+            return 0.0
+        piecewise = target.link.smooth or target.link.homogeneous
+        return SERIES_COST if student.homogeneous and piecewise else LINK_COST
+    found = attraction(problem)
+    return math.inf if found is None else getattr(found, "cost", SERIES_COST)
 
 
 def other_attraction(problem: Problem) -> Attraction | None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.attraction import attraction
-from meanfield.fields.base import Array, charges
+from meanfield.fields.attraction import attraction, attraction_miss, other_attraction
+from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
+from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.kernels import pairwise
 from meanfield.kernels.codes import ERF, LEAKY_RELU, RELU
 from meanfield.problem import Problem
@@ -81,6 +82,7 @@ class PairField:
     name = "pairs"
 
     def __init__(self, problem: Problem):
+        self.problem = problem
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
         self.student, self.target = problem.student, problem.target
         found = attraction(problem)
@@ -180,8 +182,22 @@ class PairField:
         self._allow(float(measure.r.max()))
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: the closed forms hold to rounding, the rule over Z to its tolerance."""
-        return 1e-12 if self.student.smooth else 1e-7
+        """See `Field`: the closed forms hold to rounding, the rule over Z to its tolerance.
+
+        What the target does is held to another rule where it is not closed.
+        """
+        closed = 1e-12 if self.student.smooth else 1e-7
+        if other_attraction(self.problem) is None:
+            return closed
+        a, u, r = measure.arrays()
+        out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+        self.velocity(a, u, r, *out)
+        force = math.sqrt(self.target.second_moment()) * root_mean_square(a, self.mass)
+        chosen = sample_neurons(u, r)
+        some = u[chosen], r[chosen]
+        _, off_u, off_r = attraction_miss(self.problem, self.target_part(*some), *some)
+        own, speed = a[chosen], sizes(out[1], out[2], self.mass, force)
+        return closed + largest_miss(own[:, None] * off_u, own * off_r, speed)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`: the rule over Z serves up to a largest r."""

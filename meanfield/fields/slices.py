@@ -31,7 +31,7 @@ KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
 PART = 20_000  # neurons whose field it is
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
-MARGIN, KINKED_MARGIN = 1.0, 2.5  # of what another layout changes: kinks make errors fall slowly
+MARGIN, KINKED_MARGIN = 1.0, 4.0  # of what another layout changes: kinks make errors fall slowly
 HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 
 
