@@ -95,13 +95,17 @@ def panel_rule(breaks: NDArray[np.float64], nodes: int) -> Rule:
     return points.ravel(), (0.5 * width[:, None] * w).ravel()
 
 
+LEBEDEV_DEGREES = (*range(3, 33, 2), *range(35, 132, 6))
+
+
 def half_sphere_rule(k: int, level: int) -> Rule:
     """Directions of S^{k-1}, one of each antipodal pair, with probability weights.
 
     Parameters
     ----------
     k : int
-        1 (a single direction), 2 (equal angles) or 3 (half a Lebedev rule).
+        1 (a single direction), 2 (equal angles) or 3 (half a Lebedev rule, and beyond its largest
+        degree half a product rule).
     level : int
         Polynomial degree the full rule integrates, at least.
 
@@ -117,19 +121,46 @@ def half_sphere_rule(k: int, level: int) -> Rule:
         angles = math.pi * (np.arange(m) + 0.5) / m
         return np.column_stack((np.cos(angles), np.sin(angles))), np.full(m, 1.0 / m)
     if k == 3:
-        from scipy.integrate import lebedev_rule
-
-        degrees = [*range(3, 33, 2), *range(35, 132, 6)]
-        if level > degrees[-1]:
-            raise ValueError(f"level must be at most {degrees[-1]} for k = 3, got {level}")
-        degree = next(m for m in degrees if m >= level)
-        points, weights = lebedev_rule(degree)
-        # keep the half of each pair whose last non-zero coordinate is positive
-        x, y, z = np.where(np.abs(points) < 1e-12, 0.0, points)
-        half = (z > 0) | ((z == 0) & ((y > 0) | ((y == 0) & (x > 0))))
-        chosen = weights[half]
-        return np.ascontiguousarray(points[:, half].T), chosen / chosen.sum()
+        return _lebedev(level) if level <= LEBEDEV_DEGREES[-1] else product_half_sphere(level)
     raise ValueError(f"k must be 1, 2 or 3 for a rule on directions, got {k}")
+
+
+def half_sphere_size(k: int, level: float) -> float:
+    """How many directions that is, about."""
+    if k < 3:
+        return 1.0 if k == 1 else level / 2.0
+    return level**2 / (6.0 if level <= LEBEDEV_DEGREES[-1] else 4.0)
+
+
+def _lebedev(level: int) -> Rule:
+    from scipy.integrate import lebedev_rule
+
+    points, weights = lebedev_rule(next(m for m in LEBEDEV_DEGREES if m >= level))
+    # keep the half of each pair whose last non-zero coordinate is positive
+    x, y, z = np.where(np.abs(points) < 1e-12, 0.0, points)
+    half = (z > 0) | ((z == 0) & ((y > 0) | ((y == 0) & (x > 0))))
+    chosen = weights[half]
+    return np.ascontiguousarray(points[:, half].T), chosen / chosen.sum()
+
+
+def product_half_sphere(level: int) -> Rule:
+    """Half of the sphere: Gauss–Legendre in the height, equal angles around, at any degree.
+
+    Its axis is skew to the coordinates, so that planes of symmetry, where kinks of targets lie,
+    meet no row of nodes.
+    """
+    rings, around = 2 * math.ceil((level + 1) / 4), level + 1
+    height, weight = leggauss(rings)
+    height, weight = height[rings // 2 :], weight[rings // 2 :]
+    angle = 2.0 * math.pi * (np.arange(around) + 0.5) / around
+    across = np.sqrt((1.0 - height) * (1.0 + height))
+    points = np.stack(
+        (np.outer(across, np.cos(angle)), np.outer(across, np.sin(angle)),
+         np.repeat(height[:, None], around, axis=1)), axis=-1,
+    ).reshape(-1, 3)  # fmt: skip
+    axis = np.array([0.36, 0.48, 0.8]) - np.array([0.0, 0.0, 1.0])
+    points -= np.outer(points @ axis, axis) * (2.0 / (axis @ axis))  # Householder: z onto the axis
+    return points, np.repeat(weight / around, around)
 
 
 # coordinates up to here are held by a product rule of these many nodes each, beyond by Sobol points

@@ -80,7 +80,7 @@ def test_panels_integrate_across_a_kink():
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-@pytest.mark.parametrize("level", [3, 6, 11, 35, 100])
+@pytest.mark.parametrize("level", [3, 6, 11, 35, 100, 150, 401])
 def test_half_sphere_moments(k, level):
     e, w = quadrature.half_sphere_rule(k, level)
     assert e.shape == (len(w), k)

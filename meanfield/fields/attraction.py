@@ -2,36 +2,43 @@
 
 λ is Gaussian whatever D is, so the average over it, given the target's own pre-activation, is one
 over a Gaussian coordinate. Closed forms where both functions have them; a rule over each λ* for
-other committees; Hermite coefficients for polynomials of the principal coordinates.
+other committees; Hermite coefficients for polynomials of the principal coordinates; nodes across
+each neuron for other smooth functions of two or three. What is not closed has another rule, finer
+and elsewhere, that it is held to.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebval
 
 from meanfield.activations import Activation
+from meanfield.fields.across import across
 from meanfield.fields.base import Array
 from meanfield.fields.expansion import Expansion, expansion_of, polynomial_part
-from meanfield.fields.rules import graded_rule
 from meanfield.fields.units import coefficients, make_units
 from meanfield.kernels import pairwise
 from meanfield.kernels.codes import ERF, LEAKY_RELU, RELU, SQUARE
 from meanfield.problem import Problem
-from meanfield.targets import CommitteeTarget
+from meanfield.quadrature import Rule, panel_rule
+from meanfield.targets import CommitteeTarget, Polynomial
 
 Potential = tuple[Array, Array, Array]
 Attraction = Callable[[Array, Array], Potential]
 
-PANELS = 40  # on each side of 0, where a kinked neuron with r → 0 has its kink
+REACH = 9.0  # of a rule over λ*: beyond, x⁸ times a Gaussian holds 1e-12 of its mass
+WIDEST, NODES = 1.1, 14  # panels, in units of the link's strip, and nodes in each
+OCTAVES, OCTAVES_SMOOTH = 40, 16  # towards 0, where a neuron with r → 0 has its kink, or is steep
 CHUNK = 2**18  # numbers at a time
-NODES, ROUNDING = 96, 1e-14  # of a series in a cosine, and what it may leave out
+TERMS, ROUNDING = (96, 192, 384, 768), 1e-14  # of a series in a cosine; what it may leave out
+CLOSED = (ERF, RELU, LEAKY_RELU)
 BATCH = 2**13  # neurons at a time
 TINY = 1e-300
+SERIES_COST, LINK_COST = 1e-6, 5e-5  # seconds of a neuron
 
 
 def attraction(problem: Problem) -> Attraction | None:
@@ -50,7 +57,41 @@ def attraction(problem: Problem) -> Attraction | None:
     expansion = expansion_of(target)
     if expansion is not None and student.homogeneous:
         return _of_polynomial(student, expansion)
-    return None
+    return across(student, target)
+
+
+def attraction_cost(problem: Problem) -> float:
+    """Seconds that takes for a neuron, rough; infinite where there is none."""
+    student, target = problem.student, problem.target
+    if isinstance(target, CommitteeTarget):
+        if student.code in CLOSED and target.link.code <= SQUARE:
+            return 0.0
+        piecewise = target.link.smooth or target.link.homogeneous
+        return SERIES_COST if student.homogeneous and piecewise else LINK_COST
+    found = attraction(problem)
+    return math.inf if found is None else getattr(found, "cost", SERIES_COST)
+
+
+def other_attraction(problem: Problem) -> Attraction | None:
+    """The same by other means, to hold it to: None where it is closed, or where there are none."""
+    student, target = problem.student, problem.target
+    if not isinstance(target, CommitteeTarget):
+        return (
+            None if isinstance(target.function, Polynomial) else across(student, target, other=True)
+        )
+    homogeneous = student.homogeneous and target.link.homogeneous
+    if homogeneous or (student.code in CLOSED and target.link.code <= SQUARE):
+        return None
+    return _over_links(student, target, other=True)
+
+
+def attraction_miss(problem: Problem, found: Potential, u: Array, r: Array) -> Potential:
+    """By how much the value and the slopes found at neurons are off, as far as can be told."""
+    other = other_attraction(problem)
+    if other is None:
+        return np.zeros_like(r), np.zeros_like(u), np.zeros_like(r)
+    value, slope_u, slope_r = (x - y for x, y in zip(found, other(u, r), strict=True))
+    return value, slope_u, slope_r
 
 
 def _closed(code: int, target: CommitteeTarget) -> Attraction:
@@ -95,19 +136,43 @@ def _mixed(kept: float, rectified: Attraction, linear: Array) -> Attraction:
     return potential
 
 
-def _over_links(student: Activation, target: CommitteeTarget) -> Attraction:
+def link_rule(student: Activation, link: Activation, length: float, *, other: bool = False) -> Rule:
+    """Nodes and weights over a standard Gaussian x, for σ*(length x) times what a student makes.
+
+    Panels as wide as the link varies, broken at its kinks; towards 0 they shrink by halves, or by
+    thirds in the other rule, which has more nodes.
+    """
+    steps, nodes = (3.0, NODES + 6) if other else (2.0, NODES)
+    widest = min(1.0, WIDEST * min(link.strip, 3.5) / length) * (0.83 if other else 1.0)
+    octaves = OCTAVES if student.homogeneous else OCTAVES_SMOOTH
+    graded = widest * steps ** -np.arange(math.ceil(octaves / math.log2(steps)) + 1.0)
+    plain = np.linspace(widest, REACH, math.ceil((REACH - widest) / widest) + 1)
+    kinks = np.abs(np.asarray(link.kinks, dtype=np.float64)) / length
+    edges = np.unique(np.concatenate(([0.0], graded, plain, kinks[kinks < REACH])))
+    half, weight = panel_rule(edges, nodes)
+    weight = weight * np.exp(-0.5 * half * half)
+    weight = np.concatenate((weight[::-1], weight)) / (2.0 * weight.sum())
+    return np.concatenate((-half[::-1], half)), weight
+
+
+def _units_of(
+    student: Activation, target: CommitteeTarget, *, other: bool = False
+) -> Iterator[tuple[Array, Array, Array]]:
+    """Of each unit its direction, nodes x over λ* = |b| x, and weights times a*_r/k times σ*."""
+    for b, weight in zip(target.basis, np.asarray(target.weights) / target.k, strict=True):
+        length = math.sqrt(float(b @ b))
+        if length > 0.0:
+            x, w = link_rule(student, target.link, length, other=other)
+            yield b / length, x, weight * w * target.link(length * x)
+
+
+def _over_links(student: Activation, target: CommitteeTarget, *, other: bool = False) -> Attraction:
     """Σ_r (a*_r/k) E σ*(√P x) g0(c x/√P, s): given λ* = √P x, λ has mean c x/√P and variance s²."""
-    rule = graded_rule(math.inf, PANELS, 1)
-    x, w = rule.z[0], rule.weight
-    units = [
-        (b / math.sqrt(P), weight * w * target.link(math.sqrt(P) * x))
-        for b, weight in zip(target.basis, np.asarray(target.weights) / target.k, strict=True)
-        if (P := float(b @ b)) > 0.0
-    ]
+    units = list(_units_of(student, target, other=other))
 
     def part(u: Array, r: Array) -> Potential:
         value, out_u, out_r = np.zeros_like(r), np.zeros_like(u), np.zeros_like(r)
-        for direction, seen in units:
+        for direction, x, seen in units:
             along = u @ direction
             beside = u - along[:, None] * direction  # s² without cancellation
             s = np.sqrt((beside**2).sum(axis=1) + r * r)
@@ -120,7 +185,7 @@ def _over_links(student: Activation, target: CommitteeTarget) -> Attraction:
         return value, out_u, out_r
 
     def potential(u: Array, r: Array) -> Potential:
-        size = max(1, CHUNK // len(x))
+        size = max(1, CHUNK // max((len(x) for _, x, _ in units), default=1))
         parts = [part(u[i : i + size], r[i : i + size]) for i in range(0, len(r), size)]
         value, out_u, out_r = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
         return value, out_u, out_r
@@ -134,24 +199,7 @@ def _over_smooth_links(student: Activation, target: CommitteeTarget) -> Attracti
     A unit b makes a potential R F(c), c the cosine between the neuron and b. Its slope is A(c)
     along b and G(c)/R times what of the neuron lies beside it, and F = c A + (1 − c²) G.
     """
-    rule = graded_rule(math.inf, PANELS, 1)
-    x, w = rule.z[0], rule.weight
-    order = np.arange(NODES)
-    c, s = (f(math.pi * (order + 0.5) / NODES) for f in (np.cos, np.sin))
-    g1, g2 = student.average_slopes(c[:, None] * x, s[:, None], math.inf)
-    to_series = np.cos(np.outer(order, math.pi * (order + 0.5) / NODES)) * (2.0 / NODES)
-    to_series[0] *= 0.5
-    units = []
-    for b, weight in zip(target.basis, np.asarray(target.weights) / target.k, strict=True):
-        length = math.sqrt(float(b @ b))
-        if length > 0.0:
-            seen = weight * w * target.link(length * x)
-            series = to_series @ np.stack((g1 @ (seen * x), (g2 @ seen) / s), axis=1)
-            size = np.abs(series)
-            kept = 1 + int(
-                np.flatnonzero((size > ROUNDING * size.max()).any(axis=1)).max(initial=0)
-            )
-            units.append((b / length, series[:kept]))
+    units = [(b, _series(student, x, seen)) for b, x, seen in _units_of(student, target)]
 
     def potential(u: Array, r: Array) -> Potential:
         value, out_u, out_r = np.zeros_like(r), np.zeros_like(u), np.zeros_like(r)
@@ -170,6 +218,24 @@ def _over_smooth_links(student: Activation, target: CommitteeTarget) -> Attracti
         return value, out_u, out_r
 
     return potential
+
+
+def _series(student: Activation, x: Array, seen: Array) -> Array:
+    """Chebyshev coefficients of A and G, (terms, 2): as many as it takes."""
+    for terms in TERMS:
+        order = np.arange(terms)
+        angle = math.pi * (order + 0.5) / terms
+        c, s = np.cos(angle), np.sin(angle)
+        g1, g2 = student.average_slopes(c[:, None] * x, s[:, None], math.inf)
+        to_series = np.cos(np.outer(order, angle)) * (2.0 / terms)
+        to_series[0] *= 0.5
+        series = to_series @ np.stack((g1 @ (seen * x), (g2 @ seen) / s), axis=1)
+        size = np.abs(series)
+        scale = float(np.abs(seen * x).sum())
+        kept = 1 + int(np.flatnonzero((size > ROUNDING * scale).any(axis=1)).max(initial=0))
+        if kept < 0.9 * terms:
+            break
+    return series[:kept]
 
 
 def _of_polynomial(student: Activation, expansion: Expansion) -> Attraction:

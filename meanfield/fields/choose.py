@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from meanfield.fields.attraction import attraction_cost
 from meanfield.fields.base import Field
 from meanfield.fields.direct import POWERS, DirectField
 from meanfield.fields.homogeneous import HomogeneousField
@@ -18,12 +19,10 @@ from meanfield.fields.series import SeriesField
 from meanfield.fields.slices import HEADROOM, SliceField
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import MultiIndexTarget
 
 # seconds on one core, rough: only their ratio decides, and either choice is accurate
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
-LINK_COST = 1e-6  # of a neuron under a target without closed forms
-KINKED_LINK_COST = 5e-5  # … with kinks of its own
 SERIES_COST = 3e-8  # of a pair and an overlap, for some sixty terms
 SLICE_COST = {1: 5e-8, 2: 2.5e-7, 3: 1e-7}  # of a neuron, by k; at k = 3 along each direction
 NODE_COST = 2e-10  # of a mesh point seen from a node along a direction
@@ -117,10 +116,11 @@ def _choices(
     kinked = not (problem.student.smooth and problem.target.smooth)
     overlaps = len(overlap_rule(D, r_max, smooth=problem.student.smooth)[0])
     closed = has_pair_forms(problem)
-    piecewise = isinstance(problem.target, CommitteeTarget) and problem.target.link.homogeneous
-    cheap = problem.target.smooth or piecewise
-    pull = 0.0 if closed else n * (LINK_COST if cheap else KINKED_LINK_COST)
-    if PairField.serves(problem) and (closed or not problem.student.smooth):
+    exact = PairField.serves(problem)
+    pull = n * attraction_cost(problem) if exact else 0.0
+    # a smooth student under other links has its series, which need no rule over the links
+    own = isinstance(problem.target, MultiIndexTarget)
+    if exact and (closed or own or not problem.student.smooth):
         name = "erf" if problem.student.smooth else "relu"
         each = PAIR_COST[name] * (VALUE_COST if many_values else 1.0)
         seconds = n * n * overlaps * each + pull

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from meanfield.fields.attraction import attraction_miss
 from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
 from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.hemisphere import Fineness, Hemisphere
@@ -149,7 +150,7 @@ class HomogeneousField:
     # -- checking -------------------------------------------------------------------------------
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: against exact pair sums, over 8,000 neurons at most."""
+        """See `Field`: against pair sums, of 8,000 neurons at most, and another rule for f*."""
         a, u, r = measure.arrays()
         out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
         charge = charges(a, self.mass)
@@ -164,10 +165,16 @@ class HomogeneousField:
         found = self._slopes_at(chosen, charge, u, r)
         exact = self.exact.slopes(u[chosen], r[chosen], charge, u, r)
         own = a[chosen]
-        self.worst = MARGIN * largest_miss(
+        mesh = largest_miss(
             own[:, None] * (found[0] - exact[0]), own * (found[1] - exact[1]), self.speed
         )
+        self.worst = MARGIN * mesh + self._target_miss(own, u[chosen], r[chosen])
         return self.worst
+
+    def _target_miss(self, a: Array, u: Array, r: Array) -> float:
+        """The same of what the target does, which the pairs above have from the same source."""
+        _, off_u, off_r = attraction_miss(self.problem, self.target_part(u, r), u, r)
+        return largest_miss(a[:, None] * off_u, a * off_r, self.speed)
 
     def _slopes_at(self, chosen: Array, charge: Array, u: Array, r: Array) -> tuple[Array, Array]:
         """Slopes at some neurons of the field of all of them."""

@@ -18,14 +18,13 @@ from meanfield.fields.planes import PlaneMesh, SpaceMesh
 from meanfield.fields.smooth import DirectMesh, TensorMesh, sees_ratio
 from meanfield.kernels.residual import multiply
 from meanfield.problem import Problem
-from meanfield.quadrature import half_sphere_rule
+from meanfield.quadrature import LEBEDEV_DEGREES, half_sphere_rule, half_sphere_size
 
 MATRIX_BYTES = 2**29
 MANY_DIMENSIONS = 40  # beyond, the kinks of an averaged ReLU are smooth in ρ
-LARGEST_DEGREE = 131  # of the rules on the sphere; kinks would want more
 NARROW = 3.0  # a strip of analyticity that asks for more points
 ROUNDING = 1e-10  # of E f*², the accuracy of the nodes
-FURTHEST, MOST_DIRECTIONS = 1e4, 10_000  # weights and rules beyond this are not laid out
+FURTHEST, MOST_DIRECTIONS = 1e4, 20_000  # weights and rules beyond this are not laid out
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,11 @@ def lay_out(problem: Problem, furthest: float, longest: float, level: int) -> La
     """
     k, D, finer = problem.subspace_dim, problem.perpendicular_dim, 1.3**level
     smooth, target = problem.student.smooth, problem.target
-    columns, points = slice_size(k, furthest, longest, D, finer)
-    if smooth and (8 * points > MATRIX_BYTES or columns > MOST_DIRECTIONS):
+    degree = _degree(problem, furthest, finer)
+    points = slice_size(k, furthest, longest, D, finer)[1]
+    if (smooth and 8 * points > MATRIX_BYTES) or half_sphere_size(k, degree) > MOST_DIRECTIONS:
         return None
-    directions, share = half_sphere_rule(k, _degree(problem, furthest, finer))
+    directions, share = half_sphere_rule(k, degree)
     both = np.concatenate((directions, -directions))
     mesh: Mesh
     if smooth:
@@ -142,9 +142,9 @@ def _degree(problem: Problem, furthest: float, finer: float) -> int:
     """Degree of the rule on directions; kinks converge slowly and start from more."""
     k = problem.subspace_dim
     smooth = problem.student.smooth and problem.target.smooth
-    start = 8 + 17 * furthest if smooth else 255
-    degree = 1 if k == 1 else math.ceil(start * (finer if smooth else finer**2))
-    return min(degree, LARGEST_DEGREE) if k == 3 else degree
+    kinked = 255 if k == 2 else LEBEDEV_DEGREES[-1] + 1  # a product: see there
+    start = 8 + 17 * furthest if smooth else kinked
+    return 1 if k == 1 else math.ceil(start * (finer if smooth else finer**2))
 
 
 def slice_size(
@@ -154,7 +154,7 @@ def slice_size(
     if not max(furthest, longest) < FURTHEST:
         return math.inf, math.inf
     degree = (8.0 + 17.0 * furthest) * finer
-    directions = {1: 1.0, 2: degree / 2.0, 3: min(degree, LARGEST_DEGREE) ** 2 / 6.0}[k]
+    directions = half_sphere_size(k, degree)
     fine = resolution(k, finer)
     mesh = fine.points(furthest) / 2
     if not math.isinf(D):

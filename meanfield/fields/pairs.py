@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.attraction import attraction
+from meanfield.fields.attraction import attraction, attraction_miss
 from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import (
     UNIT,
@@ -90,6 +90,7 @@ class PairField:
     name = "pairs"
 
     def __init__(self, problem: Problem):
+        self.problem = problem
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
         self.student, self.target = problem.student, problem.target
         found = attraction(problem)
@@ -242,10 +243,11 @@ class PairField:
         return np.abs(value - again) + most * own, off_u, off_r
 
     def _target_miss(self, u: Array, r: Array) -> tuple[Array, Array, Array]:
-        """What E f* σ(λ) and its slopes may be off by: rounding."""
-        value, slope_u, slope_r = (np.abs(part) for part in self.target_part(u, r))
-        unit = ROUNDED * UNIT
-        return unit * value, unit * slope_u, unit * slope_r
+        """What E f* σ(λ) and its slopes may be off by: rounding, and another rule's difference."""
+        found = self.target_part(u, r)
+        value, slope_u, slope_r = (ROUNDED * UNIT * np.abs(part) for part in found)
+        off, off_u, off_r = (np.abs(part) for part in attraction_miss(self.problem, found, u, r))
+        return value + off, slope_u + off_u, slope_r + off_r
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`: the rule over Z serves up to a largest r."""

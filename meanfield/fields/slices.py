@@ -5,8 +5,9 @@ rule on the sphere: neurons → moments on a small mesh in (v, r) → residual �
 potential on the mesh → velocities of the neurons. The matrix from mesh to nodes does not depend on
 the state and serves all directions; the number of nodes does not enter the cost per neuron.
 
-Meshes and rules are refined until velocities agree with exact pair sums at sample neurons, or where
-there are none with those of a finer layout at all neurons.
+Meshes and rules are refined until velocities agree with exact pair sums at sample neurons. Where
+there are none, with those of a finer layout at all neurons (a coarser one, if that would not fit),
+and the target's part with quadrature made for each sample neuron.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from meanfield.fields.attraction import attraction_miss, other_attraction
 from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons, unlocked
 from meanfield.fields.layouts import FURTHEST, NARROW, Layout, lay_out
 from meanfield.fields.meshes import Out
@@ -29,6 +31,7 @@ KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
 PART = 20_000  # neurons whose field it is
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
+MARGIN, KINKED_MARGIN = 1.0, 4.0  # of what another layout changes: kinks make errors fall slowly
 HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 
 
@@ -51,8 +54,10 @@ class SliceField:
         self.worst = 0.0
         self.exact = PairField(problem) if PairField.serves(problem) else None
         self.layout: Layout | None = None
-        # where pairs are not closed: a layout, and the finer one it is held to
-        self.finer: tuple[Layout, Layout | None] | None = None
+        # where pairs are not closed: a layout and another it is held to, and the target's part
+        self.other: tuple[Layout, Layout | None] | None = None
+        self.others = other_attraction(problem) if self.exact is None else None
+        self.margin = MARGIN if self.smooth and problem.target.smooth else KINKED_MARGIN
 
     @staticmethod
     def serves(problem: Problem) -> bool:
@@ -188,36 +193,65 @@ class SliceField:
         self, charge: Array, a: Array, u: Array, r: Array, out: Out, size_u: float, size_r: float
     ) -> float:
         """Largest miss of velocities, over the sizes given; of a's they are those at κ = 1."""
-        chosen, found = self._yardstick(charge, a, u, r)
-        climb, miss_u, miss_r = (
-            mine[chosen] - theirs for mine, theirs in zip(out, found, strict=True)
-        )
         largest = max(size_u, size_r) or 1.0
-        return max(
-            float(np.abs(climb).max()) / (math.sqrt(self.problem.target.second_moment()) or 1.0),
-            float(np.sqrt((miss_u**2).sum(axis=1).max())) / max(size_u, NEGLIGIBLE * largest),
-            float(np.abs(miss_r).max()) / max(size_r, NEGLIGIBLE * largest),
+        scale = (
+            math.sqrt(self.problem.target.second_moment()) or 1.0,
+            max(size_u, NEGLIGIBLE * largest),
+            max(size_r, NEGLIGIBLE * largest),
         )
-
-    def _yardstick(self, charge: Array, a: Array, u: Array, r: Array) -> tuple[Any, Out]:
-        """Neurons and velocities: some pair by pair in closed form, or all by a finer layout."""
         if self.exact is not None:
-            chosen = sample_neurons(u, r)
-            some = u[chosen], r[chosen]
-            value = self.exact.values(*some, charge, u, r)
-            slope_u, slope_r = self.exact.slopes(*some, charge, u, r)
-            return chosen, (value, a[chosen, None] * slope_u, a[chosen] * slope_r)
-        layout, everyone = self.layout, slice(None)
-        out = np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
+            return _largest([self._off_pairs(self.exact, charge, a, u, r, out)], scale)
+        return _largest([self._off_layout(charge, a, u, r, out), self._off_target(a, u, r)], scale)
+
+    def _off_pairs(
+        self, exact: PairField, charge: Array, a: Array, u: Array, r: Array, out: Out
+    ) -> Out:
+        """By how much some velocities are off pairs in closed form, and those what they know."""
+        chosen = sample_neurons(u, r)
+        own, some = a[chosen], (u[chosen], r[chosen])
+        value = exact.values(*some, charge, u, r)
+        slope_u, slope_r = exact.slopes(*some, charge, u, r)
+        found = value, own[:, None] * slope_u, own * slope_r
+        off = attraction_miss(self.problem, exact.target_part(*some), *some)
+        scaled = off[0], own[:, None] * off[1], own * off[2]
+        climb, miss_u, miss_r = (
+            np.abs(mine[chosen] - theirs) + np.abs(unknown)
+            for mine, theirs, unknown in zip(out, found, scaled, strict=True)
+        )
+        return climb, miss_u, miss_r
+
+    def _off_layout(self, charge: Array, a: Array, u: Array, r: Array, out: Out) -> Out:
+        """By how much all velocities are off those of a finer layout, of a coarser if none fits."""
+        layout = self.layout
+        none = np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
         if layout is None:
-            return everyone, out
-        if self.finer is None or self.finer[0] is not layout:
-            self.finer = layout, lay_out(self.problem, *layout.reach, self.level + 1)
-        finer = self.finer[1]
-        moments = None if finer is None else finer.mesh.spread(charge, u, r)
-        if finer is not None and moments is not None:
-            finer.velocity(finer.residual(moments), a, u, r, 1.0, out)
-        return everyone, out
+            return none
+        if self.other is None or self.other[0] is not layout:
+            levels = (self.level + 1, self.level - 1)
+            laid = (lay_out(self.problem, *layout.reach, level) for level in levels)
+            self.other = layout, next((one for one in laid if one is not None), None)
+        other = self.other[1]
+        moments = None if other is None else other.mesh.spread(charge, u, r)
+        if other is None or moments is None:
+            return none
+        found = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+        other.velocity(other.residual(moments), a, u, r, 1.0, found)
+        climb, miss_u, miss_r = (
+            self.margin * (mine - theirs) for mine, theirs in zip(out, found, strict=True)
+        )
+        return climb, miss_u, miss_r
+
+    def _off_target(self, a: Array, u: Array, r: Array) -> Out:
+        """By how much what the target does to some neurons is off quadrature made for each."""
+        chosen = sample_neurons(u, r)
+        own, u, r = a[chosen], u[chosen], r[chosen]
+        found = np.empty_like(own), np.empty_like(u), np.empty_like(r)
+        layout = self.layout
+        if layout is None or self.others is None:
+            return np.zeros_like(own), np.zeros_like(u), np.zeros_like(r)
+        layout.velocity(layout.nodes.target, own, u, r, 1.0, found)
+        value, slope_u, slope_r = self.others(u, r)
+        return found[0] - value, found[1] - own[:, None] * slope_u, found[2] - own * slope_r
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""
@@ -230,3 +264,12 @@ class SliceField:
             "directions": 2 * len(self.layout.directions),
             "layouts": self.layouts,
         }
+
+
+def _largest(misses: list[Out], scale: tuple[float, float, float]) -> float:
+    """Largest of all misses of a, u, r, each over its scale."""
+    return max(
+        float(np.sqrt((miss.reshape(len(miss), -1) ** 2).sum(axis=1).max())) / size
+        for miss_of in misses
+        for miss, size in zip(miss_of, scale, strict=True)
+    )

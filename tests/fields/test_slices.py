@@ -1,12 +1,14 @@
 """The field through meshes against the twin and against pairs."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.fields import layouts
+from meanfield.activations import custom
+from meanfield.fields import attraction, layouts, slices
 from meanfield.fields.pairs import PairField
 from meanfield.fields.slices import SliceField
 from tests.fields.cases import (
@@ -187,3 +189,65 @@ def test_the_risk_stays_accurate_when_it_is_small():
     # f − f* = 1e-7 z σ'(z), and E z² σ'(z)² = (2/π) 3^(-3/2)
     expected = 0.5e-14 * (2.0 / math.pi) * 3.0**-1.5
     assert math.isclose(field.risk(a, u, r), expected, rel_tol=0.01)
+
+
+HALF = custom(lambda x: 0.5 * np.abs(x), name="half", kinks=(0.0,))
+
+
+def pull_of(units, student, u, r):
+    """E f* σ(λ) and its slopes, of f* a sum of links over units: a rule over each."""
+    parts = [
+        attraction._over_links(
+            student, SimpleNamespace(basis=[np.array(b)], weights=[1.0], k=1, link=link)
+        )(u, r)
+        for b, link in units
+    ]
+    return [sum(pieces) for pieces in zip(*parts, strict=True)]
+
+
+def test_a_kinked_target_of_three_coordinates():
+    """The rule on directions lies skew to the kink: with Lebedev's it was off by 6e-5."""
+    target = mf.MultiIndexTarget(lambda z: np.maximum(z[:, 0], z[:, 1]), 3, smooth=False)
+    problem = mf.Problem(target, "gelu", math.inf)
+    units = [([1.0, -1.0, 0.0], HALF), ([0.5, 0.5, 0.0], mf.activations.hermite(1))]
+    u, r = np.array([[0.9, -0.5, 0.3], [1.0, 1.0, 0.0]]), np.array([0.2, 0.0])
+    layout = layouts.lay_out(problem, 2.0, 1.3, 0)
+    found = np.empty(2), np.empty((2, 3)), np.empty(2)
+    layout.velocity(layout.nodes.target, np.ones(2), u, r, 1.0, found)
+    for one, other in zip(found, pull_of(units, problem.student, u, r), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_what_is_stated_under_a_kinked_target(crowded, monkeypatch):
+    """At least the true error; against a coarser layout where a finer one has no room."""
+    target = mf.MultiIndexTarget(lambda z: 0.5 * np.abs(z[:, 0] + 0.37 * z[:, 1]), 2, smooth=False)
+    problem = mf.Problem(target, "gelu", math.inf)
+    rng = np.random.default_rng(2)
+    u, r = rng.standard_normal((12, 2)), np.full(12, 0.2)
+    measure = mf.ParticleMeasure(np.full(12, 1e-9), u, r)  # too light to make a field
+    field = SliceField(problem)
+    field.mass = None
+    field._cover(measure.u, measure.r)
+    if crowded:
+        monkeypatch.setattr(
+            slices, "lay_out", lambda *args: None if args[-1] > 0 else layouts.lay_out(*args)
+        )
+    stated = field.error_estimate(measure)
+    found = velocity(field, measure)[1] / 1e-9
+    exact = pull_of([([1.0, 0.37], HALF)], problem.student, u, r)[1]
+    size = math.sqrt((exact**2).sum(axis=1).mean())
+    true = math.sqrt(((found - exact) ** 2).sum(axis=1).max()) / size
+    assert true > 1e-7 and true / 1.5 < stated < 1e-2
+
+
+def test_a_rule_that_misses_the_target_is_found_out():
+    """Both layouts miss a steep target alike; quadrature made for each neuron does not."""
+    target = mf.CommitteeTarget(2, "tanh", gram=[[900.0, 0.0], [0.0, 1.0]])
+    problem = mf.Problem(target, "tanh", math.inf)
+    measure = make_measure(2, n=10, scale=0.3)
+    field = SliceField(problem)
+    field.mass = None
+    field._cover(measure.u, measure.r)
+    field.other = field.layout, field.layout  # another that shares every defect
+    assert field.error_estimate(measure) > 1e-6

@@ -1,0 +1,245 @@
+"""What a function of one's own does to a neuron, by nodes that turn with the neuron.
+
+σ sees z through τ, the coordinate along u, alone, and there its Hermite coefficients are known. So
+f* is averaged over the plane across u, which leaves functions of τ as smooth as f* is, however
+steep σ may be: E f* σ(λ) = Σ_m h_m(q) (|u|/√q)^m E f* he_m(τ), and its slopes likewise.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from meanfield.activations import Activation, get_activation
+from meanfield.fields.base import Array
+from meanfield.fields.units import coefficients
+from meanfield.kernels import series
+from meanfield.kernels.codes import ERF
+from meanfield.kernels.mesh import BELOW, POINTS
+from meanfield.targets import MultiIndexTarget
+
+Potential = tuple[Array, Array, Array]
+
+REACH, ACROSS = 9.5, 6.8  # of the nodes along u, where polynomials grow, and across
+SPACINGS = {2: (0.4, 0.28, 0.2, 0.14, 0.1), 3: (0.4, 0.32, 0.25, 0.2)}  # tried in turn
+GOOD, SERVES = 1e-9, 1e-8  # errors over √(E f*²) that end the search, and that pass
+BATCH, TABLE_BATCH = 2**17, 2**12  # points, and neurons, at a time
+ANGLES = 2048  # of a table at k = 2
+TINY = 1e-300
+TABLE_COST, NODE_COST = 1e-5, 2e-7  # seconds of a neuron, and of a neuron and a node
+
+
+class Across:
+    """E f* σ(λ), ∂/∂u, ∂/∂r at (u, r) for one student and one target with 2 or 3 coordinates.
+
+    Parameters
+    ----------
+    student : Activation
+    target : MultiIndexTarget
+    spacing : float
+        Of the nodes, a lattice in an ellipsoid.
+    turn : float
+        By how much the lattice is shifted and turned about u, which shows what it misses.
+    """
+
+    def __init__(
+        self, student: Activation, target: MultiIndexTarget, spacing: float, turn: float = 0.0
+    ):
+        self.student, self.target, self.k, self.turn = student, target, target.k, turn
+        self.terms = int(0.6 * (math.pi / spacing) ** 2)
+        axes = [
+            spacing * (np.arange(-int(reach / spacing), reach / spacing) + 0.31 * (turn > 0.0))
+            for reach in (REACH, ACROSS, ACROSS)[: self.k]
+        ]
+        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, self.k)
+        far = (points[:, 0] / REACH) ** 2 + ((points[:, 1:] / ACROSS) ** 2).sum(axis=1)
+        self.points = points[far < 1.0]
+        weight = np.exp(-0.5 * (self.points**2).sum(axis=1))
+        self.weight = weight / weight.sum()
+        tau, self.first = np.unique(self.points[:, 0], return_index=True)
+        self.polynomials = _normalised(tau, self.terms + 1)
+        self.tabulated = self.k == 2 and turn == 0.0
+
+    @property
+    def nodes(self) -> int:
+        """How many values of f* a direction takes."""
+        return len(self.points)
+
+    @property
+    def cost(self) -> float:
+        """Seconds a neuron takes, rough."""
+        return TABLE_COST if self.tabulated else NODE_COST * self.nodes
+
+    def __call__(self, u: Array, r: Array) -> Potential:
+        """The potential and its slopes."""
+        size = TABLE_BATCH if self.tabulated else max(1, BATCH // self.nodes)
+        parts = [self._part(u[i : i + size], r[i : i + size]) for i in range(0, len(r), size)]
+        value, out_u, out_r = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+        return value, out_u, out_r
+
+    def _part(self, u: Array, r: Array) -> Potential:
+        length = np.sqrt(np.einsum("ix,ix->i", u, u))
+        root = np.hypot(length, r)
+        frame = _frames(u / np.maximum(length, TINY)[:, None], self.turn)
+        value, *slopes = self._interpolated(frame) if self.tabulated else self._averages(frame)
+        h, s, above = _coefficients(self.student, root, self.terms)
+        share = np.divide(length, root, out=np.zeros_like(r), where=root > 0.0)
+        powers = share[:, None] ** np.arange(self.terms)
+        s, above = s * powers, above * powers
+        seen = np.stack([(s * part).sum(axis=1) for part in slopes], axis=1)
+        scale = np.divide(r, root, out=np.zeros_like(r), where=root > 0.0)
+        return (
+            (h * powers * value).sum(axis=1),
+            np.einsum("ij,ijx->ix", seen, frame),
+            scale * (above * value).sum(axis=1),
+        )
+
+    def _averages(self, frame: Array) -> list[Array]:
+        """E f* he_m(τ), and the same of f* times each coordinate of a frame, all (n, terms)."""
+        turned = frame.transpose(1, 0, 2).reshape(self.k, -1)  # one matrix product for all
+        values = self.target((self.points @ turned).reshape(self.nodes, -1, self.k))  # (P, n)
+        values = values * self.weight[:, None]
+        along = self._seen(values)
+        across = [self._seen(values * x[:, None])[:, : self.terms] for x in self.points.T[1:]]
+        return [along[:, : self.terms], _raised(along), *across]
+
+    def _seen(self, values: Array) -> Array:
+        return np.add.reduceat(values, self.first, axis=0).T @ self.polynomials
+
+    @cached_property
+    def _table(self) -> Array:
+        """The averages at k = 2 at equal angles from −π, and some more on either side."""
+        angle = (np.arange(ANGLES + POINTS) - BELOW) * (2.0 * math.pi / ANGLES) - math.pi
+        direction = np.stack((np.cos(angle), np.sin(angle)), axis=1)
+        size = max(1, BATCH // self.nodes)
+        parts = [
+            np.concatenate(self._averages(_frames(direction[i : i + size], 0.0)), axis=1)
+            for i in range(0, len(angle), size)
+        ]
+        return np.concatenate(parts)
+
+    def _interpolated(self, frame: Array) -> list[Array]:
+        """The averages from the table: trigonometric polynomials of degree m + 1 in the angle."""
+        angle = np.arctan2(frame[:, 0, 1], frame[:, 0, 0]) + math.pi
+        out = np.empty((len(angle), 3 * self.terms))
+        # the kernel's table is uniform in asinh
+        series.interpolate(np.sinh(angle), self._table, 2.0 * math.pi / ANGLES, out)
+        return np.split(out, 3, axis=1)
+
+
+def across(student: Activation, target: MultiIndexTarget, *, other: bool = False) -> Across | None:
+    """Nodes that hold a target to `SERVES`, which is tried out; None if none do.
+
+    With `other`, finer ones at other places, to hold the first to.
+    """
+    if target.k not in SPACINGS or not target.smooth:
+        return None
+    spacing = _spacing(target)
+    if spacing is None:
+        return None
+    return (
+        Across(student, target, 0.83 * spacing, 1.0) if other else Across(student, target, spacing)
+    )
+
+
+@lru_cache(maxsize=32)
+def _spacing(target: MultiIndexTarget) -> float | None:
+    """The widest that serves; a kink or a steep place shows in what the next one changes."""
+    u, r = _probes(target.k)
+    size = math.sqrt(target.second_moment()) or 1.0
+    found, best = None, None
+    for spacing in SPACINGS[target.k]:
+        before, found = found, Across(get_activation("relu"), target, spacing)(u, r)
+        if before is not None:
+            miss = max(float(np.abs(x - y).max()) for x, y in zip(before, found, strict=True))
+            best = spacing if miss <= SERVES * size else None
+            if miss <= GOOD * size:
+                break
+    return best
+
+
+def _probes(k: int) -> tuple[Array, Array]:
+    """A few neurons in directions that mean nothing to a target, and along the axes.
+
+    Close to the subspace: there terms of high order count.
+    """
+    rng = np.random.default_rng(k)
+    u = np.concatenate((rng.standard_normal((8, k)), np.eye(k), np.ones((1, k))))
+    return u / np.sqrt((u**2).sum(axis=1))[:, None], np.linspace(0.0, 0.3, len(u)) ** 2
+
+
+def _frames(direction: Array, turn: float) -> Array:
+    """Orthonormal frames (n, k, k) whose first vector is the direction, or e_1 where it is 0."""
+    k = direction.shape[1]
+    direction = direction.copy()
+    direction[~direction.any(axis=1), 0] = 1.0
+    if k == 2:
+        return np.stack((direction, direction[:, ::-1] * [-1.0, 1.0]), axis=1)
+    # a reflection that takes e_1 to ∓ the direction, whichever does not cancel
+    sign = np.where(direction[:, 0] > 0.0, -1.0, 1.0)
+    normal = direction * sign[:, None]
+    normal[:, 0] -= 1.0
+    normal /= np.sqrt((normal**2).sum(axis=1))[:, None]
+    frame = np.eye(k) - 2.0 * normal[:, :, None] * normal[:, None, :]
+    frame[:, 0] *= sign[:, None]
+    if turn > 0.0:
+        c, s = math.cos(turn), math.sin(turn)
+        frame[:, 1:] = np.array([[c, s], [-s, c]]) @ frame[:, 1:]
+    return frame
+
+
+def _normalised(x: Array, count: int) -> Array:
+    """he_m(x) for m < count, (len(x), count)."""
+    table = np.ones((len(x), count))
+    table[:, 1] = x
+    for m in range(1, count - 1):
+        table[:, m + 1] = (x * table[:, m] - math.sqrt(m) * table[:, m - 1]) / math.sqrt(m + 1.0)
+    return table
+
+
+def _raised(along: Array) -> Array:
+    """E f* τ he_m(τ) from E f* he_m(τ), one term fewer."""
+    m = np.arange(along.shape[1] - 1.0)
+    out = np.sqrt(m + 1.0) * along[:, 1:]
+    out[:, 1:] += np.sqrt(m[1:]) * along[:, :-2]
+    return out
+
+
+def _coefficients(student: Activation, root: Array, terms: int) -> tuple[Array, Array, Array]:
+    """h_m(q), s_m(q) and √(m + 1) s_{m+1}(q) for m < terms, each (n, terms)."""
+    if student.code == ERF:
+        h, s = _of_erf(root, terms + 1)
+    elif student.homogeneous:
+        right, left = (float(student(np.array([x]))[0]) for x in (1.0, -1.0))
+        h, s = _of_homogeneous(root, right, left, terms + 1)
+    else:
+        h, s = coefficients(student, root, terms + 1)
+    return h[:, :-1], s[:, :-1], np.sqrt(np.arange(1.0, terms + 1)) * s[:, 1:]
+
+
+def _of_erf(root: Array, terms: int) -> tuple[Array, Array]:
+    """σ' = √(2/π) e^{−x²/2}: s_{2j} = √(2/π) (1 + q)^{−½} (−q/(1 + q))^j √(2j)!/(2^j j!)."""
+    ratio = root * root / (1.0 + root * root)
+    s = np.zeros((len(root), terms))
+    s[:, 0] = math.sqrt(2.0 / math.pi) / np.sqrt(1.0 + root * root)
+    for m in range(2, terms, 2):
+        s[:, m] = -ratio * math.sqrt((m - 1.0) / m) * s[:, m - 2]
+    return _integrated(root, s, np.zeros_like(root)), s
+
+
+def _of_homogeneous(root: Array, right: float, left: float, terms: int) -> tuple[Array, Array]:
+    """σ' = right for x > 0 and −left below: s_m = (right + left) he_{m−1}(0)/√(2π m)."""
+    s = np.zeros(terms)
+    s[0] = 0.5 * (right - left)
+    m = np.arange(1, terms)
+    s[1:] = (right + left) * _normalised(np.zeros(1), terms)[0, :-1] / np.sqrt(2.0 * math.pi * m)
+    every = np.ones((len(root), 1)) * s
+    return _integrated(root, every, root * (right + left) / math.sqrt(2.0 * math.pi)), every
+
+
+def _integrated(root: Array, s: Array, mean: Array) -> Array:
+    """h_m = √q s_{m−1}/√m, and h_0 the mean given."""
+    m = np.arange(1.0, s.shape[1])
+    return np.concatenate((mean[:, None], root[:, None] * s[:, :-1] / np.sqrt(m)), axis=1)
