@@ -7,6 +7,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.studies.work import NOT_MADE
 
 if TYPE_CHECKING:
     from meanfield.studies.results import StudyResults
@@ -50,6 +53,9 @@ def _notes(results: StudyResults) -> list[str]:
     for record in results.records:
         if record.made and record.status != "success":
             notes.append(f"note: run {record.key[:12]}: {record.status}, {record.message}")
+    for record in results.records:
+        if record.status == "missing" and record.message != NOT_MADE:
+            notes.append(f"not made: run {record.key[:12]}: {record.message}")
     failures = results.failures
     for record in failures[:SHOWN_FAILURES]:
         notes.append(f"failed: run {record.key[:12]}: {record.message}")
@@ -88,14 +94,20 @@ def per_run(results: StudyResults) -> dict[str, Any]:
     """Status, seed and error estimates, over the axes."""
     rows = results.table()
     shape = tuple(len(values) for values in results.axes.values())
+
+    def over_axes(name: str, missing: Any, dtype: Any) -> NDArray[Any]:
+        values = np.full(shape, missing, dtype=dtype)
+        for run, row in zip(results.study.runs, rows, strict=True):
+            values[run.index] = row.get(name, missing)
+        return values
+
     found: dict[str, Any] = {
-        "status": np.array([row["status"] for row in rows]).reshape(shape),
-        "seed": np.array([row["seed"] for row in rows], dtype=np.int64).reshape(shape),
-        "seconds": np.array([row["seconds"] for row in rows]).reshape(shape),
+        "status": over_axes("status", "", object).astype(str),
+        "seed": over_axes("seed", -1, np.int64),
+        "seconds": over_axes("seconds", math.nan, np.float64),
     }
     for name in sorted({key for row in rows for key in row if key.endswith(ERROR)}):
-        values = [row.get(name, math.nan) for row in rows]
-        found[name] = np.array(values, dtype=np.float64).reshape(shape)
+        found[name] = over_axes(name, math.nan, np.float64)
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 import meanfield as mf
 from meanfield import projection
 from meanfield.studies import concentration_study, load_study
-from meanfield.studies.runs import CURVES
+from meanfield.studies.result import CURVES
 from tests.reference import mean_field as twin
 
 QUANTITIES = ("risk", "energy", "leak", "wasserstein")
@@ -72,7 +72,7 @@ def test_the_finals_belong_to_the_curves(study):
 
 
 def test_the_table_says_it_all(study):
-    table = study.table()
+    table = study.text()
     for word in ("risk", "leak", "∞", "160", "slope"):
         assert word in table
 
@@ -128,7 +128,7 @@ def test_networks_of_finite_width(kind):
     assert grown[0] > grown[1] > 0
     assert np.isfinite(networks.wasserstein).all() and networks.wasserstein[4] == 0.0
     assert networks.sampling_error["risk"][0] > 0
-    assert "p = 4" in networks.table() and "p = 8" in networks.table()
+    assert "p = 4" in networks.text() and "p = 8" in networks.text()
     assert networks.finals[0].n == 4
 
 
@@ -258,7 +258,7 @@ def test_a_limit_at_its_saddle_is_said():
     study = mf.concentration_study(even, [10, 40, math.inf], activation="square", **options)
     (note,) = study.notes
     assert note.startswith("the run at d = ∞ stays at a saddle") and "\n" not in note
-    assert "slopes mean nothing" in note and f"note: {note}" in study.table()
+    assert "slopes mean nothing" in note and f"note: {note}" in study.text()
     # an odd student of an even target: f is 0 by symmetry in every d
     nothing = mf.concentration_study(even, [10, 40, math.inf], activation="erf", **options)
     assert [note[:25] for note in nothing.notes] == ["f is 0 up to rounding at "]
