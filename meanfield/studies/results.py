@@ -113,6 +113,9 @@ class StudyResults:
             for run, record in zip(self.study.runs, self.records, strict=True)
             if name in record.arrays
         }
+        if _dims_behind_time(name) is not None:  # of one run, beside runs of SGD, which has several
+            most = max((array.ndim for array in found.values()), default=0)
+            found = {i: array[None] if array.ndim < most else array for i, array in found.items()}
         shapes = [array.shape for array in found.values()]
         if not shapes:
             raise ValueError(f"name must be one of {', '.join(self.names) or 'none'}, got {name!r}")
