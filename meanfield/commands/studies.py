@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from meanfield.commands.options import add_running, threads_of
+from meanfield.commands.running import add_running, threads_of
 from meanfield.studies.analysis import analyse, is_concentration
 from meanfield.studies.executors import open_executor
 from meanfield.studies.functions import names_modules

@@ -7,17 +7,18 @@ is made; what only the functions can judge shows when the run is.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from meanfield import checks
+from meanfield import checks, starts
 from meanfield.dynamics.mean_field import solve_mean_field
 from meanfield.dynamics.overlaps import solve_overlaps
 from meanfield.dynamics.sgd import simulate_sgd
 from meanfield.integrate import linear_times, logarithmic_times
+from meanfield.problem import Problem
+from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.studies.functions import find_function, refuse_unknown
-from meanfield.studies.laws import LAWS
 from meanfield.studies.problems import build_problem, describe_problem
 
 Values = Mapping[str, Any]
@@ -34,6 +35,40 @@ RESERVED = {
 SPACINGS = {"linear": linear_times, "logarithmic": logarithmic_times}
 KINDS: dict[Any, tuple[type, ...]] = {
     int: (int,), float: (int, float), str: (str,), bool: (bool,),
+}  # fmt: skip
+IN_WEIGHTS = 2.5  # a step in R^d costs p d/2.5 of one exact in law, p²
+MOST_WEIGHTS = 2 * 10**7
+
+
+def gaussian_network(
+    problem: Problem, p: int, scale: float = 1.0, seed: int = 0
+) -> Weights | Overlaps:
+    """w ~ N(0, scale² I_d) in the description in which a step of SGD costs less."""
+    d = problem.dim
+    if p > problem.perpendicular_dim or (d < IN_WEIGHTS * p and p * d < MOST_WEIGHTS):
+        return starts.gaussian_weights(problem, p, scale, seed)
+    return starts.gaussian_overlaps(problem, p, scale, seed)
+
+
+def given_measure(
+    problem: Problem,
+    a: Sequence[float],
+    u: Sequence[Sequence[float]],
+    r: Sequence[float],
+    mass: Sequence[float] | None = None,
+) -> ParticleMeasure:
+    """The measure whose numbers are given, in every dimension."""
+    return ParticleMeasure(a, u, r, mass, origin={"start": "given"})  # type: ignore[arg-type]
+
+
+LAWS: dict[str, Callable[..., Any]] = {
+    law.__name__: law
+    for law in (
+        starts.aligned_measure, starts.aligned_overlaps, starts.aligned_weights,
+        starts.gaussian_measure, starts.gaussian_overlaps, starts.gaussian_weights,
+        starts.spherical_measure, starts.spherical_overlaps, starts.spherical_weights,
+        gaussian_network, given_measure,
+    )
 }  # fmt: skip
 
 

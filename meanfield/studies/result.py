@@ -19,7 +19,7 @@ from meanfield.storage import write_archive
 from meanfield.studies.observables import CURVES as MEASURED
 from meanfield.studies.observables import RISK
 from meanfield.studies.rates import Limit, Rate, Resampled, fit_limit, fit_rate
-from meanfield.studies.report import study_notes, study_table
+from meanfield.studies.tables import concentration_notes, concentration_text
 
 CURVES = (RISK, *MEASURED)
 STUDY_FORMAT = "meanfield-concentration-study"
@@ -94,7 +94,7 @@ class ConcentrationStudy:
     @cached_property
     def notes(self) -> list[str]:
         """Where a number does not mean what it seems to: a limit at a saddle, a function of 0."""
-        return study_notes(self)
+        return concentration_notes(self)
 
     @cached_property
     def sampling_error(self) -> dict[str, Array]:
@@ -206,7 +206,7 @@ class ConcentrationStudy:
 
     def text(self) -> str:
         """One line a dimension, then the fitted slopes."""
-        return study_table(self)
+        return concentration_text(self)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the study to one file; `load_study` reads it."""

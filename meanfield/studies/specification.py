@@ -207,7 +207,7 @@ class Study:
         Parameters
         ----------
         executor : concurrent.futures.Executor, optional
-            Where to run: see `meanfield.studies.process_pool`, Dask's ``client.get_executor()``,
+            Where to run: see `meanfield.studies.ProcessPool`, Dask's ``client.get_executor()``,
             mpi4py's pools; None: here, one run after another.
         store : path, optional
             A folder. Every finished run is written there at once, whole or not at all, and long
@@ -227,8 +227,8 @@ class Study:
         Returns
         -------
         StudyResults
-            A run that raised an error is there with its traceback. After Ctrl-C, runs not made yet
-            are missing.
+            A run that raised an error is there with its traceback. Runs that Ctrl-C left out, or
+            that the machine failed, are missing; the next call makes them.
 
         Raises
         ------
@@ -236,6 +236,8 @@ class Study:
             If the store cannot be written (full, read-only); the message names the file.
         ValueError
             If the store holds another study, or a damaged or foreign file; the message names it.
+        RuntimeError
+            If the executor takes no runs, or loses all of them.
         """
         from meanfield.studies.campaign import run_study
 

@@ -11,7 +11,7 @@ import pytest
 import meanfield as mf
 from meanfield import projection
 from meanfield.storage import write_archive
-from meanfield.studies import concentration_study, laws, load_study, read_results
+from meanfield.studies import concentration_study, load_study, parts, read_results
 from meanfield.studies.result import CURVES
 from tests.reference import mean_field as twin
 
@@ -282,7 +282,7 @@ def test_a_store_and_executors_are_those_of_any_study(tmp_path):
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
-    measure = laws.starts.gaussian_measure
+    measure = parts.starts.gaussian_measure
 
     def fragile(problem, n, scale=1.0, seed=0, sampling="random", second_layer=1.0):
         if problem.dim == 20:
@@ -290,7 +290,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch
         return measure(problem, n, scale, seed, sampling, second_layer)
 
     with monkeypatch.context() as patch:
-        patch.setitem(laws.LAWS, "gaussian_measure", fragile)
+        patch.setitem(parts.LAWS, "gaussian_measure", fragile)
         with pytest.raises(RuntimeError, match=r"d = 20 failed: ArithmeticError: no start here"):
             small(store=tmp_path)
     assert read_results(tmp_path).counts == {"success": 3, "failed": 2}
