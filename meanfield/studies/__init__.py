@@ -1,6 +1,6 @@
 """Studies: many runs from one specification, and what they show together."""
 
-from meanfield.studies.analysis import analyse, load_study
+from meanfield.studies.analysis import load_study
 from meanfield.studies.concentration import concentration_study
 from meanfield.studies.executors import ProcessPool, SerialExecutor
 from meanfield.studies.observables import OBSERVABLES, Observable
@@ -24,7 +24,6 @@ __all__ = [
     "Step",
     "Study",
     "StudyResults",
-    "analyse",
     "concentration_study",
     "load_study",
     "read_results",
