@@ -6,6 +6,7 @@ import pytest
 import meanfield as mf
 from meanfield.cli import main
 from meanfield.commands import warmup
+from meanfield.storage import read_archive, write_archive
 
 SMALL = ["--dims", "10,20", "40", "80,inf", "-n", "20", "--t-end", "0.5", "--replicas", "1"]
 
@@ -55,6 +56,20 @@ def test_the_main_job_and_its_report(tmp_path, capsys):
     assert (tmp_path / "concentration.png").stat().st_size > 1000
     assert main(["report", str(tmp_path), "--csv"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_a_report_on_what_has_just_begun(tmp_path, capsys):
+    assert main([*SMALL, "--out", str(tmp_path)]) == 0
+    runs = sorted((tmp_path / "runs").iterdir())
+    for path in runs[1:]:
+        path.unlink()
+    assert main(["report", str(tmp_path)]) == 1
+    assert "note: 4 of 5 runs are not made yet" in capsys.readouterr().out
+    header, arrays = read_archive(runs[0], "meanfield-run")
+    del header["arrays"]
+    write_archive(runs[0], "meanfield-run", header | {"status": "diverged"}, {"t": arrays["t"][:1]})
+    assert main(["report", str(tmp_path)]) == 1
+    assert "no run of the study reached its end: d = " in capsys.readouterr().out
 
 
 def test_results_from_before_there_were_stores_are_not_written_over(tmp_path, capsys):

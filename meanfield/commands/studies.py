@@ -78,7 +78,11 @@ def _show(results: StudyResults, folder: Path, figure: Path | None) -> None:
     if not results.names:
         return
     if is_concentration(results.study) and not names_modules(results.study.problem):
-        study = analyse(results)
+        try:
+            study = analyse(results)
+        except RuntimeError as error:  # nothing to be analysed yet
+            print(f"\n{error}")
+            return
         print("\n" + study.text())
         figure = figure or folder / "concentration.png"
         plot_concentration(study, figure)

@@ -63,6 +63,8 @@ def analyse(results: StudyResults) -> ConcentrationStudy:
         elif not record.made and record.message != NOT_MADE:
             messages.append(f"run {record.key[:12]}: {record.status}, {record.message}")
         if _reached(record, times):
+            if lacking := {*CURVES, *LAW_ARRAYS[:3]} - record.arrays.keys():
+                raise ValueError(f"run {record.key[:32]} lacks {', '.join(sorted(lacking))}")
             runs.setdefault(_case(record), []).append(record)
     if left := sum(record.message == NOT_MADE for record in results.records):
         messages.append(f"{left} of {len(results.records)} runs are not made yet")

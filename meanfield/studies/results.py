@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import xarray
 
 REPLICA, TIME = "replica", "time"
+MOST_FILLING = 1000  # times the numbers of a run that `array` makes room for, NaN for most
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,7 @@ class StudyResults:
         Raises
         ------
         ValueError
-            If no run has it.
+            If no run has it, or the runs' arrays are too unlike to be one.
         """
         found = {
             run.index: record.arrays[name]
@@ -122,6 +124,8 @@ class StudyResults:
         if len({len(shape) for shape in shapes}) > 1:
             raise ValueError(f"{name} has another number of axes in some runs: {set(shapes)}")
         inner = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+        if math.prod(inner) > MOST_FILLING * max(map(math.prod, shapes)):
+            raise ValueError(f"{name} is too unlike in its runs to be one array: {set(shapes)}")
         kind = np.result_type(np.float64, *(array.dtype for array in found.values()))
         out = np.full((*map(len, self.axes.values()), *inner), np.nan, dtype=kind)
         for index, array in found.items():

@@ -396,6 +396,16 @@ def test_a_file_takes_no_more_memory_than_it_has_bytes(folder):
         read_results(folder)
 
 
+def test_runs_that_are_too_unlike_are_no_array(folder):
+    for run, shape in zip(small().runs, [(1, 2000), (2000, 1)], strict=False):
+        path = Store(folder).path(run.key)
+        header, arrays = storage.read_archive(path, "meanfield-run")
+        del header["arrays"]
+        storage.write_archive(path, "meanfield-run", header, arrays | {"wide": np.zeros(shape)})
+    with pytest.raises(ValueError, match="too unlike"):
+        read_results(folder).array("wide")
+
+
 def test_bits_that_flip_are_named_or_change_nothing(folder):
     path, rng = Store(folder).path(small().runs[1].key), random.Random(3)
     content, expected = path.read_bytes(), read_results(folder)
