@@ -162,9 +162,9 @@ def _temporary(target: Path) -> tuple[int, str]:
         os.close(handle)
 
 
-def remove_orphans(folder: Path) -> None:
-    """Remove the temporary files in a folder whose writers were killed; no clock is asked."""
-    for path in folder.glob(".*.????????"):
+def remove_orphans(folder: Path, name: str = "*") -> None:
+    """Remove a file's temporary files whose writers were killed; no clock is asked."""
+    for path in folder.glob(f".{name}.????????"):
         with suppress(OSError), path.open("rb") as stream:
             if fcntl is not None:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -49,7 +49,7 @@ class Store:
         for folder in (self.runs, self.checkpoints, self.claims):
             folder.mkdir(parents=True, exist_ok=True)
             remove_orphans(folder)
-        remove_orphans(self.folder)
+        remove_orphans(self.folder, self.specification.name)
         if known is None or known.parameters() != study.parameters():
             runs = [
                 {"index": r.index, "seeds": r.parameters["seeds"], "key": r.key} for r in study.runs
