@@ -18,7 +18,7 @@ from pathlib import Path
 
 import meanfield as mf
 from meanfield.studies import ProcessPool
-from meanfield.studies.executors import as_they_finish
+from meanfield.studies.campaign import as_they_finish
 from meanfield.studies.work import Task, make_run
 
 

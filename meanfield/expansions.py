@@ -173,6 +173,8 @@ def _scaled(series: Array, q: Array, count: int) -> Array:
             ways = math.sqrt(math.perm(n, 2 * m)) / (2**m * math.factorial(m))
             out[:, n - 2 * m] += c * ways * np.sqrt(q) ** (n - 2 * m) * (q - 1.0) ** m
     return out
+
+
 def _inconsistency(C: Array, S: Array, root: Array, square: Array, slope_square: Array) -> float:
     """See `Expansion.error`; whatever nodes or a derivative miss, they miss differently in both."""
     orders = np.sqrt(np.arange(1.0, C.shape[1]))

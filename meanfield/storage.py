@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,11 @@ from numpy.typing import NDArray
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import problem_from_parameters
+
+try:
+    import fcntl
+except ImportError:  # no such locks on this system
+    fcntl = None  # type: ignore[assignment]
 
 SOLUTION_FORMAT = "meanfield-solution"
 FORMAT_VERSION = 1
@@ -121,13 +128,16 @@ def write_whole(path: PathLike, write: Callable[[BinaryIO], Any]) -> Path:
     """
     target, temporary = Path(path), None
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        handle, temporary = _temporary(target)
         with os.fdopen(handle, "wb") as stream:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+            os.chmod(temporary, 0o666 & ~_umask())
+            if fcntl is not None:  # as long as it is locked: nobody's orphan
+                os.replace(temporary, target)
+        if fcntl is None:  # where an open file cannot be moved
+            os.replace(temporary, target)
     except BaseException as error:
         if temporary is not None:
             with suppress(OSError):
@@ -139,10 +149,33 @@ def write_whole(path: PathLike, write: Callable[[BinaryIO], Any]) -> Path:
     return target
 
 
+def _temporary(target: Path) -> tuple[int, str]:
+    """A file beside the target, locked as long as its writer lives (see `remove_orphans`)."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(FileNotFoundError):  # taken for an orphan before it was locked
+            if os.path.samestat(os.fstat(handle), os.stat(name)):
+                return handle, name
+        os.close(handle)
+
+
+def remove_orphans(folder: Path, name: str = "*") -> None:
+    """Remove a file's temporary files whose writers were killed; no clock is asked."""
+    for path in folder.glob(f".{name}.????????"):
+        with suppress(OSError), path.open("rb") as stream:
+            if fcntl is not None:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
 def read_archive(path: PathLike, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read what `write_archive` wrote; the zip's checksums vouch for the arrays and the header."""
     with Path(path).open("rb") as stream:
         try:
+            _check_sizes(stream)
             with np.load(stream, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             header = json.loads(bytes(arrays.pop(HEADER)).decode())
@@ -161,6 +194,27 @@ def read_archive(path: PathLike, kind: str) -> tuple[dict[str, Any], dict[str, N
     if header.get("arrays") != sorted(arrays):
         raise ValueError(f"{path} is damaged: it lacks some of the arrays that it lists")
     return header, arrays
+
+
+def _check_sizes(stream: BinaryIO) -> None:
+    """Refuse what would take more memory than the file has bytes: `np.savez` packs nothing."""
+    size = stream.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(stream) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > size:
+            raise ValueError("its parts are larger than the file")
+        for entry in entries:
+            with archive.open(entry) as part:
+                version = np.lib.format.read_magic(part)
+                read = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }[version]
+                shape, _, dtype = read(part)
+                promised = math.prod(shape) * dtype.itemsize
+                if promised != entry.file_size - part.tell():
+                    raise ValueError(f"{entry.filename} is not as large as its shape")
+    stream.seek(0)
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ import pytest
 import meanfield as mf
 from meanfield.cli import main
 from meanfield.commands import warmup
+from meanfield.storage import read_archive, write_archive
 
 SMALL = ["--dims", "10,20", "40", "80,inf", "-n", "20", "--t-end", "0.5", "--replicas", "1"]
 
@@ -23,6 +24,61 @@ def test_the_main_job_writes_its_results_and_says_where(tmp_path, monkeypatch, c
     study = mf.load_study(out / "concentration.npz")
     assert list(study.dims) == [10, 20, 40, 80, np.inf]
     assert (study.parameters["n"], study.parameters["t_end"]) == (20, 0.5)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_main_job_goes_on_where_it_was_and_spoils_no_other(tmp_path, capsys):
+    command = [*SMALL, "--out", str(tmp_path)]
+    assert main(command) == 0
+    first = capsys.readouterr().out.partition("\nresults")[0]
+    next((tmp_path / "runs").iterdir()).unlink()
+    assert main(command) == 0
+    again = capsys.readouterr()
+    assert "5 runs, 4 of them in the store already" in again.err
+    assert again.out.partition("\nresults")[0] == first and "fitted slope" in first
+    before = contents(tmp_path)
+    assert main([*command, "--t-end", "0.6"]) == 2
+    assert "holds another study" in capsys.readouterr().err and contents(tmp_path) == before
+    assert main([*command, "--t-end", "0.6", "--extend"]) == 0
+    assert mf.load_study(tmp_path).parameters["t_end"] == 0.6
+
+
+def test_the_main_job_and_its_report(tmp_path, capsys):
+    assert main([*SMALL, "--out", str(tmp_path)]) == 0
+    table = capsys.readouterr().out.partition("∞\n\n")[2].partition("\n\nresults")[0]
+    (tmp_path / "concentration.png").unlink()
+    assert main(["report", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert table in text and "5 success" in text
+    assert (tmp_path / "concentration.png").stat().st_size > 1000
+    assert main(["report", str(tmp_path), "--csv"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_a_report_on_what_has_just_begun(tmp_path, capsys):
+    assert main([*SMALL, "--out", str(tmp_path)]) == 0
+    runs = sorted((tmp_path / "runs").iterdir())
+    for path in runs[1:]:
+        path.unlink()
+    assert main(["report", str(tmp_path)]) == 1
+    assert "note: 4 of 5 runs are not made yet" in capsys.readouterr().out
+    header, arrays = read_archive(runs[0], "meanfield-run")
+    del header["arrays"]
+    write_archive(runs[0], "meanfield-run", header | {"status": "diverged"}, {"t": arrays["t"][:1]})
+    assert main(["report", str(tmp_path)]) == 1
+    assert "no run of the study reached its end: d = " in capsys.readouterr().out
+
+
+def test_results_from_before_there_were_stores_are_not_written_over(tmp_path, capsys):
+    study = mf.concentration_study(mf.CommitteeTarget(k=1), [10, 20], n=4, t_end=0.1, replicas=1)
+    study.save(tmp_path / "concentration.npz")
+    before = contents(tmp_path)
+    assert main([*SMALL, "--out", str(tmp_path)]) == 2
+    assert f"made by version {mf.__version__}" in capsys.readouterr().err
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize(

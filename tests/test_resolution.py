@@ -177,8 +177,6 @@ def test_the_status_of_runs():
     network = Network(np.array(start.a), u, np.array(start.Q), r_squared, None)
     assert OverlapAverages(rough).energy(network).error > 1e-5
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=50, learning_rate=0.5)
-    run = mf.solve_overlaps(
-        problem, start, 0.01, save_at=2, noise_method="sampled", samples=16
-    )
+    run = mf.solve_overlaps(problem, start, 0.01, save_at=2, noise_method="sampled", samples=16)
     assert run.stats["noise_error"] > 0.05 and run.status == "inaccurate"
     assert "the γ/p term carries an estimated relative error" in run.message

@@ -13,10 +13,16 @@ from pathlib import Path
 from meanfield import checks
 from meanfield._version import __version__
 from meanfield.activations import ACTIVATIONS, get_activation
+from meanfield.commands.running import add_running, threads_of
 from meanfield.problem import check_dim
-from meanfield.studies import concentration_study
+from meanfield.storage import read_archive
+from meanfield.studies import ConcentrationStudy, concentration_study
+from meanfield.studies.executors import open_executor
+from meanfield.studies.result import STUDY_FORMAT
+from meanfield.studies.store import Store
 from meanfield.targets import CommitteeTarget, information_exponent
 
+RESULTS = "concentration.npz"
 DIMS = "10,30,100,300,1000,inf"
 INTRODUCTION = """\
 A two-layer network of infinite width learns a target that depends on k directions of its
@@ -44,8 +50,9 @@ def _parser(commands: Iterable[str]) -> argparse.ArgumentParser:
     add("--target-activation", default="erf", type=_activation, help="of the target (erf)")
     add("--replicas", type=int, default=4, help="independent starts in each dimension (4)")
     add("--seed", type=int, default=0, help="seed of the starts (0)")
-    add("--threads", type=int, default=None, help="threads of each run (all)")
-    add("--out", type=Path, default=Path("meanfield-results"), help="folder for the results")
+    add("--out", type=Path, default=Path("meanfield-results"),
+        help="folder of the study: stopped in any way, the same command goes on there")  # fmt: skip
+    add_running(parser, "serial")
     return parser
 
 
@@ -65,40 +72,65 @@ def run(arguments: Sequence[str], commands: Iterable[str]) -> int:
         target = CommitteeTarget(k=options.k, activation=options.target_activation)
         dims = [_dim(word, target.k) for word in ",".join(options.dims).split(",") if word]
         _check(options)
-        options.out.mkdir(parents=True, exist_ok=True)
-        print(INTRODUCTION)
-        print(
-            f"{options.neurons:,} {options.activation} neurons, w ~ N(0, I_d), to t = "
-            f"{options.t_end:g}; target: {options.target_activation} committee, k = {options.k}; "
-            f"d = {', '.join('∞' if math.isinf(d) else f'{d:g}' for d in dims)}",
-            flush=True,
-        )
-        if warning := _saddle(target, dims):
-            print(f"\n{textwrap.fill(warning, 100)}", flush=True)
-        study = concentration_study(
-            target, dims, options.neurons, options.t_end, options.activation, options.seed,
-            replicas=options.replicas, threads=options.threads, progress=True,
-        )  # fmt: skip
-    except (ValueError, TypeError, OSError) as error:
+        _check_folder(options.out)
+        with open_executor(options.executor, options.workers, options.scheduler) as executor:
+            if executor is None:
+                return 0
+            _introduce(options, dims)
+            if warning := _saddle(target, dims):
+                print(f"\n{textwrap.fill(warning, 100)}", flush=True)
+            study = concentration_study(
+                target, dims, options.neurons, options.t_end, options.activation, options.seed,
+                None if options.executor == "serial" else executor, options.out,
+                replicas=options.replicas, threads=threads_of(options), progress=True,
+                retry=options.retry, extend=options.extend,
+            )  # fmt: skip
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (RuntimeError, KeyboardInterrupt) as error:
         print(f"stopped: {error or 'interrupted before any run had finished'}", file=sys.stderr)
         return 1
+    return _write(study, options.out, len(dims), started)
+
+
+def _introduce(options: argparse.Namespace, dims: Sequence[float]) -> None:
+    print(INTRODUCTION)
+    print(
+        f"{options.neurons:,} {options.activation} neurons, w ~ N(0, I_d), to t = "
+        f"{options.t_end:g}; target: {options.target_activation} committee, k = {options.k}; "
+        f"d = {', '.join('∞' if math.isinf(d) else f'{d:g}' for d in dims)}",
+        flush=True,
+    )
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse one with results from before they had a store: they would be written over."""
+    file = out / RESULTS
+    if file.exists() and not Store(out).specification.exists():
+        header, _ = read_archive(file, STUDY_FORMAT)
+        version = header.get("parameters", {}).get("version")
+        raise ValueError(
+            f"{file} holds a study made by version {version}, of which {out} has no runs; "
+            "choose another folder with --out"
+        )
+
+
+def _write(study: ConcentrationStudy, out: Path, cases: int, started: float) -> int:
     from meanfield.plotting import plot_concentration
 
-    print("\n" + study.table() + "\n")
+    print("\n" + study.text() + "\n")
     try:
-        results = study.save(options.out / "concentration.npz")
-        figure = options.out / "concentration.png"
+        results = study.save(out / RESULTS)
+        figure = out / "concentration.png"
         plot_concentration(study, figure)
     except OSError as error:
-        print(f"error: cannot write to {options.out}: {error}", file=sys.stderr)
+        print(f"error: cannot write to {out}: {error}", file=sys.stderr)
         return 1
-    print(f"results  {results.resolve()}  (read with mf.studies.load_study)")
+    print(f"results  {results.resolve()}  (read with mf.load_study, as the folder is)")
     print(f"figure   {figure.resolve()}")
     print(f"done in {time.perf_counter() - started:.0f} s")
-    return 1 if study.messages or len(study.dims) < len(dims) else 0
+    return 1 if study.messages or len(study.dims) < cases else 0
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from meanfield.studies.engines import ENGINES, open_executor
+from meanfield.commands.running import add_running, threads_of
+from meanfield.studies.analysis import analyse, is_concentration
+from meanfield.studies.executors import open_executor
+from meanfield.studies.functions import names_modules
 from meanfield.studies.results import StudyResults, read_results
 from meanfield.studies.specification import Study
 
@@ -23,29 +25,23 @@ def study(arguments: Sequence[str]) -> int:
     add = parser.add_argument
     add("file", type=Path, help="the study, in TOML")
     add("--out", type=Path, required=True, help="its folder")
-    add("--executor", choices=ENGINES, default="process",
-        help="where to run (process); mpi: under mpiexec, with at least two ranks")  # fmt: skip
-    add("--workers", type=int, default=None, help="processes, or workers of Dask (one a core)")
-    add("--scheduler", default=None, help="address of a Dask scheduler (a cluster here)")
-    add("--threads", type=int, default=None, help="threads of each run (cores/workers)")
-    add("--retry", action="store_true", help="make runs again that failed with an error")
-    add("--extend", action="store_true", help="take over a folder that holds another study")
+    add_running(parser, "process")
     options = parser.parse_args(arguments)
-    threads = options.threads
-    if threads is None and options.executor == "process" and options.workers:
-        threads = max(1, (os.cpu_count() or 1) // options.workers)
     try:
         specification = Study.from_toml(options.file)
         with open_executor(options.executor, options.workers, options.scheduler) as executor:
             if executor is None:
                 return 0
             results = specification.run(
-                executor, options.out, threads=threads, progress=True, retry=options.retry,
-                extend=options.extend,
+                executor, options.out, threads=threads_of(options), progress=True,
+                retry=options.retry, extend=options.extend,
             )  # fmt: skip
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:  # of the executor
+        print(f"stopped: {error}", file=sys.stderr)
+        return 1
     print(results.text())
     print(f"\nresults in {options.out.resolve()}  (read with mf.studies.read_results)")
     return _verdict(results)
@@ -67,17 +63,33 @@ def report(arguments: Sequence[str]) -> int:
         if options.csv:
             print(results.to_csv(), end="")
             return _verdict(results)
-        print(results.text())
-        if results.names:
-            from meanfield.plotting import plot_study
-
-            figure = options.figure or options.folder / "study.png"
-            plot_study(results, figure)
-            print(f"\nfigure  {figure.resolve()}")
+        _show(results, options.folder, options.figure)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return _verdict(results)
+
+
+def _show(results: StudyResults, folder: Path, figure: Path | None) -> None:
+    """Table and figure; of a concentration study its own, unless that means importing modules."""
+    from meanfield.plotting import plot_concentration, plot_study
+
+    print(results.text())
+    if not results.names:
+        return
+    if is_concentration(results.study) and not names_modules(results.study.problem):
+        try:
+            study = analyse(results)
+        except RuntimeError as error:  # nothing to be analysed yet
+            print(f"\n{error}")
+            return
+        print("\n" + study.text())
+        figure = figure or folder / "concentration.png"
+        plot_concentration(study, figure)
+    else:
+        figure = figure or folder / "study.png"
+        plot_study(results, figure)
+    print(f"\nfigure  {figure.resolve()}")
 
 
 def _verdict(results: StudyResults) -> int:

@@ -145,6 +145,6 @@ def _label(results: StudyResults, index: tuple[int, ...]) -> str:
     parts = []
     for name, i in zip(names, index, strict=True):
         if name in shown:
-            value = label(results.axes[name][i])
+            value = label(results.axes[name][i], name)
             parts.append("∞" if value == float("inf") else str(value))
     return ", ".join(parts)

@@ -1,10 +1,11 @@
 """Studies: many runs from one specification, and what they show together."""
 
+from meanfield.studies.analysis import load_study
 from meanfield.studies.concentration import concentration_study
 from meanfield.studies.executors import ProcessPool, SerialExecutor
 from meanfield.studies.observables import OBSERVABLES, Observable
 from meanfield.studies.rates import Limit, Rate
-from meanfield.studies.result import ConcentrationStudy, load_study
+from meanfield.studies.result import ConcentrationStudy
 from meanfield.studies.results import StudyResults, read_results
 from meanfield.studies.specification import Run, Study
 from meanfield.studies.watch import Step

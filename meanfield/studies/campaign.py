@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import queue
 import random
 import time
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from meanfield import checks
 from meanfield.integrate import Status
-from meanfield.studies.executors import SerialExecutor, as_they_finish
+from meanfield.studies.executors import SerialExecutor
 from meanfield.studies.results import StudyResults
 from meanfield.studies.specification import Run, Study
 from meanfield.studies.store import Store
 from meanfield.studies.watch import Callback, watch
-from meanfield.studies.work import FAILED, MISSING, TAKEN, Record, Task, make_run
+from meanfield.studies.work import FAILED, MISSING, NOT_MADE, TAKEN, Record, Task, make_run
 
+IN_FLIGHT = 512  # runs handed to an executor ahead of time
 PAUSE = 0.2  # seconds between looks at what others are making
+FORKED = (
+    "; workers forked from a process whose parallel kernels have run die at once: use "
+    "meanfield.studies.ProcessPool, or a pool with "
+    "mp_context=multiprocessing.get_context('forkserver')"
+)
 
 
 def run_study(
@@ -36,7 +45,7 @@ def run_study(
     if threads is None and executor is not None:
         threads = 1
     store = None if folder is None else Store(folder)
-    records = {run.key: Record(run.key, run.parameters, MISSING, "not made yet")
+    records = {run.key: Record(run.key, run.parameters, MISSING, NOT_MADE)
                for run in study.runs}  # fmt: skip
     if store is not None:
         store.open(study, extend)
@@ -49,81 +58,178 @@ def run_study(
     again = {run.key for run in missing if records[run.key].status == FAILED}
     engine = SerialExecutor() if executor is None else executor
     total = len(study.runs)
-    with watch(study.name, total, total - len(missing), progress, callback) as tell:
+    campaign = _Campaign(engine, store, threads, again)
+    with watch(study.name, total, total - len(missing), progress, callback) as watcher:
         try:
-            for record in _make(missing, engine, store, threads, again):
+            for record in campaign.make(missing, watcher.wait):
                 records[record.key] = record
-                tell(record)
+                watcher.tell(record)
         except KeyboardInterrupt:  # what is not there is missing
             getattr(engine, "interrupt", lambda: None)()
+        except BrokenExecutor as error:
+            raise type(error)(f"{error}{_advice(engine)}") from error
     return StudyResults(study, tuple(records[run.key] for run in study.runs))
 
 
-def _make(
-    runs: list[Run], executor: Executor, store: Store | None, threads: int | None, again: set[str]
-) -> Iterator[Record]:
-    """Records as runs end, on disk before they are shown to anyone.
+class _Campaign:
+    """The runs of one call of `run_study`.
 
-    Runs that another process has put into the store meanwhile are read, not made, unless they are
-    to be made `again`; those that another one is at are left to it, and made when it dies. So that
-    processes on one folder do not go in step, each starts elsewhere.
+    What the machine does to a run, a worker lost or an executor shut down, is not the run's doing:
+    it stays unmade, and the next start takes it up. An executor by which nothing at all is made is
+    an error.
     """
-    if store is None:
-        tasks = (Task(run.key, run.parameters, None, threads) for run in runs)
-        for task, future in as_they_finish(make_run, tasks, executor):
-            yield _uninterrupted(_record(task, future))
-        return
-    first = random.randrange(len(runs)) if runs else 0
-    left = {run.key: run for run in runs[first:] + runs[:first]}
-    while left:
-        before = len(left)
-        for record in _round(list(left.values()), executor, store, threads, again):
-            if record.status != TAKEN:
-                del left[record.key]
-                yield record
-        if len(left) == before:
-            time.sleep(PAUSE)
+
+    def __init__(
+        self, executor: Executor, store: Store | None, threads: int | None, again: set[str]
+    ):
+        self.executor, self.store, self.threads, self.again = executor, store, threads, again
+        self.made = 0
+        self.loss: BaseException | None = None
+
+    def make(self, runs: list[Run], wait: Callable[[list[str]], None]) -> Iterator[Record]:
+        """Records as runs end, on disk before they are shown to anyone.
+
+        Runs that another process has put into the store meanwhile are read, not made, unless they
+        are to be made `again`; those that another one is at are left to it, and made when it dies.
+        So that processes on one folder do not go in step, each starts elsewhere.
+        """
+        first = random.randrange(len(runs)) if runs and self.store is not None else 0
+        left = {run.key: run for run in runs[first:] + runs[:first]}
+        while left:
+            before = len(left)
+            for record in self._round(list(left.values())):
+                if record.status != TAKEN:
+                    del left[record.key]
+                    yield record
+            if len(left) == before:
+                wait(list(left))
+                time.sleep(PAUSE)
+        if self.loss is not None and not self.made:
+            raise self.loss
+
+    def _round(self, runs: list[Run]) -> Iterator[Record]:
+        """Each run once: made and written, read, or found to be taken by another process."""
+        store, found = self.store, []
+
+        def tasks() -> Iterator[Task]:
+            for run in runs:
+                key, again = run.key, run.key in self.again
+                if store is None:
+                    yield Task(key, run.parameters, None, self.threads)
+                elif not again and store.holds(key):
+                    found.append(key)
+                else:
+                    yield Task(key, run.parameters, store.checkpoint(key), self.threads,
+                               store.claim(key), None if again else store.path(key))  # fmt: skip
+
+        for task, future in as_they_finish(make_run, tasks(), self.executor):
+            record = self._record(task, future)
+            if record.status == Status.INTERRUPTED:
+                raise KeyboardInterrupt
+            if store is not None and record.status not in (TAKEN, MISSING):
+                if record.status == FAILED and task.key not in self.again and store.holds(task.key):
+                    record = store.read(task.key)  # another process made it: no reason to spoil it
+                else:
+                    store.write(record)
+            yield record
+        if store is not None:
+            yield from (store.read(key, same_version=True) for key in found)
+
+    def _record(self, task: Task, future: Future[Record]) -> Record:
+        """What a run returned, or why it did not."""
+        lost = Record(task.key, task.parameters, MISSING)
+        try:
+            record = future.result()
+        except BrokenExecutor as error:
+            self.loss = error
+            return replace(
+                lost, message=f"the worker died in the middle of the run, twice: {error}"
+            )
+        except (CancelledError, OSError) as error:
+            self.loss = error
+            return replace(lost, message=f"not brought back by its executor: {_named(error)}")
+        except Exception as error:  # a result that cannot be sent
+            if type(error).__name__ == "KilledWorker":  # Dask's, which need not be there
+                self.loss = error
+                return replace(lost, message=f"the worker died several times: {error}")
+            record = replace(lost, status=FAILED, message=_named(error), traceback=_named(error))
+        self.made += record.status != TAKEN
+        return record
 
 
-def _round(
-    runs: list[Run], executor: Executor, store: Store, threads: int | None, again: set[str]
-) -> Iterator[Record]:
-    """Each run once: made and written, read, or found to be taken by another process."""
-    found: list[str] = []
+def as_they_finish(
+    function: Callable[[Any], Any], tasks: Iterable[Any], executor: Executor
+) -> Iterator[tuple[Any, Future[Any]]]:
+    """Run a function over tasks; yield each task with its future as it finishes.
 
-    def tasks() -> Iterator[Task]:
-        for run in runs:
-            key = run.key
-            if key not in again and store.holds(key):
-                found.append(key)
-            else:
-                made = None if key in again else store.path(key)
-                yield Task(
-                    key, run.parameters, store.checkpoint(key), threads, store.claim(key), made
-                )
+    Tasks are handed over a few hundred at a time. One whose worker died is tried once more at the
+    end, with nothing beside it, so that a second death is its own doing.
 
-    for task, future in as_they_finish(make_run, tasks(), executor):
-        record = _uninterrupted(_record(task, future))
-        if record.status == FAILED and task.key not in again and store.holds(task.key):
-            record = store.read(task.key)  # another process made it: no reason to spoil it
-        elif record.status != TAKEN:
-            store.write(record)
-        yield record
-    yield from (store.read(key, same_version=True) for key in found)
+    Raises
+    ------
+    RuntimeError
+        If the executor takes no more tasks, after those that it took have ended; among others
+        `BrokenExecutor`.
+    """
+    finished: queue.SimpleQueue[tuple[Any, Future[Any]]] = queue.SimpleQueue()
+    flying: set[Future[Any]] = set()
+    orphans: list[Any] = []
+    refusal: RuntimeError | None = None
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}"
+        )
+    limit = getattr(executor, "in_flight", IN_FLIGHT)
 
+    def launch(task: Any) -> None:
+        future = executor.submit(function, task)
+        flying.add(future)
+        future.add_done_callback(lambda f: finished.put((task, f)))
 
-def _uninterrupted(record: Record) -> Record:
-    if record.status == Status.INTERRUPTED:
-        raise KeyboardInterrupt
-    return record
+    def land() -> tuple[Any, Future[Any]]:
+        task, future = finished.get()
+        flying.discard(future)
+        return task, future
 
-
-def _record(task: Task, future: Future[Record]) -> Record:
-    """What a run returned; an engine that lost it is a failure like others."""
+    waiting = iter(tasks)
+    more = True
     try:
-        return future.result()
-    except (BrokenExecutor, CancelledError) as error:
-        message = f"the worker died in the middle of the run, twice: {error}"
-    except Exception as error:  # a result that cannot be sent, a worker that cannot start
-        message = f"{type(error).__name__}: {error}"
-    return replace(Record(task.key, task.parameters, FAILED), message=message, traceback=message)
+        while more or flying:
+            while more and len(flying) < limit and finished.empty():
+                for task in waiting:
+                    try:
+                        launch(task)
+                    except RuntimeError as error:  # it has been shut down, or is broken
+                        more, refusal = False, error
+                    break
+                else:
+                    more = False
+            if flying:
+                task, future = land()
+                if not future.cancelled() and isinstance(future.exception(), BrokenExecutor):
+                    orphans.append(task)
+                else:
+                    yield task, future
+        if refusal is not None:
+            raise refusal
+        for task in orphans:
+            launch(task)
+            yield land()
+    except KeyboardInterrupt:
+        getattr(executor, "interrupt", lambda: None)()
+        raise
+    finally:
+        for future in flying:
+            future.cancel()
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _advice(executor: Executor) -> str:
+    """What else to use, where a pool broke for a reason that is known."""
+    if not isinstance(executor, ProcessPoolExecutor):
+        return ""
+    context = getattr(executor, "_mp_context", multiprocessing)
+    return FORKED if context.get_start_method() == "fork" else ""

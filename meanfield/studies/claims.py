@@ -20,6 +20,9 @@ except ImportError:  # no such locks on this system
     fcntl = None  # type: ignore[assignment]
 
 GRACE = 1.0  # seconds that a run, once made, may take to its place on disk
+# When a claim of a run that is made was first seen here, by this process's own clock: the file's
+# time is that of another machine's.
+_first_seen: dict[tuple[str, int, int], float] = {}
 
 
 class Claim:
@@ -65,8 +68,12 @@ def _locked(path: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             opened = os.fstat(descriptor)
             if os.path.samestat(opened, path.stat()):
-                if opened.st_size and time.time() - opened.st_mtime < GRACE:
-                    raise BlockingIOError("the run is made, and on its way to the disk")
+                if opened.st_size:
+                    seen = (str(path), opened.st_ino, opened.st_mtime_ns)
+                    now = time.monotonic()
+                    if now - _first_seen.setdefault(seen, now) < GRACE:
+                        raise BlockingIOError("the run is made, and on its way to the disk")
+                    del _first_seen[seen]
                 os.ftruncate(descriptor, 0)
                 return descriptor
         except FileNotFoundError:  # its holder has just let go of it

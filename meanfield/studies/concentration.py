@@ -1,23 +1,30 @@
-"""The concentration study: one problem in growing dimension, against its limit d = ∞."""
+"""The concentration study: one problem in growing dimension, against its limit d = ∞.
+
+A specification whose runs are made and stored like those of any study; `analysis` reads them.
+"""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
-from meanfield import checks, transport
-from meanfield._version import __version__
-from meanfield.integrate import Status
+from meanfield import checks
 from meanfield.problem import Problem, check_dim
 from meanfield.starts import SAMPLINGS
 from meanfield.states import ParticleMeasure
-from meanfield.studies.result import ConcentrationStudy
-from meanfield.studies.runs import CURVES, KINDS, SAVES, Task, run_all
+from meanfield.studies.analysis import OBSERVABLES, analyse, where
+from meanfield.studies.result import LAW_ARRAYS, ConcentrationStudy
+from meanfield.studies.specification import Study
 from meanfield.targets import Target
+
+KINDS = ("mean_field", "overlaps", "sgd")
+SAVES = 41
+NAME = "concentration"
 
 
 def concentration_study(
@@ -28,6 +35,7 @@ def concentration_study(
     activation: str = "erf",
     seed: int = 0,
     executor: Executor | None = None,
+    store: str | os.PathLike[str] | None = None,
     *,
     kind: str = "mean_field",
     widths: int | Sequence[int] | None = None,
@@ -41,6 +49,8 @@ def concentration_study(
     saves: int = SAVES,
     threads: int | None = None,
     progress: bool = False,
+    retry: bool = False,
+    extend: bool = False,
 ) -> ConcentrationStudy:
     """Follow one description from w ~ N(0, scale² I_d) in several dimensions.
 
@@ -63,8 +73,9 @@ def concentration_study(
         The student's.
     seed : int
         From which the replicas' seeds are spawned.
-    executor : concurrent.futures.Executor, optional
-        Where to run (process pool, Dask's, mpi4py's); None: here, one run after another.
+    executor, store, threads, progress, retry, extend
+        Where the runs are made and kept, see `Study.run`. With a store, the same call after an
+        interruption goes on from there, and `load_study` reads what there is.
     kind : str
         ``"mean_field"``; at finite width ``"overlaps"``, the overlap ODE (gradient flow at
         learning rate 0), or ``"sgd"``, exact in law, whose limit d = ∞ is the overlap ODE.
@@ -82,22 +93,19 @@ def concentration_study(
         Tolerance of each run; by default 1e-7, for ReLU students 1e-5.
     saves : int
         Saved times, 2 or more, equally spaced: the cost of a record grows like p² d for SGD.
-    threads : int, optional
-        Threads of each run; by default all here, one under an executor.
-    progress : bool
-        Show a bar.
 
     Returns
     -------
     ConcentrationStudy
-        Interrupted by Ctrl-C, it holds the dimensions finished by then.
+        Interrupted by Ctrl-C, it holds the runs finished by then.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above; the message names it.
+        If an argument is not as above, or the store holds another study; the message says which.
     RuntimeError
-        If a run fails; the message says which and why.
+        If a run fails, after all others are made, or no run reaches its end; the message says
+        which and why.
 
     Examples
     --------
@@ -114,35 +122,41 @@ def concentration_study(
     checks.option(sampling, "sampling", SAMPLINGS)
     sizes = _check_widths(kind, widths, n)
     start = _check_start(kind, start, problem)
-    replicas = checks.integer(replicas, "replicas")
-    seed = checks.integer(seed, "seed", minimum=0)
     if kind == "sgd" and problem.learning_rate == 0.0:
         raise ValueError("learning_rate must be greater than 0 for SGD, got 0")
-    threads = checks.thread_count(threads)
-    if threads is None and executor is not None:
-        threads = 1
     t_end = checks.real(t_end, "t_end", above=0.0)
     scale = checks.real(scale, "scale", above=0.0)
     if rtol is None:
         rtol = 1e-7 if problem.student.smooth else 1e-5
     rtol = checks.real(rtol, "rtol", above=0.0)
     saves = checks.integer(saves, "saves", minimum=2)
-    seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(replicas)]
-    tasks = [
-        Task(
-            problem.at_dim(dim), kind, size, t_end, scale, s, sampling, start, rtol, saves, threads
-        )
-        for size in sizes
-        for dim in dims
-        for s in (seeds if start is None and (kind != "mean_field" or dim < np.inf) else seeds[:1])
-    ]
-    results = run_all(tasks, executor, progress)
-    settings = {
-        "kind": kind, "n": sizes[0], "widths": sizes if kind != "mean_field" else None,
-        "t_end": t_end, "scale": scale, "seed": seed, "replicas": replicas,
-        "sampling": sampling, "rtol": rtol, "same_start": start is not None,
-    }  # fmt: skip
-    return _assemble(problem, tasks, results, settings)
+    replicas = checks.integer(replicas, "replicas")
+    times = {"t_end": t_end, "save_at": saves}
+    tolerances = {"rtol": rtol, "atol": rtol * 1e-3}
+    overlaps = {"description": "overlaps", "sgd_noise": problem.learning_rate > 0.0}
+    grid: dict[str, list[Any]] = {}
+    if kind == "mean_field":
+        law = {"law": "gaussian_measure", "n": sizes[0], "scale": scale, "sampling": sampling}
+        solver = {"description": kind, **times, **tolerances}
+        limit: dict[str, Any] = {"replicas": 1}  # where every neuron starts at one point
+    else:  # the limit of SGD at fixed γ/p is the overlap ODE
+        law = {"law": "gaussian_network" if kind == "sgd" else "gaussian_overlaps", "p": sizes[0],
+               "scale": scale}  # fmt: skip
+        equation = {**overlaps, **times, **tolerances}
+        solver = {"description": kind, **times} if kind == "sgd" else equation
+        limit = {"solver": equation}
+        grid["start.p"] = sizes
+    if start is not None:
+        given = {name: getattr(start, name) for name in LAW_ARRAYS}
+        law, replicas = {"law": "given_measure", **given}, 1
+    grid["dim"] = [{"problem.dim": d} | (limit if math.isinf(d) else {}) for d in dims]
+    study = Study(problem, law, solver, OBSERVABLES, grid, replicas, seed, NAME)
+    results = study.run(
+        executor, store, threads=threads, progress=progress, retry=retry, extend=extend
+    )
+    for record in results.failures:
+        raise RuntimeError(f"the run with {where(record)} failed: {record.message}")
+    return analyse(results)
 
 
 def _check_widths(kind: str, widths: int | Sequence[int] | None, n: int) -> list[int]:
@@ -178,59 +192,3 @@ def _check_dims(dims: Sequence[float], k: int) -> list[float]:
     if not checked:
         raise ValueError("dims must hold at least one dimension, got none")
     return checked
-
-
-def _assemble(
-    problem: Problem,
-    tasks: list[Task],
-    results: list[dict[str, Any] | None],
-    settings: dict[str, Any],
-) -> ConcentrationStudy:
-    runs: dict[tuple[float, float], list[dict[str, Any]]] = {}
-    messages = []
-    for task, result in zip(tasks, results, strict=True):
-        if result is None:
-            continue
-        width = math.inf if task.kind == "mean_field" else float(task.n)
-        if result["status"] != Status.SUCCESS:
-            where = f"d = {task.problem.dim:g}" + ("" if width == math.inf else f", p = {width:g}")
-            messages.append(f"{where}: {result['status']}, {result['message']}")
-        if "t" in result:
-            runs.setdefault((width, task.problem.dim), []).append(result)
-    if not runs:
-        raise RuntimeError(
-            "no run of the study reached its end: " + "; ".join(messages or ["interrupted"])
-        )
-    cases = sorted(runs)
-    return ConcentrationStudy(
-        problem=problem,
-        dims=np.array([dim for _, dim in cases]),
-        widths=np.array([width for width, _ in cases]),
-        t=runs[cases[0]][0]["t"],
-        replicas={name: _stack([[r[name] for r in runs[c]] for c in cases]) for name in CURVES},
-        distances=_distances(cases, runs),
-        laws=[[run["final"] for run in runs[case]] for case in cases],
-        parameters={"version": __version__, **settings},
-        messages=messages,
-    )
-
-
-def _stack(rows: list[list[Any]]) -> Any:
-    """Cases × replicas (× times), NaN where a case has fewer replicas."""
-    most = max(map(len, rows))
-    empty = np.full(np.shape(rows[0][0]), math.nan)
-    return np.array([[*row, *[empty] * (most - len(row))] for row in rows])
-
-
-def _distances(cases: list[Any], runs: dict[Any, list[dict[str, Any]]]) -> Any:
-    """W2 of every replica to its own at d = ∞ (the only one there, in the mean field)."""
-    rows = []
-    for width, dim in cases:
-        limits = [run["final"] for run in runs.get((width, math.inf), [])]
-        row = []
-        for i, run in enumerate(runs[width, dim]):
-            limit = limits[min(i, len(limits) - 1)] if limits else None
-            value = math.nan if limit is None else transport.wasserstein(run["final"], limit)
-            row.append(float(value))
-        rows.append(row)
-    return _stack(rows)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from multiprocessing.connection import wait as wait_for
@@ -17,7 +16,7 @@ from typing import Any
 from meanfield import checks
 from meanfield.kernels.options import thread_limit
 
-IN_FLIGHT = 512  # runs handed to an executor ahead of time
+ENGINES = ("process", "serial", "dask", "mpi")  # by name, on the command line
 _ALONE = threading.RLock()
 
 
@@ -154,67 +153,76 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
-def as_they_finish(
-    function: Callable[[Any], Any], tasks: Iterable[Any], executor: Executor
-) -> Iterator[tuple[Any, Future[Any]]]:
-    """Run a function over tasks; yield each task with its future as it finishes.
+@contextmanager
+def open_executor(
+    engine: str, workers: int | None = None, scheduler: str | None = None
+) -> Iterator[Executor | None]:
+    """An executor for the time of a `with` block; the block runs on every rank of MPI.
 
-    Tasks are handed over a few hundred at a time. One whose worker died is tried once more at the
-    end, with nothing beside it, so that a second death is its own doing.
+    Parameters
+    ----------
+    engine : str
+        ``"process"``: `ProcessPool`. ``"serial"``: here. ``"dask"``: a cluster at `scheduler`, or
+        one on this machine. ``"mpi"``: the other ranks under ``mpiexec``.
+    workers : int, optional
+        For ``"process"`` and a Dask cluster on this machine; by default one a core.
+    scheduler : str, optional
+        Address of a Dask scheduler.
+
+    Yields
+    ------
+    Executor or None
+        None on ranks of MPI that work for rank 0: the block has nothing to do there.
 
     Raises
     ------
-    BrokenExecutor
-        If the executor takes no more tasks.
+    ImportError
+        If the engine is not installed; the message names the extra.
     """
-    finished: queue.SimpleQueue[tuple[Any, Future[Any]]] = queue.SimpleQueue()
-    flying: set[Future[Any]] = set()
-    orphans: list[Any] = []
-    if not callable(getattr(executor, "submit", None)):
-        raise TypeError(
-            f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}"
-        )
-    limit = getattr(executor, "in_flight", IN_FLIGHT)
+    checks.option(engine, "executor", ENGINES)
+    workers = os.cpu_count() or 1 if workers is None else checks.integer(workers, "workers")
+    opener = {"process": _processes, "serial": _serial, "dask": _dask, "mpi": _mpi}[engine]
+    with opener(workers, scheduler) as executor:
+        yield executor
 
-    def launch(task: Any) -> None:
-        future = executor.submit(function, task)
-        flying.add(future)
-        future.add_done_callback(lambda f: finished.put((task, f)))
 
-    def land() -> tuple[Any, Future[Any]]:
-        task, future = finished.get()
-        flying.discard(future)
-        return task, future
+@contextmanager
+def _processes(workers: int, scheduler: str | None) -> Iterator[Executor]:
+    with ProcessPool(workers) as pool:
+        yield pool
 
-    waiting = iter(tasks)
-    more = True
+
+@contextmanager
+def _serial(workers: int, scheduler: str | None) -> Iterator[Executor]:
+    yield SerialExecutor()
+
+
+@contextmanager
+def _dask(workers: int, scheduler: str | None) -> Iterator[Executor]:
     try:
-        while more or flying:
-            while more and len(flying) < limit and finished.empty():
-                for task in waiting:
-                    launch(task)
-                    break
-                else:
-                    more = False
-            if flying:
-                task, future = land()
-                if isinstance(_error(future), BrokenExecutor):
-                    orphans.append(task)
-                else:
-                    yield task, future
-        for task in orphans:
-            launch(task)
-            yield land()
-    except KeyboardInterrupt:
-        getattr(executor, "interrupt", lambda: None)()
-        raise
-    finally:
-        for future in flying:
-            future.cancel()
+        from distributed import Client
+    except ImportError as error:
+        raise ImportError(
+            "the dask executor needs Dask: pip install 'meanfield-sgd[dask]'"
+        ) from error
+    options = {"address": scheduler} if scheduler else {
+        "n_workers": workers, "threads_per_worker": 1, "dashboard_address": None,
+    }  # fmt: skip
+    with Client(**options) as client, client.get_executor(pure=False, retries=0) as executor:
+        yield executor
 
 
-def _error(future: Future[Any]) -> BaseException | None:
+@contextmanager
+def _mpi(workers: int, scheduler: str | None) -> Iterator[Executor | None]:
     try:
-        return future.exception()
-    except CancelledError as error:
-        return error
+        from mpi4py import MPI
+        from mpi4py.futures import MPICommExecutor
+    except ImportError as error:
+        raise ImportError(
+            "the mpi executor needs mpi4py: pip install 'meanfield-sgd[mpi]'"
+        ) from error
+    if MPI.COMM_WORLD.size == 1:  # nobody to hand runs to
+        yield SerialExecutor()
+        return
+    with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
+        yield executor

@@ -42,6 +42,15 @@ def function_name(function: Callable[..., Any], place: str) -> str:
     return name
 
 
+def names_modules(value: Any) -> bool:
+    """Whether a plain value holds the name of a function, which to look for is to import."""
+    if isinstance(value, Mapping):
+        return any(map(names_modules, value.values()))
+    if isinstance(value, list):
+        return any(map(names_modules, value))
+    return isinstance(value, str) and ":" in value
+
+
 def refuse_unknown(values: Mapping[str, Any], allowed: set[str], place: str) -> None:
     """Raise if a key is not among those allowed; the message names its place."""
     for name in values:

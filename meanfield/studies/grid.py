@@ -8,6 +8,7 @@ from meanfield import checks
 from meanfield.studies.canonical import plain
 
 PLACES = ("problem", "start", "solver")
+REPLICAS = "replicas"  # may be set at a point of the grid too: a limit without chance needs one
 
 
 def check_grid(grid: Any) -> dict[str, list[Any]]:
@@ -20,7 +21,7 @@ def check_grid(grid: Any) -> dict[str, list[Any]]:
             raise ValueError(f"grid.{axis} must be a list of at least one value, got {values!r}")
         for value in values:
             for place in settings_of(axis, value):
-                if place.split(".")[0] not in PLACES:
+                if place != REPLICAS and place.split(".")[0] not in PLACES:
                     raise ValueError(
                         f"grid.{axis}: {place!r} is no place in a run; places start with "
                         + ", ".join(PLACES)

@@ -18,6 +18,14 @@ from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.studies.functions import find_function, function_name
 
 RISK, TIME = "risk", "t"
+CONCENTRATION, LAW = "concentration", "law"
+CURVES = (
+    "energy", "mean_alignment", "leak", "leak_variance", "function_energy", "perpendicular",
+)  # fmt: skip
+WHOLE = {  # looked at once a run is over
+    CONCENTRATION: f"{', '.join(CURVES)}, all from one layout of the field: much cheaper together",
+    LAW: "a, u and r of every neuron at the end, and their masses where they differ",
+}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 State = ParticleMeasure | Overlaps | Weights
 
@@ -143,7 +151,8 @@ def check_observables(names: Any) -> list[str]:
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from error
         elif not (isinstance(name, str) and named(name)):
-            checks.option(name, place, (RISK, *OBSERVABLES, "angle_of_0.9", "module:function"))
+            known = (RISK, *OBSERVABLES, "angle_of_0.9", *WHOLE, "module:function")
+            checks.option(name, place, known)
     if len(set(checked)) < len(checked):
         raise ValueError(f"observables must differ from each other, got {checked}")
     return checked
@@ -171,11 +180,27 @@ def reducers(names: list[str]) -> list[str]:
     return [name for name in names if ":" in name]
 
 
+def states_needed(names: list[str]) -> str:
+    """What a solver is to keep: the ``"ends"``, the ``"overlaps"`` of every state, or ``"all"``."""
+    if reducers(names):
+        return "all"
+    return "overlaps" if CONCENTRATION in names else "ends"
+
+
 def gather(names: list[str], solution: Solution) -> dict[str, NDArray[Any]]:
     """What is kept of a run: t, then one array a name, over runs and times where it has them."""
     found: dict[str, NDArray[Any]] = {TIME: np.asarray(solution.t)}
     if RISK in names:
         found[RISK] = np.asarray(solution.risk)
+    if CONCENTRATION in names and len(solution.t):
+        curves = projection.along(solution)
+        found |= {name: getattr(curves, name) for name in CURVES}
+    if LAW in names and len(solution.t):
+        final = solution.final[0] if isinstance(solution.final, list) else solution.final
+        law = _law(final)
+        found |= {"a": law.a, "u": law.u, "r": law.r}
+        if law.mass is not None:
+            found["mass"] = law.mass
     found |= {name: np.asarray(values) for name, values in solution.observables.items()}
     for name in reducers(names):
         _reduce(name, solution, found)

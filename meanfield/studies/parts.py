@@ -7,7 +7,8 @@ is made; what only the functions can judge shows when the run is.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from meanfield import checks, starts
@@ -15,6 +16,8 @@ from meanfield.dynamics.mean_field import solve_mean_field
 from meanfield.dynamics.overlaps import solve_overlaps
 from meanfield.dynamics.sgd import simulate_sgd
 from meanfield.integrate import linear_times, logarithmic_times
+from meanfield.problem import Problem
+from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.studies.functions import find_function, refuse_unknown
 from meanfield.studies.problems import build_problem, describe_problem
 
@@ -30,8 +33,42 @@ RESERVED = {
     "save_states", "keep", "comm",
 }  # fmt: skip
 SPACINGS = {"linear": linear_times, "logarithmic": logarithmic_times}
-KINDS: dict[str, tuple[type, ...]] = {
-    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,),
+KINDS: dict[Any, tuple[type, ...]] = {
+    int: (int,), float: (int, float), str: (str,), bool: (bool,),
+}  # fmt: skip
+IN_WEIGHTS = 2.5  # a step in R^d costs p d/2.5 of one exact in law, p²
+MOST_WEIGHTS = 2 * 10**7
+
+
+def gaussian_network(
+    problem: Problem, p: int, scale: float = 1.0, seed: int = 0
+) -> Weights | Overlaps:
+    """w ~ N(0, scale² I_d) in the description in which a step of SGD costs less."""
+    d = problem.dim
+    if p > problem.perpendicular_dim or (d < IN_WEIGHTS * p and p * d < MOST_WEIGHTS):
+        return starts.gaussian_weights(problem, p, scale, seed)
+    return starts.gaussian_overlaps(problem, p, scale, seed)
+
+
+def given_measure(
+    problem: Problem,
+    a: Sequence[float],
+    u: Sequence[Sequence[float]],
+    r: Sequence[float],
+    mass: Sequence[float] | None = None,
+) -> ParticleMeasure:
+    """The measure whose numbers are given, in every dimension."""
+    return ParticleMeasure(a, u, r, mass, origin={"start": "given"})  # type: ignore[arg-type]
+
+
+LAWS: dict[str, Callable[..., Any]] = {
+    law.__name__: law
+    for law in (
+        starts.aligned_measure, starts.aligned_overlaps, starts.aligned_weights,
+        starts.gaussian_measure, starts.gaussian_overlaps, starts.gaussian_weights,
+        starts.spherical_measure, starts.spherical_overlaps, starts.spherical_weights,
+        gaussian_network, given_measure,
+    )
 }  # fmt: skip
 
 
@@ -40,7 +77,10 @@ def start_law(values: Values, place: str = "start") -> tuple[Callable[..., Any],
     if "law" not in values:
         raise ValueError(f"{place}.law is missing: it names how the start is drawn")
     name = values["law"]
-    function = find_function(name) if ":" in str(name) else _known_law(name, f"{place}.law")
+    if ":" in str(name):
+        function = find_function(name)
+    else:
+        function = LAWS[checks.option(name, f"{place}.law", sorted(LAWS))]
     given = {key: value for key, value in values.items() if key != "law"}
     return function, _check_arguments(function, given, {"problem"}, place)
 
@@ -77,20 +117,16 @@ def complete(values: Values) -> dict[str, Any]:
 
 def takes(function: Callable[..., Any], argument: str) -> bool:
     """Whether a function has such an argument."""
-    return argument in inspect.signature(function).parameters
+    return argument in _arguments(function)
 
 
-def _known_law(name: Any, place: str) -> Callable[..., Any]:
-    laws = {
-        key: value
-        for key, value in vars(starts).items()
-        if not key.startswith("_") and inspect.isfunction(value) and _first(value) == "problem"
-    }
-    return laws[checks.option(name, place, sorted(laws))]
-
-
-def _first(function: Callable[..., Any]) -> str:
-    return next(iter(inspect.signature(function).parameters), "")
+@cache
+def _arguments(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The arguments of a function, their types evaluated where they can be."""
+    try:
+        return inspect.signature(function, eval_str=True).parameters
+    except NameError:  # a type that only a type checker imports
+        return inspect.signature(function).parameters
 
 
 def _check_arguments(
@@ -100,12 +136,12 @@ def _check_arguments(
 
     The seed is the study's to give, unless it is among the values.
     """
-    parameters = inspect.signature(function).parameters
+    parameters = _arguments(function)
     refuse_unknown(values, set(parameters) - reserved, place)
     complete = dict(values)
     for name, parameter in parameters.items():
         if name in values:
-            _check_kind(values[name], str(parameter.annotation), f"{place}.{name}")
+            _check_kind(values[name], parameter.annotation, f"{place}.{name}")
         elif name not in reserved and name != "seed":
             if parameter.default is parameter.empty:
                 raise ValueError(f"{place}.{name} is missing")
@@ -114,10 +150,10 @@ def _check_arguments(
     return complete
 
 
-def _check_kind(value: Any, annotation: str, place: str) -> None:
-    kinds = KINDS.get(annotation)
+def _check_kind(value: Any, annotation: Any, place: str) -> None:
+    kinds = KINDS.get(annotation) if isinstance(annotation, type) else None
     if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-        raise TypeError(f"{place} must be {annotation}, got {value!r}")
+        raise TypeError(f"{place} must be {annotation.__name__}, got {value!r}")
 
 
 def _times(values: Values, t_end: float, place: str) -> list[float]:

@@ -13,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
-from meanfield.problem import Problem, problem_from_parameters
+from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.storage import read_archive, write_archive
+from meanfield.storage import write_archive
+from meanfield.studies.observables import CURVES as MEASURED
+from meanfield.studies.observables import RISK
 from meanfield.studies.rates import Limit, Rate, Resampled, fit_limit, fit_rate
-from meanfield.studies.report import study_notes, study_table
-from meanfield.studies.runs import CURVES
+from meanfield.studies.tables import concentration_notes, concentration_text
 
+CURVES = (RISK, *MEASURED)
 STUDY_FORMAT = "meanfield-concentration-study"
 BOOTSTRAPS = 400
-LAW = ("a", "u", "r")
+LAW_ARRAYS = ("a", "u", "r", "mass")
 Array = NDArray[np.float64]
 
 
@@ -92,7 +94,7 @@ class ConcentrationStudy:
     @cached_property
     def notes(self) -> list[str]:
         """Where a number does not mean what it seems to: a limit at a saddle, a function of 0."""
-        return study_notes(self)
+        return concentration_notes(self)
 
     @cached_property
     def sampling_error(self) -> dict[str, Array]:
@@ -202,9 +204,9 @@ class ConcentrationStudy:
             drawn.append(self._final_of(quantity, distances[:, chosen], curves)[rows])
         return Resampled(np.array(drawn), R)
 
-    def table(self) -> str:
+    def text(self) -> str:
         """One line a dimension, then the fitted slopes."""
-        return study_table(self)
+        return concentration_text(self)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the study to one file; `load_study` reads it."""
@@ -218,52 +220,9 @@ class ConcentrationStudy:
         arrays |= {f"curves.{name}": value for name, value in self.replicas.items()}
         for i, replicas in enumerate(self.laws):
             for j, law in enumerate(replicas):
-                arrays |= {f"law{i}.{j}.{name}": getattr(law, name) for name in LAW}
+                parts = {name: getattr(law, name) for name in LAW_ARRAYS}
+                arrays |= {f"law{i}.{j}.{x}": y for x, y in parts.items() if y is not None}
         return write_archive(path, STUDY_FORMAT, header, arrays)
-
-
-def load_study(path: str | os.PathLike[str]) -> ConcentrationStudy:
-    """Read a study that `ConcentrationStudy.save` wrote.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    ConcentrationStudy
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it is damaged or not a study.
-
-    Examples
-    --------
-    >>> import tempfile, meanfield as mf
-    >>> target = mf.CommitteeTarget(k=1)
-    >>> study = mf.concentration_study(target, [20, 40], n=20, t_end=1.0, replicas=1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     again = mf.load_study(study.save(f"{folder}/study.npz"))
-    >>> bool((again.final("risk") == study.final("risk")).all())
-    True
-    """
-    header, arrays = read_archive(path, STUDY_FORMAT)
-    laws = [
-        [
-            ParticleMeasure(**{x: arrays[f"law{i}.{j}.{x}"] for x in LAW}, origin=origin)
-            for j, origin in enumerate(origins)
-        ]
-        for i, origins in enumerate(header["origins"])
-    ]
-    return ConcentrationStudy(
-        problem=problem_from_parameters(header["problem"]),
-        **{name: arrays[name] for name in ("dims", "widths", "t", "distances")},
-        replicas={name[7:]: arrays[name] for name in arrays if name.startswith("curves.")},
-        laws=laws,
-        parameters=header["parameters"],
-        messages=header["messages"],
-    )
 
 
 def _mean(values: Array) -> Array:

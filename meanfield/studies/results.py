@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import xarray
 
 REPLICA, TIME = "replica", "time"
+MOST_FILLING = 1000  # times the numbers of a run that `array` makes room for, NaN for most
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,22 +108,30 @@ class StudyResults:
         Raises
         ------
         ValueError
-            If no run has it.
+            If no run has it, or the runs' arrays are too unlike to be one.
         """
-        found = [record.arrays.get(name) for record in self.records]
-        shapes = [array.shape for array in found if array is not None]
+        found = {
+            run.index: record.arrays[name]
+            for run, record in zip(self.study.runs, self.records, strict=True)
+            if name in record.arrays
+        }
+        if _dims_behind_time(name) is not None:  # of one run, beside runs of SGD, which has several
+            most = max((array.ndim for array in found.values()), default=0)
+            found = {i: array[None] if array.ndim < most else array for i, array in found.items()}
+        shapes = [array.shape for array in found.values()]
         if not shapes:
             raise ValueError(f"name must be one of {', '.join(self.names) or 'none'}, got {name!r}")
         if len({len(shape) for shape in shapes}) > 1:
             raise ValueError(f"{name} has another number of axes in some runs: {set(shapes)}")
         inner = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-        kind = np.result_type(np.float64, *(a.dtype for a in found if a is not None))
-        out = np.full((len(found), *inner), np.nan, dtype=kind)
-        for i, array in enumerate(found):
-            if array is not None:
-                place: tuple[Any, ...] = (i, *(slice(size) for size in array.shape))
-                out[place] = array
-        return out.reshape(*(len(values) for values in self.axes.values()), *inner)
+        if math.prod(inner) > MOST_FILLING * max(map(math.prod, shapes)):
+            raise ValueError(f"{name} is too unlike in its runs to be one array: {set(shapes)}")
+        kind = np.result_type(np.float64, *(array.dtype for array in found.values()))
+        out = np.full((*map(len, self.axes.values()), *inner), np.nan, dtype=kind)
+        for index, array in found.items():
+            place: tuple[Any, ...] = (*index, *map(slice, array.shape))
+            out[place] = array
+        return out
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Names of the axes of `array`."""
@@ -139,7 +149,7 @@ class StudyResults:
 
     def _row(self, index: tuple[int, ...], record: Record) -> dict[str, Any]:
         place = zip(index, self.axes.items(), strict=True)
-        row: dict[str, Any] = {name: label(values[i]) for i, (name, values) in place}
+        row: dict[str, Any] = {name: label(values[i], name) for i, (name, values) in place}
         row["seed"] = record.parameters["seeds"][0]
         row["status"], row["message"] = record.status, record.message
         for name, array in record.arrays.items():
@@ -180,7 +190,7 @@ class StudyResults:
             ) from error
         variables = {name: (self.dims(name), self.array(name)) for name in self.names}
         variables |= {name: (tuple(self.axes), value) for name, value in per_run(self).items()}
-        coordinates = {name: [label(v) for v in values] for name, values in self.axes.items()}
+        coordinates = {name: [label(v, name) for v in values] for name, values in self.axes.items()}
         used = {dim for dims, _ in variables.values() for dim in dims}
         coordinates |= {name: list(v) for name, v in COORDINATES.items() if name in used}
         return xarray.Dataset(variables, coordinates, attributes(self))
@@ -194,12 +204,18 @@ def _dims_behind_time(name: str) -> tuple[str, ...] | None:
     return () if name in (RISK, "t") else None
 
 
-def label(value: Any) -> Any:
-    """A value of an axis as a number or a word."""
+def label(value: Any, axis: str = "") -> Any:
+    """A value of an axis as a number or a word.
+
+    Where it sets several places, the one that the axis is named after stands for all of them.
+    """
     if value == "inf":
         return float("inf")
     if isinstance(value, Mapping):
-        return ", ".join(f"{key.rpartition('.')[2]}={label(item)}" for key, item in value.items())
+        short = {key.rpartition(".")[2]: item for key, item in value.items()}
+        if axis in short:
+            return label(short[axis])
+        return ", ".join(f"{key}={label(item)}" for key, item in short.items())
     return str(value) if isinstance(value, list) else value
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from meanfield import checks
 from meanfield.studies.canonical import digest, plain
-from meanfield.studies.grid import PLACES, check_grid, put, settings_of
+from meanfield.studies.grid import PLACES, REPLICAS, check_grid, put, settings_of
 from meanfield.studies.observables import check_observables
 from meanfield.studies.parts import complete
 
@@ -84,7 +84,8 @@ class Study:
     grid : mapping of str to sequence
         The axes. A key is a place in the above, such as ``"problem.dim"``, with the values it takes
         (``"problem"`` itself takes problems). Any other word names an axis whose values are
-        mappings from places to values, which then change together.
+        mappings from places to values, which then change together; ``"replicas"`` may be among
+        those places, where fewer will do.
     replicas : int
         Runs at every point of the grid, with seeds of their own.
     seed : int
@@ -206,7 +207,7 @@ class Study:
         Parameters
         ----------
         executor : concurrent.futures.Executor, optional
-            Where to run: see `meanfield.studies.process_pool`, Dask's ``client.get_executor()``,
+            Where to run: see `meanfield.studies.ProcessPool`, Dask's ``client.get_executor()``,
             mpi4py's pools; None: here, one run after another.
         store : path, optional
             A folder. Every finished run is written there at once, whole or not at all, and long
@@ -226,8 +227,8 @@ class Study:
         Returns
         -------
         StudyResults
-            A run that raised an error is there with its traceback. After Ctrl-C, runs not made yet
-            are missing.
+            A run that raised an error is there with its traceback. Runs that Ctrl-C left out, or
+            that the machine failed, are missing; the next call makes them.
 
         Raises
         ------
@@ -235,6 +236,8 @@ class Study:
             If the store cannot be written (full, read-only); the message names the file.
         ValueError
             If the store holds another study, or a damaged or foreign file; the message names it.
+        RuntimeError
+            If the executor takes no runs, or loses all of them.
         """
         from meanfield.studies.campaign import run_study
 
@@ -244,15 +247,18 @@ class Study:
 
     def _enumerate(self) -> Iterator[Run]:
         """All runs, checked part by part."""
-        base = {place: getattr(self, place) for place in PLACES}
+        base = {place: getattr(self, place) for place in (*PLACES, REPLICAS)}
         for point in itertools.product(*(enumerate(values) for values in self.grid.values())):
             values = base
             for (_, value), axis in zip(point, self.grid, strict=True):
                 for place, item in settings_of(axis, value).items():
                     values = put(values, place.split("."), item, place)
+            replicas = checks.integer(values[REPLICAS], f"grid: {REPLICAS}")
+            if replicas > self.replicas:
+                raise ValueError(f"grid: replicas must be at most {self.replicas}, got {replicas}")
             values = complete(values)
             own = (int(digest(values), 16),) if self.independent else ()
-            for replica, pair in enumerate(_seeds((self.seed, *own), self.replicas)):
+            for replica, pair in enumerate(_seeds((self.seed, *own), replicas)):
                 parameters = {**values, "observables": list(self.observables), "seeds": pair}
                 index = (*(i for i, _ in point), replica)
                 yield Run(index, parameters, digest({"format": RUN_FORMAT, **parameters}))

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from meanfield._version import __version__
-from meanfield.storage import read_archive, write_archive, write_whole
+from meanfield.storage import read_archive, remove_orphans, write_archive, write_whole
 from meanfield.studies.canonical import digest
 from meanfield.studies.problems import changed_functions
+from meanfield.studies.schema import check_record, check_study
 from meanfield.studies.specification import RUN_FORMAT, Run, Study, recorded_study
-from meanfield.studies.work import MISSING, Record
+from meanfield.studies.work import MISSING, NOT_MADE, Record
 
 FORMAT, FORMAT_VERSION = "meanfield-study", 1
 RECORD_FORMAT = "meanfield-run"
-STALE = 3600.0  # seconds after which a temporary file is nobody's
 
 
 class Store:
@@ -34,7 +33,7 @@ class Store:
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()  # wherever workers are, and after a change of folder
         self.specification = self.folder / "study.json"
         self.runs, self.checkpoints = self.folder / "runs", self.folder / "checkpoints"
         self.claims = self.folder / "claims"
@@ -50,8 +49,8 @@ class Store:
             )
         for folder in (self.runs, self.checkpoints, self.claims):
             folder.mkdir(parents=True, exist_ok=True)
-            for path in folder.glob(".*"):
-                _remove_stale(path)
+            remove_orphans(folder)
+        remove_orphans(self.folder, self.specification.name)
         if known is None or known.parameters() != study.parameters():
             runs = [
                 {"index": r.index, "seeds": r.parameters["seeds"], "key": r.key} for r in study.runs
@@ -72,15 +71,17 @@ class Store:
         text = self.specification.read_bytes()
         try:
             described = json.loads(text)
-            if described["format"] != FORMAT:
+            if not isinstance(described, dict) or described.get("format") != FORMAT:
                 raise ValueError("it is of another kind")
-            if described["format_version"] > FORMAT_VERSION:
-                raise ValueError(f"it was written by version {described['version']}")
-            return recorded_study(described["study"], described["runs"])
-        except (ValueError, TypeError, KeyError) as error:
+            version = described.get("format_version")
+            if not isinstance(version, int) or version > FORMAT_VERSION:
+                raise ValueError(f"it was written by version {described.get('version')}")
+            check_study(described)
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{self.specification} is damaged or not the study of a store: {error}"
             ) from error
+        return recorded_study(described["study"], described["runs"])
 
     def path(self, key: str) -> Path:
         """The file of a run."""
@@ -106,8 +107,10 @@ class Store:
         } | {"run": dict(record.parameters)}
         try:
             write_archive(self.path(record.key), RECORD_FORMAT, header, record.arrays)
-            for path in self.checkpoints.glob(f"{self.checkpoint(record.key).name}*"):
-                path.unlink(missing_ok=True)
+            if record.made:  # a run that failed may have hours in its checkpoint
+                for path in self.checkpoints.glob(f"{self.checkpoint(record.key).name}*"):
+                    if ".damaged-" not in path.name:
+                        path.unlink(missing_ok=True)
         finally:
             self.claim(record.key).unlink(missing_ok=True)
 
@@ -124,14 +127,15 @@ class Store:
         advice = "remove it and the run will be made again"
         try:
             header, arrays = read_archive(path, RECORD_FORMAT)
-            record = Record(
-                header["key"], header["run"], header["status"], header["message"], arrays,
-                header["stats"], header["traceback"], header["versions"], header["seconds"],
-            )  # fmt: skip
-        except (KeyError, ValueError) as error:
+            check_record(header, arrays)
+            if header["key"] != key or digest({"format": RUN_FORMAT, **header["run"]}) != key:
+                raise ValueError("it holds another run")
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"cannot use {path}; {advice}: {error}") from error
-        if digest({"format": RUN_FORMAT, **record.parameters}) != key or record.key != key:
-            raise ValueError(f"cannot use {path}: it holds another run; {advice}")
+        record = Record(
+            header["key"], header["run"], header["status"], header["message"], arrays,
+            header["stats"], header["traceback"], header["versions"], header["seconds"],
+        )  # fmt: skip
         version = record.versions.get("meanfield")
         if same_version and version != __version__:
             raise ValueError(
@@ -151,12 +155,5 @@ class Store:
     def read_or_missing(self, run: Run, *, same_version: bool = False) -> Record:
         """The record of a run, or one that says it is missing."""
         if not self.holds(run.key):
-            return Record(run.key, run.parameters, MISSING, "not made yet")
+            return Record(run.key, run.parameters, MISSING, NOT_MADE)
         return self.read(run.key, same_version=same_version)
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove what a process left when it was killed in the middle of writing."""
-    with suppress(OSError):
-        if time.time() - path.stat().st_mtime > STALE:
-            path.unlink()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from meanfield.progress import can_draw, progress_bar
 from meanfield.studies.work import FAILED, Record
@@ -56,33 +57,53 @@ Callback = Callable[[Step], None]
 @contextmanager
 def watch(
     name: str, total: int, done: int, show: bool, callback: Callback | None
-) -> Iterator[Callable[[Record], None]]:
-    """Yield a function to be told of each run that ends; `done` were there before."""
-    before, failed = done, 0
-    started = said = time.monotonic()
-    lines = show and not can_draw()
-
-    def say(text: str) -> None:
-        print(f"{name}: {text}", file=sys.stderr, flush=True)
-
+) -> Iterator[Watcher]:
+    """Yield what is to be told of each run that ends; `done` were there before."""
     with progress_bar(total, f"{name}, {total} runs", show) as move:
-        if before:
-            move(before)
-        if lines:
-            say(f"{total} runs, {before} of them in the store already")
+        yield Watcher(name, total, done, show, callback, move)
 
-        def tell(record: Record) -> None:
-            nonlocal done, failed, said
-            done, failed = done + 1, failed + (record.status == FAILED)
-            now = time.monotonic()
-            left = (now - started) / (done - before) * (total - done)
+
+class Watcher:
+    """Tells people and programs how a study is doing."""
+
+    def __init__(
+        self, name: str, total: int, done: int, show: bool, callback: Callback | None,
+        move: Callable[[int], Any],
+    ):  # fmt: skip
+        self.name, self.total, self.show, self.callback, self.move = (
+            name, total, show, callback, move,
+        )  # fmt: skip
+        self.before = self.done = done
+        self.failed, self.waiting = 0, 0
+        self.started = self.said = time.monotonic()
+        self.lines = show and not can_draw()
+        if done:
             move(done)
-            if lines and (now - said >= LINES_EVERY or done == total):
-                said = now
-                errors = f", {failed} failed" if failed else ""
-                ends = f"about {left:.0f} s left" if done < total else f"in {now - started:.1f} s"
-                say(f"{done}/{total} runs{errors}, {ends}")
-            if callback is not None:
-                callback(Step(record, done, total, failed, left))
+        if self.lines:
+            self._say(f"{total} runs, {done} of them in the store already")
 
-        yield tell
+    def tell(self, record: Record) -> None:
+        """A run has ended."""
+        self.done, self.failed = self.done + 1, self.failed + (record.status == FAILED)
+        done, total, now = self.done, self.total, time.monotonic()
+        left = (now - self.started) / (done - self.before) * (total - done)
+        self.move(done)
+        if self.lines and (now - self.said >= LINES_EVERY or done == total):
+            self.said = now
+            errors = f", {self.failed} failed" if self.failed else ""
+            ends = f"about {left:.0f} s left" if done < total else f"in {now - self.started:.1f} s"
+            self._say(f"{done}/{total} runs{errors}, {ends}")
+        if self.callback is not None:
+            self.callback(Step(record, done, total, self.failed, left))
+
+    def wait(self, keys: list[str]) -> None:
+        """What is left is being made by others; said once for each number of runs left."""
+        if self.show and len(keys) != self.waiting:
+            self.waiting = len(keys)
+            self._say(
+                f"waiting for {len(keys)} runs that other processes hold the claims of, "
+                f"{keys[0][:12]} among them"
+            )
+
+    def _say(self, text: str) -> None:
+        print(f"{self.name}: {text}", file=sys.stderr, flush=True)

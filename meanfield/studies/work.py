@@ -6,7 +6,8 @@ import platform
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield._version import __version__
+from meanfield.dynamics.checkpoint import CHECKPOINT_FORMAT
 from meanfield.integrate import Status
+from meanfield.storage import read_archive
 from meanfield.studies.canonical import digest
 from meanfield.studies.claims import claimed
 from meanfield.studies.executors import limited_threads
-from meanfield.studies.observables import gather, reducers, watched
+from meanfield.studies.observables import gather, states_needed, watched
 from meanfield.studies.parts import solver_of, start_law, takes
 from meanfield.studies.problems import build_problem, function_versions
 
 FAILED, MISSING, TAKEN = "failed", "missing", "taken"
+NOT_MADE = "not made yet"
 
 
 @dataclass(frozen=True)
@@ -121,17 +125,44 @@ def make_run(task: Task) -> Record:
 
 def _make_it(task: Task) -> Record:
     started, made_by = time.perf_counter(), versions(task.parameters["problem"])
+    task, aside = _with_sound_checkpoint(task)
     try:
         with limited_threads(task.threads):
             outcome = _solve(task)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # whatever a user's function does
         outcome = {
             "status": FAILED,
             "message": f"{type(error).__name__}: {error}",
             "traceback": traceback.format_exc(),
         }
+    outcome["message"] += aside
     seconds = time.perf_counter() - started
     return Record(task.key, task.parameters, versions=made_by, seconds=seconds, **outcome)
+
+
+def _with_sound_checkpoint(task: Task) -> tuple[Task, str]:
+    """The task with a checkpoint that can be used, and what is to be said of one that cannot.
+
+    A worker that does not see the folder makes the run without; a damaged file is set aside, under
+    a name of its own, and the run starts again.
+    """
+    path = task.checkpoint
+    if path is None or not path.parent.is_dir():
+        return replace(task, checkpoint=None), ""
+    if functions := function_versions(task.parameters["problem"]):
+        # no function goes on from where another one stopped
+        path = path.with_name(f"{path.name}-{digest(functions)[:16]}")
+        task = replace(task, checkpoint=path)
+    try:
+        read_archive(path, CHECKPOINT_FORMAT)
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        names = (path.with_name(f"{path.name}.damaged-{i}") for i in count(1))
+        other = next(name for name in names if not name.exists())
+        path.rename(other)
+        return task, f"; its checkpoint could not be used and is now {other}: {error}"
+    return task, ""
 
 
 def _solve(task: Task) -> dict[str, Any]:
@@ -145,14 +176,10 @@ def _solve(task: Task) -> dict[str, Any]:
     if takes(solve, "seed"):
         settings.setdefault("seed", solver_seed)
     names = parameters["observables"]
-    checkpoint = task.checkpoint
-    if checkpoint is not None and (functions := function_versions(parameters["problem"])):
-        # no function goes on from where another one stopped
-        checkpoint = checkpoint.with_name(f"{checkpoint.name}-{digest(functions)[:16]}")
-    settings |= {"observables": watched(names, problem), "checkpoint": checkpoint}
-    if not reducers(names):  # nobody will ask for the states
-        ends: dict[str, Any] = {"save_states": False, "keep": "ends"}
-        settings |= {name: value for name, value in ends.items() if takes(solve, name)}
+    settings |= {"observables": watched(names, problem), "checkpoint": task.checkpoint}
+    kept = states_needed(names)
+    states: dict[str, Any] = {"save_states": kept != "ends", "keep": kept}
+    settings |= {name: value for name, value in states.items() if takes(solve, name)}
     solution = solve(problem, law(problem, **details), **settings)
     arrays: dict[str, NDArray[Any]] = {}
     if solution.status != Status.INTERRUPTED:

@@ -1,6 +1,7 @@
 """A run is made by one process at a time, and by another once that one is dead."""
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -51,6 +52,21 @@ def test_what_is_made_is_claimed_until_it_can_be_on_disk(tmp_path, monkeypatch):
         with claimed(path) as mine:  # whoever had made it died before it was written
             assert mine
     assert not path.exists()
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_clocks_that_disagree_hold_nobody_up(tmp_path, monkeypatch, hours):
+    """What is made counts as claimed for a moment by the clock of whoever looks, and no longer."""
+    path = tmp_path / "claim"
+    with claimed(path) as mine:
+        mine.keep()
+    os.utime(path, (0, time.time() + 3600 * hours))
+    with claimed(path) as mine:
+        assert mine is None
+    monkeypatch.setattr(claims, "GRACE", 0.01)
+    time.sleep(0.02)
+    with claimed(path) as mine:
+        assert mine
 
 
 def test_a_killed_holder_holds_nothing(tmp_path):
@@ -125,12 +141,12 @@ def test_two_on_one_folder_make_every_run_once(tmp_path):
     assert not list((tmp_path / "store" / "claims").iterdir())
 
 
-def test_what_another_is_at_is_waited_for(tmp_path):
+def test_what_another_is_at_is_waited_for(tmp_path, capsys):
     """And made, where the other lets go of it without a result."""
     study, store = small(replicas=1), tmp_path / "store"
     (store / "claims").mkdir(parents=True)
     key, done = study.runs[1].key, []
-    runner = threading.Thread(target=lambda: done.append(study.run(store=store)))
+    runner = threading.Thread(target=lambda: done.append(study.run(store=store, progress=True)))
     with claimed(store / "claims" / key[:32]) as mine:
         assert mine
         runner.start()
@@ -142,3 +158,6 @@ def test_what_another_is_at_is_waited_for(tmp_path):
         assert not done
     runner.join()
     assert done[0].complete and same(done[0], small(replicas=1).run())
+    lines = [line for line in capsys.readouterr().err.splitlines() if "waiting" in line]
+    said = "waiting for 1 runs that other processes hold the claims of"
+    assert lines == [f"study: {said}, {key[:12]} among them"]

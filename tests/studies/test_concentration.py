@@ -2,15 +2,17 @@
 
 import math
 import multiprocessing
-from concurrent.futures import Future, ProcessPoolExecutor
+import time
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import meanfield as mf
 from meanfield import projection
-from meanfield.studies import concentration_study, load_study
-from meanfield.studies.runs import CURVES
+from meanfield.storage import write_archive
+from meanfield.studies import concentration_study, load_study, parts, read_results
+from meanfield.studies.result import CURVES
 from tests.reference import mean_field as twin
 
 QUANTITIES = ("risk", "energy", "leak", "wasserstein")
@@ -72,7 +74,7 @@ def test_the_finals_belong_to_the_curves(study):
 
 
 def test_the_table_says_it_all(study):
-    table = study.table()
+    table = study.text()
     for word in ("risk", "leak", "∞", "160", "slope"):
         assert word in table
 
@@ -128,7 +130,7 @@ def test_networks_of_finite_width(kind):
     assert grown[0] > grown[1] > 0
     assert np.isfinite(networks.wasserstein).all() and networks.wasserstein[4] == 0.0
     assert networks.sampling_error["risk"][0] > 0
-    assert "p = 4" in networks.table() and "p = 8" in networks.table()
+    assert "p = 4" in networks.text() and "p = 8" in networks.text()
     assert networks.finals[0].n == 4
 
 
@@ -146,10 +148,10 @@ def test_a_rate_in_the_width():
 def test_sgd_of_a_study_is_simulated_sgd(dim, draw):
     """In R^d or exactly in law, whichever is cheaper."""
     one = small(dims=(dim,), kind="sgd", widths=4, learning_rate=0.32, replicas=1, seed=5)
-    seed = int(np.random.SeedSequence(5).spawn(1)[0].generate_state(1)[0])
+    seeds = np.random.SeedSequence(5).spawn(1)[0].generate_state(2)
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=dim, learning_rate=0.32)
-    start = draw(problem, 4, seed=seed)
-    sgd = mf.simulate_sgd(problem, start, 0.2, seed=seed, save_at=41)
+    start = draw(problem, 4, seed=int(seeds[0]))
+    sgd = mf.simulate_sgd(problem, start, 0.2, seed=int(seeds[1]), save_at=41)
     expected = np.interp(one.t, sgd.t, sgd.risk[0])
     np.testing.assert_allclose(one.curves["risk"][0], expected, rtol=1e-12)
 
@@ -237,6 +239,104 @@ def test_bad_arguments_are_named(change, name):
         small(**change)
 
 
+def work(folder):
+    many(store=folder)
+
+
+def many(**options):
+    return small(dims=(10, 20, 30, 40, 60, math.inf), n=200, t_end=2.0, replicas=6, **options)
+
+
+def test_killed_and_started_again_it_goes_on_bit_for_bit(tmp_path):
+    """In a process that has imported everything, so that the blow falls into the runs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["meanfield", __name__])
+    runs = tmp_path / "runs"
+    for _ in range(3):
+        before = len(list(runs.glob("*.npz")))
+        process = context.Process(target=work, args=(tmp_path,))
+        process.start()
+        while process.is_alive() and len(list(runs.glob("*.npz"))) < before + 3:
+            time.sleep(0.002)
+        process.kill()
+        process.join()
+    half = load_study(tmp_path)
+    there = len(list(runs.glob("*.npz")))
+    assert 9 <= there < 31
+    assert half.messages == [f"{31 - there} of 31 runs are not made yet"]
+    undisturbed = many()
+    assert same(many(store=tmp_path), undisturbed) and same(load_study(tmp_path), undisturbed)
+
+
+def test_a_store_and_executors_are_those_of_any_study(tmp_path):
+    options = {"kind": "sgd", "widths": [2, 4], "learning_rate": 0.5, "dims": (10, 20, math.inf)}
+    with ThreadPoolExecutor(2) as threads:
+        stored = small(executor=threads, store=tmp_path, **options)
+    assert same(stored, small(**options)) and same(load_study(tmp_path), stored)
+    results = read_results(tmp_path)
+    assert results.complete and results.axes["dim"][0] == {"problem.dim": 10}
+    assert results.array("risk").shape[:3] == (2, 3, 2)
+    assert {row["dim"] for row in results.table()} == {10, 20, math.inf}
+    with pytest.raises(ValueError, match="holds another study"):
+        small(store=tmp_path, **options | {"seed": 1})
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
+    measure = parts.starts.gaussian_measure
+
+    def fragile(problem, n, scale=1.0, seed=0, sampling="random", second_layer=1.0):
+        if problem.dim == 20:
+            raise ArithmeticError("no start here")
+        return measure(problem, n, scale, seed, sampling, second_layer)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(parts.LAWS, "gaussian_measure", fragile)
+        with pytest.raises(RuntimeError, match=r"d = 20 failed: ArithmeticError: no start here"):
+            small(store=tmp_path)
+    assert read_results(tmp_path).counts == {"success": 3, "failed": 2}
+    with pytest.raises(RuntimeError, match="d = 20 failed"):
+        small(store=tmp_path)
+    assert same(small(store=tmp_path, retry=True), small())
+
+
+def test_masses_of_a_start_are_kept(tmp_path):
+    start = mf.ParticleMeasure([1.0, 1.0], [0.1, 0.2], [1.0, 0.5], [0.25, 0.75])
+    study = small(start=start, store=tmp_path / "store")
+    for read in (study, load_study(tmp_path / "store"), load_study(study.save(tmp_path / "file"))):
+        assert read.laws == study.laws and (read.laws[0][0].mass == [0.25, 0.75]).all()
+
+
+def test_only_a_concentration_study_is_analysed(tmp_path):
+    plain = mf.Study(
+        problem=mf.Problem(mf.CommitteeTarget(k=1), dim=10),
+        start={"law": "gaussian_measure", "n": 8},
+        solver={"description": "mean_field", "t_end": 0.1},
+        name="another kind",
+    )
+    plain.run(store=tmp_path)
+    with pytest.raises(ValueError, match="'another kind' is no concentration study"):
+        load_study(tmp_path)
+
+
+def test_files_written_before_there_was_a_store_are_read(tmp_path):
+    """Their layout, word for word."""
+    problem = mf.Problem(mf.CommitteeTarget(k=1))
+    arrays = {"dims": np.array([10.0, math.inf]), "widths": np.full(2, math.inf),
+              "t": np.array([0.0, 1.0]), "distances": np.array([[0.1], [0.0]])}  # fmt: skip
+    arrays |= {f"curves.{name}": np.ones((2, 1, 2)) for name in CURVES}
+    for i in range(2):
+        arrays |= {f"law{i}.0.a": np.ones(3), f"law{i}.0.u": np.ones((3, 1)),
+                   f"law{i}.0.r": np.ones(3)}  # fmt: skip
+    header = {"problem": problem.parameters(), "parameters": {"version": "0.1.0", "seed": 1},
+              "messages": [], "origins": [[{"seed": 3}], [{}]]}  # fmt: skip
+    path = write_archive(tmp_path / "old.npz", "meanfield-concentration-study", header, arrays)
+    study = load_study(path)
+    assert study.problem == problem and study.parameters == header["parameters"]
+    assert list(study.dims) == [10, math.inf] and study.wasserstein[0] == 0.1
+    assert study.laws[0][0] == mf.ParticleMeasure(np.ones(3), np.ones(3), np.ones(3))
+    assert study.laws[0][0].origin == {"seed": 3} and study.curves.keys() == set(CURVES)
+
+
 class Failing:
     """An executor whose workers are gone."""
 
@@ -258,7 +358,7 @@ def test_a_limit_at_its_saddle_is_said():
     study = mf.concentration_study(even, [10, 40, math.inf], activation="square", **options)
     (note,) = study.notes
     assert note.startswith("the run at d = ∞ stays at a saddle") and "\n" not in note
-    assert "slopes mean nothing" in note and f"note: {note}" in study.table()
+    assert "slopes mean nothing" in note and f"note: {note}" in study.text()
     # an odd student of an even target: f is 0 by symmetry in every d
     nothing = mf.concentration_study(even, [10, 40, math.inf], activation="erf", **options)
     assert [note[:25] for note in nothing.notes] == ["f is 0 up to rounding at "]

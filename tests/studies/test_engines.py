@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meanfield.studies import read_results
-from meanfield.studies.engines import open_executor
+from meanfield.studies.executors import open_executor
 from tests.studies.small import same, small
 
 ROOT = Path(__file__).parent.parent.parent

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import meanfield as mf
 from meanfield.studies import read_results
 from meanfield.studies.canonical import digest, plain
+from meanfield.studies.parts import LAWS
 from tests.studies.small import final_length, product, small, swish
 
 ROOT = Path(__file__).parent.parent.parent
@@ -189,6 +190,11 @@ def test_lists_of_problems_and_reducing_functions():
         ({"solver": {"t_end": 1.0}}, r"solver\.description is missing"),
         ({"solver": {"description": "euler", "t_end": 1.0}}, r"solver\.description"),
         ({"solver": {"description": "sgd"}}, r"solver\.t_end is missing"),
+        ({"solver": {"description": "sgd", "t_end": "long"}}, r"solver\.t_end must be float"),
+        (
+            {"solver": {"description": "mean_field", "t_end": 1, "spherical": 1}},
+            r"solver\.spherical must be bool",
+        ),
         ({"solver": {"description": "sgd", "t_end": 1, "threads": 2}}, r"solver\.threads"),
         (
             {"solver": {"description": "sgd", "t_end": 1, "save_at": {"spacing": "cubic"}}},
@@ -257,6 +263,33 @@ def test_the_files_in_the_documentation_are_studies(tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         mf.Study.from_toml(tmp_path / "nothing.toml")
+
+
+LAW = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
+import meanfield as mf
+if TYPE_CHECKING:
+    from meanfield import Problem
+
+def draw(problem: Problem, n: int, seed: int = 0):
+    return mf.gaussian_measure(problem, n, seed=seed)
+"""
+
+
+def test_a_start_may_name_types_that_are_not_there_when_it_runs(tmp_path, monkeypatch):
+    (tmp_path / "typed_start.py").write_text(LAW)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert len(small(start={"law": "typed_start:draw", "n": 8}).runs) == 6
+
+
+def test_starts_by_name_are_those_of_the_library():
+    """All of them, and two that the concentration study has for itself."""
+    drawn = {
+        name for name, law in vars(mf.starts).items()
+        if name.endswith(("_measure", "_weights", "_overlaps")) and callable(law)
+    }  # fmt: skip
+    assert set(LAWS) == drawn | {"gaussian_network", "given_measure"} and len(drawn) == 9
 
 
 def test_seeds_are_common_or_the_points_own():

@@ -1,10 +1,16 @@
 """Nothing is lost on disk: whole files, named errors, the rest intact."""
 
 import errno
+import fcntl
+import io
 import json
 import os
+import random
 import resource
+import signal
 import sys
+import zipfile
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +18,9 @@ import pytest
 
 import meanfield as mf
 from meanfield import storage
+from meanfield.dynamics.sgd_runs import LawRuns
 from meanfield.studies import SerialExecutor, read_results
-from meanfield.studies.store import STALE, Store
+from meanfield.studies.store import Store
 from tests.studies.small import same, small
 
 
@@ -215,13 +222,22 @@ def test_a_read_only_folder_is_known_before_any_run(folder, monkeypatch):
             path.chmod(0o755)
 
 
-def test_leftovers_of_the_dead_are_cleared_once_old(folder):
-    fresh, old = folder / "runs" / ".a.npz.1", folder / "checkpoints" / ".b.2"
-    fresh.write_bytes(b"x")
-    old.write_bytes(b"x")
-    os.utime(old, (0, old.stat().st_mtime - 2 * STALE))
+def test_leftovers_of_the_dead_are_cleared_at_the_next_start(folder):
+    """However young they are; what a living process is writing stays, however old."""
+    theirs = folder / ".notes.markdown"
+    theirs.write_text("of another program")
+    mine, orphans = folder / "runs" / ".a.npz.12345678", [
+        folder / "checkpoints" / ".b.abcdefgh", folder / ".study.json.abcdefgh",
+    ]  # fmt: skip
+    for path in (mine, *orphans):
+        path.write_bytes(b"x")
+    os.utime(mine, (0, 0))
+    with mine.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        small().run(store=folder)
+        assert mine.exists() and not any(path.exists() for path in orphans)
     small().run(store=folder)
-    assert fresh.exists() and not old.exists()
+    assert theirs.exists() and not mine.exists()
 
 
 def test_a_record_carries_what_made_it(folder):
@@ -261,3 +277,182 @@ def test_a_store_does_not_resume_under_a_changed_function(tmp_path, monkeypatch)
         path.unlink()
     found = larger.run(store=tmp_path, extend=True)
     assert found.complete and same(found, larger.run())
+
+
+def test_a_relative_store_is_found_wherever_workers_are(tmp_path, monkeypatch):
+    """A task names whole paths, and a change of folder between two runs changes nothing."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    class Elsewhere(SerialExecutor):
+        def submit(self, fn, /, task):
+            os.chdir(tmp_path / "here")
+            assert task.checkpoint.parent.is_dir() and task.claim.parent.is_dir()
+            return super().submit(fn, task)
+
+    assert small().run(Elsewhere(), "store").complete
+    assert read_results(tmp_path / "store").complete
+
+
+def interrupted_long_run(folder, monkeypatch, **changes):
+    """A study of one run of SGD that has left a checkpoint, and the study undisturbed."""
+    study = small(**(LONG | changes))
+    expected = study.run()
+    advance, calls = LawRuns.advance, []
+
+    def struck(self, steps):
+        calls.append(steps)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return advance(self, steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LawRuns, "advance", struck)
+        assert study.run(store=folder).counts == {"missing": 1}
+    (checkpoint,) = (folder / "checkpoints").iterdir()
+    return study, expected, checkpoint
+
+
+LONG = {
+    "problem": {"target": {"k": 1}, "dim": 10, "learning_rate": 0.5},
+    "start": {"law": "gaussian_overlaps", "p": 2},
+    "solver": {"description": "sgd", "t_end": 1e4, "save_at": 3},
+    "grid": {}, "replicas": 1,
+}  # fmt: skip
+
+
+def test_a_run_that_fails_keeps_its_checkpoint(tmp_path, monkeypatch):
+    study, expected, checkpoint = interrupted_long_run(tmp_path, monkeypatch)
+
+    def fail(self, steps):
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LawRuns, "advance", fail)
+        results = study.run(store=tmp_path)
+    assert results.counts == {"failed": 1} and "no room" in results.records[0].message
+    assert checkpoint.exists()
+    steps, advance = [], LawRuns.advance
+    monkeypatch.setattr(LawRuns, "advance", lambda self, n: steps.append(n) or advance(self, n))
+    assert same(study.run(store=tmp_path, retry=True), expected)
+    whole = expected.records[0].stats["steps"]
+    assert sum(steps) < whole and not checkpoint.exists()
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_said(tmp_path, monkeypatch):
+    study, expected, checkpoint = interrupted_long_run(tmp_path, monkeypatch)
+    content = checkpoint.read_bytes()[:-50]
+    checkpoint.write_bytes(content)
+    (record,) = study.run(store=tmp_path).records
+    (aside,) = (tmp_path / "checkpoints").iterdir()
+    assert aside.read_bytes() == content and str(aside) in record.message
+    assert np.array_equal(record.arrays["risk"], expected.records[0].arrays["risk"])
+
+
+EDITS = {
+    "replicas": lambda d: d["study"].update(replicas=10**9),
+    "fewer replicas": lambda d: d["study"].update(replicas=1),
+    "a grid of nothing": lambda d: d["study"].update(grid={"problem.dim": 7}),
+    "a larger grid": lambda d: d["study"]["grid"].update({"start.n": [1] * 1000}),
+    "a key that climbs": lambda d: d["runs"][0].update(key="../../" + d["runs"][0]["key"][6:]),
+    "a key of no kind": lambda d: d["runs"][0].update(key=7),
+    "an index too far": lambda d: d["runs"][0].update(index=[0, 9]),
+    "an index of words": lambda d: d["runs"][0].update(index=["a", "b"]),
+    "an index too short": lambda d: d["runs"][0].update(index=[0]),
+    "seeds": lambda d: d["runs"][0].update(seeds=None),
+    "a run of no kind": lambda d: d.update(runs=[1]),
+    "no runs": lambda d: d.update(runs=[]),
+    "runs alike": lambda d: d["runs"].append(d["runs"][0]),
+    "a study of no kind": lambda d: d.update(study=[]),
+    "a name of no kind": lambda d: d["study"].update(name=3),
+    "observables": lambda d: d["study"].update(observables=[1]),
+    "a version of no kind": lambda d: d.update(format_version="1"),
+    "independent": lambda d: d["study"].update(independent=1),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_edited_specification_is_named(folder, edit):
+    path = folder / "study.json"
+    described = json.loads(path.read_text())
+    edit(described)
+    path.write_text(json.dumps(described))
+    with pytest.raises(ValueError, match=r"study\.json is damaged or not"):
+        read_results(folder)
+
+
+def test_deep_nesting_is_named(folder):
+    (folder / "study.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"study\.json is damaged or not"):
+        read_results(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "missing"}, {"status": "taken"}, {"status": 3}, {"stats": []}, {"seconds": "1"},
+        {"versions": {"meanfield": 1}}, {"message": None}, {"run": []}, {"traceback": 1},
+        {"run": {"seeds": [1, 2]}},
+    ],
+)  # fmt: skip
+def test_an_edited_header_is_named(folder, change):
+    path = Store(folder).path(small().runs[1].key)
+    header, arrays = storage.read_archive(path, "meanfield-run")
+    storage.write_archive(path, "meanfield-run", header | change, arrays)
+    with pytest.raises(ValueError, match="remove it and the run will be made again") as caught:
+        read_results(folder)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_takes_no_more_memory_than_it_has_bytes(folder):
+    """Neither packed parts, nor a shape of which the numbers are not there."""
+    path = Store(folder).path(small().runs[1].key)
+    header, arrays = storage.read_archive(path, "meanfield-run")
+    text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    np.savez_compressed(path, header=text, **arrays | {"risk": np.zeros(10**6)})
+    with pytest.raises(ValueError, match="parts are larger than the file"):
+        read_results(folder)
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": "<f8", "fortran_order": False, "shape": (5 * 10**9,)}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.npy", stream.getvalue())
+    with pytest.raises(ValueError, match="not as large as its shape"):
+        read_results(folder)
+
+
+def test_runs_that_are_too_unlike_are_no_array(folder):
+    for run, shape in zip(small().runs, [(1, 2000), (2000, 1)], strict=False):
+        path = Store(folder).path(run.key)
+        header, arrays = storage.read_archive(path, "meanfield-run")
+        del header["arrays"]
+        storage.write_archive(path, "meanfield-run", header, arrays | {"wide": np.zeros(shape)})
+    with pytest.raises(ValueError, match="too unlike"):
+        read_results(folder).array("wide")
+
+
+def test_bits_that_flip_are_named_or_change_nothing(folder):
+    path, rng = Store(folder).path(small().runs[1].key), random.Random(3)
+    content, expected = path.read_bytes(), read_results(folder)
+    for _ in range(150):
+        changed = bytearray(content)
+        for _ in range(rng.choice([1, 1, 30])):
+            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+        path.write_bytes(changed)
+        with suppress(Named), named(path):
+            assert same(read_results(folder), expected)
+
+
+class Named(Exception):
+    """A ValueError that names the file it is about."""
+
+
+@contextmanager
+def named(path):
+    try:
+        yield
+    except ValueError as error:
+        if str(path) in str(error):
+            raise Named from error
+        raise

@@ -1,10 +1,16 @@
 """Making the runs: every executor alike, failures beside successes, what is kept of them."""
 
 import math
+import multiprocessing
 import os
 import signal
 import sys
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 
 import numpy as np
 import pytest
@@ -12,7 +18,7 @@ import pytest
 import meanfield as mf
 from meanfield.dynamics.sgd_runs import LawRuns
 from meanfield.studies import OBSERVABLES, ProcessPool, SerialExecutor, read_results
-from meanfield.studies.executors import as_they_finish
+from meanfield.studies.campaign import as_they_finish
 from tests.studies.small import (
     final_length,
     no_number,
@@ -140,14 +146,103 @@ def mended(problem, n: int, seed: int = 0):
     return mf.gaussian_measure(problem, n, seed=seed)
 
 
-def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path):
+def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, monkeypatch):
+    """And spoils none: what the machine did stays unmade, and the next start takes it up."""
     study = small(start={"law": "tests.studies.small:deadly", "n": 8})
     with ProcessPool(2) as pool:
         results = study.run(pool, store=tmp_path)
-    assert results.counts == {"success": 4, "failed": 2}
-    assert "the worker died" in results.failures[0].message
+    assert results.counts == {"success": 4, "missing": 2} and not results.complete
+    lost = [record for record in results.records if record.status == "missing"]
+    assert all("the worker died" in record.message for record in lost)
+    assert results.text().count("not made: run") == 2
     whole = small(start={"law": "tests.studies.small:deadly", "n": 8}, grid={"problem.dim": [10]})
     assert np.array_equal(results.array("risk")[0], whole.run().array("risk")[0])
+    monkeypatch.setattr("tests.studies.small.deadly", mended)
+    made = []
+    again = study.run(store=tmp_path, callback=lambda step: made.append(step.record.key))
+    assert again.complete and set(made) == {record.key for record in lost}
+
+
+@pytest.mark.parametrize("how", ["cancelled", "shut down", "gone"])
+def test_what_the_machine_does_to_a_run_is_not_recorded(tmp_path, how):
+    """After three runs the executor cancels the others, or refuses them, or loses them."""
+
+    class Leaving(SerialExecutor):
+        in_flight = 1
+        done = 0
+
+        def submit(self, fn, /, *args):
+            self.done += 1
+            if self.done <= 3:
+                return super().submit(fn, *args)
+            if how == "shut down":
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            future = Future()
+            if how == "cancelled":
+                future.cancel()
+            else:
+                future.set_exception(ConnectionResetError("the client is closed"))
+            return future
+
+    if how == "shut down":
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            small().run(Leaving(), tmp_path)
+    else:
+        results = small().run(Leaving(), tmp_path)
+        assert results.counts == {"success": 3, "missing": 3} and not results.failures
+        assert "not brought back by its executor" in results.text()
+    assert read_results(tmp_path).counts == {"success": 3, "missing": 3}
+    assert same(small().run(store=tmp_path), small().run())
+
+
+def test_what_was_taken_on_is_kept_when_an_executor_takes_no_more(tmp_path):
+    class Late(SerialExecutor):
+        """Ends its runs only when it is asked for one too many."""
+
+        waiting = ()
+
+        def submit(self, fn, /, *args):
+            if len(self.waiting) == 4:
+                for future, task in self.waiting:
+                    future.set_result(fn(*task))
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            future = Future()
+            self.waiting = (*self.waiting, (future, args))
+            return future
+
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        small().run(Late(), tmp_path)
+    assert read_results(tmp_path).counts == {"success": 4, "missing": 2}
+
+
+def test_a_pool_of_forks_says_what_to_use():
+    context = multiprocessing.get_context("fork")
+    study = small(start={"law": "tests.studies.small:deadly", "n": 8}, grid={"problem.dim": [20]})
+    with (
+        ProcessPoolExecutor(1, mp_context=context) as pool,
+        pytest.raises(BrokenExecutor, match=r"meanfield\.studies\.ProcessPool"),
+    ):
+        study.run(pool)
+
+
+def test_a_function_that_exits_is_a_failure_of_its_run():
+    results = small(start={"law": "tests.studies.small:leaving", "n": 8}).run()
+    assert results.counts == {"success": 4, "failed": 2}
+    assert results.failures[0].message == "SystemExit: 20 dimensions are too many"
+
+
+def test_points_may_have_fewer_replicas():
+    grid = {"dim": [{"problem.dim": 10}, {"problem.dim": "inf", "replicas": 1}]}
+    results = small(grid=grid).run()
+    assert [run.index for run in results.study.runs] == [(0, 0), (0, 1), (1, 0)]
+    assert results.axes["replica"] == [0, 1] and results.array("risk").shape == (2, 2, 3)
+    assert np.isnan(results.array("risk")[1, 1]).all() and results.complete
+    assert [row["dim"] for row in results.table()] == [10, 10, math.inf]
+    assert results.table()[-1]["risk"] == results.array("risk")[1, 0, -1]
+    with pytest.raises(ValueError, match="replicas must be at most 2"):
+        small(grid={"dim": [{"problem.dim": 10, "replicas": 3}]})
+    with pytest.raises(ValueError, match="replicas"):
+        small(grid={"dim": [{"problem.dim": 10, "replicas": 0}]})
 
 
 def test_ctrl_c_keeps_what_was_made(tmp_path):
