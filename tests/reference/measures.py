@@ -154,21 +154,11 @@ def _closed(f, m, s):
 # -- two Gaussians ----------------------------------------------------------------------------
 
 
-def two(f: Unit, g: Unit, q1, q2, c, nodes):
-    """E f(x) g(y), E f(x) g'(y) s and E f(x) g'(y) t for variances q1, q2 and covariance c.
+def two_along(f: Unit, g: Unit, root, along, beyond, nodes):
+    """E f(x) g(y), E f(x) g'(y) s and E f(x) g'(y) t, for independent s and t.
 
-    x = √q1 s and y = (c/√q1) s + √(q2 − c²/q1) t with independent s and t.
+    x = root·s and y = along·s + beyond·t.
     """
-    root = math.sqrt(q1)
-    along = c / root if q1 > 0.0 else 0.0
-    beyond = math.sqrt(max(q2 - along * along, 0.0))
-    if beyond < 1e-8 * math.sqrt(q2):  # rounding of what is nothing
-        beyond = 0.0
-    return two_along(f, g, root, along, beyond, nodes)
-
-
-def two_along(f, g, root, along, beyond, nodes):
-    """The same for x = root·s and y = along·s + beyond·t."""
     centres, widths, longest = [], [], 1.6
     if root > 0.0:
         centres += [x / root for x in f.centres]
@@ -219,9 +209,13 @@ class Ridge:
 
     def overlap(self, other, nodes):
         """E h h' with another ridge on the same coordinates."""
-        q1, q2 = float(np.dot(self.b, self.b)), float(np.dot(other.b, other.b))
-        c = float(np.dot(self.b, other.b))
-        return self.weight * other.weight * two(self.f, other.f, q1, q2, c, nodes)[0]
+        b, root = np.array(other.b), float(np.linalg.norm(self.b))
+        axis = np.array(self.b) / root
+        beyond = float(np.linalg.norm(b - (b @ axis) * axis))
+        if beyond < 1e-14 * float(np.linalg.norm(b)):
+            beyond = 0.0
+        value = two_along(self.f, other.f, root, float(b @ axis), beyond, nodes)[0]
+        return self.weight * other.weight * value
 
 
 def line_mean(f, q, nodes, power=1):
@@ -499,31 +493,26 @@ class Truth:
     energy: float
 
 
-def student_pair(sigma, ui, ri, uj, rj, Z, nodes):
-    """E σ(λ_i) σ(λ_j) and its slopes in u_i and r_i, at one overlap Z of the directions."""
-    root = math.hypot(float(np.linalg.norm(uj)), rj)
-    if root == 0.0:
-        own = math.hypot(float(np.linalg.norm(ui)), ri)
-        value, _, T = two_along(sigma, sigma, 0.0, 0.0, own, nodes)
-        share = T / own if own > 0.0 else 0.0
-        return value, share * ui, share * ri
-    along = (float(ui @ uj) + ri * rj * Z) / root
-    across = ui - along * uj / root  # what of i lies beyond j, without cancellation:
-    on_axis = ri - along * rj * Z / root
-    off_axis = along * rj / root * math.sqrt(max(1.0 - Z * Z, 0.0))
-    beyond = math.sqrt(float(across @ across) + on_axis**2 + off_axis**2)
-    if beyond < 1e-14 * math.hypot(float(np.linalg.norm(ui)), ri):
+def pair(sigma, w, other, nodes):
+    """E σ(w·x) σ(other·x) and its gradient in w, for vectors w of any number of coordinates."""
+    length, root = float(np.linalg.norm(w)), float(np.linalg.norm(other))
+    axis = other / root if root > 0.0 else other
+    along = float(w @ axis)
+    across = w - along * axis
+    beyond = float(np.linalg.norm(across))
+    if beyond < 1e-14 * length:  # rounding of what is nothing
         beyond = 0.0
     value, S, T = two_along(sigma, sigma, root, along, beyond, nodes)
     share = T / beyond if beyond > 0.0 else 0.0
-    return value, S * uj / root + share * across, S * rj * Z / root + share * on_axis
+    return value, S * axis + share * across
 
 
 def truth(sigma: Unit, target: Sum, D, a, u, r, mass, nodes=10) -> Truth:
     """Potential, velocities and risk of a measure, pair by pair."""
     n, charge = len(a), a * mass
-    rough = not sigma.smooth or float(r.max()) > 1.5 * min(sigma.width, sigma.wave)
+    rough = not sigma.smooth or float(r.max()) > 4.0 * min(sigma.width, sigma.wave)
     law = overlap_law(D, nodes, rough)
+    w = np.column_stack((u, r, np.zeros(n)))  # along θ of the neuron that moves, and beside it
     with_target = [target.against(sigma, u[i], float(r[i]), nodes) for i in range(n)]
     potential = np.array([part[0] for part in with_target])
     by_u = np.array([part[1] for part in with_target])
@@ -532,13 +521,69 @@ def truth(sigma: Unit, target: Sum, D, a, u, r, mass, nodes=10) -> Truth:
     for i in range(n):
         for j in range(n):
             # without one of the two lengths the angle plays no part
-            for Z, w in zip(*(law if r[i] * r[j] > 0.0 else NO_OVERLAP), strict=True):
-                one = student_pair(sigma, u[i], float(r[i]), u[j], float(r[j]), Z, nodes)
-                own[i] += w * charge[j] * one[0]
-                by_u[i] -= w * charge[j] * one[1]
-                by_r[i] -= w * charge[j] * one[2]
+            for Z, share in zip(*(law if r[i] * r[j] > 0.0 else NO_OVERLAP), strict=True):
+                beside = r[j] * math.sqrt(max(1.0 - Z * Z, 0.0))
+                other = np.concatenate((u[j], [r[j] * Z, beside]))
+                value, slope = pair(sigma, w[i], other, nodes)
+                own[i] += share * charge[j] * value
+                by_u[i] -= share * charge[j] * slope[:-2]
+                by_r[i] -= share * charge[j] * slope[-2]
     square = target.square(nodes)
     risk = 0.5 * square - float(charge @ potential) + 0.5 * float(charge @ own)
     return Truth(
         potential - own, a[:, None] * by_u, a * by_r, risk, square, float(charge @ own)
     )
+
+
+# -- overlaps ---------------------------------------------------------------------------------
+
+
+@dataclass
+class OverlapTruth:
+    """dQ/dt and dM/dt without the γ/p term, E ε σ(λ), the risk, and the norms of their parts."""
+
+    dQ: np.ndarray
+    dM: np.ndarray
+    potential: np.ndarray
+    risk: float
+    square: float
+
+
+def overlap_truth(sigma: Unit, target: Sum, basis, a, w, nodes=10) -> OverlapTruth:
+    """Drift of a network with weights w (p, k + m), target coordinates first."""
+    p, k = len(a), basis.shape[1]
+    potential, gradient, own = np.zeros(p), np.zeros_like(w), np.zeros(p)
+    for i in range(p):
+        r = float(np.linalg.norm(w[i, k:]))
+        value, by_u, by_r = target.against(sigma, w[i, :k], r, nodes)
+        potential[i] = value
+        gradient[i, :k] += by_u
+        if r > 0.0:
+            gradient[i, k:] += by_r * w[i, k:] / r
+        for j in range(p):
+            value, slope = pair(sigma, w[i], w[j], nodes)
+            own[i] += a[j] / p * value
+            gradient[i] -= a[j] / p * slope
+    moved = (a[:, None] * gradient) @ w.T
+    square = target.square(nodes)
+    risk = 0.5 * square - float(a @ potential) / p + 0.5 * float(a @ own) / p
+    dM = a[:, None] * gradient[:, :k] @ basis.T
+    return OverlapTruth(moved + moved.T, dM, potential - own, risk, square)
+
+
+def noise_truth(sigma: Unit, target: Sum, label_noise, a, w, power=17, runs=8):
+    """⟨a_i a_j σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩ by scrambled Sobol points, and its standard error."""
+    from scipy.special import ndtri
+    from scipy.stats import qmc
+
+    p, k = len(a), target.rotation.shape[0]
+    found = []
+    for seed in range(runs):
+        points = qmc.Sobol(w.shape[1], scramble=True, rng=np.random.default_rng(seed))
+        x = ndtri(np.clip(points.random_base2(power), 1e-16, 1.0 - 1e-16))
+        fields = x @ w.T
+        push = sigma.slope(fields) * a
+        error = target(x[:, :k]) - sigma.value(fields) @ a / p
+        found.append((push * (error**2 + label_noise)[:, None]).T @ push / len(x))
+    mean, spread = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
+    return mean, float(np.linalg.norm(spread)) / math.sqrt(runs)
