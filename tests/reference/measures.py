@@ -571,7 +571,7 @@ def overlap_truth(sigma: Unit, target: Sum, basis, a, w, nodes=10) -> OverlapTru
     return OverlapTruth(moved + moved.T, dM, potential - own, risk, square)
 
 
-def noise_truth(sigma: Unit, target: Sum, label_noise, a, w, power=17, runs=8):
+def noise_truth(sigma: Unit, target: Sum, label_noise, a, w, power=14, runs=8):
     """⟨a_i a_j σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩ by scrambled Sobol points, and its standard error."""
     from scipy.special import ndtri
     from scipy.stats import qmc

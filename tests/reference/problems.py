@@ -19,7 +19,7 @@ from tests.reference.units import JUMPS, KINKED, NAMED, SMOOTH, Unit
 
 COORDINATES = (1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 7, 8)
 BEYOND = (1, 1, 2, 3, 9, 30, 99, 998, 99_999, math.inf, math.inf, math.inf, math.inf, math.inf)
-COPIES = (1, 1, 60, 500)
+COPIES = (1, 1, 1, 60, 500)
 
 
 @dataclass
@@ -252,11 +252,13 @@ def draw(seed: int) -> Case:
     dim = beyond if math.isinf(beyond) else target.k + beyond
     problem = mf.Problem(
         target, as_activation(sigma, declared), dim,
-        learning_rate=float(rng.choice((0.0, 0.5))), second_layer_rate=float(rng.choice((0.0, 1.0))),
+        learning_rate=float(rng.choice((0.0, 0.0, 0.5))), second_layer_rate=float(rng.choice((0.0, 1.0))),
     )  # fmt: skip
-    n = int(rng.integers(1, 6))
+    n = int(rng.choice((1, 2, 2, 3, 3, 4)))
     a, u, r, mass, notes = draw_neurons(target.rank, n, rng, target)
     copies = int(COPIES[rng.integers(len(COPIES))])
+    if k > 3 and not isinstance(target, mf.CommitteeTarget):
+        copies = 1  # sums over nodes for each neuron
     said = "" if sigma.name else " declared" if declared else " bare"
     label = f"{sigma.label}{said} | {label} | d {dim} | {n}×{copies}: {notes}"
     return Case(label, problem, sigma, inside, a, u, r, mass, copies)
