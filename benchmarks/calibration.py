@@ -1,4 +1,4 @@
-"""Whether stated errors hold: random problems against the slow twin, in the mean field and overlaps.
+"""Whether stated errors hold: random problems against the slow twin, mean field and overlaps.
 
 For each problem the twin's velocities, risk and E f*² are computed with two numbers of nodes, whose
 difference is what the twin is good for; then the library's, with the error that it states and the
@@ -50,9 +50,7 @@ def reference(case: Case) -> dict:
         measure = case.a, case.u, case.r, case.mass
         field.append(twin.truth(case.sigma, case.target, D, *measure, nodes))
         weights = case.weights()
-        overlaps.append(
-            twin.overlap_truth(case.sigma, case.target, basis, case.a, weights, nodes)
-        )
+        overlaps.append(twin.overlap_truth(case.sigma, case.target, basis, case.a, weights, nodes))
     found = {"field": field, "overlaps": overlaps, "norms": norms(case)}
     if case.problem.learning_rate > 0.0:
         noise = case.problem.target.noise
@@ -127,9 +125,7 @@ def overlap_error(case: Case, expected, sizes, dQ, dM, da, risk) -> dict[str, fl
         "risk": abs(risk - expected.risk) / max(epsilon**2, TINY),
     }
     if case.problem.second_layer_rate > 0.0:
-        errors["a"] = (
-            np.abs(da - expected.potential) / np.maximum(value * epsilon, TINY)
-        ).max()
+        errors["a"] = (np.abs(da - expected.potential) / np.maximum(value * epsilon, TINY)).max()
     return {name: float(error) for name, error in errors.items()}
 
 

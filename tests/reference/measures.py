@@ -102,7 +102,7 @@ def smoothed(f: Unit, mean, s, nodes):
     if f.smooth and (not f.centres or s < 0.25 * f.width) and s < 0.5 * f.wave:
         G, w = hermegauss(2 * nodes)
         return _summed(f, mean[:, None] + s * G, G, w / w.sum())
-    if not f.centres or s < 0.05 * f.width and f.smooth:
+    if not f.centres or (s < 0.05 * f.width and f.smooth):
         G, w = gaussian_line((), (), min(1.6, f.wave / s), nodes)
         return _in_chunks(f, mean, s, lambda part: (G[None, :], w[None, :]), len(G))
 
@@ -385,10 +385,10 @@ class Monomials:
             index = (*alpha, 0)
             value += c * _share(index, direction) * h[sum(index)]
             for j in range(len(index)):
-                up = index[:j] + (index[j] + 1,) + index[j + 1 :]
+                up = (*index[:j], index[j] + 1, *index[j + 1 :])
                 slopes[j] += c * math.sqrt(up[j]) * _share(up, direction) * dh[sum(up)]
                 if index[j] > 0:
-                    down = index[:j] + (index[j] - 1,) + index[j + 1 :]
+                    down = (*index[:j], index[j] - 1, *index[j + 1 :])
                     slopes[j] += c * math.sqrt(index[j]) * _share(down, direction) * dh[sum(down)]
         return value, slopes[:-1], float(slopes[-1])
 
@@ -530,9 +530,7 @@ def truth(sigma: Unit, target: Sum, D, a, u, r, mass, nodes=10) -> Truth:
                 by_r[i] -= share * charge[j] * slope[-2]
     square = target.square(nodes)
     risk = 0.5 * square - float(charge @ potential) + 0.5 * float(charge @ own)
-    return Truth(
-        potential - own, a[:, None] * by_u, a * by_r, risk, square, float(charge @ own)
-    )
+    return Truth(potential - own, a[:, None] * by_u, a * by_r, risk, square, float(charge @ own))
 
 
 # -- overlaps ---------------------------------------------------------------------------------

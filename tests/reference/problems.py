@@ -250,10 +250,9 @@ def draw(seed: int) -> Case:
     target, inside, label = draw_target(k, rng)
     beyond = BEYOND[rng.integers(len(BEYOND))]
     dim = beyond if math.isinf(beyond) else target.k + beyond
-    problem = mf.Problem(
-        target, as_activation(sigma, declared), dim,
-        learning_rate=float(rng.choice((0.0, 0.0, 0.5))), second_layer_rate=float(rng.choice((0.0, 1.0))),
-    )  # fmt: skip
+    gamma, kappa = float(rng.choice((0.0, 0.0, 0.5))), float(rng.choice((0.0, 1.0)))
+    student = as_activation(sigma, declared)
+    problem = mf.Problem(target, student, dim, learning_rate=gamma, second_layer_rate=kappa)
     n = int(rng.choice((1, 2, 2, 3, 3, 4)))
     a, u, r, mass, notes = draw_neurons(target.rank, n, rng, target)
     copies = int(COPIES[rng.integers(len(COPIES))])
