@@ -256,8 +256,8 @@ def draw(seed: int) -> Case:
     n = int(rng.choice((1, 2, 2, 3, 3, 4)))
     a, u, r, mass, notes = draw_neurons(target.rank, n, rng, target)
     copies = int(COPIES[rng.integers(len(COPIES))])
-    if k > 3 and not isinstance(target, mf.CommitteeTarget):
-        copies = 1  # sums over nodes for each neuron
+    if isinstance(target, mf.MultiIndexTarget):  # sums over nodes for each neuron
+        copies = 1 if k > 2 else min(copies, 60)
     said = "" if sigma.name else " declared" if declared else " bare"
     label = f"{sigma.label}{said} | {label} | d {dim} | {n}×{copies}: {notes}"
     return Case(label, problem, sigma, inside, a, u, r, mass, copies)
