@@ -14,9 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from meanfield.fields.base import Array, root_mean_square
-from meanfield.quadrature import gaussian_mean
-from meanfield.targets import CommitteeTarget, MultiIndexTarget
-from meanfield.targets.multi_index import Polynomial
 
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
 CANCELLED, TINY = 1e-6, 1e-300
@@ -73,16 +70,6 @@ def relative_error(
 def relative_risk_error(miss: float, risk: float, energy: float) -> float:
     """An error of the risk over ½ E f*², or over the risk where that is larger."""
     return miss / max(0.5 * energy, risk, TINY) if math.isfinite(miss) else math.inf
-
-
-def energy_error(target: CommitteeTarget | MultiIndexTarget) -> float:
-    """How well E f*² is known where it is a quadrature."""
-    known = getattr(target, "second_moment_error", None)
-    if known is not None:
-        return float(known())
-    if isinstance(target, CommitteeTarget) or isinstance(target.function, Polynomial):
-        return 0.0
-    return gaussian_mean(lambda z: target(z) ** 2, target.k, smooth=target.smooth).error
 
 
 def sizes(du: Array, dr: Array, mass: Array | None, force: float) -> Array:

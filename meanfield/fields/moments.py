@@ -16,7 +16,6 @@ from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import (
     UNIT,
     Velocities,
-    energy_error,
     relative_error,
     relative_risk_error,
 )

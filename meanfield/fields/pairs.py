@@ -16,7 +16,6 @@ from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import (
     UNIT,
     Velocities,
-    energy_error,
     relative_error,
     relative_risk_error,
 )
@@ -217,7 +216,7 @@ class PairField:
             own * (off_r + target_r),
         )
         energy = self.target.second_moment()
-        risk = 0.5 * energy_error(self.target) + ROUNDED * UNIT * energy
+        risk = 0.5 * self.target.second_moment_error() + ROUNDED * UNIT * energy
         risk += float(np.abs(charge).mean() * (0.5 * off + target).max())
         return max(
             relative_error(miss, found, a, self.mass, energy, self.rate),

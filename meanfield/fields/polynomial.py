@@ -22,7 +22,6 @@ from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import (
     UNIT,
     Velocities,
-    energy_error,
     relative_error,
     relative_risk_error,
 )
@@ -63,7 +62,7 @@ class PolynomialField:
         self.exponents = exponents
         self.goal, self.unknown = _goal(problem.target, self.index)
         self.energy = total = problem.target.second_moment()
-        self.energy_error = energy_error(problem.target)
+        self.energy_error = problem.target.second_moment_error()
         unseen = total - float(self.goal @ self.goal)
         self.floor = 0.5 * unseen if unseen > ROUNDING * total else 0.0
         self.leaves = exponents[:, k] > 0

@@ -16,7 +16,6 @@ import numpy as np
 from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import (
     Velocities,
-    energy_error,
     relative_error,
     relative_risk_error,
 )
@@ -70,7 +69,7 @@ class SeriesField:
             self.energy = self.target.second_moment()
         else:
             self.energy = sum(c * c for _, c in self.polynomial)
-        self.energy_error = 0.0 if self.polynomial is not None else energy_error(self.target)
+        self.energy_error = 0.0 if self.polynomial is not None else self.target.second_moment_error()
         self.tolerance = TOLERANCE if tolerance is None else tolerance
         self.stride = 2 if self.student.odd else 1
         self.mass: Array | None = None
