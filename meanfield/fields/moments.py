@@ -35,7 +35,7 @@ class MomentField:
     def __init__(self, problem: Problem):
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
         self.problem, target = problem, problem.target
-        self.energy_error = energy_error(target)
+        self.energy_error = target.second_moment_error()
         self.mean, self.quadratic, self.unknown = _even_components(problem)
         k = self.quadratic.shape[0]
         # f* = mean + zᵀ H z − tr H + (what no quadratic sees)
