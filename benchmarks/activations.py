@@ -15,8 +15,8 @@ import numpy as np
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation
+from meanfield.gaussian.pair_averages import pair_averages
 from meanfield.kernels.options import thread_limit
-from meanfield.pair_averages import pair_averages
 
 NAMES = (
     "erf", "relu", "leaky_relu", "square", "hermite3", "tanh", "sigmoid", "softplus", "gelu",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from meanfield.quadrature import chi_rule, sphere_coordinate_rule
+from meanfield.gaussian.rules import chi_rule, sphere_coordinate_rule
 
 
 def _gauss_hermite(k: int, nodes: int):

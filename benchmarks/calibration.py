@@ -25,8 +25,8 @@ from unittest import mock
 import numpy as np
 
 import meanfield as mf
-from meanfield.dynamics import mean_field
-from meanfield.dynamics.particle_flow import ParticleFlow
+from meanfield.dynamics.particles import solve as mean_field
+from meanfield.dynamics.particles.flow import ParticleFlow
 from tests.reference import measures as twin
 from tests.reference.problems import Case, draw
 

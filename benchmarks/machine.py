@@ -14,8 +14,8 @@ import numba
 import numpy as np
 from numba import prange
 
-from meanfield.kernels.lanes import fill, load, multiply_add, total
 from meanfield.kernels.options import parallel
+from meanfield.kernels.simd import fill, load, multiply_add, total
 
 
 def name() -> str:

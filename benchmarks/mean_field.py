@@ -25,8 +25,8 @@ from meanfield.fields.base import Field
 from meanfield.fields.choose import choose_field
 from meanfield.fields.moments import MomentField
 from meanfield.fields.polynomial import PolynomialField
-from meanfield.fields.slices import SliceField
-from meanfield.fields.smooth import sees_ratio
+from meanfield.fields.slices.field import SliceField
+from meanfield.fields.slices.smooth import sees_ratio
 from meanfield.kernels.options import thread_limit
 
 # activation, k, d, neurons; neurons and nodes of the baseline; the ratio wanted

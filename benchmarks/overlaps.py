@@ -23,10 +23,10 @@ import numba
 import numpy as np
 
 import meanfield as mf
-from meanfield.dynamics.overlap_averages import OverlapAverages
-from meanfield.dynamics.overlap_flow import OverlapFlow
-from meanfield.dynamics.overlap_noise import ErfNoise
-from meanfield.dynamics.overlaps import solve_overlaps
+from meanfield.dynamics.overlaps.averages import OverlapAverages
+from meanfield.dynamics.overlaps.flow import OverlapFlow
+from meanfield.dynamics.overlaps.noise import ErfNoise
+from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.kernels.arcsines import EDGE, asin_sum
 from meanfield.kernels.options import parallel, serial, thread_limit
 
@@ -135,7 +135,7 @@ def noise_floor(p: int, n: int) -> float:
 
 
 def sampled(p: int) -> None:
-    from meanfield.dynamics.overlap_noise import SampledNoise
+    from meanfield.dynamics.overlaps.noise import SampledNoise
 
     problem, overlaps = setting(p, float(p))
     averages = OverlapAverages(problem)

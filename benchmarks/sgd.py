@@ -21,11 +21,16 @@ import time
 import numpy as np
 
 import meanfield as mf
-from meanfield.dynamics.sgd import simulate_sgd
-from meanfield.dynamics.sgd_runs import LawRuns, WeightsRuns, make_step, make_streams
+from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams
+from meanfield.dynamics.sgd.simulate import simulate_sgd
+from meanfield.kernels.dynamics.sgd.random import (
+    chi_square,
+    fill_normals,
+    read_stream,
+    write_stream,
+)
+from meanfield.kernels.dynamics.sgd.step import batch_gradient
 from meanfield.kernels.options import serial, thread_limit
-from meanfield.kernels.sgd_random import chi_square, fill_normals, read_stream, write_stream
-from meanfield.kernels.sgd_step import batch_gradient
 
 TURNS = 300
 

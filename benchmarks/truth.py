@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from meanfield.quadrature import chi_rule, hermite_rule
+from meanfield.gaussian.rules import chi_rule, hermite_rule
 
 NEGLIGIBLE = 1e-17  # weights below this are left out
 NEURONS, NODES = {1: 200, 2: 100, 3: 10}, {1: 120, 2: 80, 3: 48}  # by k

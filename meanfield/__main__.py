@@ -2,7 +2,7 @@
 
 import sys
 
-from meanfield.cli import main
+from meanfield.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

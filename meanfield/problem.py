@@ -8,12 +8,7 @@ from typing import Any
 
 from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
-from meanfield.targets import (
-    CommitteeTarget,
-    MultiIndexTarget,
-    Target,
-    target_from_parameters,
-)
+from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target, target_from_parameters
 
 RATES = (
     "learning_rate", "second_layer_rate", "weight_decay", "second_layer_decay", "temperature",

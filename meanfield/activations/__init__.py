@@ -12,7 +12,7 @@ from meanfield.activations.library import hermite as hermite
 from meanfield.activations.library import leaky_relu as leaky_relu
 from meanfield.activations.own import custom as custom
 from meanfield.activations.own import present, restored
-from meanfield.kernels import codes
+from meanfield.kernels.activations import codes
 
 
 def get_activation(name: Any, argument: str = "activation") -> Activation:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanfield import closed_forms as forms
-from meanfield.averages import expectation
-from meanfield.kernels import codes
+from meanfield.gaussian import closed_forms as forms
+from meanfield.gaussian.coordinate import expectation
+from meanfield.kernels.activations import codes
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]

@@ -10,9 +10,9 @@ from numpy.polynomial.hermite_e import herme2poly
 from scipy.special import expit
 
 from meanfield import checks
-from meanfield import closed_forms as forms
 from meanfield.activations.base import Activation
-from meanfield.kernels import codes
+from meanfield.gaussian import closed_forms as forms
+from meanfield.kernels.activations import codes
 
 LARGEST_DEGREE = 20  # of a Hermite polynomial: its coefficients keep 1e-10 of its value to here
 

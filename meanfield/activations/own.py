@@ -10,7 +10,7 @@ import numpy as np
 
 from meanfield import checks
 from meanfield.activations.base import Activation, Function
-from meanfield.functions import (
+from meanfield.functions.users import (
     STEP,
     NumericalDerivative,
     StoredFunction,
@@ -21,8 +21,8 @@ from meanfield.functions import (
     restored_function,
     values_at,
 )
-from meanfield.kernels import codes
-from meanfield.resolution import NEAR, Panels, find_panels
+from meanfield.gaussian.resolution import NEAR, Panels, find_panels
+from meanfield.kernels.activations import codes
 
 STRIDE = 64.0  # steps of a difference in a panel, of which one of 1/2 takes the longest step
 TRUSTED = 2.5  # a strip said may be this much above the one found, which is the lower of two bounds

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from meanfield.dynamics.mean_field import solve_mean_field
-from meanfield.dynamics.overlaps import solve_overlaps
-from meanfield.dynamics.sgd import simulate_sgd
+from meanfield.dynamics.overlaps.solve import solve_overlaps
+from meanfield.dynamics.particles.solve import solve_mean_field
+from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.problem import Problem
 from meanfield.starts import gaussian_measure, gaussian_weights
 from meanfield.targets import CommitteeTarget

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from meanfield import checks
-from meanfield.dynamics import overlaps as finite_width
-from meanfield.dynamics.overlap_checks import check_gram
+from meanfield.dynamics.overlaps import solve as finite_width
+from meanfield.dynamics.overlaps.arguments import check_gram
 from meanfield.fields import choose_field
-from meanfield.kernels.codes import SQUARE
-from meanfield.kernels.sgd_step import square_risk
+from meanfield.kernels.activations.codes import SQUARE
+from meanfield.kernels.dynamics.sgd.step import square_risk
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.targets import CommitteeTarget

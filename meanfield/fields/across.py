@@ -15,9 +15,9 @@ import numpy as np
 from meanfield.activations import Activation, get_activation
 from meanfield.fields.base import Array
 from meanfield.fields.units import coefficients
-from meanfield.kernels import series
-from meanfield.kernels.codes import ERF
-from meanfield.kernels.mesh import BELOW, POINTS
+from meanfield.kernels.activations.codes import ERF
+from meanfield.kernels.fields.mesh import BELOW, POINTS
+from meanfield.kernels.fields.pairs import series
 from meanfield.targets import MultiIndexTarget
 
 Potential = tuple[Array, Array, Array]

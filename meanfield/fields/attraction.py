@@ -21,10 +21,10 @@ from meanfield.fields.across import across
 from meanfield.fields.base import Array
 from meanfield.fields.expansion import Expansion, expansion_of, polynomial_part
 from meanfield.fields.units import coefficients, make_units
-from meanfield.kernels import pairwise
-from meanfield.kernels.codes import ERF, LEAKY_RELU, RELU, SQUARE
+from meanfield.gaussian.rules import Rule, panel_rule
+from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU, SQUARE
+from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem
-from meanfield.quadrature import Rule, panel_rule
 from meanfield.targets import CommitteeTarget, Polynomial
 
 Potential = tuple[Array, Array, Array]
@@ -99,7 +99,7 @@ def _closed(code: int, target: CommitteeTarget) -> Attraction:
 
     def potential(u: Array, r: Array) -> Potential:
         value, out_u, out_r = np.empty_like(r), np.empty_like(u), np.empty_like(r)
-        pairwise.target_slopes(code, target.link.code, u, r, basis, weights, value, out_u, out_r)
+        closed.target_slopes(code, target.link.code, u, r, basis, weights, value, out_u, out_r)
         return value, out_u, out_r
 
     return potential

@@ -9,14 +9,14 @@ import numpy as np
 
 from meanfield.fields.attraction import attraction_cost
 from meanfield.fields.base import Field
-from meanfield.fields.direct import POWERS, DirectField
-from meanfield.fields.homogeneous import HomogeneousField
-from meanfield.fields.layouts import slice_size
+from meanfield.fields.hemisphere.field import HomogeneousField
 from meanfield.fields.moments import MomentField
-from meanfield.fields.pairs import PairField, has_pair_forms, overlap_rule
+from meanfield.fields.pairs.closed import PairField, has_pair_forms, overlap_rule
+from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.polynomial import PolynomialField
-from meanfield.fields.series import SeriesField
-from meanfield.fields.slices import HEADROOM, SliceField
+from meanfield.fields.quadrature.field import POWERS, DirectField
+from meanfield.fields.slices.field import HEADROOM, SliceField
+from meanfield.fields.slices.layouts import slice_size
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import MultiIndexTarget

@@ -13,12 +13,7 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields.base import Array, charges, sample_neurons
-from meanfield.fields.estimate import (
-    UNIT,
-    Velocities,
-    relative_error,
-    relative_risk_error,
-)
+from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
 from meanfield.fields.units import coefficients, coefficients_by_panels
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure

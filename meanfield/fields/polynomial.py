@@ -17,16 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.averages import sphere_moment
 from meanfield.fields.base import Array, charges, sample_neurons
-from meanfield.fields.estimate import (
-    UNIT,
-    Velocities,
-    relative_error,
-    relative_risk_error,
-)
+from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
 from meanfield.fields.units import coefficients, coefficients_by_panels
-from meanfield.kernels import monomials as kernel
+from meanfield.gaussian.coordinate import sphere_moment
+from meanfield.kernels.fields import polynomial as kernel
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import CommitteeTarget, MultiIndexTarget, hermite_coefficients

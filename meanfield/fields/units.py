@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from meanfield.activations import Activation
-from meanfield.expansions import expand
 from meanfield.fields.base import Array
-from meanfield.kernels import series
-from meanfield.kernels.mesh import BELOW, POINTS
-from meanfield.quadrature import panel_rule
+from meanfield.gaussian.expansions import expand
+from meanfield.gaussian.rules import panel_rule
+from meanfield.kernels.fields.mesh import BELOW, POINTS
+from meanfield.kernels.fields.pairs import series
 
 SPACING = 0.03  # of the table in asinh √q
 TINY = 1e-12

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanfield.kernels import linear
+from meanfield.kernels.integrate import linear
 
 Vector = NDArray[np.float64]
 RightHandSide = Callable[[float, Vector, Vector], None]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from meanfield.kernels.lanes import (
+from meanfield.kernels.options import serial
+from meanfield.kernels.simd import (
     LANES,
     absolute,
     add,
@@ -22,7 +23,6 @@ from meanfield.kernels.lanes import (
     where_above,
     with_sign,
 )
-from meanfield.kernels.options import serial
 
 EDGE = 2 * LANES  # work space for what is left of a row after whole vectors
 HALF_PI = 0.5 * math.pi

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from meanfield.kernels.lanes import LANES, VECTOR, lanes_type
+from meanfield.kernels.simd import LANES, VECTOR, lanes_type
 
 _FAST = ("contract", "reassoc", "nsz", "arcp", "afn")
 _ONES = ir.Constant(VECTOR, [1.0] * LANES)

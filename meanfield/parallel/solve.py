@@ -12,17 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.dynamics.checkpoint import describe_call
-from meanfield.dynamics.field_checks import Check
 from meanfield.dynamics.observables import Measurements
-from meanfield.dynamics.particle_flow import ParticleFlow
+from meanfield.dynamics.particles.field_checks import Check
+from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.solution import Solution
-from meanfield.fields.pairs import has_pair_forms
+from meanfield.fields.pairs.closed import has_pair_forms
 from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.saving import check_times
 from meanfield.kernels.options import thread_limit
-from meanfield.parallel.checkpoint import RankCheckpoint
+from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
-from meanfield.parallel.slices import SharedSlices
+from meanfield.parallel.shared_slices import SharedSlices
 from meanfield.problem import Problem
 from meanfield.progress import progress_bar
 from meanfield.states import ParticleMeasure

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
-from meanfield.plotting.runs import Neurons, neurons_in_time, risk_inset
+from meanfield.plotting.neurons import Neurons, neurons_in_time, risk_inset
 from meanfield.plotting.style import INK, LIMIT, TIME_LABEL, axes
 from meanfield.projection import Concentration
 

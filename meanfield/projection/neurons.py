@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.pair_averages import pair_averages
+from meanfield.gaussian.pair_averages import pair_averages
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 

@@ -12,11 +12,11 @@ from scipy.linalg import eigh
 from scipy.special import gammaincinv, ndtri
 
 from meanfield import checks
+from meanfield.gaussian.rules import sphere_coordinate_rule
 from meanfield.problem import Problem
 from meanfield.projection.alignment import State
 from meanfield.projection.neurons import Neurons, pair_slopes, principal_axes, split
 from meanfield.projection.residual import residual_moments, residual_root
-from meanfield.quadrature import sphere_coordinate_rule
 from meanfield.states import Weights
 
 Array = NDArray[np.float64]

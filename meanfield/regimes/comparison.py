@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meanfield import checks
-from meanfield.dynamics.mean_field import solve_mean_field
-from meanfield.dynamics.overlaps import solve_overlaps
-from meanfield.dynamics.sgd import simulate_sgd
-from meanfield.dynamics.sgd_record import whole_steps
+from meanfield.dynamics.overlaps.solve import solve_overlaps
+from meanfield.dynamics.particles.solve import solve_mean_field
+from meanfield.dynamics.sgd.record import whole_steps
+from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
 from meanfield.integrate.saving import check_times

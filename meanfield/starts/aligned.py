@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.factors import principal_coordinates
 from meanfield.problem import Problem
 from meanfield.starts import draws
 from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.states.factors import principal_coordinates
 
 Array = NDArray[np.float64]
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaincinv
 
-from meanfield.factors import gaussian_triangle
 from meanfield.problem import Problem
 from meanfield.starts import draws
 from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.states.factors import gaussian_triangle
 
 
 def gaussian_measure(

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
-from meanfield.factors import random_cosines, random_directions, systematic_choice
 from meanfield.problem import Problem
 from meanfield.states.base import Origin, State, check_conversion
+from meanfield.states.factors import random_cosines, random_directions, systematic_choice
 
 if TYPE_CHECKING:
     from meanfield.states.overlaps import Overlaps

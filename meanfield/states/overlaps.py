@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
-from meanfield.factors import fit_rows, principal_coordinates, split, turn_rows
 from meanfield.problem import Problem
 from meanfield.states.base import Origin, State, check_conversion
+from meanfield.states.factors import fit_rows, principal_coordinates, split, turn_rows
 from meanfield.states.measure import ParticleMeasure
 from meanfield.targets import triangular_factor
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
-from meanfield.factors import principal_coordinates
 from meanfield.problem import Problem
 from meanfield.states.base import Origin, State
+from meanfield.states.factors import principal_coordinates
 from meanfield.states.measure import ParticleMeasure
 from meanfield.states.overlaps import Overlaps
 from meanfield.targets import triangular_factor

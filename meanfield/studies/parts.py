@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any
 
 from meanfield import checks, starts
-from meanfield.dynamics.mean_field import solve_mean_field
-from meanfield.dynamics.overlaps import solve_overlaps
-from meanfield.dynamics.sgd import simulate_sgd
+from meanfield.dynamics.overlaps.solve import solve_overlaps
+from meanfield.dynamics.particles.solve import solve_mean_field
+from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.integrate import linear_times, logarithmic_times
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights

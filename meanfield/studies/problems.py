@@ -9,7 +9,7 @@ from typing import Any
 
 from meanfield import checks, targets
 from meanfield.activations import Activation, custom
-from meanfield.captures import SCHEME, fingerprint
+from meanfield.functions.captures import SCHEME, fingerprint
 from meanfield.problem import Problem
 from meanfield.studies.functions import find_function, refuse_unknown
 from meanfield.targets import CommitteeTarget, MultiIndexTarget

@@ -12,8 +12,8 @@ from scipy.linalg import eigh, qr
 
 from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
-from meanfield.gaussian_means import Estimate
-from meanfield.pair_averages import pair_averages
+from meanfield.gaussian.means import Estimate
+from meanfield.gaussian.pair_averages import pair_averages
 
 # eigenvalues of the Gram matrix below this fraction of the largest count as zero
 RANK_TOLERANCE = 1e-12

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.quadrature import coarse_share, gaussian_nodes
+from meanfield.gaussian.rules import coarse_share, gaussian_nodes
 from meanfield.targets.committee import CommitteeTarget
 from meanfield.targets.multi_index import MultiIndexTarget
 from meanfield.targets.polynomials import MultiIndex, hermite_table

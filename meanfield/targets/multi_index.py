@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
-from meanfield.functions import (
+from meanfield.functions.users import (
     KeptWhileSame,
     StoredFunction,
     describe_function,
@@ -19,7 +19,7 @@ from meanfield.functions import (
     restored_function,
     values_at,
 )
-from meanfield.gaussian_means import Estimate, gaussian_mean
+from meanfield.gaussian.means import Estimate, gaussian_mean
 from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function
 
 Array = NDArray[np.float64]

@@ -15,8 +15,8 @@ import pytest
 import meanfield as mf
 from meanfield.dynamics import checkpoint as module
 from meanfield.dynamics.checkpoint import CheckpointFile
-from meanfield.dynamics.sgd_runs import LawRuns, WeightsRuns
-from tests.dynamics.test_mean_field import force_slices
+from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns
+from tests.dynamics.particles.test_mean_field import force_slices
 from tests.fields.cases import make_measure, make_problem
 
 PROBLEM = mf.Problem(mf.CommitteeTarget(k=2), dim=30, learning_rate=0.5, second_layer_rate=0.3)
@@ -59,7 +59,7 @@ def solve(case, path=None, observable=norm, **changes):
 def short_interval(monkeypatch):
     monkeypatch.setattr(module, "INTERVAL", 0.0)
     monkeypatch.setattr(module, "PATIENCE", 0.0)
-    monkeypatch.setattr("meanfield.dynamics.sgd.CALL_DURATION", 1e-4)
+    monkeypatch.setattr("meanfield.dynamics.sgd.simulate.CALL_DURATION", 1e-4)
 
 
 @pytest.mark.parametrize("count", [2, 5, 7])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from meanfield.fields.pairs import PairField
-from meanfield.fields.slices import SliceField
+from meanfield.fields.pairs.closed import PairField
+from meanfield.fields.slices.field import SliceField
 from tests.fields.cases import make_measure, make_problem, velocity
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import meanfield as mf
 from meanfield.fields.moments import MomentField
-from meanfield.fields.pairs import PairField
-from meanfield.fields.slices import SliceField
+from meanfield.fields.pairs.closed import PairField
+from meanfield.fields.slices.field import SliceField
 from tests.fields.cases import make_measure, make_problem, velocity
 
 EVALUATORS = (("square", MomentField), ("erf", PairField), ("relu", PairField), ("erf", SliceField))

@@ -10,7 +10,7 @@ import meanfield as mf
 from meanfield.fields.choose import choose_field
 from meanfield.fields.moments import MomentField
 from meanfield.fields.polynomial import PolynomialField
-from meanfield.kernels import monomials
+from meanfield.kernels.fields import polynomial
 from meanfield.kernels.options import thread_limit
 from tests.fields.cases import make_measure, velocity
 from tests.reference import nodes
@@ -117,7 +117,7 @@ def test_masses_and_threads():
 
 def test_moments_are_sums():
     problem = mf.Problem(mf.CommitteeTarget(k=2), "hermite4", math.inf)
-    field, m = PolynomialField(problem), make_measure(2, n=monomials.BLOCK + 5)
+    field, m = PolynomialField(problem), make_measure(2, n=polynomial.BLOCK + 5)
     found = kernel_moments(field, m)
     for index, value in zip(field.index, found, strict=True):
         terms = m.a * np.prod(m.u ** np.array(index[:2]), axis=1) * m.r ** (2 * index[2])
@@ -125,4 +125,4 @@ def test_moments_are_sums():
 
 
 def kernel_moments(field, m):
-    return monomials.moments(m.a, m.u, m.r, field.parent, field.factor)
+    return polynomial.moments(m.a, m.u, m.r, field.parent, field.factor)

@@ -8,7 +8,7 @@ from meanfield.integrate import Status, integrate
 from meanfield.integrate.equation import Equation
 from meanfield.integrate.explicit import Explicit
 from meanfield.integrate.tableau import DORMAND_PRINCE
-from meanfield.kernels.linear import BLOCK
+from meanfield.kernels.integrate.linear import BLOCK
 from meanfield.kernels.options import thread_limit
 
 

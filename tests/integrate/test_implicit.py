@@ -7,7 +7,7 @@ from meanfield.integrate import Status, integrate
 from meanfield.integrate.equation import Equation
 from meanfield.integrate.implicit import Implicit, extrapolation_weights
 from meanfield.integrate.subspace import Subspace, find_subspace
-from meanfield.kernels.linear import BLOCK
+from meanfield.kernels.integrate.linear import BLOCK
 from meanfield.kernels.options import thread_limit
 from tests.integrate.test_adaptive import START, exact, run, slope, smooth, states
 

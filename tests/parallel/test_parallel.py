@@ -171,7 +171,7 @@ def test_another_runs_checkpoint_is_refused_by_all(tmp_path, monkeypatch):
     path = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints.CheckpointFile, "remove", lambda self: None)
-        patch.setattr("meanfield.parallel.checkpoint.RankCheckpoint.remove", lambda self: None)
+        patch.setattr("meanfield.parallel.rank_checkpoint.RankCheckpoint.remove", lambda self: None)
         Team(2).run(lambda comm: solve("erf", comm, checkpoint=path))
     with pytest.raises(ValueError, match=r"run\.[01]-of-2.* belongs to another call"):
         Team(2).run(lambda comm: solve("erf", comm, rtol=1e-5, checkpoint=path))

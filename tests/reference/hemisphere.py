@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from meanfield.kernels.places import BELOW, POINTS
+from meanfield.kernels.fields.places import BELOW, POINTS
 
 
 def weights(x, offsets):

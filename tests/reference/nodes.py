@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
-from meanfield.quadrature import chi_rule
+from meanfield.gaussian.rules import chi_rule
 
 
 def velocities(problem, a, u, r, nodes=100, lengths=20):

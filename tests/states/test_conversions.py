@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import meanfield as mf
-from meanfield.factors import random_cosines, systematic_choice
+from meanfield.states.factors import random_cosines, systematic_choice
 
 SINGULAR = np.ones((2, 2))
 

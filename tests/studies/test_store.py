@@ -18,7 +18,7 @@ import pytest
 
 import meanfield as mf
 from meanfield import storage
-from meanfield.dynamics.sgd_runs import LawRuns
+from meanfield.dynamics.sgd.runs import LawRuns
 from meanfield.studies import SerialExecutor, read_results
 from meanfield.studies.store import Store
 from tests.studies.small import same, small

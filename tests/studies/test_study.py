@@ -16,16 +16,10 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.dynamics.sgd_runs import LawRuns
+from meanfield.dynamics.sgd.runs import LawRuns
 from meanfield.studies import OBSERVABLES, ProcessPool, SerialExecutor, read_results
 from meanfield.studies.campaign import as_they_finish
-from tests.studies.small import (
-    final_length,
-    no_number,
-    same,
-    small,
-    two_numbers,
-)  # fmt: skip
+from tests.studies.small import final_length, no_number, same, small, two_numbers  # fmt: skip
 
 START = {"law": "tests.studies.small:fragile", "n": 8}
 

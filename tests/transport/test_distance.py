@@ -13,12 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
 import meanfield as mf
-from meanfield.transport import (
-    Distance,
-    TransportError,
-    sliced_wasserstein,
-    wasserstein,
-)
+from meanfield.transport import Distance, TransportError, sliced_wasserstein, wasserstein
 from meanfield.transport import distance as distance_room
 from meanfield.transport import entropic as entropic_room
 from meanfield.transport import exact as exact_room

@@ -1,0 +1,1 @@
+"""The overlap equations (description 3)."""

@@ -1,0 +1,138 @@
+"""Averages that the overlap equations and the risk need, for any activation and target.
+
+With e_j = −a_j/p, Stein's lemma gives ⟨a_i σ'(λ_i) ε l⟩ = Σ_m D_im cov(λ_m, l) + E_i·cov(z, l),
+where D_im = a_i e_m A_im + δ_im a_i (Σ_n e_n B_in + b_i) and E_i = a_i G_i.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.overlaps.target_averages import CommitteeAverages, choose_target_averages
+from meanfield.gaussian.expansions import Expansion, expand
+from meanfield.gaussian.pair_averages import (
+    PairAverages,
+    closed_averages,
+    expanded_averages,
+    has_closed_form,
+)
+from meanfield.kernels.activations.codes import SQUARE
+from meanfield.kernels.dynamics.overlaps.drift import drift_matrices, error_energy, field_averages
+from meanfield.problem import Problem
+
+Array = NDArray[np.float64]
+
+
+class Network(NamedTuple):
+    """Students: a (p,), principal coordinates u (p, rank), Q (p, p), and r² = diag(Q − u uᵀ).
+
+    N = Q − u uᵀ itself, where the state carries it.
+    """
+
+    a: Array
+    u: Array
+    Q: Array
+    r_squared: Array
+    N: Array | None
+
+
+class Energy(NamedTuple):
+    """⟨ε²⟩, its error, and the relative error of the averages, 0 where all forms are closed."""
+
+    value: float
+    rounding: float
+    error: float
+
+
+class OverlapAverages:
+    """Averages for one problem: everything by pairs in kernels where they know both activations."""
+
+    def __init__(self, problem: Problem):
+        self.sigma, self.target = problem.student, problem.target
+        self.parts = choose_target_averages(self.sigma, self.target)
+        self.compiled = (
+            isinstance(self.parts, CommitteeAverages)
+            and max(self.sigma.code, self.parts.link.code) <= SQUARE
+        )
+        self.closed = has_closed_form(self.sigma, self.sigma)
+        self.target_square = self.target.second_moment()
+        self.target_error = self.target.second_moment_error()
+        if self.compiled:
+            self.codes = self.sigma.code, self.parts.link.code  # type: ignore[attr-defined]
+            self.basis = np.ascontiguousarray(self.target.basis)
+            self.P = np.asarray(self.target.gram)
+            self.e_target = self.parts.weights  # type: ignore[attr-defined]
+
+    def _expansion(self, network: Network) -> Expansion | None:
+        """Coefficients of the students, where a part of the averages needs them."""
+        if self.closed and self.parts.degree == 0:
+            return None
+        return expand(self.sigma, np.ascontiguousarray(np.diag(network.Q)), self.parts.degree)
+
+    def _students(self, network: Network, students: Expansion | None) -> PairAverages:
+        q = np.ascontiguousarray(np.diag(network.Q))
+        if self.closed:
+            return closed_averages(self.sigma, self.sigma, q, q, network.Q)
+        assert students is not None
+        students = students.cut()
+        return expanded_averages(students, students, q, q, network.Q, same=True)
+
+    def drift(self, network: Network) -> tuple[Array, Array]:
+        """D (p, p) and E (p, rank)."""
+        a, p = network.a, len(network.a)
+        D = np.empty((p, p))
+        if self.compiled:
+            M = network.u @ self.basis.T
+            E = np.empty((p, len(self.P)))
+            e = np.concatenate((-a / p, self.e_target))
+            drift_matrices(*self.codes, network.Q, M, self.P, a, e, D, E)
+            return D, E @ self.basis
+        e = -a / p
+        students = self._expansion(network)
+        pairs = self._students(network, students)
+        slopes = self.parts.slopes(network.u, network.r_squared, students)
+        np.multiply(np.outer(a, e), pairs.A, out=D)
+        D.flat[:: p + 1] += a * (pairs.B @ e + slopes.b)
+        return D, a[:, None] * slopes.G
+
+    def fields(self, network: Network) -> Array:
+        """⟨σ(λ_i) ε⟩, (p,)."""
+        p = len(network.a)
+        if self.compiled:
+            out, M = np.empty(p), network.u @ self.basis.T
+            e = np.concatenate((-network.a / p, self.e_target))
+            field_averages(*self.codes, network.Q, M, self.P, e, out)
+            return out
+        students = self._expansion(network)
+        with_target = self.parts.values(network.u, network.r_squared, students)
+        return with_target - self._students(network, students).value @ network.a / p
+
+    def slope_products(self, network: Network) -> Array:
+        """⟨σ'(λ_i) σ'(λ_j)⟩, (p, p)."""
+        return self._students(network, self._expansion(network)).A
+
+    def energy(self, network: Network, *, with_error: bool = True) -> Energy:
+        """⟨ε²⟩: a difference of terms, each good to rounding; an error of a target costs extra."""
+        a, p = network.a, len(network.a)
+        eps = float(np.finfo(np.float64).eps)
+        if self.compiled:
+            M = network.u @ self.basis.T
+            e = np.concatenate((-a / p, self.e_target))
+            rows, sizes = np.empty(p + 1), np.empty(p + 1)
+            error_energy(*self.codes, network.Q, M, self.P, e, rows, sizes)
+            total = math.fsum(rows) if np.isfinite(rows).all() else math.nan
+            return Energy(total, eps * float(sizes.sum()), 0.0)
+        students = self._expansion(network)
+        pairs = self._students(network, students)
+        own = np.outer(a, a) * pairs.value / p**2
+        cross = a * self.parts.values(network.u, network.r_squared, students) / p
+        error = max(pairs.error, self.target_error / max(self.target_square, 1e-300))
+        if with_error:
+            error = max(error, self.parts.error(network.u, network.r_squared, students))
+        total = float(own.sum() - 2.0 * cross.sum()) + self.target_square
+        size = float(np.abs(own).sum() + 2.0 * np.abs(cross).sum()) + self.target_square
+        return Energy(total, (eps + error) * size, error)

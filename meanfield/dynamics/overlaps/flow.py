@@ -1,0 +1,237 @@
+"""The overlap equations as y' = f(y): what the vector y holds, and its velocity.
+
+The state is kept in principal coordinates: M = u Bᵀ and Q = u uᵀ + N, with N the perpendicular
+overlaps. Gradient flow moves every weight within the span of the initial ones, so there a factor V
+of N = V Vᵀ is carried instead, and Q is positive semi-definite by construction. With the γ/p term,
+or at a temperature, N itself is carried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.dynamics.overlaps.noise import ErfNoise, Noise
+from meanfield.kernels.dynamics.overlaps.velocity import shared_velocity, small_velocity
+from meanfield.problem import Problem
+from meanfield.states import Overlaps
+
+Matrix = NDArray[np.float64]
+
+SMALL = 128  # widths up to here take one compiled call; beyond, products on all threads win
+ALONE = 20  # with the γ/p term, the calling thread works alone to here: waking others costs more
+
+
+class Reading(NamedTuple):
+    """What a state vector says: Q (p, p), M (p, k), a (p,) and the pieces they are made of."""
+
+    Q: Matrix
+    M: Matrix
+    a: Matrix
+    block: Matrix
+    N: Matrix | None
+
+
+class OverlapFlow:
+    """Velocity of the overlaps for one problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    start : Overlaps
+        Checked against the problem.
+    averages : OverlapAverages
+        Of the problem.
+    noise : Noise or None
+        The form of the γ/p term; None leaves it out.
+    spherical : bool
+        Keep every |w_i|² at d.
+    batch_size : int
+        Samples that a step of SGD averages over; divides the γ/p term.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        start: Overlaps,
+        averages: OverlapAverages,
+        noise: Noise | None,
+        spherical: bool,
+        batch_size: int = 1,
+    ):
+        target = problem.target
+        self.problem, self.averages = problem, averages
+        self.noise, self.spherical = noise, spherical
+        self.kappa, self.decay = problem.second_layer_rate, problem.weight_decay
+        self.second_decay = problem.second_layer_decay
+        # Langevin noise: E |dw|²/d = 2τ d dt
+        self.heat = 0.0 if problem.temperature == 0.0 else 2.0 * problem.temperature * problem.dim
+        self.factored = noise is None and self.heat == 0.0
+        self.rate = problem.learning_rate / (start.p * batch_size)
+        self.basis = np.ascontiguousarray(target.basis)
+        self.p, self.rank = start.p, target.rank
+        self.a = np.asarray(start.a)
+        u = np.linalg.lstsq(self.basis, start.M.T, rcond=None)[0].T
+        N = 0.5 * (start.Q + start.Q.T) - u @ u.T
+        if spherical:
+            length = np.sqrt(np.diag(start.Q))
+            u, N = u / length[:, None], N / np.outer(length, length)
+        rest = perpendicular_factor(N) if self.factored else without_negative_part(N)
+        self.columns = self.rank + rest.shape[1]
+        block = np.hstack((u, rest)).ravel()
+        self.y0 = np.concatenate((self.a, block)) if self.kappa > 0 else block
+        self.P = np.asarray(target.gram)
+        self.risk_floor = self.average_error = 0.0
+        self.small = self._small()
+
+    def read(self, y: Matrix) -> Reading:
+        """Overlaps held by a state vector."""
+        moving = self.p if self.kappa > 0 else 0
+        a = y[:moving] if moving else self.a
+        block = y[moving:].reshape(self.p, self.columns)
+        if self.factored:
+            if self.spherical:
+                block = block / np.sqrt((block * block).sum(axis=1))[:, None]
+            u = block[:, : self.rank]
+            return Reading(block @ block.T, u @ self.basis.T, a, block, None)
+        u, N = np.ascontiguousarray(block[:, : self.rank]), block[:, self.rank :]
+        N = 0.5 * (N + N.T)
+        if self.spherical:
+            length = np.sqrt((u * u).sum(axis=1) + np.diag(N))
+            u, N = u / length[:, None], N / np.outer(length, length)
+        return Reading(u @ u.T + N, u @ self.basis.T, a, np.hstack((u, N)), N)
+
+    def velocity(self, t: float, y: Matrix, out: Matrix) -> None:
+        """Write dy/dt into `out`."""
+        if self.small is not None:
+            self.small(y, out)
+            return
+        with np.errstate(all="ignore"):  # a run that blows up ends with a status, not warnings
+            self._velocity(y, out)
+
+    def _small(self) -> Callable[[Matrix, Matrix], None] | None:
+        """The velocity as one compiled call, where there is one and calls are what costs."""
+        closed = isinstance(self.noise, ErfNoise)
+        if not self.averages.compiled or not (self.noise is None or closed):
+            return None
+        if self.p > SMALL:
+            return None
+        rates = tuple(
+            float(rate)
+            for rate in (self.decay, self.second_decay, self.kappa, self.heat, self.rate)
+        )
+        kind = (*self.averages.codes, rates, self.kappa > 0, self.factored, self.spherical)
+        fixed = (self.a, self.basis, self.P, self.averages.e_target, self.columns)
+        label = float(self.problem.target.noise)
+        if closed and self.p > ALONE:
+            return lambda y, out: shared_velocity(*kind, label, *fixed, y, out)
+        return lambda y, out: small_velocity(*kind, closed, label, *fixed, y, out)
+
+    def _velocity(self, y: Matrix, out: Matrix) -> None:
+        now = self.read(y)
+        network = self.network(now)
+        D, E = self.averages.drift(network)
+        D.flat[:: self.p + 1] -= self.decay
+        term = self._noise_term(network)
+        if self.spherical:
+            growth = 2.0 * ((D * now.Q).sum(axis=1) + (E * network.u).sum(axis=1))
+            if term is not None:
+                growth += np.diag(term)
+            # w ← √d w/|w| takes back half the growth of |w_i|² from row i
+            D.flat[:: self.p + 1] -= 0.5 * growth / np.diag(now.Q)
+        moving = self.p if self.kappa > 0 else 0
+        if moving:
+            out[:moving] = self.averages.fields(network) - self.second_decay * now.a
+            out[:moving] *= self.kappa
+        speed = out[moving:].reshape(self.p, self.columns)
+        np.matmul(D, now.block, out=speed)
+        speed[:, : self.rank] += E
+        if term is not None:
+            half = speed[:, self.rank :]
+            speed[:, self.rank :] = half + half.T + term
+
+    def _noise_term(self, network: Network) -> Matrix | None:
+        """(γ/p) ⟨a_i a_j σ'(λ_i) σ'(λ_j) ε²⟩, with label noise, over the batch; and 2τd δ_ij."""
+        if self.factored:
+            return None
+        term = np.zeros((self.p, self.p))
+        if self.noise is not None:
+            term = self.rate * np.outer(network.a, network.a) * self.noise.term(network)
+        term.flat[:: self.p + 1] += self.heat
+        return term
+
+    def network(self, now: Reading) -> Network:
+        """What the averages are taken over."""
+        u = np.ascontiguousarray(now.block[:, : self.rank])
+        rest = now.block[:, self.rank :]
+        r_squared = (rest * rest).sum(axis=1) if now.N is None else np.diag(now.N)
+        return Network(now.a, u, now.Q, r_squared, now.N)
+
+    def velocity_of(self, y: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+        """(dQ/dt, dM/dt, da/dt) at a state vector."""
+        out = np.empty_like(y)
+        self.velocity(0.0, y, out)
+        now = self.read(y)
+        moving = self.p if self.kappa > 0 else 0
+        speed = out[moving:].reshape(self.p, self.columns)
+        u, du = now.block[:, : self.rank], speed[:, : self.rank]
+        half = speed @ now.block.T if now.N is None else du @ u.T
+        dQ = half + half.T
+        if now.N is not None:
+            dQ += speed[:, self.rank :]
+        return dQ, du @ self.basis.T, out[:moving] if moving else np.zeros(self.p)
+
+    def risk(self, now: Reading) -> float:
+        """½ E (f − f*)²; keeps the largest errors seen."""
+        energy = self.averages.energy(self.network(now))
+        self.average_error = max(self.average_error, energy.error)
+        self.risk_floor = max(self.risk_floor, 0.5 * energy.rounding)
+        # a sum that rounds to below zero means a risk under the floor
+        return max(0.5 * energy.value, 0.0) if math.isfinite(energy.value) else math.nan
+
+    def record(self, t: float, y: Matrix) -> dict[str, Any]:
+        """What to keep of a moment of the run: overlaps, risk, and the error of the noise term."""
+        with np.errstate(all="ignore"):
+            now = self.read(y)
+            kept: dict[str, Any] = {"Q": now.Q, "M": now.M, "a": now.a.copy()}
+            kept["noise_error"] = kept["clipped"] = 0.0
+            if now.N is not None:
+                if self.noise is not None:
+                    kept["noise_error"] = self.noise.error(self.network(now))
+                N = without_negative_part(now.N)
+                kept["clipped"] = float(np.abs(N - now.N).max())
+                if kept["clipped"] > 0.0:
+                    u = now.block[:, : self.rank]
+                    now = now._replace(Q=u @ u.T + N, N=N)
+                    kept["Q"] = now.Q
+            kept["risk"] = self.risk(now)
+            kept |= {"risk_floor": self.risk_floor, "average_error": self.average_error}
+        return kept
+
+
+def perpendicular_factor(N: Matrix) -> Matrix:
+    """V (p, m) with N = V Vᵀ, by eigenvalues; those at the level of rounding are left out."""
+    values, vectors = np.linalg.eigh(N)
+    kept = values > 4.0 * len(N) * np.finfo(np.float64).eps * max(values[-1], 0.0)
+    return np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept]))
+
+
+def without_negative_part(N: Matrix) -> Matrix:
+    """The nearest positive semi-definite matrix; N itself (symmetrised) if it is one."""
+    N = 0.5 * (N + N.T)
+    if not np.isfinite(N).all():
+        return N
+    try:
+        np.linalg.cholesky(N)
+        return N
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(N)
+    if values[0] >= -4.0 * len(N) * np.finfo(np.float64).eps * max(values[-1], 0.0):
+        return N
+    positive = vectors * np.sqrt(np.maximum(values, 0.0))
+    return positive @ positive.T

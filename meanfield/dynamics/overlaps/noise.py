@@ -1,0 +1,217 @@
+"""The γ/p term of the overlap equations: which form, over which sample, with what error."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from meanfield import checks
+from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.kernels.activations.codes import ERF, SQUARE
+from meanfield.kernels.dynamics.overlaps.drift import semidefinite_factor
+from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
+from meanfield.targets import CommitteeTarget
+
+Matrix = NDArray[np.float64]
+
+NOISE_METHODS = ("auto", "closed", "sampled")
+# beyond this width the p⁴/4 closed-form integrals of erf cost more than the sample
+CLOSED_WIDTH = 96
+# independent scramblings of the sample: their spread is the stated error
+REPLICATES = 8
+ENTRIES, FEWEST, MOST = 2**22, 2**12, 2**17  # of the default sample: numbers held, points
+BLOCK_ENTRIES = 2**18  # numbers at a time: temporaries stay in cache, threads wake seldom
+
+
+class Noise(Protocol):
+    """One way to compute ⟨σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩, shape (p, p)."""
+
+    name: str
+    stats: dict[str, Any]
+
+    def term(self, network: Network) -> Matrix:
+        """The term itself."""
+
+    def error(self, network: Network) -> float:
+        """Estimate of its relative error, in Frobenius norm."""
+
+
+class Joint:
+    """The joint law of the pre-activations of students and committee, and the coefficients of ε.
+
+    ε = Σ_m e_m φ_m(λ_m), students first, with C the covariance of (λ, λ*).
+    """
+
+    def __init__(self, target: CommitteeTarget):
+        self.basis, self.P = target.basis, np.asarray(target.gram)
+        self.e_target = np.asarray(target.weights) / target.k
+
+    def covariance(self, network: Network) -> Matrix:
+        """C, (p + k, p + k)."""
+        M = network.u @ self.basis.T
+        return np.block([[network.Q, M], [M.T, self.P]])
+
+    def coefficients(self, network: Network) -> Matrix:
+        """The e_m, (p + k,)."""
+        return np.concatenate((-network.a / len(network.a), self.e_target))
+
+
+class ErfNoise:
+    """Closed form for erf students and a committee of erf, ReLU or square: p⁴/4 arc sines."""
+
+    name = "closed"
+
+    def __init__(self, target: CommitteeTarget) -> None:
+        self.stats: dict[str, Any] = {}
+        self.joint, self.tau, self.label_noise = Joint(target), target.link.code, target.noise
+
+    def term(self, network: Network) -> Matrix:
+        """See `Noise`."""
+        p = len(network.a)
+        out = np.empty((p, p))
+        C, e = self.joint.covariance(network), self.joint.coefficients(network)
+        erf_noise(self.tau, C, e, p, self.label_noise, out)
+        return out
+
+    def error(self, network: Network) -> float:
+        """Rounding only."""
+        return 0.0
+
+
+class SquareNoise:
+    """Closed form for square students and targets: exact Gaussian moments, p³ by matrix products.
+
+    With X = λᵀEλ and E = diag e, Stein's lemma (or Isserlis' theorem) gives
+    E λ_i λ_j X² = C_ij E X² + 4 [CEC E X + 2 CECEC]_ij, where E X = tr EC and
+    E X² = (tr EC)² + 2 tr ECEC.
+    """
+
+    name = "closed"
+
+    def __init__(self, target: CommitteeTarget) -> None:
+        self.stats: dict[str, Any] = {}
+        self.joint, self.label_noise = Joint(target), target.noise
+
+    def term(self, network: Network) -> Matrix:
+        """See `Noise`."""
+        C, e, p = self.joint.covariance(network), self.joint.coefficients(network), len(network.a)
+        mean = float(e @ np.diag(C))
+        square = mean * mean + 2.0 * float(e @ (C * C) @ e)
+        once = (C[:p] * e) @ C
+        twice = (once * e) @ C[:, :p]
+        total = C[:p, :p] * (square + self.label_noise) + 4.0 * (mean * once[:, :p] + 2.0 * twice)
+        return 2.0 * (total + total.T)
+
+    def error(self, network: Network) -> float:
+        """Rounding only."""
+        return 0.0
+
+
+class SampledNoise:
+    """Any activation: rows X_s = σ'(λ^s) ε^s over a fixed Gaussian sample; the term is XᵀX/S.
+
+    The points are `REPLICATES` independent scramblings of a Sobol sequence, mapped to the
+    pre-activations by a triangular factor of their covariance (principal directions first), so
+    that the term varies as smoothly in time as the overlaps do. Label noise is added in closed
+    form.
+    """
+
+    name = "sampled"
+
+    def __init__(self, averages: OverlapAverages, p: int, samples: int | None, seed: int):
+        self.averages, self.target, self.sigma = averages, averages.target, averages.sigma
+        dims = self.target.rank + p
+        if samples is None:
+            samples = min(MOST, max(FEWEST, ENTRIES // dims))
+        self.size = 2 ** max(0, math.ceil(math.log2(samples / REPLICATES)))
+        self.Z = np.concatenate(
+            [gaussian_points(self.size, dims, (seed, number)) for number in range(REPLICATES)]
+        )
+        # principal coordinates come first, so that the labels never change
+        self.labels = self.target(self.Z[:, : self.target.rank])
+        self.stats: dict[str, Any] = {"noise_samples": len(self.Z)}
+
+    def term(self, network: Network) -> Matrix:
+        """See `Noise`."""
+        total = self._sums(network).sum(axis=0) / len(self.Z)
+        if self.target.noise > 0.0:
+            total += self.target.noise * self.averages.slope_products(network)
+        return total
+
+    def error(self, network: Network) -> float:
+        """Twice the standard error over the scramblings, relative to the whole term."""
+        means = self._sums(network) / self.size
+        spread = float(np.sqrt(((means - means.mean(axis=0)) ** 2).sum()))
+        whole = float(np.linalg.norm(self.term(network)))
+        error = 2.0 * spread / math.sqrt(REPLICATES * (REPLICATES - 1))
+        return error / whole if whole > 0.0 else 0.0
+
+    def _sums(self, network: Network) -> Matrix:
+        """Σ_s X_s X_sᵀ in each scrambling, shape (REPLICATES, p, p)."""
+        factor, p, rank = self._factor(network), len(network.a), self.target.rank
+        fit = 2 ** max(0, int(math.log2(BLOCK_ENTRIES / (p + rank))))
+        rows = np.empty((min(fit, self.size), p))
+        sums = np.zeros((REPLICATES, p, p))
+        e = -network.a / p
+        for first in range(0, len(self.Z), len(rows)):
+            chosen = slice(first, first + len(rows))
+            field = self.Z[chosen] @ factor
+            if self.sigma.code <= SQUARE:
+                gauss = np.exp(-0.5 * field * field) if self.sigma.code == ERF else field
+                noise_rows(self.sigma.code, field, gauss, e, self.labels[chosen], rows)
+            else:
+                error = self.labels[chosen] + self.sigma.function(field) @ e
+                np.multiply(self.sigma.derivative(field), error[:, None], out=rows)
+            sums[first // self.size] += rows.T @ rows
+        return sums
+
+    @staticmethod
+    def _factor(network: Network) -> Matrix:
+        """The matrix (rank + p, p) that takes independent Gaussians to λ."""
+        assert network.N is not None
+        try:
+            root = np.linalg.cholesky(network.N)
+        except np.linalg.LinAlgError:
+            root = semidefinite_factor(network.N)
+        return np.concatenate((network.u.T, root.T))
+
+
+def choose_noise(
+    method: str, averages: OverlapAverages, p: int, samples: int | None, seed: int
+) -> Noise:
+    """The form of the noise term for a problem and a width."""
+    target, sigma = averages.target, averages.sigma.code
+    if method != "sampled":
+        if isinstance(target, CommitteeTarget) and target.link.code <= SQUARE:
+            if sigma == SQUARE and target.link.code == SQUARE:
+                return SquareNoise(target)
+            if sigma == ERF and (method == "closed" or p <= CLOSED_WIDTH):
+                return ErfNoise(target)
+        if method == "closed":
+            raise ValueError(
+                "noise_method 'closed' needs erf students and a committee of erf, relu or square, "
+                "or square students and target; use 'sampled' or 'auto' for this problem"
+            )
+    return SampledNoise(averages, p, samples, seed)
+
+
+def check_noise_options(method: Any, samples: Any, seed: Any) -> tuple[str, int | None, int]:
+    """The user's choice of noise form, checked."""
+    method = checks.option(method, "noise_method", NOISE_METHODS)
+    if samples is not None:
+        samples = checks.integer(samples, "samples", minimum=2 * REPLICATES)
+    return method, samples, checks.integer(seed, "seed", minimum=0)
+
+
+def gaussian_points(count: int, dims: int, seed: tuple[int, ...]) -> Matrix:
+    """A scrambled Sobol sequence of `count` = 2^m points as standard Gaussians, (count, dims)."""
+    from scipy.stats import qmc  # half a second to import, and only wanted here
+
+    sequence = qmc.Sobol(dims, scramble=True, rng=np.random.default_rng(seed))
+    uniforms = sequence.random_base2(int(math.log2(count)))
+    tiny = np.finfo(np.float64).tiny
+    return ndtri(np.clip(uniforms, tiny, 1.0 - np.finfo(np.float64).epsneg))

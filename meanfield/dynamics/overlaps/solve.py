@@ -1,0 +1,276 @@
+"""Overlap ODEs: the closed dynamics of (Q, M) at finite width and infinite dimension."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meanfield import checks
+from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
+from meanfield.dynamics.observables import Measurements, Observables
+from meanfield.dynamics.overlaps.arguments import (
+    check_belongs,
+    check_lengths,
+    check_switch,
+    choose_threads,
+    make_noise,
+)
+from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.dynamics.overlaps.flow import OverlapFlow
+from meanfield.dynamics.overlaps.record import OverlapRecord
+from meanfield.dynamics.solution import Solution
+from meanfield.integrate import Status, integrate
+from meanfield.integrate.saving import check_times
+from meanfield.kernels.options import thread_limit
+from meanfield.problem import Problem
+from meanfield.progress import progress_bar
+from meanfield.states import Overlaps
+
+Matrix = NDArray[np.float64]
+
+
+class OverlapVelocity(NamedTuple):
+    """dQ/dt (p, p), dM/dt (p, k) and da/dt (p,) at one moment."""
+
+    Q: NDArray[np.float64]
+    M: NDArray[np.float64]
+    a: NDArray[np.float64]
+
+
+def solve_overlaps(
+    problem: Problem,
+    overlaps: Overlaps,
+    t_end: float,
+    *,
+    sgd_noise: bool = True,
+    save_at: ArrayLike | int | None = None,
+    rtol: float = 1e-6,
+    atol: float | None = None,
+    spherical: bool = False,
+    batch_size: int = 1,
+    noise_method: str = "auto",
+    samples: int | None = None,
+    seed: int = 0,
+    observables: Observables | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Solution:
+    """Integrate the ordinary differential equations of the overlaps.
+
+    With ⟨·⟩ over the joint Gaussian law of the pre-activations,
+
+        dM_ir/dt = ⟨a_i σ'(λ_i) ε λ*_r⟩
+        dQ_ij/dt = ⟨a_i σ'(λ_i) ε λ_j⟩ + (i↔j) + (γ/p) ⟨a_i a_j σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩
+        da_i/dt  = κ ⟨σ(λ_i) ε⟩
+
+    and, with weight decays and a temperature τ, −weight_decay M_ir, −2 weight_decay Q_ij + 2τd δ_ij
+    and −κ second_layer_decay a_i.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its ``dim`` plays no part without a temperature: the equations are the limit d → ∞ at fixed
+        γ/p. One step of SGD at finite d differs by O((p + k)/d), relatively, in the γ/p term. With
+        a temperature d must be finite: only τd stays in the limit.
+    overlaps : Overlaps
+        The start, with Q (p, p), M (p, k), P (k, k) equal to the target's Gram matrix, a (p,).
+    t_end : float
+        Final time, > 0, in units where one step of SGD takes γ/(p d).
+    sgd_noise : bool
+        Whether to keep the γ/p term. Without it, or with γ = 0, this is gradient flow.
+    save_at : array_like, int or None
+        Times to record, or how many equally spaced ones; 51 by default.
+    rtol, atol : float
+        Tolerances on the local error, > 0, for the principal coordinates and perpendicular
+        overlaps (or, in gradient flow, weights) of every neuron that moves; see `solve_mean_field`.
+    spherical : bool
+        Keep |w_i|² = d, as projected SGD w ← √d w/|w| does. The start is projected first.
+    batch_size : int
+        b: samples that a step of SGD averages over; divides the γ/p term.
+    noise_method : str
+        How the γ/p term is computed. ``"closed"``: in closed form (erf students and a committee
+        of erf, ReLU or square, p⁴/4 arc sines; square students and target, p³). ``"sampled"``:
+        over a fixed sample, p² per point, anything. ``"auto"``: closed where there is one, sampled
+        for wide erf students.
+    samples : int or None
+        Points of the sample, at least 16, rounded up to a power of two; by default as many as hold
+        about four million numbers.
+    seed : int
+        Seed of the sample, ≥ 0.
+    observables : mapping of str to callable, optional
+        Functions of (t, `Overlaps`) that return a number or an array of a fixed shape; their values
+        at the saved times are ``solution.observables[name]``, (T, ...); see `solve_mean_field`.
+    checkpoint : path, optional
+        A file to go on from after an interruption; see `solve_mean_field`.
+    threads : int or None
+        Threads for the compiled kernels; results do not depend on it, to the last bit.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Solution
+        With states of kind `Overlaps`. In ``stats``: ``noise_method`` (``"none"``, ``"closed"``,
+        ``"sampled"``); ``noise_error``, twice the standard error of the γ/p term relative to the
+        term (Frobenius norm), the largest over the saved times, 0 for a closed form;
+        ``noise_samples`` if sampled; ``risk_floor``, the rounding error of the risk, below which it
+        means nothing; ``average_error``, the largest estimate of the relative error of an average
+        over pairs of units or over the target's coordinates, 0 where all are closed forms;
+        ``clipped``, the largest change made to Q to keep saved states positive
+        semi-definite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, the overlaps do not belong to the problem, or the checkpoint
+        is damaged or another call's.
+    OSError
+        If the checkpoint's folder does not exist or cannot be written in.
+
+    Notes
+    -----
+    Equations: Saad & Solla 1995, Goldt et al. 2019, Veiga et al. 2022, Arnaboldi et al. 2023. The
+    drift uses Stein's lemma and matrix products; see `meanfield.kernels.dynamics.overlaps.drift`. Spherical: to
+    leading order in 1/d, renormalising takes (q_i + q_j)/2 Q_ij from dQ_ij/dt and q_i/2 M_ir from
+    dM_ir/dt, with q_i = dQ_ii/dt of the free equations, γ/p term included. One step of SGD at
+    finite d multiplies ε² in the γ/p term by |x|²/d, whose mean given the pre-activations is
+    1 − (p + k)/d + λᵀ Ω⁻¹ λ/d.
+
+    The sampled term of relu students has kinks in time, one for each point that crosses zero:
+    an rtol far below ``noise_error`` then costs many steps and gains nothing.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.5)
+    >>> solution = mf.solve_overlaps(problem, mf.gaussian_overlaps(problem, p=3), 5.0, save_at=6)
+    >>> solution.success, bool(solution.risk[-1] < solution.risk[0] / 2)
+    (True, True)
+    """
+    check_belongs(problem, overlaps)
+    t_end = checks.real(t_end, "t_end", above=0.0)
+    times = check_times(save_at, t_end)
+    rtol = checks.real(rtol, "rtol", above=0.0)
+    atol = None if atol is None else checks.real(atol, "atol", above=0.0)
+    for value, name in ((sgd_noise, "sgd_noise"), (spherical, "spherical"), (progress, "progress")):
+        check_switch(value, name)
+    batch_size = checks.integer(batch_size, "batch_size")
+    measurements = Measurements(observables)
+    averages = OverlapAverages(problem)
+    noise = make_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
+    checked = check_lengths(overlaps, spherical)
+    flow = OverlapFlow(problem, checked, averages, noise, spherical, batch_size)
+    settings = {
+        "t_end": t_end,
+        "rtol": rtol,
+        "atol": atol,
+        "sgd_noise": sgd_noise,
+        "spherical": spherical,
+        "batch_size": batch_size,
+        "noise_method": noise_method,
+        "samples": samples,
+        "seed": seed,
+    }
+    call = settings | {"save_at": times, "observables": list(measurements.functions)}
+    file = None
+    if checkpoint is not None:
+        identity = describe_call("solve_overlaps", problem, overlaps, call)
+        file = CheckpointFile(checkpoint, identity)
+    record = OverlapRecord(flow, overlaps, measurements)
+    with (
+        thread_limit(choose_threads(threads, overlaps.p, noise)),
+        progress_bar(t_end, "overlap ODEs", progress) as advance,
+    ):
+        run = integrate(
+            flow.velocity, flow.y0, t_end, times, record.observe,
+            rtol=rtol, atol=atol, advance=advance, checkpoint=file,
+        )  # fmt: skip
+    if file is not None and run.status is not Status.INTERRUPTED:
+        file.remove()
+    start = {"start": dict(overlaps.origin)}
+    return record.solution(run, {"description": "overlap ODEs", **settings, **start})
+
+
+def overlap_velocity(
+    problem: Problem,
+    overlaps: Overlaps,
+    *,
+    sgd_noise: bool = True,
+    spherical: bool = False,
+    batch_size: int = 1,
+    noise_method: str = "auto",
+    samples: int | None = None,
+    seed: int = 0,
+) -> OverlapVelocity:
+    """The right-hand side of the overlap equations at one state.
+
+    Parameters
+    ----------
+    problem, overlaps, sgd_noise, spherical, batch_size, noise_method, samples, seed
+        As for `solve_overlaps`. With `spherical`, at the start projected onto |w_i|² = d.
+
+    Returns
+    -------
+    OverlapVelocity
+        dQ/dt (p, p), dM/dt (p, k), da/dt (p,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `solve_overlaps`.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> velocity = mf.overlap_velocity(problem, mf.gaussian_overlaps(problem, p=3))
+    >>> velocity.Q.shape, velocity.M.shape, velocity.a.shape
+    ((3, 3), (3, 1), (3,))
+    """
+    check_belongs(problem, overlaps)
+    check_switch(sgd_noise, "sgd_noise")
+    check_switch(spherical, "spherical")
+    batch_size = checks.integer(batch_size, "batch_size")
+    averages = OverlapAverages(problem)
+    noise = make_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
+    checked = check_lengths(overlaps, spherical)
+    flow = OverlapFlow(problem, checked, averages, noise, spherical, batch_size)
+    return OverlapVelocity(*flow.velocity_of(flow.y0))
+
+
+def population_risk(problem: Problem, overlaps: Overlaps) -> float:
+    """½ E (f − f*)² of a network, in closed form or by expansions.
+
+    Parameters
+    ----------
+    problem : Problem
+    overlaps : Overlaps
+        With P equal to the target's Gram matrix.
+
+    Returns
+    -------
+    float
+        Good to about 1e-16 of the sum of the sizes of its terms.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the overlaps do not belong to the problem.
+    """
+    check_belongs(problem, overlaps)
+    return risk_of_overlaps(problem, overlaps.Q, overlaps.M, overlaps.a)
+
+
+def risk_of_overlaps(problem: Problem, Q: Matrix, M: Matrix, a: Matrix) -> float:
+    """The same of overlaps that are known to be some: to check 5000 neurons' takes longer."""
+    u = np.linalg.lstsq(problem.target.basis, M.T, rcond=None)[0].T
+    r_squared = np.maximum(np.diag(Q) - (u * u).sum(axis=1), 0.0)
+    network = Network(np.asarray(a), np.ascontiguousarray(u), Q, r_squared, None)
+    with np.errstate(all="ignore"):  # weights near overflow have a risk of NaN
+        energy = OverlapAverages(problem).energy(network, with_error=False)
+    return max(0.5 * energy.value, 0.0) if math.isfinite(energy.value) else math.nan

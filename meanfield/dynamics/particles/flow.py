@@ -1,0 +1,255 @@
+"""The mean-field flow of one run: neurons as one vector, and what is recorded of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.accuracy import judged
+from meanfield.dynamics.observables import Measurements
+from meanfield.dynamics.particles.field_checks import (
+    Check,
+    root_mean,
+    saved_speeds,
+    slowest,
+    verdict,
+)
+from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.training import Spheres, add_decay
+from meanfield.fields import Field, choose_field
+from meanfield.fields.base import unlocked
+from meanfield.integrate import Status, Trajectory
+from meanfield.problem import Problem
+from meanfield.states import ParticleMeasure
+
+SMALL = 1e-3  # of the largest coordinates: a direction of which there is next to nothing
+UNSURE = 3e-3  # an error of its velocities, relative to themselves, that shifts when it is seen
+
+Array = NDArray[np.float64]
+
+
+class ParticleFlow:
+    """One run: the vector of all coordinates, its slope, and what is recorded of it."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        measure: ParticleMeasure,
+        save_states: bool,
+        times: tuple[float, float],
+        measurements: Measurements,
+        *,
+        spherical: bool = False,
+        field_tolerance: float | None = None,
+        field: Field | None = None,
+    ):
+        self.problem, self.measure, self.save_states = problem, measure, save_states
+        (self.last_time, self.t_end), self.measurements = times, measurements
+        self.n, self.k = measure.u.shape
+        self.a = unlocked(measure.a)
+        self.trains_a = problem.second_layer_rate > 0.0
+        self.idle = np.zeros(self.n)
+        self.spheres = Spheres(measure.u, measure.r) if spherical else None
+        self.field_tolerance = field_tolerance
+        with np.errstate(over="ignore", invalid="ignore"):
+            if field is None:
+                field = choose_field(problem, measure, tolerance=field_tolerance)
+            self.field: Field = field
+            self.field_error = self.field.error_estimate(measure)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether `slope` may write over the neurons that it reads."""
+        problem = self.problem
+        decays = problem.weight_decay > 0.0 or problem.second_layer_decay > 0.0
+        return getattr(self.field, "in_place", False) and self.spheres is None and not decays
+
+    def start(self) -> Array:
+        """The vector of all coordinates at time 0."""
+        return self.packed(self.measure.a, self.measure.u, self.measure.r)
+
+    def packed(self, a: Array, u: Array, r: Array) -> Array:
+        """One vector of what moves."""
+        return np.concatenate([a, u.ravel(), r] if self.trains_a else [u.ravel(), r])
+
+    def tolerance(self, rtol: float, atol: float | None) -> float | None:
+        """The absolute tolerance: for a kinked student no finer than the relative one."""
+        if self.problem.student.smooth:
+            return atol
+        return rtol if atol is None else max(atol, rtol)
+
+    def weight(self) -> Array | None:
+        """How much the coordinates of each neuron count, if not all the same."""
+        mass = self.measure.mass
+        if mass is None:
+            return None
+        m = np.asarray(mass) / np.max(mass)
+        return self.packed(m, np.repeat(m, self.k).reshape(self.n, self.k), m)
+
+    def watch(self, y: Array, slope: Array) -> tuple[float, float]:
+        """The largest speed of a direction, and one over the least of one that grows from little.
+
+        A direction is a coordinate of all neurons: a, each of u, and r.
+        """
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            sums = self.total_of(np.array([self._sums(y, y), self._sums(slope, slope),
+                                           self._sums(y, slope)]))  # fmt: skip
+            sizes, speeds = np.sqrt(sums[:2])
+            faint = (sums[2] > 0.0) & (sizes < SMALL * sizes.max()) & (speeds > 0.0)
+            found = float(speeds.max()), float(np.where(faint, 1.0 / speeds, 0.0).max())
+        return found if all(np.isfinite(found)) else (0.0, 0.0)
+
+    def total_of(self, sums: Array) -> Array:
+        """Sums over neurons, if others hold some: as they are."""
+        return sums
+
+    def _sums(self, x: Array, y: Array) -> list[float]:
+        """Inner products of two vectors for each direction."""
+        (a, u, r), (b, v, s) = self.split(x, self.idle), self.split(y, self.idle)
+        return [float(a @ b), *np.einsum("ic,ic->c", u, v).tolist(), float(r @ s)]
+
+    def split(self, y: Array, a: Array) -> tuple[Array, Array, Array]:
+        """Views of a, u, r in a vector; `a` serves where the second layer is fixed."""
+        first = self.n if self.trains_a else 0
+        u = y[first : first + self.n * self.k].reshape(self.n, self.k)
+        return (y[:first] if self.trains_a else a), u, y[first + self.n * self.k :]
+
+    def neurons(self, y: Array) -> tuple[Array, Array, Array]:
+        """a, u, r of the neurons that a vector stands for: on their spheres if they are held."""
+        a, u, r = self.split(y, self.a)
+        return (a, *self.spheres.project(u, r)) if self.spheres is not None else (a, u, r)
+
+    def slope(self, t: float, y: Array, out: Array, *, first_layer_decay: bool = True) -> None:
+        """The right-hand side, autonomous."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            a, u, r = self.neurons(y)
+            velocity = self.split(out, self.idle)
+            self.field.velocity(a, u, r, *velocity)
+            add_decay(self.problem, (a, u, r), velocity, first_layer=first_layer_decay)
+            if self.spheres is not None:
+                _, out_u, out_r = velocity
+                self.spheres.tangent(u, r, out_u, out_r)
+                stretch = self.spheres.stretch(*self.split(y, self.a)[1:])
+                out_u *= stretch[:, None]
+                out_r *= stretch
+
+    def observe(self, t: float, y: Array) -> dict[str, Any]:
+        """Risk and observables at a saved time, and the state where it is kept."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            record: dict[str, Any] = {"risk": self.field.risk(*self.neurons(y))}
+        if self.measurements:
+            record |= self.measurements(t, self.state(y))
+        if self.save_states or (t == self.last_time < self.t_end):
+            record["state"] = self.packed(*self.neurons(y))
+        elif t == 0.0:  # known, as is the end: no copy is carried through the run
+            record["start"] = True
+        elif t == self.last_time:
+            record["end"] = True
+        return record
+
+    def state(self, y: Array) -> ParticleMeasure:
+        """The measure in a vector; (u, r) and (u, −r) are the same neuron."""
+        a, u, r = self.neurons(y)
+        return ParticleMeasure(a, u, np.abs(r), self.measure.mass, self.measure.origin)
+
+    def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
+        """Everything recorded, with the verdict on its accuracy."""
+        status, message = trajectory.status, trajectory.message
+        checks = self._checks(trajectory)
+        risk = np.array([record["risk"] for record in trajectory.records])
+        target = self.problem.target
+        average = target.second_moment_error() / max(target.second_moment(), 1e-300)
+        if status is Status.SUCCESS:
+            rtol = settings["rtol"]
+            status, message = verdict(checks, self._allowed(rtol), rtol, message)
+            error = max(check.error for check in checks)
+            if error * math.prod(trajectory.stats.get("watched", (0.0,))) > UNSURE:
+                message += (
+                    "; a direction grew from velocities below their estimated error, so that the "
+                    "time at which it is seen is not certain"
+                )
+            status, message = judged(status, message, {"average_error": average}, rtol)
+        message += self.measurements.said(trajectory.records)
+        stats = {
+            **trajectory.stats, **self.field.description(),
+            "field_error": max(check.error for check in checks), "average_error": average,
+        }  # fmt: skip
+        stats.pop("watched", None)
+        parameters = {
+            "description": "mean-field particles",
+            "n": self.n,
+            **settings,
+            "spherical": self.spheres is not None,
+            "seed": self.measure.origin.get("seed"),
+            "start": dict(self.measure.origin),
+        }
+        return Solution(
+            trajectory.t, risk, self._series(trajectory), status, message, stats, self.problem,
+            parameters, self.measurements.stacked(trajectory.records),
+        )  # fmt: skip
+
+    def _checks(self, trajectory: Trajectory) -> list[Check]:
+        """The field's error at the start, at the end, and where neurons nearly stood between."""
+        if not np.isfinite(trajectory.y).all() or trajectory.status is Status.INTERRUPTED:
+            return [Check(0.0, self.field_error)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            last = self.field.error_estimate(self.state(trajectory.y))
+            first_speed, last_speed = self._speed(self.start()), self._speed(trajectory.y)
+            kept = [
+                (t, r["state"])
+                for t, r in zip(trajectory.t, trajectory.records, strict=True)
+                if "state" in r
+            ]
+            times, states = [t for t, _ in kept], [y for _, y in kept]
+            speeds = saved_speeds(times, states)
+            largest = max(first_speed, last_speed, float(speeds.max(initial=0.0))) or 1.0
+            checks = [
+                Check(0.0, self.field_error),
+                Check(trajectory.t_reached, last, last_speed / largest),
+            ]
+            between = slowest(speeds, (first_speed, last_speed))
+            if between is not None:
+                error = self.field.error_estimate(self.state(states[between]))
+                faster = max(last_speed, float(speeds[between:].max()))
+                checks.append(Check(times[between], error, faster / largest))
+        return checks
+
+    def _speed(self, y: Array) -> float:
+        """Root mean square velocity of all coordinates."""
+        out = np.empty_like(y)
+        self.slope(0.0, y, out)
+        return root_mean(out)
+
+    def _allowed(self, rtol: float) -> float:
+        """The error of the velocities that a success may have."""
+        if self.field_tolerance is not None:
+            return self.field_tolerance
+        return max(rtol, getattr(self.field, "tolerance", 0.0))
+
+    def _series(self, trajectory: Trajectory) -> StateSeries:
+        """The states that were kept; start and end, of which there is no copy, are laid in here."""
+        kept = [r for r in trajectory.records if r.keys() & {"state", "start", "end"}]
+        first = self.n if self.trains_a else 0
+        middle, T = first + self.n * self.k, len(kept)
+        stacked = np.empty((T, middle + self.n))
+        for row, record in zip(stacked, kept, strict=True):
+            if "state" in record:
+                row[:] = record["state"]
+            else:
+                y = self.start() if "start" in record else trajectory.y
+                row[:] = self.packed(*self.neurons(y))
+        r = stacked[:, middle:]
+        np.abs(r, out=r)  # (u, r) and (u, −r) are the same neuron
+        varying = {"u": stacked[:, first:middle].reshape(T, self.n, self.k), "r": r}
+        fixed = {}
+        if self.trains_a:
+            varying["a"] = stacked[:, :first]
+        else:
+            fixed["a"] = np.asarray(self.measure.a)
+        if self.measure.mass is not None:
+            fixed["mass"] = np.asarray(self.measure.mass)
+        return StateSeries("ParticleMeasure", varying, fixed, (T,), self.measure.origin)

@@ -1,0 +1,209 @@
+"""Mean-field Langevin dynamics: neurons that drift by the field and diffuse at a temperature.
+
+dX = v dt − λ X dt + √(2τ) dB for X = w/√d in R^d, whose law stays invariant under rotations of the
+D perpendicular directions: u takes the first k coordinates of the noise, r is the length of the
+rest. Steps are split after Strang: half a step of the Ornstein–Uhlenbeck part, exactly in law, a
+step of the drift by Heun's method, and the other half; weak order two.
+
+A companion takes steps twice as long under the same noise. Averages of the run err by a third of
+what they differ from the companion's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.particles.flow import ParticleFlow
+from meanfield.integrate import Status, Trajectory
+from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
+
+Array = NDArray[np.float64]
+
+SAFETY = 0.1  # of the time in which the drift changes by its own size: the default step
+TOO_LARGE = 1e-2  # a relative error of averages that a success must not have
+PROBES = 4  # iterations that find that time
+
+
+def diffuse(
+    u: Array, r: Array, h: float, decay: float, temperature: float, D: float,
+    rng: np.random.Generator,
+) -> tuple[Array, Array]:  # fmt: skip
+    """A time h of dX = −decay X dt + √(2τ) dB, exactly in law.
+
+    Of the perpendicular part one coordinate lies along it and D − 1 across, so that
+    r² → (e^{−λh} r + s ξ)² + s² χ²_{D−1}: r = 0 needs no care.
+    """
+    shrink = math.exp(-decay * h)
+    variance = 2.0 * temperature * h
+    if decay > 0.0:
+        variance = -math.expm1(-2.0 * decay * h) * temperature / decay
+    s = math.sqrt(variance)
+    u = shrink * u + s * rng.standard_normal(u.shape)
+    along = shrink * r + s * rng.standard_normal(r.shape)
+    across = variance * rng.chisquare(D - 1.0, r.shape) if D > 1 else np.zeros_like(r)
+    return u, np.sqrt(along * along + across)
+
+
+class LangevinRun:
+    """One run: the state, the noise, and what was recorded.
+
+    Parameters
+    ----------
+    flow : ParticleFlow
+        Field, coordinates and records.
+    step : float, optional
+        Largest time step; None: a tenth of the time in which the drift changes by its own size.
+    seed : int
+    """
+
+    def __init__(self, flow: ParticleFlow, step: float | None, seed: int):
+        self.flow, self.problem = flow, flow.problem
+        self.rng, self.other_rng = np.random.default_rng(seed), np.random.default_rng(seed)
+        self.y = flow.start()
+        self.other = self.y.copy()
+        self.step_error, self.drawn = 0.0, self.rng.bit_generator.state
+        self.t, self.evaluations, self.steps = 0.0, 0, 0
+        self.records: list[dict[str, Any]] = []
+        self.first, self.second = np.zeros_like(self.y), np.zeros_like(self.y)
+        self.step = self._default_step() if step is None else step
+
+    def run(
+        self, times: Array, t_end: float, advance: Callable[[float], None],
+        checkpoint: Checkpoint | None,
+    ) -> Trajectory:  # fmt: skip
+        """Go from one saved time to the next in equal steps."""
+        status, message = Status.SUCCESS, f"reached t = {t_end:g}"
+        if checkpoint is not None and (snapshot := checkpoint.load()) is not None:
+            self._restore(snapshot, checkpoint)
+        try:
+            for stop in times[len(self.records) :]:
+                failure = self._go_to(float(stop), advance, checkpoint)
+                if failure is not None:
+                    status, message = Status.DIVERGED, failure
+                    break
+                self.records.append(self.flow.observe(float(stop), self.y))
+                self._compare(self.records[-1]["risk"])
+            else:
+                if (failure := self._go_to(t_end, advance, checkpoint)) is not None:
+                    status, message = Status.DIVERGED, failure
+        except KeyboardInterrupt:
+            status, message = Status.INTERRUPTED, f"interrupted at t = {self.t:g} of {t_end:g}"
+            if checkpoint is not None:
+                checkpoint.save(self._snapshot(checkpoint))
+        stats = {
+            "method": "Strang splitting, Heun's drift", "rhs_evaluations": self.evaluations,
+            "steps": self.steps, "step": self.step, "step_error": self.step_error,
+        }  # fmt: skip
+        if status is Status.SUCCESS and not self.step_error <= TOO_LARGE:
+            status, message = (
+                Status.INACCURATE,
+                (
+                    f"{message}, but steps of {self.step:.2g} carry an estimated relative error of "
+                    f"{self.step_error:.1g} in the averages, above {TOO_LARGE:g}"
+                ),
+            )
+        saved = np.array(times[: len(self.records)])
+        return Trajectory(saved, self.records, self.y, self.t, status, message, stats)
+
+    def _go_to(
+        self, stop: float, advance: Callable[[float], None], checkpoint: Checkpoint | None
+    ) -> str | None:
+        """Equal steps up to a time, by twos; says what went wrong, if something did."""
+        pairs = math.ceil(0.5 * (stop - self.t) / self.step * (1.0 - 1e-12))
+        for done in range(pairs):
+            h = 0.5 * (stop - self.t) / (pairs - done)
+            y = self._take(self._take(self.y, h, h, self.rng), h, h, self.rng)
+            if not np.isfinite(y).all():
+                return f"the state stops being finite just after t = {self.t:g}"
+            other = self._take(self.other, h, 2.0 * h, self.other_rng)
+            self.y, self.other, self.t = y, other, stop if done == pairs - 1 else self.t + 2.0 * h
+            self.drawn = self.rng.bit_generator.state
+            self.steps += 2
+            advance(self.t)
+            if checkpoint is not None and checkpoint.due():
+                checkpoint.save(self._snapshot(checkpoint))
+        return None
+
+    def _take(self, y: Array, h: float, drift: float, rng: np.random.Generator) -> Array:
+        """Half of the noise, a drift for a time `drift`, the other half: in pieces of h/2."""
+        pieces = round(drift / h)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(pieces):
+                y = self._diffuse(y, 0.5 * h, rng)
+            y = self._drift(y, drift)
+            for _ in range(pieces):
+                y = self._diffuse(y, 0.5 * h, rng)
+            return y
+
+    def _compare(self, risk: float) -> None:
+        """Keep the largest relative error of the risk and of mean squared lengths."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            risks = risk, self.flow.field.risk(*self.flow.neurons(self.other))
+            mass = self.flow.measure.mass
+            squares = [
+                np.average((u**2).sum(axis=1) + r**2, weights=mass)
+                for _, u, r in (self.flow.neurons(y) for y in (self.y, self.other))
+            ]
+            for mine, theirs in (risks, squares):
+                gap = abs(mine - theirs) / 3.0
+                error = float(np.divide(gap, abs(mine))) if gap != 0.0 else 0.0
+                self.step_error = max(self.step_error, math.inf if math.isnan(error) else error)
+
+    def _diffuse(self, y: Array, h: float, rng: np.random.Generator) -> Array:
+        a, u, r = self.flow.split(y, self.flow.a)
+        problem = self.problem
+        u, r = diffuse(
+            u, r, h, problem.weight_decay, problem.temperature, problem.perpendicular_dim, rng
+        )
+        return self.flow.packed(a, u, r)
+
+    def _drift(self, y: Array, h: float) -> Array:
+        self._slope(y, self.first)
+        self._slope(y + h * self.first, self.second)
+        return y + 0.5 * h * (self.first + self.second)
+
+    def _slope(self, y: Array, out: Array) -> None:
+        """All but the decay of the first layer, which the Ornstein–Uhlenbeck part holds."""
+        self.flow.slope(0.0, y, out, first_layer_decay=False)
+        self.evaluations += 1
+
+    def _default_step(self) -> float:
+        """SAFETY over the steepest change of the drift, found by a few power iterations."""
+        self._slope(self.y, self.first)
+        size = float(np.linalg.norm(self.y)) or 1.0
+        # the noise adds to the state: the scale that it reaches in a unit of time counts too
+        reach = math.sqrt(self.problem.temperature * len(self.y))
+        probe = 1e-3 * (size + reach)
+        direction = np.random.default_rng(0).standard_normal(len(self.y))
+        steepest = 0.0
+        for _ in range(PROBES):
+            norm = float(np.linalg.norm(direction))
+            if not (norm > 0.0 and math.isfinite(norm)):
+                break
+            self._slope(self.y + probe / norm * direction, self.second)
+            direction = self.second - self.first
+            steepest = max(steepest, float(np.linalg.norm(direction)) / probe)
+        return SAFETY / max(steepest, self.problem.weight_decay, 0.1)
+
+    def _snapshot(self, checkpoint: Checkpoint) -> Snapshot:
+        header = {
+            "t": self.t, "steps": self.steps, "evaluations": self.evaluations, "step": self.step,
+            "records": len(self.records), "noise": self.drawn, "step_error": self.step_error,
+            "outside": checkpoint.outside(),
+        }  # fmt: skip
+        return Snapshot(header, {"y": self.y, "other": self.other, **pack_records(self.records)})
+
+    def _restore(self, snapshot: Snapshot, checkpoint: Checkpoint) -> None:
+        header, arrays = snapshot
+        checkpoint.restore(header["outside"])
+        self.t, self.step = header["t"], header["step"]
+        self.steps, self.evaluations = header["steps"], header["evaluations"]
+        self.rng.bit_generator.state = self.other_rng.bit_generator.state = header["noise"]
+        self.drawn, self.step_error = header["noise"], header["step_error"]
+        self.y, self.other = np.array(arrays["y"]), np.array(arrays["other"])
+        self.records = unpack_records(arrays, header["records"])

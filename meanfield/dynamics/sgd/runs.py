@@ -1,0 +1,253 @@
+"""Many runs of SGD side by side, each with its own stream: in R^d, or exact in law."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.dynamics.sgd.compiled import compiled_label, compiled_unit
+from meanfield.kernels.activations.codes import SQUARE
+from meanfield.kernels.activations.units import Unit
+from meanfield.kernels.dynamics.sgd.law import advance_law, record_law
+from meanfield.kernels.dynamics.sgd.step import Step
+from meanfield.kernels.dynamics.sgd.weights import advance_weights, record_weights, stand
+from meanfield.kernels.dynamics.sgd.wide import advance_wide, stand_wide
+from meanfield.problem import Problem
+from meanfield.states import Overlaps, Weights
+from meanfield.states.factors import split
+from meanfield.targets import CommitteeTarget
+
+Array = NDArray[np.float64]
+
+WIDE = 16  # up to this dimension loops along the neurons are the faster ones
+
+
+class Runs(Protocol):
+    """What the loop over time needs of a simulator."""
+
+    kind: str
+    description: str
+    fixed: dict[str, Array]
+    judge: Judge
+    work: float  # rough cost of a step of all runs, in nanoseconds
+    moving: tuple[str, ...]  # the arrays that say where the runs are
+    done: NDArray[np.int64]  # of the last call, how many steps each run made
+
+    def advance(self, steps: int) -> NDArray[np.int64]:
+        """Move every run by `steps` updates; how many each made before its error overflowed."""
+
+    def record(self) -> tuple[dict[str, Array], Array]:
+        """Fields of the present states, runs first, and their risk (runs,)."""
+
+
+def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Step:
+    """One update of the problem at width p, in numbers."""
+    d, gamma = float(problem.dim), problem.learning_rate
+    dt = gamma / (p * d)
+    target, sigma = problem.target, compiled_unit(problem.student)
+    tau = Unit(-1, 0.0, 0, 0)
+    if isinstance(target, CommitteeTarget):
+        tau = compiled_unit(target.link)
+    return Step(
+        *sigma,
+        *tau,
+        label=0 if isinstance(target, CommitteeTarget) else compiled_label(target),
+        gain=gamma / p,
+        second=problem.second_layer_rate * dt,
+        noise=math.sqrt(target.noise),
+        d=d,
+        batch=batch_size,
+        spherical=spherical,
+        keep=_left(problem, "weight_decay", dt),
+        second_keep=_left(problem, "second_layer_decay", problem.second_layer_rate * dt),
+        heat=math.sqrt(2.0 * problem.temperature * dt),
+    )
+
+
+def _left(problem: Problem, name: str, dt: float) -> float:
+    """What a decay leaves of a weight after one step."""
+    left = 1.0 - getattr(problem, name) * dt
+    if left <= 0.0:
+        raise ValueError(
+            f"problem must have {name} below {1.0 / dt:g}, one over the time of a step, got "
+            f"{getattr(problem, name):g}"
+        )
+    return left
+
+
+class Judge:
+    """The risk where the kernels have no closed form for it, and its error in the first run."""
+
+    def __init__(self, problem: Problem):
+        self.averages = OverlapAverages(problem)
+        self.basis = np.asarray(problem.target.basis)
+        self.error = 0.0  # at the last record
+
+    def correct(self, Q: Array, M: Array, a: Array, risk: Array) -> None:
+        """Overwrite risk (runs,) for overlaps Q (runs, p, p), M (runs, p, k), a (runs, p)."""
+        if self.averages.compiled:
+            return
+        self.error = 0.0
+        for run in range(len(risk)):
+            u = np.linalg.lstsq(self.basis, M[run].T, rcond=None)[0].T
+            r_squared = np.diag(Q[run]) - (u * u).sum(axis=1)
+            network = Network(a[run], u, Q[run], r_squared, None)
+            energy = self.averages.energy(network, with_error=run == 0)
+            risk[run] = max(0.5 * energy.value, 0.0) if math.isfinite(energy.value) else math.nan
+            self.error = max(self.error, energy.error)
+
+
+def second_layer(problem: Problem) -> Array:
+    """a* of a committee, (k,); nothing for another target."""
+    target = problem.target
+    return np.asarray(target.weights) if isinstance(target, CommitteeTarget) else np.empty(0)
+
+
+def make_streams(seed: int, runs: int) -> NDArray[np.uint64]:
+    """One stream a run, (runs, 4): run i has the same one however many runs there are."""
+    children = np.random.SeedSequence(seed).spawn(runs)
+    return np.array([child.generate_state(4, np.uint64) for child in children])
+
+
+class WeightsRuns:
+    """SGD in R^d (description 1)."""
+
+    description = "SGD in R^d"
+    moving: tuple[str, ...] = ("W", "a", "X", "C", "scale", "words")
+
+    def __init__(
+        self, problem: Problem, start: Weights, step: Step, words: NDArray[np.uint64], kind: str
+    ):
+        runs, (p, d), b = len(words), start.W.shape, step.batch
+        self.step, self.words, self.kind = step, words, kind
+        self.W_star, self.P = start.W_star, np.asarray(problem.target.gram)
+        self.a_star = second_layer(problem)
+        self.judge = Judge(problem)
+        W = start.W
+        if step.spherical:
+            W = W * (math.sqrt(d) / _lengths((W * W).sum(axis=1), "W")[:, None])
+        self.W, self.a = np.tile(W, (runs, 1, 1)), np.tile(start.a, (runs, 1))
+        self.X, self.C = np.zeros((runs, b, d)), np.zeros((runs, b, p))
+        self.scale = np.ones((runs, p if step.spherical or step.keep != 1.0 else 0))
+        self.fixed = {"W_star": self.W_star} if kind == "Weights" else {"P": self.P}
+        self.done = np.zeros(runs, dtype=np.int64)
+        self.work = runs * b * p * d * 0.2
+
+    def advance(self, steps: int) -> NDArray[np.int64]:
+        """See `Runs`."""
+        self.done[:] = 0
+        advance_weights(
+            self.step, self.W_star, self.a_star, self.W, self.X, self.C, self.scale, self.a,
+            self.words, steps, self.done,
+        )  # fmt: skip
+        return self.done
+
+    def weights(self) -> Array:
+        """The weights that the runs stand for, (runs, p, d)."""
+        out = np.empty((*self.a.shape, len(self.X[0, 0])))
+        stand(self.W, self.X, self.C, self.scale, out)
+        return out
+
+    def record(self) -> tuple[dict[str, Array], Array]:
+        """See `Runs`."""
+        (runs, p), k = self.a.shape, len(self.P)
+        W, risk = self.weights(), np.empty(runs)
+        squares = self.step.sigma == self.step.tau == SQUARE and W.shape[2] < p
+        room = 0 if squares and self.kind == "Weights" else p
+        Q, M = np.empty((runs, room, room)), np.empty((runs, room, k))
+        record_weights(
+            self.step, self.W_star, self.P, self.a_star, W, self.a, squares, Q, M, risk
+        )  # fmt: skip
+        self.judge.correct(Q, M, self.a, risk)
+        if self.kind == "Weights":
+            return {"W": W, "a": self.a}, risk
+        return {"Q": Q, "M": M, "a": self.a}, risk
+
+
+class WideRuns(WeightsRuns):
+    """The same for many neurons in few dimensions: W is held as (runs, d, p)."""
+
+    @staticmethod
+    def suits(step: Step, p: int) -> bool:
+        """Whether it is the faster one, and knows what a step has to do."""
+        plain = step.batch == 1 and not step.spherical and step.keep == 1.0 and step.heat == 0.0
+        return plain and step.d <= WIDE and p >= 8 * step.d
+
+    def __init__(
+        self, problem: Problem, start: Weights, step: Step, words: NDArray[np.uint64], kind: str
+    ):
+        super().__init__(problem, start, step, words, kind)
+        self.W = np.ascontiguousarray(self.W.swapaxes(1, 2))
+
+    def advance(self, steps: int) -> NDArray[np.int64]:
+        """See `Runs`."""
+        self.done[:] = 0
+        advance_wide(
+            self.step, self.W_star, self.a_star, self.W, self.X, self.C, self.a, self.words, steps,
+            self.done,
+        )  # fmt: skip
+        return self.done
+
+    def weights(self) -> Array:
+        """See `WeightsRuns`."""
+        out = np.empty((*self.a.shape, len(self.X[0, 0])))
+        stand_wide(self.W, self.X, self.C, out)
+        return out
+
+
+class LawRuns:
+    """The chain of the overlaps (description 2): the same law, at a cost that d does not enter."""
+
+    description = "SGD exact in law"
+    kind = "Overlaps"
+    moving: tuple[str, ...] = ("u", "T", "a", "words")
+
+    def __init__(self, problem: Problem, start: Overlaps, step: Step, words: NDArray[np.uint64]):
+        runs, p = len(words), start.p
+        self.step, self.words = step, words
+        self.B, self.P = problem.target.basis, np.asarray(problem.target.gram)
+        self.a_star = second_layer(problem)
+        self.judge = Judge(problem)
+        u, S = split_overlaps(problem, start, step.spherical)
+        T = np.zeros((p + 1, p))
+        T[:p] = S.T
+        self.u, self.T = np.tile(u, (runs, 1, 1)), np.tile(T, (runs, 1, 1))
+        self.a = np.tile(start.a, (runs, 1))
+        self.fixed = {"P": self.P}
+        self.done = np.zeros(runs, dtype=np.int64)
+        self.work = runs * step.batch * (100.0 + 30.0 * p + 6.0 * p * p)
+
+    def advance(self, steps: int) -> NDArray[np.int64]:
+        """See `Runs`."""
+        self.done[:] = 0
+        advance_law(
+            self.step, self.B, self.a_star, self.u, self.T, self.a, self.words, steps, self.done
+        )
+        return self.done
+
+    def record(self) -> tuple[dict[str, Array], Array]:
+        """See `Runs`."""
+        (runs, p), k = self.a.shape, len(self.P)
+        Q, M, risk = np.empty((runs, p, p)), np.empty((runs, p, k)), np.empty(runs)
+        record_law(self.step, self.B, self.P, self.a_star, self.u, self.T, self.a, Q, M, risk)
+        self.judge.correct(Q, M, self.a, risk)
+        return {"Q": Q, "M": M, "a": self.a}, risk
+
+
+def split_overlaps(problem: Problem, start: Overlaps, spherical: bool) -> tuple[Array, Array]:
+    """u (p, rank P) and lower triangular S (p, p) with M = u Bᵀ and Q = u uᵀ + S Sᵀ."""
+    u, S = split(problem.target.basis, start.M, start.Q)
+    if spherical:
+        lengths = _lengths((u * u).sum(axis=1) + (S * S).sum(axis=1), "Q")[:, None]
+        u, S = u / lengths, S / lengths
+    return u, S
+
+
+def _lengths(squares: Array, name: str) -> Array:
+    if (squares <= 0.0).any():
+        raise ValueError(f"{name} of the start has a zero neuron, which no sphere holds")
+    return np.sqrt(squares)

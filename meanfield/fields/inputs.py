@@ -1,0 +1,126 @@
+"""Rules over the inputs that the principal subspace sees: z ~ N(0, I_k), and ρ ~ χ_D outside.
+
+Tensor Gauss–Hermite rules for few directions; beyond, low-discrepancy points (a scrambled Sobol
+sequence), whose error other scramblings of the same size reveal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import ndtri
+
+from meanfield.fields.base import Array
+from meanfield.gaussian.rules import GAUSSIAN_REACH, chi_rule, hermite_rule, panel_rule
+
+NEGLIGIBLE_WEIGHT = 1e-15  # of a tensor rule, what its outermost nodes may carry together
+
+
+@dataclass(frozen=True)
+class InputRule:
+    """Nodes z (k, N) with weights (N,) times nodes ρ (B,) with weights (B,).
+
+    Attributes
+    ----------
+    kind : str
+        ``"tensor"``, ``"graded"`` or ``"sobol"``.
+    size : int
+        Nodes along an axis, panels on a side, or the power of two of the number of points.
+    """
+
+    kind: str
+    size: int
+    z: Array
+    weight: Array
+    rho: Array
+    rho_weight: Array
+
+    @property
+    def joint_weight(self) -> Array:
+        """Weights of the product, shape (B, N)."""
+        return np.outer(self.rho_weight, self.weight)
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes in all."""
+        return self.z.shape[1] * len(self.rho)
+
+
+def tensor_rule(k: int, D: float, size: int, radii: int) -> InputRule:
+    """Gauss–Hermite nodes, `size` on each axis, without those that carry no weight."""
+    x, w = hermite_rule(size)
+    weight = w
+    z = x[None, :]
+    for _ in range(1, k):
+        weight = np.outer(weight, w).ravel()
+        z = np.vstack((np.repeat(z, size, axis=1), np.tile(x, z.shape[1])))
+        kept = _carrying(weight)
+        z, weight = z[:, kept], weight[kept]
+    kept = _carrying(weight)
+    weight = weight[kept] / weight[kept].sum()
+    return InputRule("tensor", size, np.ascontiguousarray(z[:, kept]), weight, *_radii(D, radii))
+
+
+def graded_rule(D: float, panels: int, radii: int) -> InputRule:
+    """k = 1, with a kink at the origin: panels that shrink geometrically towards it."""
+    edges = np.append(0.0, GAUSSIAN_REACH * 2.0 ** (-40.0 * np.arange(panels, -1, -1) / panels))
+    t, w = panel_rule(edges, 6)
+    w = w * np.exp(-0.5 * t * t)
+    z = np.concatenate((-t[::-1], t))[None, :]
+    weight = np.concatenate((w[::-1], w)) / (2.0 * w.sum())
+    return InputRule("graded", panels, z, weight, *_radii(D, radii))
+
+
+def sobol_rule(k: int, D: float, power: int, radii: int, seed: int) -> InputRule:
+    """2^power Gaussian points from a scrambled Sobol sequence, brought to exact mean and variance.
+
+    The correction makes the rule exact for quadratic functions of z, which dominate early fields.
+    """
+    from scipy.stats import qmc  # half a second to import, and only wanted here
+
+    points = qmc.Sobol(k, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)
+    tiny = 0.5**40
+    z = ndtri(np.clip(points, tiny, 1.0 - tiny)).T
+    z -= z.mean(axis=1, keepdims=True)
+    spread = np.linalg.cholesky(np.einsum("xq,yq->xy", z, z) / z.shape[1])
+    z = np.ascontiguousarray(np.linalg.solve(spread, z))
+    weight = np.full(z.shape[1], 1.0 / z.shape[1])
+    return InputRule("sobol", power, z, weight, *_radii(D, radii))
+
+
+def make_rule(kind: str, size: int, radii: int, k: int, D: float) -> InputRule:
+    """A rule from its description."""
+    if kind == "tensor":
+        return tensor_rule(k, D, size, radii)
+    if kind == "graded":
+        return graded_rule(D, size, radii)
+    return sobol_rule(k, D, size, radii, seed=0)
+
+
+def with_radii(rule: InputRule, D: float, radii: int) -> InputRule:
+    """The same z with another number of ρ."""
+    rho, rho_weight = _radii(D, radii)
+    return replace(rule, rho=rho, rho_weight=rho_weight)
+
+
+def radius_count(D: float, longest: float) -> int:
+    """How many ρ to start from; the law of ρ narrows as D grows."""
+    if D <= 8:
+        return math.ceil(18 + 7 * longest)
+    return math.ceil(3 + (8 + 7 * longest) / math.sqrt(D))
+
+
+def _radii(D: float, count: int) -> tuple[Array, Array]:
+    """Nodes for ρ; at d = ∞ one, at 1: there U is itself the standard Gaussian."""
+    return (np.ones(1), np.ones(1)) if math.isinf(D) else chi_rule(D, count)
+
+
+def _carrying(weight: Array) -> Array:
+    """Which nodes carry all but a negligible part of the weight, in their order."""
+    order = np.argsort(weight, kind="stable")
+    spent = np.cumsum(weight[order]) <= NEGLIGIBLE_WEIGHT
+    kept = np.ones(len(weight), dtype=bool)
+    kept[order[spent]] = False
+    return kept

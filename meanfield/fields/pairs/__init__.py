@@ -1,0 +1,1 @@
+"""Evaluators that sum over pairs of neurons."""

@@ -1,0 +1,269 @@
+"""Any measure, exactly: every pair of neurons in closed form, averaged over Z.
+
+Time O(n²), memory O(n). For small n it beats any mesh, and at a few neurons it is the yardstick
+the mesh is held to.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from meanfield.fields.attraction import attraction, attraction_miss
+from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
+from meanfield.gaussian.rules import Rule, sphere_coordinate_rule
+from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
+from meanfield.kernels.fields.pairs import closed
+from meanfield.problem import Problem
+from meanfield.states import ParticleMeasure
+from meanfield.targets import CommitteeTarget
+
+CLOSED = (ERF, RELU, LEAKY_RELU)  # students whose pairs are closed forms
+NODE_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
+SMOOTH_TOLERANCE = 1e-13
+KINKED_TOLERANCE = 1e-8
+ROUNDED = 8.0  # units of the last place that a sum over pairs may be off by
+FINER = 2.0  # how many more nodes check the rule over Z
+MARGIN = 1.25  # headroom in r before the rule over Z is chosen again
+
+
+def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
+    """Rule over Z fine enough for neurons of perpendicular length up to `r_max`.
+
+    The hardest integrand is the slope of a neuron paired with one of its own length at u = 0; the
+    rule is the first of a ladder that agrees with the next on it.
+    """
+    if math.isinf(D) or D == 1:
+        return sphere_coordinate_rule(D, 1)
+
+    q = min(r_max, 1e150) ** 2  # a larger one would overflow, and changes nothing
+    share = q / (1.0 + q)
+
+    def slope(rule: Rule) -> float:
+        Z, w = rule
+        if smooth:
+            return float(w @ (Z * Z / np.sqrt(1.0 - (share * Z) ** 2)))
+        return float(w @ (Z * np.arcsin(Z)))
+
+    tolerance = SMOOTH_TOLERANCE if smooth else KINKED_TOLERANCE
+    ladder = NODE_LADDER if smooth else NODE_LADDER[: NODE_LADDER.index(64) + 1]
+    rules = (sphere_coordinate_rule(D, nodes) for nodes in ladder)
+    rule = next(rules)
+    for finer in rules:
+        coarse, fine = slope(rule), slope(finer)
+        if abs(coarse - fine) <= tolerance * abs(fine):
+            return rule
+        rule = finer
+    return rule
+
+
+def has_pair_forms(problem: Problem) -> bool:
+    """Whether averages over a pair of neurons are the closed forms of `kernels.pairwise`."""
+    target = problem.target
+    return (
+        problem.student.name in ("erf", "relu")
+        and isinstance(target, CommitteeTarget)
+        and target.link.name in ("erf", "relu", "square")
+    )
+
+
+class PairField:
+    """Exact evaluation for erf, ReLU and leaky ReLU, under committees and polynomials.
+
+    A leaky ReLU is βx + (1 − β) ReLU(x), and E βx·y is linear in u.
+
+    Raises
+    ------
+    ValueError
+        If the problem is not one of these.
+    """
+
+    name = "pairs"
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
+        self.student, self.target = problem.student, problem.target
+        found = attraction(problem)
+        if found is None or not self.serves(problem):
+            raise ValueError("pairs are for erf and ReLU students of committees and polynomials")
+        self.target_part = found
+        leaky = self.student.code == LEAKY_RELU
+        self.code = RELU if leaky else self.student.code
+        self.leak = self.student.parameter if leaky else 0.0
+        self.mass: Array | None = None
+        self.r_bound = 0.0
+        self.rule = sphere_coordinate_rule(math.inf, 1)
+        self._allow(1.0)
+
+    @staticmethod
+    def serves(problem: Problem) -> bool:
+        """Whether the problem has such pairs."""
+        return problem.student.code in CLOSED and attraction(problem) is not None
+
+    def _allow(self, r_max: float) -> None:
+        if not r_max <= self.r_bound and math.isfinite(r_max):
+            self._reach(MARGIN * r_max)
+
+    def _reach(self, r_bound: float) -> None:
+        self.r_bound = r_bound
+        self.rule = overlap_rule(self.D, r_bound, smooth=self.student.smooth)
+
+    def slopes(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> tuple[Array, Array]:
+        """∂/∂u and ∂/∂r of E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
+        self._allow(float(np.abs(r_j).max()))
+        own_u, own_r = self._student_slopes(u, r, a_j, u_j, r_j, self.rule)
+        _, target_u, target_r = self.target_part(u, r)
+        return target_u - own_u, target_r - own_r
+
+    def _student_slopes(
+        self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array, rule: Rule
+    ) -> tuple[Array, Array]:
+        out_u, out_r = np.empty_like(u), np.empty_like(r)
+        closed.student_slopes(
+            self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *rule, out_u, out_r
+        )
+        if self.leak != 0.0:
+            out_u, out_r = self._leaky(out_u), self._leaky(out_r)
+            out_u += self.leak * _mean(a_j, u_j)
+        return out_u, out_r
+
+    def values(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
+        """E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
+        return self.target_part(u, r)[0] - self.student_part(u, r, a_j, u_j, r_j)
+
+    def student_part(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
+        """E f σ(λ) at neurons (u, r), for equal masses of charges a_j."""
+        self._allow(float(np.abs(r_j).max()))
+        return self._student_values(u, r, a_j, u_j, r_j, self.rule)
+
+    def _student_values(
+        self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array, rule: Rule
+    ) -> Array:
+        out = np.empty_like(r)
+        closed.student_values(self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *rule, out)
+        if self.leak != 0.0:
+            out = self._leaky(out) + self.leak * (u @ _mean(a_j, u_j))
+        return out
+
+    def _leaky(self, rectified: Array) -> Array:
+        """(1 − β)² of the average of two ReLUs; β c, the rest, is added by the caller."""
+        return (1.0 - self.leak) ** 2 * rectified
+
+    def velocity(
+        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    ) -> None:
+        """See `Field`."""
+        charge = charges(a, self.mass)
+        slope_u, slope_r = self.slopes(u, r, charge, u, r)
+        out_u[:] = a[:, None] * slope_u
+        out_r[:] = a * slope_r
+        if self.rate > 0.0:
+            out_a[:] = self.rate * self.values(u, r, charge, u, r)
+
+    def risk(self, a: Array, u: Array, r: Array) -> float:
+        """See `Field`; a difference of three terms, so good to about 1e-15 absolutely."""
+        charge = charges(a, self.mass)
+        with_target = self.target_part(u, r)[0]
+        with_student = self.student_part(u, r, charge, u, r)
+        cross = float((charge * (0.5 * with_student - with_target)).sum()) / len(a)
+        return max(0.5 * self.target.second_moment() + cross, 0.0)
+
+    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
+        """See `Field`: given z two perpendicular parts are independent, so Z = 0 gives E f(z)²."""
+        self._allow(float(np.abs(r).max()))
+        Z, w = self.rule
+        u_j = np.ascontiguousarray(u.T)
+        charge = charges(a, self.mass)
+        difference = np.empty_like(r)
+        # the point Z = 0 with weight -1 takes the difference pair by pair, before it can cancel
+        against = np.append(Z, 0.0), np.append(w, -1.0)
+        closed.student_values(self.code, u, r, charge, u_j, r, *against, difference)
+        difference = self._leaky(difference)
+        total = self.student_part(u, r, charge, u, r)
+        outside = 0.0 if math.isinf(self.D) else float((charge * difference).sum()) / len(a)
+        return max(outside, 0.0), float((charge * total).sum()) / len(a)
+
+    def prepare(self, measure: ParticleMeasure) -> None:
+        """See `Field`."""
+        self.mass = measure.mass
+        self._allow(float(measure.r.max()))
+
+    def error_estimate(self, measure: ParticleMeasure) -> float:
+        """See `Field`: what more nodes over Z change at sample neurons, and rounding.
+
+        The risk errs by less than the mean of |a| times what its potentials do.
+        """
+        a, u, r = measure.arrays()
+        found = Velocities.like(a, u, r)
+        self.velocity(a, u, r, *found)
+        charge, chosen = charges(a, self.mass), sample_neurons(u, r, a, self.mass)
+        some, others = (u[chosen], r[chosen]), (charge, u, r)
+        off, off_u, off_r = self._student_miss(some, others)
+        target, target_u, target_r = self._target_miss(*some)
+        own = np.abs(a[chosen])
+        miss = Velocities(
+            self.rate * (off + target),
+            own[:, None] * (off_u + target_u),
+            own * (off_r + target_r),
+        )
+        energy = self.target.second_moment()
+        risk = 0.5 * self.target.second_moment_error() + ROUNDED * UNIT * energy
+        risk += float(np.abs(charge).mean() * (0.5 * off + target).max())
+        return max(
+            relative_error(miss, found, a, self.mass, energy, self.rate),
+            relative_risk_error(risk, self.risk(a, u, r), energy),
+        )
+
+    def _student_miss(
+        self, some: tuple[Array, Array], others: tuple[Array, Array, Array]
+    ) -> tuple[Array, Array, Array]:
+        """What E f σ(λ) and its slopes at some neurons may be off by."""
+        finer, rounding = _finer(self.D, self.rule), ROUNDED * UNIT
+        value = self._student_values(*some, *others, self.rule)
+        slopes = self._student_slopes(*some, *others, self.rule)
+        again = self._student_values(*some, *others, finer)
+        slopes_again = self._student_slopes(*some, *others, finer)
+        charge, u, r = others
+        # what a neuron adds at most: E f σ is homogeneous of degree one in it, or bounded
+        length = np.sqrt(np.einsum("ix,ix->i", u, u) + r * r)
+        size = length if self.code == RELU else np.minimum(length, 1.0)
+        most = rounding * float((np.abs(charge) * size).mean())
+        own = np.sqrt((some[0] ** 2).sum(axis=1) + some[1] ** 2)
+        off_u, off_r = (np.abs(x - y) + most for x, y in zip(slopes, slopes_again, strict=True))
+        return np.abs(value - again) + most * own, off_u, off_r
+
+    def _target_miss(self, u: Array, r: Array) -> tuple[Array, Array, Array]:
+        """What E f* σ(λ) and its slopes may be off by: rounding, and another rule's difference."""
+        found = self.target_part(u, r)
+        value, slope_u, slope_r = (ROUNDED * UNIT * np.abs(part) for part in found)
+        off, off_u, off_r = (np.abs(part) for part in attraction_miss(self.problem, found, u, r))
+        return value + off, slope_u + off_u, slope_r + off_r
+
+    def layout_state(self) -> dict[str, Any]:
+        """See `Field`: the rule over Z serves up to a largest r."""
+        return {"r_bound": self.r_bound}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Field`."""
+        if state["r_bound"] != self.r_bound:
+            self._reach(state["r_bound"])
+
+    def description(self) -> dict[str, Any]:
+        """See `Field`."""
+        return {"field": self.name, "overlap_nodes": len(self.rule[0])}
+
+
+def _finer(D: float, rule: Rule) -> Rule:
+    """A rule over Z of more nodes."""
+    if len(rule[0]) < 2 or D == 1:
+        return rule
+    return sphere_coordinate_rule(D, math.ceil(FINER * len(rule[0])))
+
+
+def _mean(a: Array, u: Array) -> Array:
+    """Mean of a u over the neurons, (k,)."""
+    return np.einsum("i,ix->x", a, u) / len(a)

@@ -1,0 +1,1 @@
+"""The evaluator that serves any problem: nodes over the inputs."""

@@ -1,0 +1,316 @@
+"""Any activation, any target, any k: sums over neurons at nodes, and over nodes at neurons.
+
+Time n × nodes, memory O(n). The nodes are a tensor rule where k is small and low-discrepancy points
+beyond; rules are refined until the tolerance is reached or the nodes run out. The error is what a
+finer or independent rule changes at sample neurons, and what averages taken one by one change in a
+part of the field, for tables of a kink may all miss it alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from meanfield.fields import inputs
+from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
+from meanfield.fields.inputs import InputRule
+from meanfield.fields.quadrature.tables import Tables
+from meanfield.kernels.fields import quadrature
+from meanfield.problem import Problem
+from meanfield.states import ParticleMeasure
+
+# what is asked for unless the user says so: what the nodes reach at reasonable cost
+SMOOTH_TOLERANCES = {1: 1e-8, 2: 1e-8, 3: 1e-6}
+KINKED_TOLERANCES = {1: 1e-5}
+SOBOL_TOLERANCE = 1e-2
+COARSE, FEWEST_RADII = 1e-3, 3  # where a few ρ are enough to start from
+AXIS_LADDER = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+PANEL_LADDER = (20, 40, 80, 160)
+POWERS = range(10, 18)
+MOST_NODES = 2**17
+MOST_PAIRS = 2**29  # of a neuron and a node: a right-hand side of a few seconds
+SCRAMBLINGS = 3  # independent ones, for the error
+GROWTH = 1.5  # of the largest |u|², at which the rule is chosen again
+LEAP = 100.0  # … by which it cannot have grown in one step: a trial step that blows up
+BLOCKS = 16
+# averages that are taken one by one to check the table, and on how many nodes at most
+CHECKED, CHECKED_NODES, CHECKED_RADII = 2**15, 2**10, 3
+
+
+class DirectField:
+    """Evaluation by direct quadrature.
+
+    Parameters
+    ----------
+    problem : Problem
+    tolerance : float, optional
+        What the error estimate should come to: relative, see `error_estimate`.
+    """
+
+    name = "direct"
+
+    def __init__(self, problem: Problem, tolerance: float | None = None):
+        self.problem, self.rate = problem, problem.second_layer_rate
+        self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
+        self.target, self.tables = problem.target, Tables(problem.student, self.D)
+        self.kinked = not (problem.student.smooth and problem.target.smooth)
+        natural = KINKED_TOLERANCES if self.kinked else SMOOTH_TOLERANCES
+        self.tolerance = natural.get(self.k, SOBOL_TOLERANCE) if tolerance is None else tolerance
+        self.mass: Array | None = None
+        self.checking = Tables(problem.student, self.D)  # for rules that reach further
+        self.rule: InputRule | None = None
+        self.served = math.inf
+        self.worst = math.inf
+
+    # -- laying out -----------------------------------------------------------------------------
+
+    def prepare(self, measure: ParticleMeasure) -> None:
+        """See `Field`: refine the rule until the error meets the tolerance or the nodes run out."""
+        self.mass, self.rule = measure.mass, None
+        if not np.isfinite(np.append(measure.u.ravel() ** 2, measure.r**2)).all():
+            self._use(
+                inputs.tensor_rule(self.k, self.D, 2, 1)
+            )  # there is nothing to be accurate about
+            return
+        self._refine(measure)
+
+    def _refine(self, measure: ParticleMeasure) -> None:
+        self.served = float((measure.u**2).sum(axis=1).max())
+        best: tuple[float, InputRule] | None = None
+        for rule in self._candidates(measure, self._radii(measure)):
+            self._use(rule)
+            error = self._change(measure, self._checking_rules(rule))
+            if best is None or error < best[0]:
+                best = error, rule
+            if error <= self.tolerance:
+                break
+        assert best is not None
+        self.worst = best[0]
+        self._use(best[1])
+
+    def _radii(self, measure: ParticleMeasure) -> int:
+        """How many ρ: more, until a third more of them change nothing."""
+        if math.isinf(self.D):
+            return 1
+        count = inputs.radius_count(self.D, float(measure.r.max()))
+        if self.tolerance >= COARSE:
+            count = min(count, FEWEST_RADII)
+        for _ in range(6):
+            coarse = inputs.sobol_rule(self.k, self.D, 7, count, seed=0)
+            self._use(coarse)
+            finer = inputs.with_radii(coarse, self.D, math.ceil(1.35 * count))
+            if self._change(measure, [finer]) <= 0.3 * self.tolerance:
+                break
+            count = math.ceil(1.35 * count)
+        return count
+
+    def _candidates(self, measure: ParticleMeasure, radii: int) -> Iterator[InputRule]:
+        """Rules in the order they are tried."""
+        most = max(2 ** POWERS[0], min(MOST_NODES, MOST_PAIRS // measure.n)) // radii
+        if self.kinked and self.k == 1:
+            yield from (inputs.graded_rule(self.D, panels, radii) for panels in PANEL_LADDER)
+        elif not self.kinked and self.k <= 3:
+            for size in AXIS_LADDER:
+                rule = inputs.tensor_rule(self.k, self.D, size, radii)
+                if size > AXIS_LADDER[0] and rule.z.shape[1] > most:
+                    return
+                yield rule
+        else:
+            for power in POWERS:
+                if power == POWERS[0] or 2**power <= most:
+                    yield inputs.sobol_rule(self.k, self.D, power, radii, seed=0)
+
+    def _use(self, rule: InputRule) -> None:
+        self.rule = rule
+        self.values = self.target(np.ascontiguousarray(rule.z.T))
+        self.weight = rule.joint_weight
+
+    def _checking_rules(self, rule: InputRule) -> list[InputRule]:
+        """Rules to hold one against: a finer one, or other scramblings."""
+        radii = len(rule.rho) if math.isinf(self.D) else math.ceil(1.35 * len(rule.rho))
+        if rule.kind == "tensor":
+            return [inputs.tensor_rule(self.k, self.D, math.ceil(1.35 * rule.size), radii)]
+        if rule.kind == "graded":
+            return [inputs.graded_rule(self.D, math.ceil(1.35 * rule.size), radii)]
+        seeds = range(1, 1 + SCRAMBLINGS)
+        return [inputs.sobol_rule(self.k, self.D, rule.size, radii, seed) for seed in seeds]
+
+    # -- evaluating -----------------------------------------------------------------------------
+
+    def _epsilon(
+        self, a: Array, u: Array, r: Array, rule: InputRule
+    ) -> tuple[Array, quadrature.Table]:
+        """ε at the nodes of a rule, shape (B, N), and the table it took."""
+        table = (self.tables if rule is self.rule else self.checking).covering(u, r, rule)
+        parts = quadrature.field_at_nodes(
+            charges(a, self.mass), u, r, rule.z, rule.rho, table, min(BLOCKS, len(a))
+        )
+        in_use = rule is self.rule
+        values = self.values if in_use else self.target(np.ascontiguousarray(rule.z.T))
+        return values - parts.sum(axis=0), table
+
+    def velocity(
+        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    ) -> None:
+        """See `Field`."""
+        try:
+            furthest = float(np.einsum("ix,ix->i", u, u).max())
+            if not furthest < LEAP * max(self.served, 1.0):
+                raise FloatingPointError("neurons have leapt beyond every rule")
+            if furthest > max(GROWTH * self.served, 1.0):
+                self._refine(ParticleMeasure(a, u, np.abs(r), self.mass))
+            rule = self.rule
+            assert rule is not None
+            epsilon, table = self._epsilon(a, u, r, rule)
+        except FloatingPointError:
+            for out in (out_a, out_u, out_r):
+                out[:] = math.nan
+            return
+        charge = self.weight * epsilon
+        quadrature.velocities(
+            a, u, r, rule.z, rule.rho, charge, table, self.rate, out_a, out_u, out_r
+        )
+
+    def risk(self, a: Array, u: Array, r: Array) -> float:
+        """See `Field`: a sum of squares on the nodes, the same whose slope the velocity is."""
+        assert self.rule is not None
+        epsilon, _ = self._epsilon(a, u, r, self.rule)
+        return 0.5 * float((self.weight * epsilon * epsilon).sum())
+
+    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
+        """See `Field`."""
+        assert self.rule is not None
+        epsilon, _ = self._epsilon(a, u, r, self.rule)
+        f = self.values - epsilon
+        outside = f - (self.rule.rho_weight[:, None] * f).sum(axis=0)
+        return float((self.weight * outside**2).sum()), float((self.weight * f * f).sum())
+
+    def error_estimate(self, measure: ParticleMeasure) -> float:
+        """See `Field`: what other rules change, and averages one by one instead of a table."""
+        assert self.rule is not None
+        by_rule = self._change(measure, self._checking_rules(self.rule))
+        self.worst = math.hypot(by_rule, self._table_error(measure))
+        return self.worst
+
+    def _velocities(self, a: Array, u: Array, r: Array) -> Velocities:
+        out = Velocities.like(a, u, r)
+        self.velocity(a, u, r, *out)
+        return out
+
+    def _energy(self) -> float:
+        return float((self.weight * self.values**2).sum())
+
+    def _change(self, measure: ParticleMeasure, others: list[InputRule]) -> float:
+        """Largest change of a velocity or of the risk under any of the other rules."""
+        a, u, r = measure.arrays()
+        mine, energy = self._velocities(a, u, r), self._energy()
+        chosen = sample_neurons(u, r, a, self.mass)
+        some, worst = (a[chosen], u[chosen], r[chosen]), 0.0
+        try:
+            here = self.risk(a, u, r)
+            for rule in others:
+                epsilon, table = self._epsilon(a, u, r, rule)
+                found, charge = Velocities.like(*some), rule.joint_weight * epsilon
+                quadrature.velocities(*some, rule.z, rule.rho, charge, table, self.rate, *found)
+                miss = mine.of(chosen).minus(found)
+                change = abs(0.5 * float((charge * epsilon).sum()) - here)
+                worst = max(
+                    worst,
+                    relative_error(miss, mine, a, self.mass, energy, self.rate),
+                    relative_risk_error(change, here, energy),
+                )
+        except FloatingPointError:
+            return math.inf
+        return worst
+
+    def _table_error(self, measure: ParticleMeasure) -> float:
+        """The same for averages g0, g1 and g2 taken one by one, of some neurons on few nodes."""
+        a, u, r = measure.arrays()
+        mine, rule = self._velocities(a, u, r), self._small_rule()
+        others = max(len(sample_neurons(u, r, a, self.mass)), CHECKED // rule.nodes)
+        part, charge = _part(charges(a, self.mass), sample_neurons(u, r, a, self.mass), others)
+        try:
+            table = self.checking.covering(u, r, rule)
+        except FloatingPointError:
+            return math.inf
+        values = self.target(np.ascontiguousarray(rule.z.T))
+        neurons = a[part], u[part], r[part]
+        sums = quadrature.field_at_nodes(
+            charge, *neurons[1:], rule.z, rule.rho, table, min(BLOCKS, len(part))
+        )
+        found = Velocities.like(*neurons)
+        weighted = rule.joint_weight * (values - sums.sum(axis=0))
+        quadrature.velocities(*neurons, rule.z, rule.rho, weighted, table, self.rate, *found)
+        exact = self._one_by_one(charge, *neurons, rule, values)
+        miss = found.minus(exact)
+        return relative_error(miss, mine, a, self.mass, self._energy(), self.rate)
+
+    def _one_by_one(
+        self, charge: Array, a: Array, u: Array, r: Array, rule: InputRule, values: Array
+    ) -> Velocities:
+        """Velocities of neurons that are each other's field, without a table."""
+        v, s = (u @ rule.z)[:, None, :], (r[:, None] * rule.rho)[:, :, None]
+        student = self.problem.student
+        refine = 1 if student.kinks else 2  # between kinks a few nodes are enough
+        g0 = student.average(v, s, self.D, refine=refine)
+        g1, g2 = student.average_slopes(v, s, self.D, refine=refine)
+        weighted = rule.joint_weight * (values - np.einsum("i,ibq->bq", charge, g0) / len(a))
+        return Velocities(
+            self.rate * np.einsum("ibq,bq->i", g0, weighted),
+            a[:, None] * np.einsum("ibq,bq,xq->ix", g1, weighted, rule.z),
+            a * np.einsum("ibq,bq,b->i", g2, weighted, rule.rho),
+        )
+
+    def _small_rule(self) -> InputRule:
+        """The one in use with a few ρ; one of its kind where its nodes are many.
+
+        A table errs to both sides of a kink, which only as many nodes as are used average out.
+        """
+        assert self.rule is not None
+        kind, size, nodes = self.rule.kind, self.rule.size, self.rule.z.shape[1]
+        radii = min(CHECKED_RADII, len(self.rule.rho))
+        while nodes > CHECKED_NODES:
+            size, nodes = (
+                (size - 1, nodes // 2) if kind == "sobol" else (size // 2, nodes // 2**self.k)
+            )
+        return inputs.make_rule(kind, size, radii, self.k, self.D)
+
+    def layout_state(self) -> dict[str, Any]:
+        """See `Field`."""
+        assert self.rule is not None
+        made = self.tables.made
+        tabulated = made is not None and math.isfinite(made[0])
+        return {
+            "rule": [self.rule.kind, self.rule.size, len(self.rule.rho)],
+            "reach": made[:2] if made is not None and tabulated else None,
+            "served": self.served,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Field`."""
+        kind, size, radii = state["rule"]
+        self._use(inputs.make_rule(kind, size, radii, self.k, self.D))
+        self.served = state["served"]
+        if state["reach"] is not None:
+            self.tables.make(*state["reach"])
+
+    def description(self) -> dict[str, Any]:
+        """See `Field`."""
+        assert self.rule is not None
+        return {"field": self.name, "rule": self.rule.kind, "nodes": self.rule.nodes}
+
+
+def _part(charge: Array, chosen: Array, count: int) -> tuple[Array, Array]:
+    """Some neurons, those chosen among them, with charges that make nearly the field of all."""
+    n = len(charge)
+    if n <= count:
+        return np.arange(n), charge
+    rest = np.setdiff1d(np.arange(n), chosen)
+    even = rest[np.linspace(0, len(rest) - 1, max(1, count - len(chosen))).astype(np.int64)]
+    share = np.concatenate((np.ones(len(chosen)), np.full(len(even), len(rest) / len(even))))
+    part = np.concatenate((chosen, even))
+    return part, charge[part] * share * (len(part) / n)

@@ -1,0 +1,123 @@
+"""Tables of g0 and g2 for any activation: on a grid in (v, s), or on one line if homogeneous."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from meanfield.activations import Activation
+from meanfield.fields.base import Array
+from meanfield.fields.inputs import InputRule
+from meanfield.kernels.fields.mesh import BELOW, POINTS
+from meanfield.kernels.fields.quadrature import Table
+
+STEP, SPACING = 0.04, 0.035  # in v (for a strip of π/2, that of tanh) and in asinh(s)
+STRIP = 0.5 * math.pi
+RAY_CELLS = 1024
+RAY_REACH = 9.0  # standard deviations of U
+MOST_POINTS = 2**24  # of a table: neurons beyond have left it
+ROWS_POINTS = 2**18  # averages at a time
+HEADROOM = 1.3  # how far beyond the neurons a table reaches
+
+
+class Tables:
+    """Tables of one activation, made anew where they do not reach the neurons."""
+
+    def __init__(self, activation: Activation, D: float):
+        self.activation, self.D = activation, D
+        self.made: tuple[float, float, Table] | None = None
+
+    def covering(self, u: Array, r: Array, rule: InputRule) -> Table:
+        """The table for neurons seen from the nodes of a rule.
+
+        Raises
+        ------
+        FloatingPointError
+            If neurons are not finite, or too far for a table to hold.
+        """
+        furthest, longest = float(np.einsum("ij,ij->i", u, u).max()), float(np.abs(r).max())
+        if not (math.isfinite(furthest) and math.isfinite(longest)):
+            raise FloatingPointError("neurons are no longer finite")
+        if self.activation.homogeneous:
+            if self.made is None:
+                self.made = math.inf, math.inf, ray_table(self.activation, self.D)
+            return self.made[2]
+        reach_v = math.sqrt(furthest * float((rule.z**2).sum(axis=0).max()))
+        reach_s = longest * float(rule.rho.max())
+        if self.made is None or reach_v > self.made[0] or reach_s > self.made[1]:
+            return self.make(1.0 + HEADROOM * reach_v, 1.0 + HEADROOM * reach_s)
+        return self.made[2]
+
+    def make(self, reach_v: float, reach_s: float) -> Table:
+        """A table for |v| ≤ reach_v and s ≤ reach_s; it replaces the one there was."""
+        self.made = None  # two would take twice the memory
+        table = smooth_table(self.activation, self.D, reach_v, reach_s)
+        self.made = reach_v, reach_s, table
+        return table
+
+
+def smooth_table(activation: Activation, D: float, reach_v: float, reach_s: float) -> Table:
+    """g0 and g2 for |v| ≤ reach_v, 0 ≤ s ≤ reach_s.
+
+    Columns are equally spaced in v, since a user's function may vary anywhere on the axis; rows in
+    asinh(s), continued evenly (g0) and oddly (g2) below 0.
+
+    Raises
+    ------
+    FloatingPointError
+        If the table would not fit in memory.
+    """
+    step, spacing = STEP * min(activation.strip / STRIP, 1.0), SPACING
+    half = math.ceil(reach_v / step) + 1
+    rows = math.ceil(math.asinh(reach_s) / spacing) + POINTS
+    if not rows * (2 * half + POINTS) < MOST_POINTS:
+        raise FloatingPointError("neurons have left every table")
+    v = step * (np.arange(2 * half + POINTS - 1) - BELOW - half)
+    s = np.sinh(spacing * np.arange(rows))
+    value, across = np.empty((2, BELOW + rows, len(v)))
+    size = max(1, ROWS_POINTS // len(v))
+    for first in range(0, rows, size):  # averages take memory of their own, many times the table's
+        some, to = s[first : first + size, None], slice(BELOW + first, BELOW + first + size)
+        value[to] = activation.average(v, some, D)
+        across[to] = activation.average_slopes(v, some, D)[1]
+    mirrored = np.s_[2 * BELOW : BELOW : -1]
+    value[:BELOW], across[:BELOW] = value[mirrored], -across[mirrored]
+    return Table(
+        homogeneous=False, value=value, across=across,
+        step=step, spacing=spacing, basis=_lagrange_basis(np.arange(POINTS) - BELOW),
+        line0=np.empty((0, 2 * half)), line2=np.empty((0, 2 * half)),
+    )  # fmt: skip
+
+
+def ray_table(activation: Activation, D: float) -> Table:
+    """G(y) = g0(y, 1) and G − y G' for a homogeneous activation, with straight ends."""
+    end = RAY_REACH if math.isinf(D) else min(1.0, RAY_REACH / math.sqrt(D))
+    inner = RAY_CELLS
+    y = np.linspace(-end, end, inner + 1)
+    G = activation.average(y, np.ones_like(y), D)
+    _, across = activation.average_slopes(y, np.ones_like(y), D)  # G − y G' = E U σ'(y + U)
+    lines = []
+    for values in (G, across):
+        line = np.empty((POINTS, inner + 2))
+        # stencils stay inside: at finite D the function is not smooth at ±1
+        first = np.clip(np.arange(inner) - BELOW, 0, inner + 1 - POINTS)
+        for offset in np.unique(np.arange(inner) - first):
+            cells = np.flatnonzero(np.arange(inner) - first == offset)
+            basis = _lagrange_basis(np.arange(POINTS) - offset)
+            line[:, 1 + cells] = basis @ values[first[cells] + np.arange(POINTS)[:, None]]
+        lines.append(line)
+    # beyond the ends v alone decides: G(y) = σ(y), linear, and G − y G' = 0
+    step = 2.0 * end / inner
+    for cell, side in ((0, -1.0), (inner + 1, 1.0)):
+        slope = float(activation.derivative(np.array([side]))[0])
+        at = -end - step if side < 0 else end
+        lines[0][:, cell], lines[1][:, cell] = 0.0, 0.0
+        lines[0][:2, cell] = slope * at, slope * step
+    none = np.empty((0, 0))
+    return Table(True, none, none, step, 1.0, np.eye(POINTS), *lines)
+
+
+def _lagrange_basis(offsets: Array) -> Array:
+    """(POINTS, POINTS): coefficients in x of the polynomial through values at the offsets."""
+    return np.linalg.inv(np.vander(offsets.astype(np.float64), increasing=True))

@@ -1,0 +1,1 @@
+"""The evaluator in linear time: meshes along directions of the principal subspace."""

@@ -1,0 +1,275 @@
+"""Any number of neurons in linear time: a mesh for each direction of the principal subspace.
+
+f at z = t e depends on the neurons through (v, r) = (u·e, r) alone. So, for each direction e of a
+rule on the sphere: neurons → moments on a small mesh in (v, r) → residual ε on nodes (t, ρ) → its
+potential on the mesh → velocities of the neurons. The matrix from mesh to nodes does not depend on
+the state and serves all directions; the number of nodes does not enter the cost per neuron.
+
+Meshes and rules are refined until velocities agree with exact pair sums at sample neurons. Where
+there are none, with those of a finer layout at all neurons (a coarser one, if that would not fit),
+and the target's part with quadrature made for each sample neuron.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from meanfield.fields.attraction import attraction_miss, other_attraction
+from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons, unlocked
+from meanfield.fields.pairs.closed import PairField
+from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out
+from meanfield.fields.slices.meshes import Out
+from meanfield.problem import Problem
+from meanfield.states import ParticleMeasure
+
+SMOOTH_TOLERANCE = {1: 1e-9, 2: 1e-8, 3: 1e-8}  # by k
+NARROW_TOLERANCE = 5e-8  # poles near the axis: polynomials converge slowly
+KINKED_TOLERANCE = 1e-5
+MAX_LEVEL = 4
+PART = 20_000  # neurons whose field it is
+NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
+MARGIN, KINKED_MARGIN = 1.0, 4.0  # of what another layout changes: kinks make errors fall slowly
+HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
+
+
+class SliceField:
+    """Evaluation in linear time, k ≤ 3; see `serves`."""
+
+    name = "slices"
+
+    def __init__(self, problem: Problem):
+        self.problem, self.rate = problem, problem.second_layer_rate
+        self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
+        self.smooth = problem.student.smooth
+        self.tolerance = SMOOTH_TOLERANCE[self.k] if self.smooth else KINKED_TOLERANCE
+        if problem.student.strip < NARROW:
+            self.tolerance = max(self.tolerance, NARROW_TOLERANCE)
+        self.in_place = self.k == 1 and self.smooth  # velocities may be written over the neurons
+        self.mass: Array | None = None
+        self.level = 0
+        self.layouts = 0
+        self.worst = 0.0
+        self.exact = PairField(problem) if PairField.serves(problem) else None
+        self.layout: Layout | None = None
+        # where pairs are not closed: a layout and another it is held to, and the target's part
+        self.other: tuple[Layout, Layout | None] | None = None
+        self.others = other_attraction(problem) if self.exact is None else None
+        self.margin = MARGIN if self.smooth and problem.target.smooth else KINKED_MARGIN
+
+    @staticmethod
+    def serves(problem: Problem) -> bool:
+        """Whether meshes can hold the student: smooth, or homogeneous."""
+        student = problem.student
+        return problem.subspace_dim <= 3 and (student.smooth or student.homogeneous)
+
+    # -- laying out -----------------------------------------------------------------------------
+
+    def prepare(self, measure: ParticleMeasure) -> None:
+        """Refine until the error estimate meets the tolerance, or refining no longer helps."""
+        self.layout, self.mass = None, measure.mass
+        self._cover(measure.u, measure.r)
+        error = self.error_estimate(measure)
+        while error > self.tolerance and self.level < MAX_LEVEL:
+            coarser, before = self.layout, error
+            self.level += 1
+            if not self._cover(measure.u, measure.r):
+                break
+            error = self.error_estimate(measure)
+            if error > 0.5 * before:  # as good as it gets: keep the cheaper of the two
+                self.level -= 1
+                self.layout, self.worst = coarser, before
+                break
+
+    def _cover(self, u: Array, r: Array) -> bool:
+        """Lay out for these neurons at the current level; False if that takes too much memory."""
+        furthest = 1.0 + HEADROOM * math.sqrt(float(np.einsum("ij,ij->i", u, u).max()))
+        longest = 1.0 + HEADROOM * float(np.abs(r).max())
+        layout = lay_out(self.problem, furthest, longest, self.level)
+        while layout is None and self.layout is None:  # something must serve: coarsen
+            self.level -= 1
+            layout = lay_out(self.problem, furthest, longest, self.level)
+        if layout is None:
+            self.level -= 1
+            return False
+        self.layout = layout
+        self.layouts += 1
+        return True
+
+    def layout_state(self) -> dict[str, Any]:
+        """See `Field`."""
+        state = {"level": self.level, "layouts": self.layouts, "worst": self.worst}
+        reach = None if self.layout is None else self.layout.reach
+        return {**state, "reach": reach, "exact": self.exact and self.exact.layout_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Field`."""
+        self.level, self.layouts, self.worst = state["level"], state["layouts"], state["worst"]
+        self.layout = None
+        if state["reach"] is not None:
+            furthest, longest = state["reach"]
+            self.layout = lay_out(self.problem, furthest, longest, self.level)
+        if self.exact is not None:
+            self.exact.restore(state["exact"])
+
+    def moments(self, charge: Array, u: Array, r: Array) -> tuple[Layout, Array]:
+        """Moments of the neurons (C, G), and the layout in use: a wider one where they left it."""
+        for _ in range(2):
+            if self.layout is not None:
+                moments = self.layout.mesh.spread(charge, u, r)
+                if moments is not None:
+                    return self.layout, moments
+            if not max(float(np.abs(u).max()), float(np.abs(r).max())) < FURTHEST:
+                break
+            self.layout = None
+            self._cover(u, r)
+        raise FloatingPointError("neurons have left every mesh")
+
+    # -- evaluating -----------------------------------------------------------------------------
+
+    def residual(self, charge: Array, u: Array, r: Array) -> tuple[Layout, Array]:
+        """The layout in use and ε on its nodes (N, C)."""
+        layout, moments = self.moments(charge, u, r)
+        return layout, layout.residual(moments)
+
+    def velocity(
+        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    ) -> None:
+        """See `Field`."""
+        self._velocity(charges(a, self.mass), a, u, r, self.rate, (out_a, out_u, out_r))
+
+    def _velocity(self, charge: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
+        try:
+            layout, epsilon = self.residual(charge, u, r)
+        except FloatingPointError:
+            for part in out:
+                part[:] = math.nan
+            return
+        layout.velocity(epsilon, a, u, r, rate, out)
+
+    def risk(self, a: Array, u: Array, r: Array) -> float:
+        """See `Field`; a sum of squares on the nodes, so it stays accurate when small."""
+        layout, epsilon = self.residual(charges(a, self.mass), u, r)
+        squares = (epsilon * epsilon * layout.share).sum(axis=1)
+        return max(layout.floor + 0.5 * float((layout.nodes.weight * squares).sum()), 0.0)
+
+    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
+        """See `Field`."""
+        layout, moments = self.moments(charges(a, self.mass), u, r)
+        if layout.nodes.shape[1] == 1 and not math.isinf(self.D):
+            layout = layout.with_product_nodes(self.problem)
+        nodes = layout.nodes
+        count_t, count_rho = nodes.shape
+        f = layout.on_nodes(moments).reshape(count_t, count_rho, -1)
+        weight = nodes.weight.reshape(count_t, count_rho, 1) * layout.share
+        mean = (f * weight).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
+        outside = float((weight * (f - mean) ** 2).sum())
+        return outside, float((weight * f * f).sum())
+
+    def error_estimate(self, measure: ParticleMeasure) -> float:
+        """Largest deviation from pair sums or from a finer layout, over the rms velocity.
+
+        Taken for u and r apart, so that neither hides behind the other, and for E ε σ, which moves
+        the second layer and makes the risk, over the root of E f*². Of many neurons a part makes
+        the field that is compared: what a mesh gets wrong does not depend on their number.
+        """
+        a, u, r = (unlocked(values) for values in (measure.a, measure.u, measure.r))
+        out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+        charge = charges(a, self.mass)
+        self._velocity(charge, a, u, r, 1.0, out)
+        size_u, size_r = (root_mean_square(part, self.mass) for part in out[1:])
+        if len(a) > PART:
+            chosen = sample_neurons(u, r)
+            part = np.unique(np.append(chosen, np.linspace(0, len(a) - 1, PART).astype(np.int64)))
+            charge, a, u, r = charge[part], a[part], u[part], r[part]
+            out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+            self._velocity(charge, a, u, r, 1.0, out)
+        self.worst = self._deviation(charge, a, u, r, out, size_u, size_r)
+        return self.worst
+
+    def _deviation(
+        self, charge: Array, a: Array, u: Array, r: Array, out: Out, size_u: float, size_r: float
+    ) -> float:
+        """Largest miss of velocities, over the sizes given; of a's they are those at κ = 1."""
+        largest = max(size_u, size_r) or 1.0
+        scale = (
+            math.sqrt(self.problem.target.second_moment()) or 1.0,
+            max(size_u, NEGLIGIBLE * largest),
+            max(size_r, NEGLIGIBLE * largest),
+        )
+        if self.exact is not None:
+            return _largest([self._off_pairs(self.exact, charge, a, u, r, out)], scale)
+        return _largest([self._off_layout(charge, a, u, r, out), self._off_target(a, u, r)], scale)
+
+    def _off_pairs(
+        self, exact: PairField, charge: Array, a: Array, u: Array, r: Array, out: Out
+    ) -> Out:
+        """By how much some velocities are off pairs in closed form, and those what they know."""
+        chosen = sample_neurons(u, r)
+        own, some = a[chosen], (u[chosen], r[chosen])
+        value = exact.values(*some, charge, u, r)
+        slope_u, slope_r = exact.slopes(*some, charge, u, r)
+        found = value, own[:, None] * slope_u, own * slope_r
+        off = attraction_miss(self.problem, exact.target_part(*some), *some)
+        scaled = off[0], own[:, None] * off[1], own * off[2]
+        climb, miss_u, miss_r = (
+            np.abs(mine[chosen] - theirs) + np.abs(unknown)
+            for mine, theirs, unknown in zip(out, found, scaled, strict=True)
+        )
+        return climb, miss_u, miss_r
+
+    def _off_layout(self, charge: Array, a: Array, u: Array, r: Array, out: Out) -> Out:
+        """By how much all velocities are off those of a finer layout, of a coarser if none fits."""
+        layout = self.layout
+        none = np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
+        if layout is None:
+            return none
+        if self.other is None or self.other[0] is not layout:
+            levels = (self.level + 1, self.level - 1)
+            laid = (lay_out(self.problem, *layout.reach, level) for level in levels)
+            self.other = layout, next((one for one in laid if one is not None), None)
+        other = self.other[1]
+        moments = None if other is None else other.mesh.spread(charge, u, r)
+        if other is None or moments is None:
+            return none
+        found = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+        other.velocity(other.residual(moments), a, u, r, 1.0, found)
+        climb, miss_u, miss_r = (
+            self.margin * (mine - theirs) for mine, theirs in zip(out, found, strict=True)
+        )
+        return climb, miss_u, miss_r
+
+    def _off_target(self, a: Array, u: Array, r: Array) -> Out:
+        """By how much what the target does to some neurons is off quadrature made for each."""
+        chosen = sample_neurons(u, r)
+        own, u, r = a[chosen], u[chosen], r[chosen]
+        found = np.empty_like(own), np.empty_like(u), np.empty_like(r)
+        layout = self.layout
+        if layout is None or self.others is None:
+            return np.zeros_like(own), np.zeros_like(u), np.zeros_like(r)
+        layout.velocity(layout.nodes.target, own, u, r, 1.0, found)
+        value, slope_u, slope_r = self.others(u, r)
+        return found[0] - value, found[1] - own[:, None] * slope_u, found[2] - own * slope_r
+
+    def description(self) -> dict[str, Any]:
+        """See `Field`."""
+        if self.layout is None:
+            return {"field": self.name}
+        return {
+            "field": self.name,
+            "nodes": len(self.layout.nodes.t),
+            "mesh_points": self.layout.mesh.size,
+            "directions": 2 * len(self.layout.directions),
+            "layouts": self.layouts,
+        }
+
+
+def _largest(misses: list[Out], scale: tuple[float, float, float]) -> float:
+    """Largest of all misses of a, u, r, each over its scale."""
+    return max(
+        float(np.sqrt((miss.reshape(len(miss), -1) ** 2).sum(axis=1).max())) / size
+        for miss_of in misses
+        for miss, size in zip(miss_of, scale, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""Users' own functions: known by what they capture, stored, and found again."""

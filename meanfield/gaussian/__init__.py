@@ -1,0 +1,1 @@
+"""Averages over Gaussian inputs and spheres: rules, closed forms, Hermite expansions."""

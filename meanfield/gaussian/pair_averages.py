@@ -1,0 +1,179 @@
+"""Averages over a pair of pre-activations for every pair of activations.
+
+For (x, y) ~ N(0, [[q1, c], [c, q2]]): I = E σ(x) τ(y), A = E σ'(x) τ'(y), B = E σ''(x) τ(y). In
+closed form for erf, ReLU and square among themselves (`meanfield.kernels.gaussian.pair_averages`), leaky ReLU with
+all of these, GELU with itself and erf, and sine with itself; by Hermite expansion otherwise, which
+is exact for polynomials.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.activations import Activation, get_activation
+from meanfield.gaussian.expansions import Expansion, KinkExpansion, expand
+from meanfield.gaussian.kinks import ramp_averages
+from meanfield.kernels.activations.codes import ERF, GELU, LEAKY_RELU, RELU, SINE, SQUARE
+from meanfield.kernels.gaussian.mehler import pair_sums
+from meanfield.kernels.gaussian.pair_averages import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_matrices
+
+Array = NDArray[np.float64]
+
+
+class PairAverages(NamedTuple):
+    """I, A and B (m, n), and the largest error of I and A relative to their norms.
+
+    What a cut leaves out, and what the coefficients miss.
+    """
+
+    value: Array
+    A: Array
+    B: Array
+    error: float = 0.0
+
+
+def has_closed_form(sigma: Activation, tau: Activation) -> bool:
+    """Whether a pair of activations needs no expansion."""
+    codes = {sigma.code, tau.code}
+    family = {ERF, RELU, SQUARE, LEAKY_RELU}
+    return codes <= family or codes <= {GELU, ERF} or codes == {SINE}
+
+
+def pair_averages(
+    sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array, *, same: bool = False
+) -> PairAverages:
+    """I, A, B for all pairs of two sets of units.
+
+    Parameters
+    ----------
+    sigma, tau : Activation
+    q1, q2 : ndarray, shapes (m,), (n,)
+        Variances.
+    c : ndarray, shape (m, n)
+        Covariances.
+    same : bool
+        The two sets are one, so that the diagonal pairs a unit with itself: it is then computed
+        by itself, to rounding.
+    """
+    if has_closed_form(sigma, tau):
+        return closed_averages(sigma, tau, q1, q2, c)
+    left = expand(sigma, q1)
+    right = left if same else expand(tau, q2)
+    degree = max(left.degree, right.degree)
+    if left.degree < degree:
+        left = expand(sigma, q1, degree)
+    if right.degree < degree:
+        right = expand(tau, q2, degree)
+    return expanded_averages(left, right, q1, q2, c, same=same)
+
+
+def expanded_averages(
+    left: Expansion, right: Expansion, q1: Array, q2: Array, c: Array, *, same: bool
+) -> PairAverages:
+    """The same from expansions of one degree."""
+    scale = np.sqrt(np.outer(np.maximum(q1, 0.0), np.maximum(q2, 0.0)))
+    rho = np.clip(np.divide(c, scale, out=np.zeros_like(c), where=scale > 0.0), -1.0, 1.0)
+    value, A, B = _sums(left, right, rho)
+    tails = [
+        [np.outer(left.tail, right.tail), left.square, right.square],
+        [np.outer(left.slope_tail, right.slope_tail), left.slope_square, right.slope_square],
+    ]
+    if left.kinks is not None and right.kinks is not None:
+        # the cut sum of the ramps of both gives way to their closed form
+        exact = ramp_averages(left.kinks.ramps, right.kinks.ramps, q1, q2, rho)
+        cut = _sums(left.kinks, right.kinks, rho)
+        value, A, B = (x + y - z for x, y, z in zip((value, A, B), exact, cut, strict=True))
+        tails[0][0] = np.outer(left.kinks.tail, right.tail) + np.outer(left.tail, right.kinks.tail)
+        tails[1][0] = np.outer(left.kinks.slope_tail, right.slope_tail)
+        tails[1][0] += np.outer(left.slope_tail, right.kinks.slope_tail)
+    if same:
+        np.fill_diagonal(value, left.square)
+        np.fill_diagonal(A, left.slope_square)
+        np.fill_diagonal(B, left.mixed)
+        np.fill_diagonal(rho, 0.0)
+    damping = np.abs(rho) ** left.degree
+    error = max(left.error, right.error)
+    for tail, norm, norm_other in tails:
+        norms = np.sqrt(max(float(norm.max()), 1e-300) * max(float(norm_other.max()), 1e-300))
+        error = max(error, float((damping * tail).max() / norms))
+    return PairAverages(value, A, B, error)
+
+
+def _sums(
+    left: Expansion | KinkExpansion, right: Expansion | KinkExpansion, rho: Array
+) -> tuple[Array, Array, Array]:
+    """I, A and B by Mehler's formula."""
+    value, A, B = (np.empty_like(rho) for _ in range(3))
+    D, T = np.ascontiguousarray(right.C.T), np.ascontiguousarray(right.S.T)
+    pair_sums(left.C, left.S, left.B, D, T, rho, value, A, B)
+    return value, A, B
+
+
+def closed_averages(
+    sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array
+) -> PairAverages:
+    """The same where `has_closed_form`."""
+    if sigma.code == SINE:
+        return _sines(q1, q2, c)
+    if GELU in (sigma.code, tau.code):
+        return _gelus(sigma, tau, q1, q2, c)
+    # a leaky unit is slope·x + (1 − slope) max(x, 0), and x itself pairs by Stein's lemma
+    if LEAKY_RELU in (sigma.code, tau.code):
+        return _leaky(sigma, tau, q1, q2, c)
+    q1, q2, c = (np.array(array, dtype=np.float64, order="C") for array in (q1, q2, c))
+    return PairAverages(*pair_matrices(sigma.code, tau.code, q1, q2, c))
+
+
+def _leaky(sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array) -> PairAverages:
+    relu = get_activation("relu")
+    left, right = (relu if one.code == LEAKY_RELU else one for one in (sigma, tau))
+    first, second = (one.parameter if one.code == LEAKY_RELU else 0.0 for one in (sigma, tau))
+    value, A, B, _ = closed_averages(left, right, q1, q2, c)
+    slope_right = _mean_slope(right, q2)[None, :]  # E τ'(y)
+    slope_left = _mean_slope(left, q1)[:, None]
+    kept = (1.0 - first) * (1.0 - second)
+    cross = first * (1.0 - second) * slope_right + second * (1.0 - first) * slope_left
+    both = cross + first * second
+    B = kept * B + second * (1.0 - first) * c * _mean_third(left, q1)[:, None]
+    return PairAverages(kept * value + c * both, kept * A + both, B)
+
+
+def _mean_slope(sigma: Activation, q: Array) -> Array:
+    """E σ'(x) of erf, ReLU and square."""
+    if sigma.code == ERF:
+        return ROOT_TWO_OVER_PI / np.sqrt(1.0 + q)
+    return np.full(len(q), 0.5 if sigma.code == RELU else 0.0)
+
+
+def _mean_third(sigma: Activation, q: Array) -> Array:
+    """E σ'''(x) of erf, ReLU and square."""
+    return -ROOT_TWO_OVER_PI * (1.0 + q) ** -1.5 if sigma.code == ERF else np.zeros(len(q))
+
+
+def _sines(q1: Array, q2: Array, c: Array) -> PairAverages:
+    h = 0.5 * np.add.outer(q1, q2)
+    plus, minus = 0.5 * np.exp(c - h), 0.5 * np.exp(-c - h)
+    return PairAverages(plus - minus, plus + minus, minus - plus)
+
+
+def _gelus(sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array) -> PairAverages:
+    """GELU is x Φ(x): products of Φ and of the density φ, by tilting the Gaussian."""
+    s1, s2 = 1.0 + q1[:, None], 1.0 + q2[None, :]
+    if tau.code == ERF:  # only x/2 of GELU is odd
+        A = np.broadcast_to(0.5 * ROOT_TWO_OVER_PI / np.sqrt(s2), c.shape)
+        return PairAverages(c * A, A.copy(), np.zeros_like(c))
+    if sigma.code == ERF:
+        A = np.broadcast_to(0.5 * ROOT_TWO_OVER_PI / np.sqrt(s1), c.shape)
+        return PairAverages(c * A, A.copy(), -c * A / s1)
+    L = s1 * s2 - c * c
+    density = 1.0 / (2.0 * math.pi * np.sqrt(L))  # E φ(x) φ(y)
+    below = 0.25 + 0.25 * TWO_OVER_PI * np.arcsin(c / np.sqrt(s1 * s2))  # E Φ(x) Φ(y)
+    A = below + c * density * (1.0 / s1 + 1.0 / s2 + 1.0 / L)
+    v, t = L / s1 - 1.0, c / s1  # variance of y and covariance under the tilt by φ(x)
+    value = q1[:, None] * v * density + c * (below + c * density / s2)
+    B = density * (2.0 * v - 2.0 * t * t - v * (q1[:, None] / s1 - t * t / (1.0 + v)))
+    return PairAverages(value, A, B)

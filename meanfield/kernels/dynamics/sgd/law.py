@@ -1,0 +1,270 @@
+"""SGD exact in law, without R^d: the Markov chain of the overlaps (description 2).
+
+A neuron is w_i/√d = (u_i, S_i, 0): u (p, k) its coordinates in the principal subspace, S its
+coordinates in an orthonormal basis of p directions that holds the students' perpendicular parts,
+chosen so that S is lower triangular. T[j, i] = S_ij is stored, one column more than needed: the
+direction a fresh sample adds. In that basis a sample is (z, g, ρ, 0), with z, g standard normal
+and ρ² ~ χ²_{d−k−p}; a batch adds the triangular (Bartlett) factor of a Wishart matrix.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import prange
+
+from meanfield.kernels.dynamics.sgd.random import (
+    chi_square,
+    fill_normals,
+    normal,
+    read_stream,
+    write_stream,
+)
+from meanfield.kernels.dynamics.sgd.step import batch_gradient, population_risk
+from meanfield.kernels.options import parallel, serial
+
+NEURONS = 256  # at a time through the rotations of a step: they stay in the second cache
+
+
+@serial
+def rotation(x, y):
+    """Length, cosine and sine of the rotation that takes (x, y) to (length, 0)."""
+    r = math.sqrt(x * x + y * y)
+    return (r, x / r, y / r) if r > 0.0 else (r, 1.0, 0.0)
+
+
+@serial
+def rotate(T, j, cosine, sine, first, last):
+    """Rotate columns j and j + 1 of S, for the neurons first ≤ i < last."""
+    left, right = T[j, first:last], T[j + 1, first:last]
+    for i in range(left.size):
+        x, y = left[i], right[i]
+        left[i] = cosine * x + sine * y
+        right[i] = cosine * y - sine * x
+
+
+@serial
+def add_rank_one(T, c, h, turns):
+    """S becomes the triangular factor of S Sᵀ with the row S_i moved by c_i h; h (p + 1,).
+
+    Rotations of neighbouring columns turn h into |h| e_0, where the move touches one column, and
+    a second sweep removes what the first put above the diagonal: 12 p² operations. Both go over
+    one block of neurons after another, which stays in the cache. turns (4, p) is work space.
+    """
+    p = c.size
+    for j in range(p - 1, -1, -1):
+        h[j], turns[0, j], turns[1, j] = rotation(h[j], h[j + 1])
+    for first in range(0, p, NEURONS):
+        last = min(first + NEURONS, p)
+        for j in range(last - 1, -1, -1):
+            rotate(T, j, turns[0, j], turns[1, j], max(j, first), last)
+        for i in range(first, last):
+            T[0, i] += c[i] * h[0]
+        for j in range(first):
+            rotate(T, j, turns[2, j], turns[3, j], first, last)
+        for j in range(first, last):
+            T[j, j], turns[2, j], turns[3, j] = rotation(T[j, j], T[j + 1, j])
+            T[j + 1, j] = 0.0
+            rotate(T, j, turns[2, j], turns[3, j], j + 1, last)
+
+
+@serial
+def add_batch(T, C, H, A):
+    """The same for Σ_s C_si H_s, C (b, p), H (b, p + m), by reflections of A (p, p + m)."""
+    b, p = C.shape
+    n = H.shape[1]
+    for i in range(p):
+        for j in range(n):
+            A[i, j] = T[j, i] if j <= i else 0.0
+        for sample in range(b):
+            for j in range(n):
+                A[i, j] += C[sample, i] * H[sample, j]
+    triangular(A, T)
+
+
+@serial
+def triangular(A, T):
+    """T becomes the triangular factor of A Aᵀ, by reflections of A (p, n) in place."""
+    p, n = A.shape
+    for i in range(p):
+        square = 0.0
+        for j in range(i, n):
+            square += A[i, j] * A[i, j]
+        norm = -math.copysign(math.sqrt(square), A[i, i])
+        # reflect (A_ii, …, A_in) onto norm·e_i; v = row − norm·e_i has |v|²/2 = norm² − norm A_ii
+        half = square - norm * A[i, i]
+        A[i, i] -= norm
+        if half > 0.0:
+            for q in range(i + 1, p):
+                dot = 0.0
+                for j in range(i, n):
+                    dot += A[i, j] * A[q, j]
+                dot /= half
+                for j in range(i, n):
+                    A[q, j] -= dot * A[i, j]
+        T[i, i] = norm
+        for q in range(i + 1, p):
+            T[i, q] = A[q, i]
+
+
+@serial
+def shrink(x, factor):
+    """x *= factor, in loops, which compile faster than an array expression."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            x[i, j] *= factor
+
+
+@serial
+def add_heat(s, heat, outside, u, T, A):
+    """Noise of deviation `heat` in every coordinate; A (p, 2p), `outside` = d − k − p.
+
+    In the directions that no weight had a part in, p Gaussian vectors have a triangular factor of
+    independent entries (Bartlett).
+    """
+    p, k = u.shape
+    for i in range(p):
+        for r in range(k):
+            xi, s = normal(s)
+            u[i, r] += heat * xi
+        for j in range(2 * p):
+            A[i, j] = 0.0
+        for j in range(p):
+            xi, s = normal(s)
+            A[i, j] = heat * xi + (T[j, i] if j <= i else 0.0)
+        for j in range(int(min(float(i), outside))):
+            xi, s = normal(s)
+            A[i, p + j] = heat * xi
+        if i < outside:
+            square, s = chi_square(s, outside - i)
+            A[i, p + i] = heat * math.sqrt(square)
+    triangular(A, T)
+    return s
+
+
+@serial
+def to_sphere(u, T):
+    """Scale every neuron to |w|² = d."""
+    p, k = u.shape
+    for i in range(p):
+        square = 0.0
+        for r in range(k):
+            square += u[i, r] * u[i, r]
+        for j in range(i + 1):
+            square += T[j, i] * T[j, i]
+        scale = 1.0 / math.sqrt(square)
+        for r in range(k):
+            u[i, r] *= scale
+        for j in range(i + 1):
+            T[j, i] *= scale
+
+
+@serial
+def draw_batch(s, p, outside, Z, H):
+    """A batch in the moving basis: Z (b, k) principal, H (b, p + m) the rest; `outside` = d−k−p."""
+    b = Z.shape[0]
+    extra = int(min(float(b), outside))
+    for sample in range(b):
+        s = fill_normals(s, Z[sample])
+        for j in range(p + min(sample, extra)):
+            H[sample, j], s = normal(s)
+        if sample < extra:
+            square, s = chi_square(s, outside - sample)
+            H[sample, p + sample] = math.sqrt(square)
+    return s
+
+
+@serial
+def pre_activations(u, T, B, Z, H, pre, pre_star):
+    """λ = u z + S g into pre (b, p) and λ* = B z into pre_star (b, k)."""
+    b, k = Z.shape
+    p = u.shape[0]
+    for sample in range(b):
+        for r in range(B.shape[0]):
+            total = 0.0
+            for q in range(k):
+                total += B[r, q] * Z[sample, q]
+            pre_star[sample, r] = total
+        for i in range(p):
+            total = 0.0
+            for q in range(k):
+                total += u[i, q] * Z[sample, q]
+            pre[sample, i] = total
+        for j in range(p):
+            for i in range(j, p):
+                pre[sample, i] += T[j, i] * H[sample, j]
+
+
+@serial
+def run_law(step, B, a_star, u, T, a, words, steps):
+    """`steps` updates of one run, in place; returns the updates made before an error overflowed."""
+    p, k = u.shape
+    b, outside = step.batch, step.d - k - p
+    # one column is there even when no direction is left outside: it then stays 0
+    extra = max(1, int(min(float(b), outside)))
+    Z, H = np.zeros((b, k)), np.zeros((b, p + extra))
+    pre, pre_star = np.empty((b, p)), np.empty((b, B.shape[0]))
+    C, value = np.empty((b, p)), np.empty(p)
+    A, wide, turns = np.empty((p, p + extra)), np.empty((p, 2 * p)), np.empty((4, p))
+    s = read_stream(words)
+    done = steps
+    for n in range(steps):
+        s = draw_batch(s, p, outside, Z, H)
+        pre_activations(u, T, B, Z, H, pre, pre_star)
+        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
+        if not finite:
+            done = n
+            break
+        if step.keep != 1.0:
+            shrink(u, step.keep)
+            shrink(T, step.keep)
+        for sample in range(b):
+            for i in range(p):
+                C[sample, i] /= step.d
+                for r in range(k):
+                    u[i, r] += C[sample, i] * Z[sample, r]
+        if b == 1:
+            add_rank_one(T, C[0], H[0], turns)
+        else:
+            add_batch(T, C, H, A)
+        if step.heat > 0.0:
+            s = add_heat(s, step.heat, outside, u, T, wide)
+        if step.spherical:
+            to_sphere(u, T)
+    write_stream(words, s)
+    return done
+
+
+@parallel
+def advance_law(step, B, a_star, u, T, a, words, steps, done):
+    """Every run by `steps` updates: u (runs, p, k), T (runs, p + 1, p), a (runs, p)."""
+    for run in prange(u.shape[0]):
+        done[run] = run_law(step, B, a_star, u[run], T[run], a[run], words[run], steps)
+
+
+@serial
+def overlaps_of(u, T, B, Q, M):
+    """Q = u uᵀ + S Sᵀ and M = u Bᵀ."""
+    p, k = u.shape
+    for i in range(p):
+        for j in range(i + 1):
+            total = 0.0
+            for r in range(k):
+                total += u[i, r] * u[j, r]
+            for column in range(j + 1):
+                total += T[column, i] * T[column, j]
+            Q[i, j] = Q[j, i] = total
+        for r in range(B.shape[0]):
+            total = 0.0
+            for q in range(k):
+                total += u[i, q] * B[r, q]
+            M[i, r] = total
+
+
+@parallel
+def record_law(step, B, P, a_star, u, T, a, Q, M, risk):
+    """Overlaps Q (runs, p, p), M (runs, p, k) and risk (runs,) of every run."""
+    for run in prange(u.shape[0]):
+        overlaps_of(u[run], T[run], B, Q[run], M[run])
+        risk[run] = population_risk(step.sigma, step.tau, Q[run], M[run], P, a[run], a_star)

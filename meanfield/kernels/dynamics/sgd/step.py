@@ -1,0 +1,124 @@
+"""What both SGD simulators share: the gradient of one batch, and the population risk."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from meanfield.kernels.activations.codes import SQUARE
+from meanfield.kernels.activations.units import Unit, activate, call_vector
+from meanfield.kernels.dynamics.overlaps.drift import energy_alone, square_energy
+from meanfield.kernels.dynamics.sgd.random import normal
+from meanfield.kernels.options import serial
+
+LARGEST = float(np.finfo(np.float64).max)
+
+
+class Step(NamedTuple):
+    """One update, in numbers: flat, for parallel loops take no tuple in a tuple."""
+
+    sigma: int  # the student's activation, as in `Unit`
+    sigma_parameter: float
+    sigma_value: int
+    sigma_slope: int
+    tau: int  # the target's, if it is a committee
+    tau_parameter: float
+    tau_value: int
+    tau_slope: int
+    label: int  # address of the target as a function of z, else 0
+    gain: float  # γ/p
+    second: float  # γ_a/p = κγ/(p d)
+    noise: float  # √Δ
+    d: float
+    batch: int
+    spherical: bool
+    keep: float  # what weight decay leaves of a weight, 1 − weight_decay γ/(p d)
+    second_keep: float  # the same of a second-layer weight
+    heat: float  # deviation of the Langevin noise on w/√d, √(2τγ/(p d))
+
+
+@serial
+def output(unit, a, pre):
+    """(1/p) Σ_i a_i σ(pre_i)."""
+    total = 0.0
+    for i in range(a.size):
+        value, _ = activate(unit, pre[i])
+        total += a[i] * value
+    return total / a.size
+
+
+@serial
+def units(unit, x, value, slope):
+    """σ and σ' of all of x; a loop without a choice in it, which vectorises, for the square."""
+    if unit.code == SQUARE:
+        for i in range(x.size):
+            value[i] = x[i] * x[i]
+            slope[i] = 2.0 * x[i]
+    else:
+        for i in range(x.size):
+            value[i], slope[i] = activate(unit, x[i])
+
+
+@serial
+def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
+    """Move a by one update and write the first layer's, all at the old parameters.
+
+    pre (b, p) and pre_star (b, k) hold the pre-activations (z itself, unless the target is a
+    committee); C (b, p) receives
+    (γ/p) a_i σ'(λ_i) ε / b, so that w_i moves by Σ_s C_si x_s/√d. value (p,) is work space.
+    Returns the stream, and whether every error ε was finite.
+    """
+    b, p = pre.shape
+    student = Unit(step.sigma, step.sigma_parameter, step.sigma_value, step.sigma_slope)
+    teacher = Unit(step.tau, step.tau_parameter, step.tau_value, step.tau_slope)
+    move = np.zeros(p if step.second > 0.0 else 0)
+    finite = True
+    for sample in range(b):
+        if step.label != 0:
+            y = call_vector(step.label, pre_star[sample])
+        else:
+            y = output(teacher, a_star, pre_star[sample])
+        if step.noise > 0.0:
+            xi, s = normal(s)
+            y += step.noise * xi
+        units(student, pre[sample], value, C[sample])
+        f = 0.0
+        for i in range(p):
+            f += a[i] * value[i]
+        error = y - f / p
+        # isfinite(x) compiles to a test of x − x, which reassociation folds to 0; this stands
+        finite = finite and abs(error) <= LARGEST
+        factor = step.gain / b * error
+        for i in range(p):
+            C[sample, i] *= factor * a[i]
+        for i in range(move.size):
+            move[i] += value[i] * error
+    if step.second > 0.0:
+        for i in range(p):
+            a[i] = step.second_keep * a[i] + step.second / b * move[i]
+    return s, finite
+
+
+@serial
+def coefficients(a, a_star):
+    """The e of ε = Σ_m e_m φ_m(λ_m), students first."""
+    e = np.empty(a.size + a_star.size)
+    for i in range(a.size):
+        e[i] = -a[i] / a.size
+    for r in range(a_star.size):
+        e[a.size + r] = a_star[r] / a_star.size
+    return e
+
+
+@serial
+def population_risk(sigma, tau, Q, M, P, a, a_star):
+    """R = ½ E (f − f*)² of overlaps Q (p, p), M (p, k), P (k, k), for codes of closed form."""
+    return 0.5 * energy_alone(sigma, tau, Q, M, P, coefficients(a, a_star))
+
+
+@serial
+def square_risk(W, W_star, a, a_star):
+    """The same of weights W (p, d), W_star (k, d) of squares: p d² operations."""
+    e = coefficients(a, a_star)
+    return 0.5 * square_energy(W, W_star, e[: a.size], e[a.size :])

@@ -1,0 +1,220 @@
+"""SGD in R^d itself (description 1), one pass over the weights a step.
+
+A step's move and the next step's pre-activations read the same rows, so the move waits: a run is
+held as (W, X, C) and stands for W + Cᵀ X, and the sweep that applies the move draws the next batch
+and takes its pre-activations from rows still in registers. Nothing is ever flushed in between,
+hence the numbers do not depend on when states are recorded.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import prange
+
+from meanfield.kernels.dynamics.sgd.random import fill_normals, normal, read_stream, write_stream
+from meanfield.kernels.dynamics.sgd.step import batch_gradient, population_risk, square_risk
+from meanfield.kernels.options import parallel, serial
+
+BLOCK = 1024  # columns a sweep takes at a time: the samples' share of them stays in the first cache
+
+
+@serial
+def move_and_dot(w, c, x, fresh):
+    """w += c x, and the new w·fresh."""
+    total = 0.0
+    for j in range(w.size):
+        value = w[j] + c * x[j]
+        w[j] = value
+        total += value * fresh[j]
+    return total
+
+
+@serial
+def move(w, c, x):
+    """w += c x."""
+    for j in range(w.size):
+        w[j] += c * x[j]
+
+
+@serial
+def dot(x, y):
+    """x·y."""
+    total = 0.0
+    for j in range(x.size):
+        total += x[j] * y[j]
+    return total
+
+
+@serial
+def copy(x, out):
+    """Copy x into out; in a loop, for a slice assignment adds seconds to the compilation."""
+    for j in range(x.size):
+        out[j] = x[j]
+
+
+@serial
+def rescale(w, factor):
+    """w *= factor."""
+    for j in range(w.size):
+        w[j] *= factor
+
+
+@serial
+def sweep(s, W, W_star, X, C, scale, fresh, pre, pre_star):
+    """Apply the waiting move, draw the next batch into X, and take its pre-activations.
+
+    W (p, d), W_star (k, d), X (b, d), C (b, p), scale (p,), or (0,) where it would be 1,
+    fresh (b, BLOCK); pre (b, p) and pre_star (b, k) are w·x, not yet over √d.
+    """
+    (p, d), b = W.shape, X.shape[0]
+    pre[:], pre_star[:] = 0.0, 0.0
+    for first in range(0, d, BLOCK):
+        last = min(first + BLOCK, d)
+        m = last - first
+        for sample in range(b):
+            s = fill_normals(s, fresh[sample, :m])
+        for i in range(p):
+            w = W[i, first:last]
+            if scale.size > 0:
+                rescale(w, scale[i])
+            if b == 1:
+                pre[0, i] += move_and_dot(w, C[0, i], X[0, first:last], fresh[0, :m])
+                continue
+            for sample in range(b):
+                move(w, C[sample, i], X[sample, first:last])
+            for sample in range(b):
+                pre[sample, i] += dot(w, fresh[sample, :m])
+        for sample in range(b):
+            for r in range(W_star.shape[0]):
+                pre_star[sample, r] += dot(W_star[r, first:last], fresh[sample, :m])
+            copy(fresh[sample, :m], X[sample, first:last])
+    return s
+
+
+@serial
+def to_sphere(W, X, C, pre, scale):
+    """Make the waiting move end on |w|² = d: scale (p,) times the old row, C scaled as well.
+
+    pre (b, p) is w·x. The norm is measured, not carried along, so rounding cannot pile up.
+    """
+    (p, d), b = W.shape, X.shape[0]
+    squares = np.empty(p)
+    for i in range(p):
+        squares[i] = scale[i] * scale[i] * dot(W[i], W[i])
+        for sample in range(b):
+            squares[i] += 2.0 * scale[i] * C[sample, i] * pre[sample, i]
+    for first in range(b):
+        for second in range(b):
+            gram = dot(X[first], X[second])
+            for i in range(p):
+                squares[i] += C[first, i] * C[second, i] * gram
+    for i in range(p):
+        factor = math.sqrt(d / squares[i])
+        scale[i] *= factor
+        for sample in range(b):
+            C[sample, i] *= factor
+
+
+@serial
+def add_heat(s, size, W):
+    """Independent noise of deviation `size` on every weight."""
+    for i in range(W.shape[0]):
+        for j in range(W.shape[1]):
+            xi, s = normal(s)
+            W[i, j] += size * xi
+    return s
+
+
+@serial
+def products(W, X, pre):
+    """pre_si = w_i·x_s."""
+    for sample in range(X.shape[0]):
+        for i in range(W.shape[0]):
+            pre[sample, i] = dot(W[i], X[sample])
+
+
+@serial
+def run_weights(step, W_star, a_star, W, X, C, scale, a, words, steps):
+    """`steps` updates of one run, in place; returns the updates made before an error overflowed."""
+    b, p = C.shape
+    root_d = math.sqrt(step.d)
+    fresh, value = np.empty((b, BLOCK)), np.empty(p)
+    pre, pre_star = np.empty((b, p)), np.empty((b, W_star.shape[0]))
+    s = read_stream(words)
+    done = steps
+    for n in range(steps):
+        s = sweep(s, W, W_star, X, C, scale, fresh, pre, pre_star)
+        pre /= root_d
+        pre_star /= root_d
+        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
+        if not finite:
+            done = n
+            break
+        C /= root_d
+        for i in range(scale.size):
+            scale[i] = step.keep
+        if step.heat > 0.0:  # at once, and so that what decay leaves of it is the noise
+            s = add_heat(s, step.heat * root_d / step.keep, W)
+        if step.spherical:
+            if step.heat > 0.0:
+                products(W, X, pre)
+            else:
+                pre *= root_d
+            to_sphere(W, X, C, pre, scale)
+    write_stream(words, s)
+    return done
+
+
+@parallel
+def advance_weights(step, W_star, a_star, W, X, C, scale, a, words, steps, done):
+    """Every run by `steps` updates: W (runs, p, d), X (runs, b, d), C (runs, b, p), a (runs, p)."""
+    for run in prange(W.shape[0]):
+        done[run] = run_weights(
+            step, W_star, a_star, W[run], X[run], C[run], scale[run], a[run], words[run], steps
+        )
+
+
+@serial
+def standing_weights(W, X, C, scale, out):
+    """The weights a run stands for, its waiting move made: out (p, d)."""
+    for i in range(W.shape[0]):
+        copy(W[i], out[i])
+        if scale.size > 0:
+            rescale(out[i], scale[i])
+        for sample in range(X.shape[0]):
+            move(out[i], C[sample, i], X[sample])
+
+
+@serial
+def overlaps_of(W, W_star, Q, M):
+    """Q = W Wᵀ/d and M = W W*ᵀ/d."""
+    p, d = W.shape
+    for i in range(p):
+        for j in range(i + 1):
+            Q[i, j] = Q[j, i] = dot(W[i], W[j]) / d
+        for r in range(W_star.shape[0]):
+            M[i, r] = dot(W[i], W_star[r]) / d
+
+
+@parallel
+def stand(W, X, C, scale, out):
+    """The weights that the runs stand for, out (runs, p, d)."""
+    for run in prange(W.shape[0]):
+        standing_weights(W[run], X[run], C[run], scale[run], out[run])
+
+
+@parallel
+def record_weights(step, W_star, P, a_star, W, a, by_matrix, Q, M, risk):
+    """Overlaps Q (runs, p, p) and M (runs, p, k), where there is room for them, and risk (runs,).
+
+    W (runs, p, d), a (runs, p); `by_matrix`: squares, whose risk takes no overlaps.
+    """
+    for run in prange(W.shape[0]):
+        if Q.shape[1] > 0:
+            overlaps_of(W[run], W_star, Q[run], M[run])
+        if by_matrix:
+            risk[run] = square_risk(W[run], W_star, a[run], a_star)
+        else:
+            risk[run] = population_risk(step.sigma, step.tau, Q[run], M[run], P, a[run], a_star)

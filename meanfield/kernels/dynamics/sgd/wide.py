@@ -1,0 +1,92 @@
+"""SGD in few dimensions with many neurons: the loops run along the neurons.
+
+As in `sgd_weights`, a step's move waits for the next sweep over the weights. They are held as
+(d, p), so that a sweep is d passes over rows of neurons: one multiply-add moves a weight and one
+projects it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import prange
+
+from meanfield.kernels.dynamics.sgd.random import fill_normals, read_stream, write_stream
+from meanfield.kernels.dynamics.sgd.step import batch_gradient
+from meanfield.kernels.options import parallel, serial
+
+BLOCK = 1024  # neurons a sweep takes at a time: what it gathers of them stays in the first cache
+
+
+@serial
+def move_and_project(w, c, x, fresh, pre):
+    """w += c x, and pre += w fresh."""
+    for i in range(w.size):
+        value = w[i] + c[i] * x
+        w[i] = value
+        pre[i] += value * fresh
+
+
+@serial
+def sweep(s, W, W_star, x, c, fresh, pre, pre_star):
+    """Apply the waiting move c xᵀ, draw the next sample into x, and take its pre-activations.
+
+    W (d, p), W_star (k, d), x (d,), c (p,), fresh (d,); pre (p,) and pre_star (k,) are w·x, not
+    yet over √d.
+    """
+    d, p = W.shape
+    s = fill_normals(s, fresh)
+    pre[:] = 0.0
+    for first in range(0, p, BLOCK):
+        last = min(first + BLOCK, p)
+        for j in range(d):
+            move_and_project(W[j, first:last], c[first:last], x[j], fresh[j], pre[first:last])
+    for r in range(W_star.shape[0]):
+        pre_star[r] = 0.0
+        for j in range(d):
+            pre_star[r] += W_star[r, j] * fresh[j]
+    for j in range(d):
+        x[j] = fresh[j]
+    return s
+
+
+@serial
+def run_wide(step, W_star, a_star, W, X, C, a, words, steps):
+    """`steps` updates of one run, in place; returns the updates made before an error overflowed."""
+    d, p = W.shape
+    root_d = math.sqrt(step.d)
+    fresh, value = np.empty(d), np.empty(p)
+    pre, pre_star = np.empty((1, p)), np.empty((1, W_star.shape[0]))
+    s = read_stream(words)
+    done = steps
+    for n in range(steps):
+        s = sweep(s, W, W_star, X[0], C[0], fresh, pre[0], pre_star[0])
+        pre /= root_d
+        pre_star /= root_d
+        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
+        if not finite:
+            done = n
+            break
+        C /= root_d
+    write_stream(words, s)
+    return done
+
+
+@parallel
+def advance_wide(step, W_star, a_star, W, X, C, a, words, steps, done):
+    """Every run by `steps` updates: W (runs, d, p), X (runs, 1, d), C (runs, 1, p), a (runs, p)."""
+    for run in prange(W.shape[0]):
+        done[run] = run_wide(
+            step, W_star, a_star, W[run], X[run], C[run], a[run], words[run], steps
+        )
+
+
+@parallel
+def stand_wide(W, X, C, out):
+    """The weights that the runs stand for, out (runs, p, d)."""
+    for run in prange(W.shape[0]):
+        d, p = W[run].shape
+        for i in range(p):
+            for j in range(d):
+                out[run, i, j] = W[run, j, i] + C[run, 0, i] * X[run, 0, j]

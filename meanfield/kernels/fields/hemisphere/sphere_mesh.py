@@ -1,0 +1,222 @@
+"""Neurons to a mesh on the half-sphere of directions (u, r)/R and back, for homogeneous students.
+
+At k = 2 a direction has an angle φ in the principal plane, taken modulo π since potentials are even
+in u, and a latitude. Rows of the mesh are circles of latitude, uniform in
+
+    s = asinh(2|u| / (r + √(r² + δ²|u|²))),   that is   r/|u| = 1/sinh s − δ² sinh(s)/4.
+
+Near the pole (u = 0) s is |u|/r; near the plane (r = 0) rows are as close as δ allows and grow
+apart with r/|u|. Each row has points of its own, uniform in φ, more of them near the plane, where a
+potential varies on the scale of r/|u|. Rows go on a little beyond the pole and the plane, so that
+stencils have eight points everywhere. Row 0 of the neurons' is the pole itself.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from meanfield.kernels.arcs import angles
+from meanfield.kernels.fields.mesh import SHORT
+from meanfield.kernels.fields.places import (
+    BATCH,
+    BELOW,
+    POINTS,
+    locate,
+    pole_slope_weights,
+    pole_value_weights,
+    slope_weights,
+    value_weights,
+)
+from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
+
+TINY = 1e-300
+NEAR_POLE = 2e-4  # |u|/R below which slopes are taken in proportion to it
+
+
+class Rows(NamedTuple):
+    """Rows of the mesh: row i is at s = (i − BELOW)/scale and has sizes[i] points.
+
+    Point l of a row is at φ = π l/size; the row is stored from l = −BELOW to size + POINTS − BELOW,
+    `starts` says where.
+    """
+
+    delta: float
+    scale: float
+    sizes: np.ndarray
+    starts: np.ndarray
+
+
+@serial
+def directions(u, r, first, n, rows, least, y, R, C, S, turn, cell, offset, root, work, bits):
+    """Where a batch is: R, C = |u|/R, S = |r|/R, the row and φ/π; how many are nowhere.
+
+    Neurons with C below `least` are put there.
+    """
+    for j in range(n):
+        x0, x1, z = u[first + j, 0], u[first + j, 1], abs(r[first + j])
+        q = x0 * x0 + x1 * x1
+        length = math.sqrt(q)
+        R[j] = math.sqrt(q + z * z)
+        inverse = 1.0 / (R[j] + TINY)
+        C[j], S[j] = length * inverse, z * inverse
+        c = C[j] if C[j] > least else least
+        c = c if C[j] == C[j] else math.nan
+        y[j] = 2.0 * c / (S[j] + math.sqrt(S[j] * S[j] + rows.delta * rows.delta * c * c) + TINY)
+        work[j], root[j] = x1, x0
+    angles(work, root, n, turn)
+    for j in range(n):
+        beyond = u[first + j, 0] * u[first + j, 1] < 0.0
+        turn[j] = (math.pi - turn[j] if beyond else turn[j]) / math.pi
+    return locate(y, n, rows.scale, float(BELOW), rows.sizes.size, cell, offset, root, work, bits)
+
+
+@serial
+def spread_block(charge, u, r, first, last, rows, mesh):
+    """Add a R of neurons first..last to a mesh; how many are nowhere (they are put somewhere)."""
+    y, R, C, S = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
+    turn, offset, root, work = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
+    cell, bits, row = np.empty(BATCH, np.int64), work.view(np.int64), np.empty(POINTS)
+    outside = 0
+    for start in range(first, last, BATCH):
+        n = min(BATCH, last - start)
+        outside += directions(
+            u, r, start, n, rows, 0.0, y, R, C, S, turn, cell, offset, root, work, bits
+        )
+        for j in range(n):
+            pole = cell[j] == BELOW
+            across = pole_value_weights(offset[j]) if pole else value_weights(offset[j])
+            store(row, 0, multiply(across, fill(charge[start + j] * R[j])))
+            size, at, along = 0, 0, across
+            for p in range(POINTS):
+                i = cell[j] - BELOW + p
+                if rows.sizes[i] != size:
+                    size = rows.sizes[i]
+                    place = turn[j] * size
+                    at = min(int(place), size - 1)
+                    along = value_weights(place - at - 0.5)
+                point = rows.starts[i] + at
+                store(mesh, point, multiply_add(along, fill(row[p]), load(mesh, point)))
+    return outside
+
+
+@serial
+def gather_block(a, u, r, first, last, rows, mesh, rate, out_a, out_u, out_r):
+    """Add to velocities of neurons first..last what the potential R ψ of a mesh gives."""
+    y, R, C, S = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
+    turn, offset, root, work = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
+    cell, bits, row, steep = (
+        np.empty(BATCH, np.int64), work.view(np.int64), np.empty(POINTS), np.empty(POINTS)
+    )  # fmt: skip
+    for start in range(first, last, BATCH):
+        n = min(BATCH, last - start)
+        directions(
+            u, r, start, n, rows, NEAR_POLE, y, R, C, S, turn, cell, offset, root, work, bits
+        )
+        for j in range(n):
+            pole = cell[j] == BELOW
+            store(row, 0, pole_value_weights(offset[j]) if pole else value_weights(offset[j]))
+            store(steep, 0, pole_slope_weights(offset[j]) if pole else slope_weights(offset[j]))
+            value, slope_s, slope_turn = 0.0, 0.0, 0.0
+            size = rows.sizes[cell[j] - BELOW]
+            at, x = 0, 0.0
+            flat, rising = fill(0.0), fill(0.0)
+            for p in range(POINTS + 1):
+                i = cell[j] - BELOW + p
+                if p == POINTS or rows.sizes[i] != size or p == 0:
+                    if p > 0:
+                        along = value_weights(x)
+                        value += total(multiply(flat, along))
+                        slope_s += total(multiply(rising, along))
+                        slope_turn += size * total(multiply(flat, slope_weights(x)))
+                        flat, rising = fill(0.0), fill(0.0)
+                    if p < POINTS:
+                        size = rows.sizes[i]
+                        place = turn[j] * size
+                        at = min(int(place), size - 1)
+                        x = place - at - 0.5
+                if p < POINTS:
+                    points = load(mesh, rows.starts[i] + at)
+                    flat = multiply_add(points, fill(row[p]), flat)
+                    rising = multiply_add(points, fill(steep[p]), rising)
+            _push(a, u, r, start + j, rows, y[j], R[j], C[j], S[j],
+                  value, slope_s, slope_turn, rate, out_a, out_u, out_r)  # fmt: skip
+
+
+@serial
+def _push(a, u, r, i, rows, y, R, C, S, value, slope_s, slope_turn, rate, out_a, out_u, out_r):
+    """Slopes of R ψ from ψ, its slope in rows and its slope in φ/π, for one neuron.
+
+    With θ the latitude, ∂(Rψ)/∂|u| = C ψ − S ∂ψ/∂θ, ∂(Rψ)/∂r = S ψ + C ∂ψ/∂θ, and
+    ds/dθ = −2 / ((S + Q) Q √(1 + y²)), Q = √(S² + δ²C²).
+    """
+    if R == 0.0:
+        return
+    c = C if C > NEAR_POLE else NEAR_POLE
+    Q = math.sqrt(S * S + rows.delta * rows.delta * c * c)
+    bend = -2.0 * rows.scale * slope_s / ((S + Q) * Q * math.sqrt(1.0 + y * y))
+    value += 0.5 * bend * (c * c - C * C) / c
+    kept = C / c
+    bend *= kept
+    length = C * R
+    x0, x1 = (u[i, 0] / length, u[i, 1] / length) if length > 0.0 else (1.0, 0.0)
+    outward = C * value - S * bend
+    around = slope_turn * kept / (math.pi * c)
+    out_u[i, 0] += a[i] * (outward * x0 - around * x1)
+    out_u[i, 1] += a[i] * (outward * x1 + around * x0)
+    out_r[i] += a[i] * math.copysign(1.0, r[i]) * (S * value + C * bend)
+    if rate > 0.0:
+        out_a[i] += rate * R * value
+
+
+@parallel
+def spread_blocks(charge, u, r, rows, points, blocks):
+    """Meshes of one block of neurons each, summed in order; how many neurons are nowhere."""
+    n = charge.size
+    meshes, outside = np.zeros((blocks, points)), np.zeros(blocks, np.int64)
+    step = (n + blocks - 1) // blocks
+    for block in prange(blocks):
+        first, last = min(n, block * step), min(n, (block + 1) * step)
+        outside[block] = spread_block(charge, u, r, first, last, rows, meshes[block])
+    chunk = (points + 4 * blocks - 1) // (4 * blocks)
+    for part in prange(4 * blocks):
+        for block in range(1, blocks):
+            for point in range(part * chunk, min(points, (part + 1) * chunk)):
+                meshes[0, point] += meshes[block, point]
+    return meshes[0], outside.sum()
+
+
+@parallel
+def gather_blocks(a, u, r, rows, mesh, rate, out_a, out_u, out_r, blocks):
+    """`gather_block` for all neurons."""
+    n = a.size
+    step = (n + blocks - 1) // blocks
+    for block in prange(blocks):
+        first, last = min(n, block * step), min(n, (block + 1) * step)
+        gather_block(a, u, r, first, last, rows, mesh, rate, out_a, out_u, out_r)
+
+
+def spread(charge, u, r, rows, points):
+    """Moments (points,) of the measure Σ charge_i R_i/n on directions; None if one is nowhere."""
+    n = len(charge)
+    if n <= SHORT:
+        mesh = np.zeros(points)
+        outside = spread_block(charge, u, r, 0, n, rows, mesh)
+    else:
+        blocks = min(8, max(2, n // max(2 * SHORT, points)))
+        mesh, outside = spread_blocks(charge, u, r, rows, points, blocks)
+    return None if outside else mesh / n
+
+
+def gather(a, u, r, rows, mesh, rate, out_a, out_u, out_r):
+    """Add the velocities that the potential on a mesh gives; see `gather_block`."""
+    n = len(a)
+    if n <= SHORT // 2:
+        gather_block(a, u, r, 0, n, rows, mesh, rate, out_a, out_u, out_r)
+    else:
+        blocks = min(64, -(-n // (SHORT // 4)))
+        gather_blocks(a, u, r, rows, mesh, rate, out_a, out_u, out_r, blocks)

@@ -1,0 +1,91 @@
+"""Points that carry vectors, seen along directions: to a mesh in v = x·e for each, and back.
+
+Eight points of the mesh see each point, as in `places`: its vector is added to theirs, or taken
+from theirs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from meanfield.kernels.fields.places import BATCH, BELOW, POINTS, locate, value_weights
+from meanfield.kernels.options import inline, parallel, serial
+from meanfield.kernels.simd import LANES, fill, load, multiply_add, store
+
+
+@inline
+def locate_along(points, first, n, e, lattice, x, cell, offset, root, work, bits):
+    """Places of x·e for n points from `first` on; how many lie outside."""
+    for j in range(n):
+        x[j] = 0.0
+    for c in range(e.size):
+        for j in range(n):
+            x[j] += e[c] * points[first + j, c]
+    return locate(
+        x, n, lattice.scale, lattice.origin[0], lattice.counts[0], cell, offset, root, work, bits
+    )
+
+
+@serial
+def add_vectors(first, n, width, cell, offset, vectors, mesh):
+    """Add the vectors of n points from `first` on to the eight mesh points around each."""
+    w = np.empty(POINTS)
+    for j in range(n):
+        store(w, 0, value_weights(offset[j]))
+        corner = (cell[j] - BELOW) * width
+        for c in range(0, width, LANES):
+            y = load(vectors, (first + j) * width + c)
+            for p in range(POINTS):
+                at = corner + p * width + c
+                store(mesh, at, multiply_add(y, fill(w[p]), load(mesh, at)))
+
+
+@serial
+def take_vectors(start, n, width, cell, offset, mesh, out):
+    """Add to the n vectors from `start` on what the eight mesh points around each say."""
+    w = np.empty(POINTS)
+    for j in range(n):
+        store(w, 0, value_weights(offset[j]))
+        corner = (cell[j] - BELOW) * width
+        for c in range(0, width, LANES):
+            y = load(out, (start + j) * width + c)
+            for p in range(POINTS):
+                y = multiply_add(load(mesh, corner + p * width + c), fill(w[p]), y)
+            store(out, (start + j) * width + c, y)
+
+
+@parallel
+def spread_points(points, vectors, directions, lattice, width, meshes):
+    """Add vectors (P width,) at points (P, k) to a mesh along each direction, (m, size width).
+
+    How many points lie outside; NaN counts as outside.
+    """
+    P, M = points.shape[0], directions.shape[0]
+    outside = np.zeros(M, np.int64)
+    for m in prange(M):
+        cell, offset, root = np.empty(BATCH, np.int64), np.empty(BATCH), np.empty(BATCH)
+        x, y = np.empty(BATCH), np.empty(BATCH)
+        bits, mesh = y.view(np.int64), meshes[m]
+        for first in range(0, P, BATCH):
+            n = min(BATCH, P - first)
+            outside[m] += locate_along(
+                points, first, n, directions[m], lattice, x, cell, offset, root, y, bits
+            )
+            add_vectors(first, n, width, cell, offset, vectors, mesh)
+    return outside.sum()
+
+
+@parallel
+def gather_points(points, directions, lattice, width, meshes, out):
+    """Fill vectors (P width,) at points with the sum over directions of what their meshes say."""
+    P, M = points.shape[0], directions.shape[0]
+    for task in prange((P + BATCH - 1) // BATCH):
+        cell, offset, root = np.empty(BATCH, np.int64), np.empty(BATCH), np.empty(BATCH)
+        x, y = np.empty(BATCH), np.empty(BATCH)
+        bits, first = y.view(np.int64), task * BATCH
+        n = min(BATCH, P - first)
+        out[first * width : (first + n) * width] = 0.0
+        for m in range(M):
+            locate_along(points, first, n, directions[m], lattice, x, cell, offset, root, y, bits)
+            take_vectors(first, n, width, cell, offset, meshes[m], out)

@@ -1,0 +1,142 @@
+"""Hermite series against closed forms, the definition and each other."""
+
+import math
+
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield.fields.pairs.series import SeriesField
+from meanfield.fields.quadrature.field import DirectField
+from meanfield.fields.units import coefficients
+from tests.fields.cases import make_measure, make_problem, relative_errors, velocity
+from tests.reference import mean_field as twin
+
+
+def prepared(kind, problem, measure, **options):
+    field = kind(problem, **options)
+    field.prepare(measure)
+    return field
+
+
+def miss(field, expected, measure):
+    """Largest deviation of du and dr over their root mean square."""
+    _, du, dr = velocity(field, measure)
+    size_u = math.sqrt((expected.du**2).sum(axis=1).mean())
+    size_r = math.sqrt((expected.dr**2).mean())
+    return max(np.abs(du - expected.du).max() / size_u, np.abs(dr - expected.dr).max() / size_r)
+
+
+def test_coefficients_are_those_of_known_functions():
+    """erf has h_1² closed; a Hermite polynomial has one coefficient; a kink costs nothing."""
+    root = np.array([0.3, 1.0, 2.5])
+    h, s = coefficients(mf.activations.get_activation("erf"), root, 8)
+    slope = math.sqrt(2.0 / math.pi) / np.sqrt(1.0 + root**2)
+    np.testing.assert_allclose(h[:, 1], root * slope, rtol=1e-13)
+    np.testing.assert_allclose(s[:, 0], slope, rtol=1e-13)
+    np.testing.assert_allclose(s[:, 2] * root, math.sqrt(3.0) * h[:, 3], atol=1e-14)
+    h, _ = coefficients(mf.activations.get_activation("hermite3"), np.ones(1), 6)
+    np.testing.assert_allclose(h[0], np.eye(6)[3], atol=1e-12)
+    h, _ = coefficients(mf.activations.get_activation("relu"), np.full(1, 2.0), 4)
+    root_two_pi = math.sqrt(2.0 * math.pi)
+    expected = [2.0 / root_two_pi, 1.0, 2.0 / root_two_pi / math.sqrt(2.0), 0.0]
+    np.testing.assert_allclose(h[0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("k", "D"), [(1, 2), (2, math.inf), (3, 99), (8, math.inf)])
+def test_closed_forms(k, D):
+    gram = np.eye(k) if k > 3 else None
+    problem = make_problem("erf", "erf", k=k, D=D, gram=gram)
+    measure = make_measure(k, n=60, scale=0.6)
+    field = prepared(SeriesField, problem, measure)
+    assert max(relative_errors(field, problem, measure)) < 1e-8
+    expected = twin.flow(problem, measure.a, measure.u, measure.r)
+    assert miss(field, expected, measure) < 3.0 * field.worst + 1e-9 < 3e-8
+    parts = field.variance_parts(measure.a, measure.u, measure.r)
+    np.testing.assert_allclose(parts, expected.variance_parts, rtol=1e-6, atol=1e-13)
+
+
+@pytest.mark.parametrize("D", [5, math.inf])
+@pytest.mark.parametrize(
+    ("sigma", "target"),
+    [
+        ("tanh", mf.CommitteeTarget(1, "softplus", gram=[[1.3]])),
+        ("gelu", mf.targets.staircase(2)),
+        ("softplus", mf.targets.parity(2)),
+        ("sine", mf.targets.hermite_link(3)),
+        ("hermite3", mf.CommitteeTarget(2, "tanh", weights=[1.0, -0.5])),
+    ],
+)
+def test_the_definition(sigma, target, D):
+    problem = mf.Problem(target, sigma, D + target.k, second_layer_rate=0.7)
+    measure = make_measure(target.k, n=3, scale=0.4)
+    expected = twin.definition(problem, measure.a, measure.u, measure.r, nodes=32)
+    for kind in (SeriesField, DirectField):
+        field = prepared(kind, problem, measure)
+        assert miss(field, expected, measure) < 1e-5, (kind.name, field.worst)
+        da, _, _ = velocity(field, measure)
+        np.testing.assert_allclose(da, expected.da, rtol=0, atol=1e-6)
+        risk = field.risk(measure.a, measure.u, measure.r)
+        assert math.isclose(risk, expected.risk, rel_tol=3e-5)
+
+
+def test_the_error_estimate_is_one():
+    """Far neurons want more terms than few; what is missing shows."""
+    problem, measure = make_problem("erf", "erf", k=2, D=math.inf), make_measure(2, n=60, scale=2.0)
+    expected = twin.flow(problem, measure.a, measure.u, measure.r)
+    field = prepared(SeriesField, problem, measure)
+    field.terms = 32
+    error, worst = field.error_estimate(measure), miss(field, expected, measure)
+    assert worst > 1e-4
+    assert worst / 4 < error < 4 * worst
+
+
+def test_what_has_no_series_is_refused():
+    for problem in (
+        make_problem("relu"),
+        mf.Problem(mf.MultiIndexTarget(lambda z: np.abs(z[:, 0]), k=1), "tanh", 9),
+    ):
+        assert not SeriesField.serves(problem)
+        with pytest.raises(ValueError, match="series"):
+            SeriesField(problem)
+
+
+def test_neurons_beyond_every_table_give_nan():
+    problem, measure = make_problem("erf"), make_measure(1, n=4)
+    field = prepared(SeriesField, problem, measure)
+    far = mf.ParticleMeasure(measure.a, 1e200 * measure.u, measure.r)
+    with np.errstate(over="ignore"):
+        assert np.isnan(velocity(field, far)[1]).all()
+
+
+@pytest.mark.parametrize("kind", [SeriesField, DirectField])
+def test_a_velocity_that_vanishes_by_symmetry_is_known_well(kind):
+    """At u = 0 a parity pushes nobody: rounding is no error relative to nothing."""
+    problem = mf.Problem(mf.targets.parity(3), "softplus", math.inf)
+    start = mf.ParticleMeasure([1.0, -1.0], np.zeros((2, 3)), [1.0, 1.0])
+    field = prepared(kind, problem, start)
+    assert field.worst <= field.tolerance
+    assert np.abs(velocity(field, start)[1]).max() < 1e-12
+
+
+def test_terms_grow_with_the_neurons():
+    problem, measure = make_problem("tanh", "tanh", k=1, D=math.inf), make_measure(1, n=20)
+    field = prepared(SeriesField, problem, measure)
+    before = field.terms
+    larger = mf.ParticleMeasure(measure.a, 2.0 * measure.u, 2.0 * measure.r)
+    velocity(field, larger)
+    assert field.terms > before and field.worst <= field.tolerance
+
+
+@pytest.mark.parametrize("sigma", ["tanh", "softplus", "gelu"])
+def test_finite_dimensions_tend_to_infinity_at_the_rate_one_over_d(sigma):
+    measure, gaps = make_measure(2, n=20, scale=0.7), []
+    _, limit_u, limit_r = (
+        np.asarray(part)
+        for part in mf.mean_field_velocity(mf.Problem(mf.targets.staircase(2), sigma), measure)
+    )
+    for D in (50, 100, 200):
+        problem = mf.Problem(mf.targets.staircase(2), sigma, D + 2)
+        _, du, dr = mf.mean_field_velocity(problem, measure)
+        gaps.append(max(np.abs(du - limit_u).max(), np.abs(dr - limit_r).max()))
+    np.testing.assert_allclose(np.log2(np.divide(gaps[:-1], gaps[1:])), 1.0, atol=0.15)
