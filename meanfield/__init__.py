@@ -16,6 +16,7 @@ from meanfield.dynamics.risk import population_risk as population_risk
 from meanfield.dynamics.series import StateSeries as StateSeries
 from meanfield.dynamics.sgd.simulate import simulate_sgd as simulate_sgd
 from meanfield.dynamics.solution import Solution as Solution
+from meanfield.dynamics.solution import load as load
 from meanfield.integrate import Status as Status
 from meanfield.integrate import linear_times as linear_times
 from meanfield.integrate import logarithmic_times as logarithmic_times
@@ -34,7 +35,6 @@ from meanfield.starts import warm_start as warm_start
 from meanfield.states import Overlaps as Overlaps
 from meanfield.states import ParticleMeasure as ParticleMeasure
 from meanfield.states import Weights as Weights
-from meanfield.storage import load as load
 from meanfield.studies import ConcentrationStudy as ConcentrationStudy
 from meanfield.studies import Study as Study
 from meanfield.studies import concentration_study as concentration_study

@@ -1,4 +1,4 @@
-"""One file a solution: a zip of NumPy arrays and one JSON header, written whole or not at all."""
+"""A zip of NumPy arrays and one JSON header in one file, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,96 +15,15 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.series import StateSeries
-from meanfield.dynamics.solution import Solution
-from meanfield.problem import problem_from_parameters
-
 try:
     import fcntl
 except ImportError:  # no such locks on this system
     fcntl = None  # type: ignore[assignment]
 
-SOLUTION_FORMAT = "meanfield-solution"
 FORMAT_VERSION = 1
 HEADER = "header"
 
 PathLike = str | os.PathLike[str]
-
-
-def save_solution(solution: Solution, path: PathLike) -> Path:
-    """Write a solution to `path`; `load` gives an equal one back."""
-    states = solution.states
-    header = {
-        "problem": solution.problem.parameters(),
-        "parameters": dict(solution.parameters),
-        "stats": solution.stats,
-        "status": str(solution.status),
-        "message": solution.message,
-        "states": {"kind": states.kind, "shape": states.shape, "origin": states.origin},
-        "observables": list(solution.observables),
-    }
-    arrays = {"t": solution.t, "risk": solution.risk}
-    arrays |= {f"varying.{name}": array for name, array in states.varying.items()}
-    arrays |= {f"fixed.{name}": array for name, array in states.fixed.items()}
-    # by number: any string may name an observable, not any string a file
-    arrays |= {f"observable.{i}": each for i, each in enumerate(solution.observables.values())}
-    return write_archive(path, SOLUTION_FORMAT, header, arrays)
-
-
-def load(path: PathLike) -> Solution:
-    """Read a solution that `Solution.save` wrote.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    Solution
-        Equal to the one saved.
-
-    Raises
-    ------
-    OSError
-        If there is no such file (FileNotFoundError), or it cannot be read.
-    ValueError
-        If the file is truncated, damaged, or not a solution of this library.
-
-    Examples
-    --------
-    >>> import tempfile, meanfield as mf
-    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
-    >>> run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, n=20), 1.0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     mf.load(run.save(f"{folder}/run.meanfield")) == run
-    True
-    """
-    header, arrays = read_archive(path, SOLUTION_FORMAT)
-    try:
-        kept = header["states"]
-        states = StateSeries(
-            kept["kind"],
-            {name[8:]: array for name, array in arrays.items() if name.startswith("varying.")},
-            {name[6:]: array for name, array in arrays.items() if name.startswith("fixed.")},
-            tuple(kept["shape"]),
-            kept["origin"],
-        )
-        return Solution(
-            t=arrays["t"],
-            risk=arrays["risk"],
-            states=states,
-            status=header["status"],
-            message=header["message"],
-            stats=header["stats"],
-            problem=problem_from_parameters(header["problem"]),
-            parameters=header["parameters"],
-            observables={
-                name: arrays[f"observable.{i}"]
-                for i, name in enumerate(header.get("observables", []))
-            },
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} lacks a part of a saved solution: {error}") from error
 
 
 def write_archive(

@@ -27,7 +27,7 @@ def test_importing_the_library_is_light():
 
 def test_no_function_is_compiled_twice():
     """Two compiled versions of one function would share an entry of the cache on disk."""
-    for path in (PACKAGE / "kernels").glob("*.py"):
+    for path in (PACKAGE / "kernels").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         for decorator in ("serial", "parallel", "serial_strict", "parallel_strict", "inline"):
             assert f"{decorator}(" not in text or path.name == "options.py", path.name

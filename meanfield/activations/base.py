@@ -78,14 +78,6 @@ class Activation:
         """σ(x), elementwise."""
         return self.function(x)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # by name: the library's own hold closures, which do not pickle
-        if self.code != codes.CUSTOM:
-            from meanfield.activations import get_activation
-
-            return get_activation, (self.name,)
-        return Activation, tuple(getattr(self, name) for name in self.__dataclass_fields__)
-
     def average(self, v: ArrayLike, s: ArrayLike, D: float, *, refine: int = 1) -> Array:
         """g0 = E σ(v + sU), U the first coordinate of a uniform point of S^{D-1}.
 

@@ -8,10 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.states import Overlaps, ParticleMeasure, Weights
-
-State = ParticleMeasure | Overlaps | Weights
-KINDS: dict[str, type] = {kind.__name__: kind for kind in (ParticleMeasure, Overlaps, Weights)}
+from meanfield.states.base import KINDS
 
 
 class StateSeries:

@@ -1,8 +1,7 @@
-"""What a run returns, whichever description computed it."""
+"""What a run returns, whichever description computed it; in memory and as one file."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,10 @@ from meanfield import checks
 from meanfield._version import __version__
 from meanfield.dynamics.series import StateSeries
 from meanfield.integrate.outcome import Status
-from meanfield.problem import Problem
+from meanfield.problem import Problem, problem_from_parameters
+from meanfield.storage import PathLike, read_archive, write_archive
+
+SOLUTION_FORMAT = "meanfield-solution"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,7 @@ class Solution:
         last = f", risk {np.mean(self.risk[..., -1]):.4g}" if np.size(self.risk) else ""
         return f"<Solution: {description}, {self.status}, {reached}{last}; {self.message}>"
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write the run to one file; see `meanfield.load`.
 
         Parameters
@@ -114,6 +116,75 @@ class Solution:
         Path
             The file written.
         """
-        from meanfield.storage import save_solution
+        states = self.states
+        header = {
+            "problem": self.problem.parameters(),
+            "parameters": dict(self.parameters),
+            "stats": self.stats,
+            "status": str(self.status),
+            "message": self.message,
+            "states": {"kind": states.kind, "shape": states.shape, "origin": states.origin},
+            "observables": list(self.observables),
+        }
+        arrays = {"t": self.t, "risk": self.risk}
+        arrays |= {f"varying.{name}": array for name, array in states.varying.items()}
+        arrays |= {f"fixed.{name}": array for name, array in states.fixed.items()}
+        # by number: any string may name an observable, not any string a file
+        arrays |= {f"observable.{i}": each for i, each in enumerate(self.observables.values())}
+        return write_archive(path, SOLUTION_FORMAT, header, arrays)
 
-        return save_solution(self, path)
+
+def load(path: PathLike) -> Solution:
+    """Read a solution that `Solution.save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    Solution
+        Equal to the one saved.
+
+    Raises
+    ------
+    OSError
+        If there is no such file (FileNotFoundError), or it cannot be read.
+    ValueError
+        If the file is truncated, damaged, or not a solution of this library.
+
+    Examples
+    --------
+    >>> import tempfile, meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, n=20), 1.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     mf.load(run.save(f"{folder}/run.meanfield")) == run
+    True
+    """
+    header, arrays = read_archive(path, SOLUTION_FORMAT)
+    try:
+        kept = header["states"]
+        states = StateSeries(
+            kept["kind"],
+            {name[8:]: array for name, array in arrays.items() if name.startswith("varying.")},
+            {name[6:]: array for name, array in arrays.items() if name.startswith("fixed.")},
+            tuple(kept["shape"]),
+            kept["origin"],
+        )
+        return Solution(
+            t=arrays["t"],
+            risk=arrays["risk"],
+            states=states,
+            status=header["status"],
+            message=header["message"],
+            stats=header["stats"],
+            problem=problem_from_parameters(header["problem"]),
+            parameters=header["parameters"],
+            observables={
+                name: arrays[f"observable.{i}"]
+                for i, name in enumerate(header.get("observables", []))
+            },
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} lacks a part of a saved solution: {error}") from error

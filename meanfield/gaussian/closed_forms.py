@@ -1,8 +1,8 @@
 """Values and slopes of the library's activations, and closed forms of their averages.
 
 g0 = E σ(v + sU) and its slopes g1 = E σ'(v + sU), g2 = E U σ'(v + sU), with U as in
-`meanfield.gaussian.coordinate`. Each takes (v, s, D) with v and s already of one shape; None says that this D
-has no closed form. erf as in Saad & Solla 1995; the others are elementary.
+`meanfield.gaussian.coordinate`. Each takes (v, s, D) with v and s already of one shape; None says
+that this D has no closed form. erf as in Saad & Solla 1995; the others are elementary.
 """
 
 from __future__ import annotations

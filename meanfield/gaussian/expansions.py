@@ -17,7 +17,7 @@ import numpy as np
 from numpy.polynomial.hermite_e import poly2herme
 from numpy.typing import NDArray
 
-from meanfield.activations import Activation
+from meanfield.gaussian.function import UnitFunction
 from meanfield.gaussian.kinks import Ramps, ramps_of
 from meanfield.gaussian.resolution import find_panels
 from meanfield.gaussian.rules import Rule, panel_rule
@@ -95,7 +95,7 @@ class Expansion:
         )  # fmt: skip
 
 
-def expand(sigma: Activation, q: Array, degree: int = 0) -> Expansion:
+def expand(sigma: UnitFunction, q: Array, degree: int = 0) -> Expansion:
     """Expand σ(√q g) for each variance q (m,).
 
     The number of coefficients is the smallest that leaves out nothing to rounding, and at least
@@ -139,7 +139,7 @@ def expand(sigma: Activation, q: Array, degree: int = 0) -> Expansion:
     )  # fmt: skip
 
 
-def _of_polynomial(sigma: Activation, q: Array, degree: int) -> Expansion:
+def _of_polynomial(sigma: UnitFunction, q: Array, degree: int) -> Expansion:
     """The same of a polynomial, exactly and at any variance.
 
     With γ = √q, He_n(γg) = Σ_m n!/(2^m m! (n−2m)!) γ^{n−2m} (γ² − 1)^m He_{n−2m}(g)
@@ -185,7 +185,7 @@ def _inconsistency(C: Array, S: Array, root: Array, square: Array, slope_square:
     return float(found.max(initial=0.0)) if np.isfinite(found).all() else math.inf
 
 
-def _nodes(sigma: Activation, root: Array, degree: int) -> tuple[Array, Array, Array | None]:
+def _nodes(sigma: UnitFunction, root: Array, degree: int) -> tuple[Array, Array, Array | None]:
     """Nodes, weights and, where all units share them, weighted polynomials."""
     breaks = sigma.breaks or sigma.kinks
     longest = 0.0 if not root.size else float(np.nan_to_num(root.max(), posinf=1e6))
@@ -201,7 +201,7 @@ def _nodes(sigma: Activation, root: Array, degree: int) -> tuple[Array, Array, A
 
 
 @lru_cache(maxsize=64)
-def _panels_of(sigma: Activation) -> tuple[float, ...]:
+def _panels_of(sigma: UnitFunction) -> tuple[float, ...]:
     """Ends of panels on which a steep function is a polynomial."""
     return sigma.edges or find_panels(sigma.function, sigma.kinks).edges
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, owens_t
 
-from meanfield.activations import Activation
+from meanfield.gaussian.function import UnitFunction
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Ramps(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def ramps_of(sigma: Activation) -> Ramps:
+def ramps_of(sigma: UnitFunction) -> Ramps:
     """The part of an activation that carries its kinks."""
     at = np.asarray(sigma.kinks, dtype=np.float64)
     near, far = (sigma.derivative(at + h) - sigma.derivative(at - h) for h in (ASIDE, 2 * ASIDE))

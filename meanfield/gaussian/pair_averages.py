@@ -1,9 +1,9 @@
 """Averages over a pair of pre-activations for every pair of activations.
 
 For (x, y) ~ N(0, [[q1, c], [c, q2]]): I = E σ(x) τ(y), A = E σ'(x) τ'(y), B = E σ''(x) τ(y). In
-closed form for erf, ReLU and square among themselves (`meanfield.kernels.gaussian.pair_averages`), leaky ReLU with
-all of these, GELU with itself and erf, and sine with itself; by Hermite expansion otherwise, which
-is exact for polynomials.
+closed form for erf, ReLU and square among themselves (`meanfield.kernels.gaussian.pair_averages`),
+leaky ReLU with all of these, GELU with itself and erf, and sine with itself; by Hermite expansion
+otherwise, which is exact for polynomials.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.activations import Activation, get_activation
 from meanfield.gaussian.expansions import Expansion, KinkExpansion, expand
+from meanfield.gaussian.function import UnitFunction
 from meanfield.gaussian.kinks import ramp_averages
 from meanfield.kernels.activations.codes import ERF, GELU, LEAKY_RELU, RELU, SINE, SQUARE
 from meanfield.kernels.gaussian.mehler import pair_sums
@@ -36,7 +36,7 @@ class PairAverages(NamedTuple):
     error: float = 0.0
 
 
-def has_closed_form(sigma: Activation, tau: Activation) -> bool:
+def has_closed_form(sigma: UnitFunction, tau: UnitFunction) -> bool:
     """Whether a pair of activations needs no expansion."""
     codes = {sigma.code, tau.code}
     family = {ERF, RELU, SQUARE, LEAKY_RELU}
@@ -44,13 +44,13 @@ def has_closed_form(sigma: Activation, tau: Activation) -> bool:
 
 
 def pair_averages(
-    sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array, *, same: bool = False
+    sigma: UnitFunction, tau: UnitFunction, q1: Array, q2: Array, c: Array, *, same: bool = False
 ) -> PairAverages:
     """I, A, B for all pairs of two sets of units.
 
     Parameters
     ----------
-    sigma, tau : Activation
+    sigma, tau : UnitFunction
     q1, q2 : ndarray, shapes (m,), (n,)
         Variances.
     c : ndarray, shape (m, n)
@@ -114,7 +114,7 @@ def _sums(
 
 
 def closed_averages(
-    sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array
+    sigma: UnitFunction, tau: UnitFunction, q1: Array, q2: Array, c: Array
 ) -> PairAverages:
     """The same where `has_closed_form`."""
     if sigma.code == SINE:
@@ -124,15 +124,20 @@ def closed_averages(
     # a leaky unit is slope·x + (1 − slope) max(x, 0), and x itself pairs by Stein's lemma
     if LEAKY_RELU in (sigma.code, tau.code):
         return _leaky(sigma, tau, q1, q2, c)
+    return PairAverages(*_coded(sigma.code, tau.code, q1, q2, c))
+
+
+def _coded(sigma: int, tau: int, q1: Array, q2: Array, c: Array) -> tuple[Array, Array, Array]:
+    """I, A and B of erf, ReLU and square among themselves."""
     q1, q2, c = (np.array(array, dtype=np.float64, order="C") for array in (q1, q2, c))
-    return PairAverages(*pair_matrices(sigma.code, tau.code, q1, q2, c))
+    value, A, B = pair_matrices(sigma, tau, q1, q2, c)
+    return value, A, B
 
 
-def _leaky(sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array) -> PairAverages:
-    relu = get_activation("relu")
-    left, right = (relu if one.code == LEAKY_RELU else one for one in (sigma, tau))
+def _leaky(sigma: UnitFunction, tau: UnitFunction, q1: Array, q2: Array, c: Array) -> PairAverages:
+    left, right = (RELU if one.code == LEAKY_RELU else one.code for one in (sigma, tau))
     first, second = (one.parameter if one.code == LEAKY_RELU else 0.0 for one in (sigma, tau))
-    value, A, B, _ = closed_averages(left, right, q1, q2, c)
+    value, A, B = _coded(left, right, q1, q2, c)
     slope_right = _mean_slope(right, q2)[None, :]  # E τ'(y)
     slope_left = _mean_slope(left, q1)[:, None]
     kept = (1.0 - first) * (1.0 - second)
@@ -142,16 +147,16 @@ def _leaky(sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array) -
     return PairAverages(kept * value + c * both, kept * A + both, B)
 
 
-def _mean_slope(sigma: Activation, q: Array) -> Array:
+def _mean_slope(code: int, q: Array) -> Array:
     """E σ'(x) of erf, ReLU and square."""
-    if sigma.code == ERF:
+    if code == ERF:
         return ROOT_TWO_OVER_PI / np.sqrt(1.0 + q)
-    return np.full(len(q), 0.5 if sigma.code == RELU else 0.0)
+    return np.full(len(q), 0.5 if code == RELU else 0.0)
 
 
-def _mean_third(sigma: Activation, q: Array) -> Array:
+def _mean_third(code: int, q: Array) -> Array:
     """E σ'''(x) of erf, ReLU and square."""
-    return -ROOT_TWO_OVER_PI * (1.0 + q) ** -1.5 if sigma.code == ERF else np.zeros(len(q))
+    return -ROOT_TWO_OVER_PI * (1.0 + q) ** -1.5 if code == ERF else np.zeros(len(q))
 
 
 def _sines(q1: Array, q2: Array, c: Array) -> PairAverages:
@@ -160,7 +165,7 @@ def _sines(q1: Array, q2: Array, c: Array) -> PairAverages:
     return PairAverages(plus - minus, plus + minus, minus - plus)
 
 
-def _gelus(sigma: Activation, tau: Activation, q1: Array, q2: Array, c: Array) -> PairAverages:
+def _gelus(sigma: UnitFunction, tau: UnitFunction, q1: Array, q2: Array, c: Array) -> PairAverages:
     """GELU is x Φ(x): products of Φ and of the density φ, by tilting the Gaussian."""
     s1, s2 = 1.0 + q1[:, None], 1.0 + q2[None, :]
     if tau.code == ERF:  # only x/2 of GELU is odd

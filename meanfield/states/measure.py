@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.problem import Problem
-from meanfield.states.base import Origin, State, check_conversion
+from meanfield.states.base import KINDS, Origin, State, check_conversion
 from meanfield.states.factors import random_cosines, random_directions, systematic_choice
 
 if TYPE_CHECKING:
@@ -155,13 +155,11 @@ class ParticleMeasure(State):
         -------
         Overlaps
         """
-        from meanfield.states.overlaps import Overlaps  # the state above
-
         neurons, rng = self._drawn(problem, p, seed, finite=False)
         cosines = random_cosines(neurons.n, problem.perpendicular_dim, rng)
         Q = neurons.u @ neurons.u.T + neurons.r[:, None] * cosines * neurons.r
         M, P = neurons.u @ problem.target.basis.T, np.asarray(problem.target.gram)
-        return Overlaps(0.5 * (Q + Q.T), M, P, neurons.a, self.origin)
+        return KINDS["Overlaps"](0.5 * (Q + Q.T), M, P, neurons.a, self.origin)
 
     def weights(self, problem: Problem, p: int | None = None, seed: int = 0) -> Weights:
         """Weights of a network of width p drawn from the law, directions as in `overlaps`.
@@ -178,12 +176,10 @@ class ParticleMeasure(State):
         -------
         Weights
         """
-        from meanfield.states.weights import Weights, place
-
         neurons, rng = self._drawn(problem, p, seed, finite=True)
         D = int(problem.perpendicular_dim)
         outside = neurons.r[:, None] * random_directions(neurons.n, D, rng)
-        return Weights(*place(problem, neurons.u, outside), neurons.a, self.origin)
+        return KINDS["Weights"].placed(problem, neurons.u, outside, neurons.a, self.origin)
 
     def _drawn(
         self, problem: Any, p: Any, seed: Any, *, finite: bool

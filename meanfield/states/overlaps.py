@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.problem import Problem
-from meanfield.states.base import Origin, State, check_conversion
+from meanfield.states.base import KINDS, Origin, State, check_conversion
 from meanfield.states.factors import fit_rows, principal_coordinates, split, turn_rows
 from meanfield.states.measure import ParticleMeasure
 from meanfield.targets import triangular_factor
@@ -119,8 +119,6 @@ class Overlaps(State):
         TypeError, ValueError
             If the problem is of another target, or d is too small or infinite.
         """
-        from meanfield.states.weights import Weights, place  # the state above
-
         seed = check_conversion(problem, seed, finite=True)
         P = np.asarray(problem.target.gram)
         if P.shape != self.P.shape or not np.allclose(
@@ -132,7 +130,7 @@ class Overlaps(State):
         outside = fit_rows(S, int(problem.perpendicular_dim), longest)
         if seed is not None:
             outside = turn_rows(outside, np.random.default_rng(seed))
-        return Weights(*place(problem, u, outside), self.a, self.origin)
+        return KINDS["Weights"].placed(problem, u, outside, self.a, self.origin)
 
 
 def _refuse_indefinite(joint: NDArray[np.float64], scale: float) -> None:

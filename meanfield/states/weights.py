@@ -65,6 +65,16 @@ class Weights(State):
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def placed(
+        cls, problem: Problem, u: Array, outside: Array, a: Array, origin: Origin
+    ) -> Weights:
+        """Weights in R^d: principal coordinates u first, then the parts outside (p, D)."""
+        root, k = math.sqrt(problem.dim), problem.subspace_dim
+        W_star = np.zeros((problem.target.k, int(problem.dim)))
+        W_star[:, :k] = root * problem.target.basis
+        return cls(root * np.hstack((u, outside)), W_star, a, origin)
+
     @property
     def dim(self) -> int:
         """Input dimension d."""
@@ -88,11 +98,3 @@ class Weights(State):
         frame = np.linalg.svd(W_star, full_matrices=False)[2][: u.shape[1]]
         outside = W - (W @ frame.T) @ frame
         return ParticleMeasure(self.a, u, np.linalg.norm(outside, axis=1), origin=self.origin)
-
-
-def place(problem: Problem, u: Array, outside: Array) -> tuple[Array, Array]:
-    """W and W* in R^d: principal coordinates first, then the parts outside (p, D)."""
-    root, k = math.sqrt(problem.dim), problem.subspace_dim
-    W_star = np.zeros((problem.target.k, int(problem.dim)))
-    W_star[:, :k] = root * problem.target.basis
-    return root * np.hstack((u, outside)), W_star

@@ -61,7 +61,7 @@ def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
 
 
 def has_pair_forms(problem: Problem) -> bool:
-    """Whether averages over a pair of neurons are the closed forms of `kernels.pairwise`."""
+    """Whether averages over a pair of neurons have the closed forms of the kernels."""
     target = problem.target
     return (
         problem.student.name in ("erf", "relu")

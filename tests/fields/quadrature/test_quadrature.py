@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.fields import choose_field
-from meanfield.fields import inputs as rules
+from meanfield.fields import choose_field, inputs
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.quadrature.tables import Tables
@@ -53,7 +52,7 @@ def test_leaky_relu_with_a_target_of_a_users_own(D):
     assert field.worst <= 1e-5
     leaky = problem.student
     rho, w_rho = (np.ones(1), np.ones(1)) if D == math.inf else chi_rule(D, 60)
-    rule = rules.graded_rule(math.inf, 100, 1)
+    rule = inputs.graded_rule(math.inf, 100, 1)
     v, s = np.outer(measure.u[:, 0], rule.z[0]), np.outer(measure.r, rho)
     g0 = leaky.average(v[:, :, None], s[:, None, :], D)
     g1, g2 = leaky.average_slopes(v[:, :, None], s[:, None, :], D)
@@ -101,7 +100,7 @@ def test_table_and_its_derivatives():
     u, r = np.array([[2.0], [0.1], [1.0]]), np.array([0.0, 3.0, 0.7])
     z = np.linspace(-6.0, 6.0, 41)[None, :]
     for D in (4, math.inf):
-        rule = rules.InputRule("tensor", 41, z, np.ones(41), np.array([1.3]), np.ones(1))
+        rule = inputs.InputRule("tensor", 41, z, np.ones(41), np.array([1.3]), np.ones(1))
         problem = mf.Problem(mf.CommitteeTarget(1), tanh, D + 1)
         field = DirectField(problem)
         field._use(rule)
@@ -115,7 +114,7 @@ def test_table_and_its_derivatives():
 
 def test_a_table_grows_with_its_neurons_and_gives_up_in_the_end():
     tables = Tables(mf.activations.get_activation("tanh"), math.inf)
-    rule = rules.tensor_rule(1, math.inf, 20, 1)
+    rule = inputs.tensor_rule(1, math.inf, 20, 1)
     near = tables.covering(np.array([[1.0]]), np.ones(1), rule)
     assert tables.covering(np.array([[1.1]]), np.ones(1), rule) is near
     assert tables.covering(np.array([[9.0]]), np.ones(1), rule) is not near
@@ -126,7 +125,7 @@ def test_a_table_grows_with_its_neurons_and_gives_up_in_the_end():
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_tensor_rules_have_the_moments_of_a_gaussian(k):
-    rule = rules.tensor_rule(k, math.inf, 24, 1)
+    rule = inputs.tensor_rule(k, math.inf, 24, 1)
     assert math.isclose(rule.weight.sum(), 1.0, rel_tol=1e-14)
     assert rule.nodes < 24**k or k == 1
     np.testing.assert_allclose((rule.z**2) @ rule.weight, 1.0, rtol=1e-12)
@@ -137,7 +136,7 @@ def test_tensor_rules_have_the_moments_of_a_gaussian(k):
 
 
 def test_sobol_rules_are_exact_to_second_order_and_differ_by_seed():
-    one, other = (rules.sobol_rule(6, math.inf, 10, 1, seed) for seed in (0, 1))
+    one, other = (inputs.sobol_rule(6, math.inf, 10, 1, seed) for seed in (0, 1))
     for rule in (one, other):
         np.testing.assert_allclose(rule.z @ rule.weight, 0.0, atol=1e-13)
         np.testing.assert_allclose((rule.z * rule.weight) @ rule.z.T, np.eye(6), atol=1e-12)
@@ -184,7 +183,7 @@ def test_the_error_estimate_sees_the_risk_and_the_second_layer():
         measure = make_measure(2, n=10, scale=0.5)
         field = prepared(DirectField, problem, measure)
         fine = prepared(DirectField, problem, measure)
-        fine._use(rules.tensor_rule(2, math.inf, 180, 1))
+        fine._use(inputs.tensor_rule(2, math.inf, 180, 1))
         gap = abs(field.risk(*measure.arrays()) - fine.risk(*measure.arrays()))
         assert gap < 1e-7
         for one, other in zip(velocity(field, measure), velocity(fine, measure), strict=True):

@@ -19,9 +19,19 @@ import numpy as np
 from numba import prange
 
 from meanfield.kernels.fields.places import BATCH, coordinates
-from meanfield.kernels.ladders import join, ladder, tail, totals
 from meanfield.kernels.options import inline, parallel, serial
-from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
+from meanfield.kernels.simd import (
+    fill,
+    join,
+    ladder,
+    load,
+    multiply,
+    multiply_add,
+    store,
+    tail,
+    total,
+    totals,
+)
 
 DEGREE = 7
 LINE, PLANE = 8, 40  # numbers of a cell in one coordinate and in two
