@@ -11,7 +11,7 @@ import pytest
 import meanfield as mf
 from meanfield import storage
 from meanfield.dynamics.series import StateSeries
-from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.solution import SOLUTION_FORMAT, Solution
 
 T, N, P, K, D, RUNS = 3, 4, 2, 2, 5, 2
 
@@ -69,7 +69,7 @@ def test_loads_equal(tmp_path, kind, runs):
 
 
 def test_version_parameters_and_seed_are_inside(saved):
-    header, _ = storage.read_archive(saved, storage.SOLUTION_FORMAT)
+    header, _ = storage.read_archive(saved, SOLUTION_FORMAT)
     assert header["parameters"]["version"] == mf.__version__
     assert header["parameters"]["rtol"] == 1e-6
     assert header["states"]["origin"]["seed"] == 3
@@ -234,7 +234,7 @@ def test_a_file_cannot_run_code(tmp_path):
 
 
 def rewrite_header(path, change):
-    header, arrays = storage.read_archive(path, storage.SOLUTION_FORMAT)
+    header, arrays = storage.read_archive(path, SOLUTION_FORMAT)
     change(header)
     text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     with path.open("wb") as stream:
