@@ -138,8 +138,8 @@ def solve_overlaps(
     drift uses Stein's lemma and matrix products; see `meanfield.kernels.dynamics.overlaps.drift`.
     Spherical: to leading order in 1/d, renormalising takes (q_i + q_j)/2 Q_ij from dQ_ij/dt and
     q_i/2 M_ir from dM_ir/dt, with q_i = dQ_ii/dt of the free equations, γ/p term included. One step
-    of SGD at finite d multiplies ε² in the γ/p term by |x|²/d, whose mean given the pre-activations is
-    1 − (p + k)/d + λᵀ Ω⁻¹ λ/d.
+    of SGD at finite d multiplies ε² in the γ/p term by |x|²/d, whose mean given the pre-activations
+    is 1 − (p + k)/d + λᵀ Ω⁻¹ λ/d.
 
     The sampled term of relu students has kinks in time, one for each point that crosses zero:
     an rtol far below ``noise_error`` then costs many steps and gains nothing.
