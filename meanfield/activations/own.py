@@ -88,7 +88,7 @@ def custom(
     given = _checked_kinks(kinks)
     values = values_at(function, "function", POINTS, POINTS.shape)
     panels = find_panels(function, given)
-    slopes = derivative and values_at(derivative, "derivative", POINTS, POINTS.shape)
+    slopes = values_at(derivative or function, "derivative", POINTS, POINTS.shape)
     source: dict[str, Any] = {
         "kind": "custom",
         "function": describe_function(function, values) | {"panels": _described(panels)},
@@ -122,7 +122,8 @@ def _custom(source: dict[str, Any], function: Any, derivative: Any) -> Activatio
     # an older file knows what was declared
     known = source["function"].get("panels", {"edges": (), "points": given, "kinks": given,
                                               "strip": source["strip"]})  # fmt: skip
-    panels = Panels(*(tuple(known[name]) for name in ("edges", "points", "kinks")), known["strip"])
+    edges, points, found = (tuple(known[name]) for name in ("edges", "points", "kinks"))
+    panels = Panels(edges, points, found, known["strip"])
     beyond = {kink for kink in given if abs(kink) >= NEAR or not panels.points}
     kinks = tuple(sorted({*panels.kinks, *beyond}))
     breaks = tuple(sorted({*panels.points, *kinks}))

@@ -146,17 +146,17 @@ def _split(function: Function, breaks: Sequence[float], far: float) -> _Split | 
     scale, total, first = 0.0, 0, True
     while len(left):
         sums = _sums(function, left, right)
-        finite = np.isfinite(sums).all(axis=1)
-        size = np.abs(np.where(finite[:, None], sums, 0.0))
+        finite = np.isfinite(sums.sum(axis=1))
+        size = np.abs(np.nan_to_num(sums, nan=0.0, posinf=0.0, neginf=0.0))
         variation, middle = size[:, 1:].max(axis=1), 0.5 * (left + right)
         if first:
-            near = (left >= -2.0 * WIDTH) & (right <= 3.0 * WIDTH)
+            near = np.logical_and(left >= -2.0 * WIDTH, right <= 3.0 * WIDTH)
             scale = float(variation[near].max(initial=0.0)) or float(variation.max()) or 1.0
         # rounding of the values, and of what x loses on the way to them
         blur = size.max(axis=1) + DEGREE * np.abs(middle) * variation / (right - left)
         allowed = np.maximum(RELATIVE * variation, ABSOLUTE * scale)
         allowed = np.maximum(allowed, ROUNDING * blur)
-        held = finite & (size[:, -3:].max(axis=1) <= allowed)
+        held = np.logical_and(finite, size[:, -3:].max(axis=1) <= allowed)
         some = np.flatnonzero(held)
         found = _values(function, left[some], right[some], BETWEEN)
         miss = np.abs(found - sums[some] @ BETWEEN_SUM).max(axis=1, initial=0.0)
@@ -172,7 +172,8 @@ def _split(function: Function, breaks: Sequence[float], far: float) -> _Split | 
         left, right = np.concatenate((left, middle)), np.concatenate((middle, right))
     parts = [np.concatenate(each) for each in zip(*done, strict=True)]
     order = np.argsort(parts[0])
-    return _Split(*(part[order] for part in parts), scale)
+    left, right, sums, held, halved = (part[order] for part in parts)
+    return _Split(left, right, sums, held, halved, scale)
 
 
 def _overlooked(function: Function, split: _Split) -> list[float]:

@@ -88,7 +88,7 @@ def perpendicular_overlaps(
         Of a network, its pairs i < j, in blocks of rows: memory does not grow with their number.
         Of a measure, two independent neurons, whose directions are uniform on the sphere of the
         D = d − k others: r and r' by 64 lengths, which keep the mean of r² and are as many where
-        most of it comes from as where most neurons are.
+        most of it comes from, or of r, as where most neurons are.
     problem : Problem
     bins : int
         Of the histogram.
@@ -129,7 +129,10 @@ def perpendicular_overlaps(
         total += float(pairs.sum())
         squares += float(pairs @ pairs)
     rms = math.sqrt(squares / number)
-    edges, counts = _edges(largest, rms, bins), np.zeros(bins)
+    edges, counts = (
+        _edges(largest, rms, _usual(neurons, problem.perpendicular_dim), bins),
+        np.zeros(bins),
+    )
     for rows, _, N in neurons.blocks():
         counts += np.histogram(N[_above(rows, N)], edges)[0]
     return PerpendicularOverlaps(total / number, rms, edges, counts / number)
@@ -165,7 +168,7 @@ def _of_law(neurons: Neurons, D: float, bins: int) -> PerpendicularOverlaps:
     upper = np.triu_indices(len(r))
     products = np.outer(r, r)[upper]
     shares = (np.outer(masses, masses) * (2.0 - np.eye(len(r))))[upper]
-    edges = _edges(float(neurons.r.max()) ** 2, rms, bins)
+    edges = _edges(float(neurons.r.max()) ** 2, rms, _usual(neurons, D), bins)
     Z = np.divide.outer(edges, np.maximum(products, 1e-300)).clip(-1.0, 1.0)
     if D == 1:
         below = 0.5 * (Z > -1.0) + 0.5 * (Z >= 1.0)
@@ -175,23 +178,27 @@ def _of_law(neurons: Neurons, D: float, bins: int) -> PerpendicularOverlaps:
     return PerpendicularOverlaps(0.0, rms, edges, np.diff(cumulative))
 
 
-def _edges(largest: float, rms: float, bins: int) -> Array:
-    """Of bins on which the root mean square shows, however far out the largest overlap lies."""
+def _usual(neurons: Neurons, D: float) -> float:
+    return float(np.median(neurons.r)) ** 2 / math.sqrt(D)
+
+
+def _edges(largest: float, rms: float, usual: float, bins: int) -> Array:
+    """Of bins that show the usual overlap and the root mean square, however far out others lie."""
     if largest <= FAR * rms:
         return np.linspace(-largest, largest, bins + 1)
-    edges = np.linspace(-1.0, 1.0, bins + 1) * math.asinh(largest / (rms / FAR))
-    edges = np.sinh(edges) * (rms / FAR)
+    inner = min(usual, rms) / 10.0 if usual > 0.0 else rms / FAR
+    edges = np.sinh(np.linspace(-1.0, 1.0, bins + 1) * math.asinh(largest / inner)) * inner
     edges[0], edges[-1] = -largest, largest
     return edges
 
 
 def _typical_lengths(neurons: Neurons) -> tuple[Array, Array]:
-    """Lengths and masses of cells that hold equal shares of the mass and of E r² together."""
+    """Lengths and masses of cells that hold equal shares of the mass, E r and E r² together."""
     order = np.argsort(neurons.r)
     r, masses = neurons.r[order], neurons.masses[order]
-    squares = masses * (r / r[-1]) ** 2
-    ends = np.cumsum(0.5 * masses / masses.sum() + 0.5 * squares / squares.sum())
+    moments = [masses * (r / r[-1]) ** power for power in range(3)]
+    ends = np.cumsum(sum(x / x.sum() for x in moments)) / 3.0
     cell = np.minimum((LENGTHS * (ends - 1e-12)).astype(int), LENGTHS - 1)
-    mass, square = (np.bincount(cell, weights=x, minlength=LENGTHS) for x in (masses, squares))
+    mass, _, square = (np.bincount(cell, weights=x, minlength=LENGTHS) for x in moments)
     held = mass > 0
     return r[-1] * np.minimum(np.sqrt(square[held] / mass[held]), 1.0), mass[held] / mass.sum()

@@ -178,8 +178,10 @@ def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnos
     -----
     The overlap ODE leaves out the fluctuations of SGD, √(γ/(p d)); gradient flow also the term
     γ/p ⟨a_i a_j σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩; the mean field also the finite width, a bias 1/p and a
-    spread 1/√p over starts; the mean field at d = ∞ also 1/d. Δ above 1 multiplies γ/p. These are
-    sizes at times of order one and up to factors of order one, which depend on the target: to
+    spread 1/√p over starts; the mean field at d = ∞ also 1/d. Δ above 1 multiplies γ/p. At a
+    temperature τ neurons diffuse each on its own: overlaps spread by √(2τ) and lengths |w|²/d by
+    τ√(8d) in a unit of time, at any d; of that the mean field leaves out what p draws spread.
+    Sizes are at times of order one and up to factors of order one, which depend on the target: to
     measure the differences themselves use `compare`. While a run leaves a plateau, any difference
     grows exponentially in t.
 
@@ -201,19 +203,22 @@ def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnos
     exists = problem.learning_rate > 0.0 and math.isfinite(problem.dim)
     shared = [Neglected("fluctuations of SGD", f"√(γ{mark}/(p d))", math.sqrt(step * label))]
     rows = [Description("sgd", TITLES["sgd"], exists, exists, (), _sgd_note(problem))]
+    heat, spread = _of_temperature(problem, p)
     for name, added in (
-        ("overlap_ode", []),
+        ("overlap_ode", heat),
         ("gradient_flow", [Neglected("SGD term", f"γ{mark}/p", ratio * label)]),
         (
             "mean_field",
             [
                 Neglected("finite width, spread", "1/√p", 1.0 / math.sqrt(p)),
                 Neglected("finite width, bias", "1/p", 1.0 / p),
+                *spread,
             ],
         ),
         ("mean_field_infinite", [Neglected("finite dimension", "1/d", 1.0 / problem.dim)]),
     ):
-        shared = sorted([*shared, *added], key=lambda one: -one.size)
+        kept = shared if name.endswith(("ode", "flow")) else [s for s in shared if s not in heat]
+        shared = sorted([*kept, *added], key=lambda one: -one.size)
         missing = _missing(name, problem)
         holds = not missing and all(one.size <= tolerance for one in shared)
         note = missing or _note(name, problem, ratio * label)
@@ -222,6 +227,20 @@ def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnos
         problem, p, tolerance, ratio, step, math.sqrt(step), 1.0 / p, 1.0 / problem.dim,
         tuple(rows),
     )  # fmt: skip
+
+
+def _of_temperature(problem: Problem, p: int) -> tuple[list[Neglected], list[Neglected]]:
+    """What overlaps that move as their means leave out in a unit of time, and a law of neurons."""
+    tau, decay, d = problem.temperature, problem.weight_decay, problem.dim
+    if tau == 0.0:
+        return [], []
+    size = math.sqrt(2.0 * tau)
+    heat = [Neglected("fluctuations of the temperature", "√(2τ)", size)]
+    if math.isfinite(d):
+        since = -math.expm1(-2.0 * decay) / decay if decay > 0.0 else 2.0
+        what = "of the lengths, less weight decay"
+        heat.append(Neglected(what, "τ√(8d)", tau * math.sqrt(2.0 * d) * since))
+    return heat, [Neglected("spread of the temperature", "√(2τ/p)", size / math.sqrt(p))]
 
 
 def _sgd_note(problem: Problem) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import fdtri, stdtrit
 
 CONFIDENCE = 0.95
+SUSPICION = 0.9  # of Fisher's test that dimensions scatter together
 ROUNDING = 1e-12
 Array = NDArray[np.float64]
 
@@ -24,8 +25,8 @@ class Rate:
     slope : float
         The exponent.
     low, high : float
-        A 95 % interval: scatter about the fit, or between replicas if that is more, and added to
-        it what the fit's truncation may hide.
+        A 95 % interval: scatter between replicas, or about the fit if there are none or if it is
+        significantly more, and added to it what the fit's truncation may hide.
     prefactor : float
         Of the power law itself: quantity ≈ prefactor d^slope at large d.
     points : int
@@ -113,24 +114,32 @@ class Resampled:
     means: Array
     replicas: int
 
-    def half(self, statistics: Array) -> tuple[float, float]:
-        """Standard error and 95 % half-width of a statistic, given its value on each draw.
+    def error(self, statistics: Array) -> float:
+        """Standard error of a statistic, given its value on each draw.
 
-        The bootstrap leaves out √(R/(R − 1)) of the scatter of R replicas, and Student's quantile
-        makes up for how few they are.
+        The bootstrap leaves out √(R/(R − 1)) of the scatter of R replicas.
         """
         R = self.replicas
-        error = float(np.std(statistics)) * math.sqrt(R / (R - 1))
-        return error, float(stdtrit(R - 1, 0.5 + CONFIDENCE / 2)) * error
+        return float(np.std(statistics)) * math.sqrt(R / (R - 1))
+
+    def half(self, statistics: Array) -> float:
+        """Its 95 % half-width: Student's quantile makes up for how few the replicas are."""
+        return Scatter(self.error(statistics) ** 2, self.replicas - 1.0).half
 
 
 def fit_rate(dims: Array, values: Array, resampled: Resampled | None = None) -> Rate:
     """Fit log value = c + slope · log d + b/d over the dimensions.
 
     The term b/d is the next order of an expansion in 1/d: without it, small d bends the slope. The
-    interval is Student's for the least squares, or the bootstrap's over replicas if that is wider,
-    and widened by how far the slope moves when the smallest d is left out (three points or fewer
-    left: when b is left out instead).
+    interval is Student's for the least squares, widened by how far the slope moves when the
+    smallest d is left out (three points or fewer left: when b is left out instead).
+
+    With replicas the bootstrap says how much each dimension scatters. Scatter common to all
+    dimensions moves no slope; what is left of each dimension counts as independent of the others',
+    with the degrees of freedom of all together (Welch–Satterthwaite), unless that of the slopes
+    themselves is significantly more. The least squares' interval is then taken only if the points
+    lie significantly further from the fit than they scatter, and a shift counts for what of it is
+    more than scatter.
 
     Parameters
     ----------
@@ -157,12 +166,20 @@ def fit_rate(dims: Array, values: Array, resampled: Resampled | None = None) -> 
     solution, covariance, residual = _least_squares(d, log_value, corrected=True)
     shifted, *_ = _least_squares(d[1:], log_value[1:], corrected=len(d) > 4)
     slope = float(solution[1])
-    half = stdtrit(len(d) - 3, 0.5 + CONFIDENCE / 2) * float(np.sqrt(covariance[1, 1]))
-    sampling = math.nan
-    if resampled is not None:
-        sampling, between = _slope_scatter(d, resampled, keep)
-        half = max(half, between)
-    half += abs(float(shifted[1]) - slope)
+    fitted = Scatter(float(covariance[1, 1]), len(d) - 3.0)
+    moved, half, sampling = abs(float(shifted[1]) - slope), fitted.half, math.nan
+    drawn = None if resampled is None else _log_draws(resampled, keep)
+    if resampled is not None and drawn is not None:
+        full = _slope_of(d, corrected=True)
+        less = np.append(0.0, _slope_of(d[1:], corrected=len(d) > 4))
+        sampling = resampled.error(drawn @ full)
+        between = _scatter(resampled, drawn, full)
+        half = between.half
+        if fitted.exceeds(between, CONFIDENCE):
+            half = max(half, fitted.half)
+        by_chance = _scatter(resampled, drawn, less - full).half
+        moved = math.sqrt(max(moved**2 - by_chance**2, 0.0))
+    half += moved
     total = float(((log_value - log_value.mean()) ** 2).sum())
     squares = float(residual @ residual)
     return Rate(
@@ -174,13 +191,45 @@ def fit_rate(dims: Array, values: Array, resampled: Resampled | None = None) -> 
     )  # fmt: skip
 
 
-def _slope_scatter(d: Array, resampled: Resampled, keep: NDArray[np.bool_]) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Scatter:
+    """A variance, and the degrees of freedom that it was estimated with."""
+
+    variance: float
+    freedom: float
+
+    @property
+    def half(self) -> float:
+        """Half of the 95 % interval."""
+        return float(stdtrit(self.freedom, 0.5 + CONFIDENCE / 2)) * math.sqrt(self.variance)
+
+    def exceeds(self, other: Scatter, confidence: float) -> bool:
+        """Whether it is more by Fisher's test than another of the same quantity."""
+        least = float(fdtri(self.freedom, other.freedom, confidence))
+        return self.variance > least * other.variance
+
+
+def _scatter(resampled: Resampled, drawn: Array, weights: Array) -> Scatter:
+    """Of a linear function of the logarithms (draws, m) whose weights (m,) add up to zero."""
+    R, m = resampled.replicas, drawn.shape[1]
+    together = Scatter(resampled.error(drawn @ weights) ** 2, R - 1.0)
+    # what all dimensions share adds nothing; to take it off takes a share of the rest
+    own = (drawn - drawn.mean(axis=1, keepdims=True)).var(axis=0) * R / (R - 1) * m / (m - 1)
+    parts = weights**2 * own
+    total = float(parts.sum())
+    if total == 0.0:
+        return together
+    apart = Scatter(total, total**2 / float((parts**2).sum()) * (R - 1))
+    if together.exceeds(apart, SUSPICION):
+        return together
+    return Scatter(max(apart.variance, together.variance), apart.freedom)
+
+
+def _log_draws(resampled: Resampled, keep: NDArray[np.bool_]) -> Array | None:
+    """Logarithms of the means that are positive throughout; None if there are not two."""
     means = resampled.means[:, keep]
     means = means[(means > 0).all(axis=1)]
-    if len(means) < 2:
-        return math.nan, 0.0
-    slopes = [_least_squares(d, np.log(row), corrected=True)[0][1] for row in means]
-    return resampled.half(np.array(slopes))
+    return np.log(means) if len(means) > 1 else None
 
 
 def fit_limit(
@@ -216,7 +265,7 @@ def fit_limit(
         value = _intercept(x, y, degree)
         half = abs(float(value - below)) + ROUNDING * float(np.abs(y).max())
         if resampled is not None:
-            scatter = resampled.half(_intercept(x, resampled.means[:, keep].T, degree))[1]
+            scatter = resampled.half(_intercept(x, resampled.means[:, keep].T, degree))
             half = math.hypot(half, scatter)
         if best is None or half < best[0]:
             best = half, degree, float(value)
@@ -232,10 +281,18 @@ def _intercept(x: Array, y: Array, degree: int) -> Any:
     return np.linalg.lstsq(design, y, rcond=None)[0][0]
 
 
+def _design(d: Array, *, corrected: bool) -> Array:
+    return np.column_stack([np.ones_like(d), np.log(d)] + ([1.0 / d] if corrected else []))
+
+
+def _slope_of(d: Array, *, corrected: bool) -> Array:
+    """The slope is linear in the logarithms: its weights (m,)."""
+    return np.asarray(np.linalg.pinv(_design(d, corrected=corrected))[1])
+
+
 def _least_squares(d: Array, log_value: Array, *, corrected: bool) -> tuple[Array, Array, Array]:
-    columns = [np.ones_like(d), np.log(d)] + ([1.0 / d] if corrected else [])
-    design = np.column_stack(columns)
-    solution, *_ = np.linalg.lstsq(design, log_value, rcond=None)
+    design = _design(d, corrected=corrected)
+    solution = np.asarray(np.linalg.lstsq(design, log_value, rcond=None)[0], dtype=np.float64)
     residual = log_value - design @ solution
     freedom = max(len(d) - design.shape[1], 1)
     variance = float(residual @ residual) / freedom

@@ -40,7 +40,7 @@ class Distance(float):
     Attributes
     ----------
     method : str
-        ``"exact"`` (network simplex), ``"sorted"`` (exact, all points on a line parallel to an
+        ``"exact"`` (proven by a dual), ``"sorted"`` (exact, all points on a line parallel to an
         axis), ``"single atom"`` (exact, one measure is a point mass), ``"bounds"`` (the middle of
         an interval that holds the distance), ``"entropic"`` (the cost of a smoothed coupling, never
         below the distance) or ``"sliced"``. A sliced value is **not** the Wasserstein distance: it
@@ -112,7 +112,8 @@ def wasserstein(
 
     W = (min over couplings of E |x − y|^order)^(1/order), in the Euclidean norm. Neurons that
     coincide are merged first. A point mass, or points that differ in one coordinate only, are
-    solved in closed form; then the network simplex method of POT (Flamary et al. 2021) is exact.
+    solved in closed form; then the network simplex of POT (Flamary et al. 2021), whose plan is
+    called exact once a dual proves it to 1e-10 of its cost.
 
     Parameters
     ----------
@@ -148,7 +149,8 @@ def wasserstein(
     TypeError, ValueError
         If an argument is not as above, or the measures differ in k.
     TransportError
-        If the solver stops before it has found the optimum, or the entropic plan has not converged.
+        If no plan was proven to be the best (``"auto"`` then turns to bounds), the entropic plan
+        has not converged, or the distance is no double.
 
     Examples
     --------

@@ -44,7 +44,7 @@ class Plan(NamedTuple):
 
     def proven(self, tolerance: float = TOLERANCE) -> bool:
         """Whether the cost is the least, up to rounding."""
-        return self.cost - self.low <= tolerance * self.cost
+        return self.cost < np.inf and self.cost - self.low <= tolerance * self.cost
 
 
 def network_simplex(

@@ -157,7 +157,7 @@ def test_compiled_code_that_python_disagrees_with_is_refused(monkeypatch):
     activation = custom(lambda x: np.tanh(inner(x)), name="own")
     compiled_unit(activation)
     monkeypatch.setattr("meanfield.dynamics.sgd.compiled.scalar_values", lambda *_: POINTS)
-    with pytest.raises(ValueError, match="differ by .* from those that Python gives now"):
+    with pytest.raises(ValueError, match=r"differ by .* from those that Python gives now"):
         compiled_unit(activation)
 
 

@@ -1,5 +1,6 @@
 """Kinks and steep places are found, and what is averaged across them is right or says so."""
 
+import itertools
 import math
 
 import numpy as np
@@ -59,7 +60,8 @@ def noisy(x):
 @pytest.mark.parametrize(
     ("function", "points", "kinks"),
     [
-        (relu, [0.0], [0.0]), (clipped, [-1, 1], [-1, 1]), (thirds, [-1 / 3, 1 / 3], [-1 / 3, 1 / 3]),
+        (relu, [0.0], [0.0]), (clipped, [-1, 1], [-1, 1]),
+        (thirds, [-1 / 3, 1 / 3], [-1 / 3, 1 / 3]),
         (elu, [0.0], []), (hard_swish, [-3, 3], [-3, 3]), (hidden, [1e-3], [1e-3]), (bump, [], []),
         (np.tanh, [], []), (steep, [], []), (np.sin, [], []), (lambda x: x**3, [], []),
         (lambda x: relu(x) ** 3, [0.0], []), (lambda x: np.maximum(x - 40.3, 0), [40.3], [40.3]),
@@ -99,9 +101,9 @@ def test_averages_over_one_input(function):
         ends = sorted({-9.0, 9.0, *((x - v + sign * h) / s for x in (0.0, *at) for sign in (-1, 1)
                                     for h in (0.0, 0.003, 0.03, 0.1))})  # fmt: skip
         expected = sum(
-            quad(lambda y: float(function(np.array(v + s * y))) * math.exp(-y * y / 2), low, high,
-                 epsabs=1e-12, epsrel=1e-12, limit=200)[0]
-            for low, high in zip(ends, ends[1:], strict=False) if -9 <= low < high <= 9
+            quad(lambda y, v=v, s=s: float(function(np.array(v + s * y))) * math.exp(-y * y / 2),
+                 low, high, epsabs=1e-12, epsrel=1e-12, limit=200)[0]
+            for low, high in itertools.pairwise(ends) if -9 <= low < high <= 9
         ) / math.sqrt(2 * math.pi)  # fmt: skip
         assert float(sigma.average(v, s, math.inf)) == pytest.approx(expected, abs=1e-10)
 
@@ -144,7 +146,7 @@ def test_risk_with_kinks_that_nobody_declared(function):
         ends = sorted({-9.0, 9.0, 0.0, *(x / math.sqrt(q) for x in find_panels(function).points)})
         return sum(
             quad(lambda g: h(g) * math.exp(-g * g / 2), *pair, epsabs=1e-13, epsrel=1e-12)[0]
-            for pair in zip(ends, ends[1:], strict=False)
+            for pair in itertools.pairwise(ends)
         ) / math.sqrt(2 * math.pi)  # fmt: skip
 
     def sigma(g):
@@ -178,5 +180,5 @@ def test_the_status_of_runs():
     assert OverlapAverages(rough).energy(network).error > 1e-5
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=50, learning_rate=0.5)
     run = mf.solve_overlaps(problem, start, 0.01, save_at=2, noise_method="sampled", samples=16)
-    assert run.stats["noise_error"] > 0.05 and run.status == "inaccurate"
+    assert run.stats["noise_error"] > 0.2 and run.status == "inaccurate"
     assert "the γ/p term carries an estimated relative error" in run.message

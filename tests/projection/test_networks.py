@@ -164,6 +164,34 @@ def test_perpendicular_overlaps_of_drawn_weights_follow_the_law():
     )
 
 
+def second_moment(law):
+    return (
+        law.masses @ (law.edges[1:] ** 2 + law.edges[1:] * law.edges[:-1] + law.edges[:-1] ** 2) / 3
+    )
+
+
+@pytest.mark.parametrize("D", [3, 30])
+@pytest.mark.parametrize("tail", [0.7, 1.2])
+def test_the_histogram_holds_its_own_root_mean_square(D, tail):
+    """Lengths with a tail r^−1/tail, as a law and as the pairs of a network."""
+    problem = make_problem("erf", k=1, D=D)
+    r = np.random.default_rng(0).uniform(size=20_000) ** -tail
+    law = projection.perpendicular_overlaps(
+        mf.ParticleMeasure(np.ones(len(r)), np.zeros(len(r)), r), problem
+    )
+    assert law.rms == pytest.approx((r**2).mean() / math.sqrt(D), rel=1e-9)
+    assert math.sqrt(second_moment(law)) == pytest.approx(law.rms, rel=0.01)
+    assert law.masses.sum() == pytest.approx(1.0)
+    weights = mf.ParticleMeasure(np.ones(300), np.zeros(300), r[:300]).weights(problem)
+    drawn = projection.perpendicular_overlaps(weights, problem)
+    assert math.sqrt(second_moment(drawn)) == pytest.approx(drawn.rms, rel=0.02)
+    first, second = np.random.default_rng(1).choice(r, (2, 200_000))
+    Z = 2 * np.random.default_rng(2).beta((D - 1) / 2, (D - 1) / 2, 200_000) - 1
+    for share in (0.75, 0.95, 0.999):
+        expected = np.quantile(first * second * Z, share)
+        assert law.quantile(share) == pytest.approx(expected, rel=0.15)
+
+
 def test_in_infinite_dimension_directions_are_orthogonal():
     problem = make_problem("erf", k=1, D=math.inf)
     law = projection.perpendicular_overlaps(make_measure(1, n=20), problem)

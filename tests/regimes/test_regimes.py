@@ -375,3 +375,17 @@ def test_finite_dimension_is_of_the_size_predicted():
     rate = fit_rate(dims, np.array(gaps))
     assert rate.low < -1.0 < rate.high or abs(rate.slope + 1.0) < 0.03
     assert rate.high - rate.low < 0.2
+
+
+def test_a_temperature_is_neglected_by_overlaps_that_move_as_their_means():
+    """One run of SGD beside the overlap ODE: as far apart as said, to a factor of three."""
+    problem = mf.Problem(
+        mf.CommitteeTarget(k=1), dim=100, learning_rate=0.2, temperature=0.05, weight_decay=1.0
+    )
+    names = ["sgd", "overlap_ode"]
+    found = mf.regimes.compare(problem, 16, 1.0, descriptions=names, runs=1, save_at=5, seed=1)
+    said, seen = found.diagnosis["overlap_ode"], found.distance(*names).overlaps
+    assert seen / 3 < said.size < 3 * seen
+    assert not said.holds
+    formulas = [one.formula for one in found.diagnosis["mean_field"].neglects]
+    assert "√(2τ/p)" in formulas and "√(2τ)" not in formulas

@@ -102,6 +102,28 @@ def test_intervals_over_replicas_cover_the_truth(R):
     assert sum(rate.low < -1.0 < rate.high for rate in fits) >= 140
 
 
+@pytest.mark.parametrize("R", [2, 4])
+@pytest.mark.parametrize("kind", ["apart", "common", "slope"])
+def test_intervals_over_replicas_are_not_wider_than_their_scatter(R, kind):
+    """Noise of each dimension, of all alike, or of the slope: 95 % hold the truth, and not more."""
+    rng = np.random.default_rng(3)
+    dims = DIMS[:-1]
+    fits = []
+    for _ in range(200):
+        noise = 0.05 * rng.standard_normal((R, 5))
+        if kind == "common":
+            noise += 0.3 * rng.standard_normal((R, 1))
+        if kind == "slope":
+            noise = 0.2 * noise + 0.02 * rng.standard_normal((R, 1)) * np.log(dims)
+        rows = law(-1.0, 1.0)[:-1] * np.exp(noise)
+        means = rows[rng.integers(R, size=(200, R))].mean(axis=1)
+        fits.append(fit_rate(dims, rows.mean(axis=0), Resampled(means, R)))
+    covered = sum(rate.low < -1.0 < rate.high for rate in fits)
+    assert 0.9 * 200 <= covered <= 0.995 * 200
+    halves = [0.5 * (rate.high - rate.low) for rate in fits]
+    assert np.median(halves) < (3.2 if R == 4 else 5.5) * np.std([rate.slope for rate in fits])
+
+
 def test_goodness_of_fit():
     rate = fit_rate(DIMS, law(-1.0, 1.0))
     assert rate.r_squared > 0.99999 and rate.residual < 1e-3

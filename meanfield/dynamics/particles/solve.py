@@ -100,7 +100,7 @@ def solve_mean_field(
     checkpoint : path, optional
         A file that the run leaves behind every quarter of a minute or so, and on Ctrl-C. The same
         call then goes on from it, bit for bit as if it had not stopped; another call is refused.
-        The file is removed at the end. Functions are known by their names alone.
+        The file is removed at the end. Observables are known by their names alone.
     threads : int, optional
         Threads for the kernels. Results do not depend on it.
     progress : bool

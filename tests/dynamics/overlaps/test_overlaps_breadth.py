@@ -235,7 +235,7 @@ def test_results_do_not_depend_on_the_number_of_threads(student):
             mf.solve_overlaps(problem, overlaps, 0.05, save_at=2, samples=256, threads=threads)
             for threads in (1, 2)
         )
-        assert one == two and one.success
+        assert one == two and one.t[-1] == 0.05  # 256 samples: the status says how little that is
 
 
 def test_a_temperature_needs_a_finite_dimension():

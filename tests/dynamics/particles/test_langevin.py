@@ -208,6 +208,18 @@ def test_entropy_is_given_the_second_layer():
     assert entropy(mf.ParticleMeasure(np.ones(50), np.zeros(50), np.ones(50)), 3).value == -math.inf
 
 
+@pytest.mark.parametrize("times", [2, 3, 4])
+@pytest.mark.parametrize("a", ["one", "spread"])
+def test_entropy_of_repeated_neurons(times, a):
+    measure = make_measure(1, n=60, seed=1)
+    chosen = np.append(np.arange(60), np.full(times - 1, 7))  # one of them alone is enough
+    layer = np.ones(60) if a == "one" else measure.a
+    once = mf.ParticleMeasure(layer, measure.u, measure.r)
+    again = mf.ParticleMeasure(layer[chosen], measure.u[chosen], measure.r[chosen])
+    assert math.isfinite(entropy(once, 3).value)
+    assert entropy(again, 3) == (-math.inf, math.inf)
+
+
 def test_seeds_threads_and_checkpoints(tmp_path):
     problem = hot(make_problem("tanh", k=2, D=5, kappa=0.5))
     measure = make_measure(2, n=60, scale=0.5)
