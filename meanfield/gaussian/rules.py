@@ -1,7 +1,7 @@
 """Quadrature rules for the laws that Gaussian inputs induce.
 
 Gauss rules are computed from their three-term recurrences (Golub & Welsch 1969; weights as in
-Gautschi 2004, 1.4) and normalised, so that no Gamma function overflows: they hold for 10⁶
+Gautschi 2004) and normalised, so that no Gamma function overflows: they hold for 10⁶
 dimensions as for 2.
 """
 

@@ -212,12 +212,7 @@ class _Run:
         Then that is the level from which growth can be controlled, and the step will do.
         """
         f, now = self.equation, self.now
-        if (
-            before is None
-            or step.error <= 1.0
-            or not f.loose <= 1.0
-            or not math.isfinite(step.error)
-        ):
+        if before is None or not 1.0 < step.error < math.inf or not f.loose <= 1.0:
             return False
         if step.error < before.error * (step.h / before.h) ** NOISE_ORDER:
             return False

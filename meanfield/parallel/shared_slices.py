@@ -74,7 +74,7 @@ class SharedSlices(SliceField):
         count = math.ceil(PART * self.weight)
         part = np.unique(
             np.concatenate(
-                (sample_neurons(u, r), np.linspace(0, len(a) - 1, count).astype(np.int64))
+                (sample_neurons(u, r, a), np.linspace(0, len(a) - 1, count).astype(np.int64))
             )
         )
         everywhere = self.ranks.together(a[part], u[part], r[part])

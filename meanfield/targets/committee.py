@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -125,8 +124,9 @@ class CommitteeTarget:
         """Estimate of the error of `second_moment`, 0 where pairs are closed forms."""
         return self._second_moment.error
 
-    @cached_property
+    @property
     def _second_moment(self) -> Estimate:
+        # not kept: a link of the user's may follow what it captures
         P, a = np.array(self.gram), np.array(self.weights)
         q = np.diag(P).copy()
         found = pair_averages(self.link, self.link, q, q, P, same=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.polynomial.hermite_e import poly2herme
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -43,25 +43,35 @@ class Polynomial:
         return total
 
     def hermite(self) -> dict[MultiIndex, float]:
-        """c_α of Σ_α c_α Π_j He_{α_j}(z_j)/√α_j!: each power of each coordinate in turn."""
-        found: dict[MultiIndex, float] = {}
+        """c_α of Σ_α c_α Π_j He_{α_j}(z_j)/√α_j!.
+
+        By z^n = Σ_m n!/(2^m m! (n−2m)!) He_{n−2m}(z), in whole numbers: sums of high degree cancel.
+        """
+        found: dict[MultiIndex, Fraction] = {}
         for powers, coefficient in zip(self.exponents, self.coefficients, strict=True):
-            terms: dict[MultiIndex, float] = {(): coefficient}
+            terms: dict[MultiIndex, Fraction] = {(): Fraction(coefficient)}
             for power in powers:
-                series = poly2herme([0.0] * power + [1.0])
                 terms = {
-                    (*index, n): float(c * series[n]) * math.sqrt(math.factorial(n))
+                    (*index, power - 2 * m): c * _pairings(power, m)
                     for index, c in terms.items()
-                    for n in range(power + 1)
-                    if series[n] != 0.0
+                    for m in range(power // 2 + 1)
                 }
             for index, c in terms.items():
-                found[index] = found.get(index, 0.0) + c
-        return found
+                found[index] = found.get(index, Fraction(0)) + c
+        return {
+            index: float(c) * math.sqrt(math.prod(map(math.factorial, index)))
+            for index, c in found.items()
+            if c
+        }
 
     def plain(self) -> Callable[[Array], Array]:
         """The same as a function of nothing but loops, which compiles."""
         return _plain_polynomial(self)
+
+
+def _pairings(n: int, m: int) -> int:
+    """Ways to take m pairs out of n."""
+    return math.factorial(n) // (2**m * math.factorial(m) * math.factorial(n - 2 * m))
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def crowd(kind, n):
     rng = np.random.default_rng(0)
     u = np.vstack((few.u, 0.3 * rng.normal(size=(n, 1))))
     r = np.concatenate((few.r, 1.0 + 0.1 * rng.random(n)))
-    a = np.concatenate((few.a, np.full(n, 1e-9 if kind == "negligible mass" else 0.0)))
+    a = np.concatenate((few.a, np.full(n, 0.02 if kind == "negligible mass" else 0.0)))
     mass = np.concatenate((np.full(10, 0.1), np.full(n, 1e-14)))
     return problem, mf.ParticleMeasure(a, u, r, mass / mass.sum())
 

@@ -230,6 +230,22 @@ def test_idle_components_do_not_dilute_the_error():
     assert beside.stats["steps"] == pytest.approx(alone.stats["steps"], rel=0.1)
 
 
+def test_what_weighs_next_to_nothing_does_not_dilute_the_error():
+    """Though it moves, and without an error."""
+
+    def few(t, y, out):
+        out[:] = 1.0
+        smooth(t, y[:3], out[:3])
+
+    def steps(weight):
+        start = np.concatenate((START, np.ones(10_000)))
+        return run(few, start, 10.0, [10.0], weight=weight).stats["steps"]
+
+    alone = run(smooth, START, 10.0, [10.0]).stats["steps"]
+    assert steps(np.repeat([1.0, 1e-12], [3, 10_000])) == pytest.approx(alone, rel=0.1)
+    assert steps(None) < 0.7 * alone
+
+
 def test_at_rest():
     found = run(lambda t, y, out: out.fill(0.0), [1.0, 0.0], 1e3, [0.0, 500.0, 1e3])
     assert found.status is Status.SUCCESS

@@ -244,7 +244,7 @@ def work(folder):
 
 
 def many(**options):
-    return small(dims=(10, 20, 30, 40, 60, math.inf), n=200, t_end=2.0, replicas=6, **options)
+    return small(dims=(10, 20, 30, 40, 60, math.inf), saves=5, replicas=6, **options)
 
 
 def test_killed_and_started_again_it_goes_on_bit_for_bit(tmp_path):

@@ -6,11 +6,13 @@ import pickle
 
 import numpy as np
 import pytest
+from numpy.polynomial.hermite_e import herme2poly
 from scipy.special import eval_hermitenorm
 
 import meanfield as mf
 from meanfield.gaussian.means import gaussian_mean
 from meanfield.targets import (
+    Polynomial,
     hermite_coefficients,
     hermite_link,
     information_exponent,
@@ -55,6 +57,14 @@ def test_hermite_links_of_any_degree(degree):
     assert information_exponent(link) == leap_index(link) == degree
     both = hermite_link([0.0] * 3 + [0.6] + [0.0] * (degree - 4) + [0.8])
     assert both.second_moment() == pytest.approx(1.0) and information_exponent(both) == 3
+
+
+def test_powers_that_cancel_keep_their_coefficients():
+    """He_20 as powers of z: its coefficients are whole numbers, and all others vanish."""
+    powers = herme2poly([0.0] * 20 + [1.0])
+    polynomial = Polynomial(tuple((n,) for n in range(21)), tuple(powers))
+    found = mf.MultiIndexTarget(polynomial, 1).coefficients
+    assert found == {(20,): pytest.approx(math.sqrt(math.factorial(20)), rel=1e-14)}
 
 
 def test_no_degree_beyond_what_students_resolve():

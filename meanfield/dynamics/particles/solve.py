@@ -110,12 +110,13 @@ def solve_mean_field(
     -------
     Solution
         ``stats`` holds ``rhs_evaluations``, ``steps``, of which ``implicit_steps``, ``field`` (how
-        it was evaluated), ``field_error`` (largest relative error of a velocity found at the start,
-        at the end and where neurons nearly stand) and ``average_error`` (relative, of E f*², half
-        of which is in the risk); at a temperature also ``step_error``, the largest relative error
-        of the risk and of E|w|² at a saved time, which makes the status inaccurate above 1e-2. A
-        run that diverges, is interrupted or cannot be accurate says so in ``status`` and
-        ``message``.
+        it was evaluated), ``field_error`` (the largest relative error of velocities and of the risk
+        at the start, at the end, and at the saved state where neurons nearly stood, if one is far
+        slower than both; the page on numerics says what it is relative to) and ``average_error``
+        (relative, of E f*², half of which is in the risk); at a temperature also ``step_error``,
+        the largest relative error of the risk and of E|w|² at a saved time, which makes the status
+        inaccurate above 1e-2. A run that diverges, is interrupted or cannot be accurate says so in
+        ``status`` and ``message``.
 
     Raises
     ------

@@ -159,9 +159,9 @@ class HomogeneousField:
         self.speed = np.maximum(self.speed, sizes(out[1], out[2], self.mass, force))
         if len(a) > PART:
             even = np.linspace(0, len(a) - 1, PART).astype(np.int64)
-            part = np.union1d(even, sample_neurons(u, r))
+            part = np.union1d(even, sample_neurons(u, r, a))
             charge, a, u, r = charge[part], a[part], u[part], r[part]
-        chosen = _sample(u, r)
+        chosen = _sample(u, r, a)
         found = self._slopes_at(chosen, charge, u, r)
         exact = self.exact.slopes(u[chosen], r[chosen], charge, u, r)
         own = a[chosen]
@@ -216,7 +216,7 @@ def hemisphere(D: float, level: int, against: bool = False) -> Hemisphere:
     return Hemisphere(Fineness(ACROSS / finer, ALONG / finer, MOST * 2**level), (Z, w))
 
 
-def _sample(u: Array, r: Array) -> Array:
+def _sample(u: Array, r: Array, a: Array) -> Array:
     """Neurons to check at: an even selection, extreme ones, those closest to the plane.
 
     Where r/|u| is as small as the mesh, a neuron meets the kink of its own kernel.
@@ -226,7 +226,7 @@ def _sample(u: Array, r: Array) -> Array:
     spread = np.geomspace(1, n, SAMPLES).astype(np.int64) - 1
     ranks = np.union1d(spread, np.arange(min(n, SAMPLES)))
     closest = np.argsort(np.arctan2(np.abs(r), np.hypot(u[:, 0], u[:, 1])))[ranks]
-    return np.union1d(np.union1d(even, closest), sample_neurons(u, r))
+    return np.union1d(np.union1d(even, closest), sample_neurons(u, r, a))
 
 
 def _mean(charge: Array, u: Array) -> Array:

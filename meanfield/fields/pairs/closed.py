@@ -233,8 +233,9 @@ class PairField:
         size = length if self.code == RELU else np.minimum(length, 1.0)
         most = rounding * float((np.abs(charge) * size).mean())
         own = np.sqrt((some[0] ** 2).sum(axis=1) + some[1] ** 2)
-        off_u, off_r = (np.abs(x - y) + most for x, y in zip(slopes, slopes_again, strict=True))
-        return np.abs(value - again) + most * own, off_u, off_r
+        across = np.divide(some[1], own, out=np.zeros_like(own), where=own > 0.0)
+        off_u, off_r = (np.abs(x - y) for x, y in zip(slopes, slopes_again, strict=True))
+        return np.abs(value - again) + most * own, off_u + most, off_r + most * np.abs(across)
 
     def _target_miss(self, u: Array, r: Array) -> tuple[Array, Array, Array]:
         """What E f* σ(λ) and its slopes may be off by: rounding, and another rule's difference."""

@@ -209,7 +209,8 @@ class DirectField:
         a, u, r = measure.arrays()
         mine, energy = self._velocities(a, u, r), self._energy()
         chosen = sample_neurons(u, r, a, self.mass)
-        some, worst = (a[chosen], u[chosen], r[chosen]), 0.0
+        some, change = (a[chosen], u[chosen], r[chosen]), 0.0
+        worst = Velocities(*(np.zeros_like(part) for part in some))
         try:
             here = self.risk(a, u, r)
             for rule in others:
@@ -217,15 +218,14 @@ class DirectField:
                 found, charge = Velocities.like(*some), rule.joint_weight * epsilon
                 quadrature.velocities(*some, rule.z, rule.rho, charge, table, self.rate, *found)
                 miss = mine.of(chosen).minus(found)
-                change = abs(0.5 * float((charge * epsilon).sum()) - here)
-                worst = max(
-                    worst,
-                    relative_error(miss, mine, a, self.mass, energy, self.rate),
-                    relative_risk_error(change, here, energy),
-                )
+                worst = Velocities(*map(np.maximum, worst, map(np.abs, miss)))
+                change = max(change, abs(0.5 * float((charge * epsilon).sum()) - here))
         except FloatingPointError:
             return math.inf
-        return worst
+        return max(
+            relative_error(worst, mine, a, self.mass, energy, self.rate),
+            relative_risk_error(change, here, energy),
+        )
 
     def _table_error(self, measure: ParticleMeasure) -> float:
         """The same for averages g0, g1 and g2 taken one by one, of some neurons on few nodes."""

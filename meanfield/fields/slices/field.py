@@ -181,7 +181,7 @@ class SliceField:
         self._velocity(charge, a, u, r, 1.0, out)
         size_u, size_r = (root_mean_square(part, self.mass) for part in out[1:])
         if len(a) > PART:
-            chosen = sample_neurons(u, r)
+            chosen = sample_neurons(u, r, a)
             part = np.unique(np.append(chosen, np.linspace(0, len(a) - 1, PART).astype(np.int64)))
             charge, a, u, r = charge[part], a[part], u[part], r[part]
             out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
@@ -207,7 +207,7 @@ class SliceField:
         self, exact: PairField, charge: Array, a: Array, u: Array, r: Array, out: Out
     ) -> Out:
         """By how much some velocities are off pairs in closed form, and those what they know."""
-        chosen = sample_neurons(u, r)
+        chosen = sample_neurons(u, r, a)
         own, some = a[chosen], (u[chosen], r[chosen])
         value = exact.values(*some, charge, u, r)
         slope_u, slope_r = exact.slopes(*some, charge, u, r)
@@ -243,7 +243,7 @@ class SliceField:
 
     def _off_target(self, a: Array, u: Array, r: Array) -> Out:
         """By how much what the target does to some neurons is off quadrature made for each."""
-        chosen = sample_neurons(u, r)
+        chosen = sample_neurons(u, r, a)
         own, u, r = a[chosen], u[chosen], r[chosen]
         found = np.empty_like(own), np.empty_like(u), np.empty_like(r)
         layout = self.layout

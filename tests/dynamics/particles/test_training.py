@@ -80,7 +80,7 @@ def test_the_tolerance_of_the_field_is_the_users():
     target = mf.MultiIndexTarget(lambda z: np.tanh(z.sum(axis=1)), k=4)
     problem, measure = mf.Problem(target, "tanh", math.inf), make_measure(4, n=20, scale=0.4)
     run = mf.solve_mean_field(problem, measure, 0.5, save_at=2)
-    assert run.success and 1e-5 < run.stats["field_error"] <= 1e-2
+    assert run.success and 1e-5 < run.stats["field_error"] <= 1.5e-2
     assert f"velocities good to {run.stats['field_error']:.0e}" in run.message
     strict = mf.solve_mean_field(problem, measure, 0.1, save_at=2, field_tolerance=1e-7)
     assert strict.status is mf.Status.INACCURATE and "1e-07" in strict.message
