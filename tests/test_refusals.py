@@ -21,7 +21,7 @@ CALLS = {
     "along": (mf.projection.along, (RUN,)),
     "study": (mf.concentration_study, (TARGET, [10, 20])),
 }
-RUBBISH = (math.nan, -1, 0, 2.5, "x", {}, object(), [1.0, 2.0], 1 + 2j)
+RUBBISH = (math.nan, -1, 0, 2.5, "x", {}, NotImplemented, [1.0, 2.0], 1 + 2j)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -33,7 +33,7 @@ def test_threads(call, value):
 
 
 @pytest.mark.parametrize(
-    "value", [0, 2.5, "tahn", {}, {"name": "erf"}, object(), ["erf"]], ids=repr
+    "value", [0, 2.5, "tahn", {}, {"name": "erf"}, NotImplemented, ["erf"]], ids=repr
 )
 def test_activations(value):
     for make in (
@@ -45,7 +45,7 @@ def test_activations(value):
             make()
 
 
-@pytest.mark.parametrize("value", [2.5, "pool", {}, object()], ids=repr)
+@pytest.mark.parametrize("value", [2.5, "pool", {}, NotImplemented], ids=repr)
 def test_executors(value):
     with pytest.raises(TypeError, match="executor"):
         mf.concentration_study(TARGET, [10, 20], n=4, t_end=0.1, executor=value)

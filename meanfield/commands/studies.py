@@ -11,8 +11,8 @@ from meanfield.commands.running import add_running, threads_of
 from meanfield.studies.analysis import analyse, is_concentration
 from meanfield.studies.executors import open_executor
 from meanfield.studies.functions import names_modules
-from meanfield.studies.results import StudyResults, read_results
-from meanfield.studies.specification import Study
+from meanfield.studies.results import StudyResults
+from meanfield.studies.study import Study, read_results
 
 
 def study(arguments: Sequence[str]) -> int:

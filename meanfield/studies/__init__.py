@@ -6,8 +6,9 @@ from meanfield.studies.executors import ProcessPool, SerialExecutor
 from meanfield.studies.observables import OBSERVABLES, Observable
 from meanfield.studies.rates import Limit, Rate
 from meanfield.studies.result import ConcentrationStudy
-from meanfield.studies.results import StudyResults, read_results
-from meanfield.studies.specification import Run, Study
+from meanfield.studies.results import StudyResults
+from meanfield.studies.specification import Run
+from meanfield.studies.study import Study, read_results
 from meanfield.studies.watch import Step
 from meanfield.studies.work import Record
 

@@ -18,14 +18,14 @@ from meanfield.storage import read_archive
 from meanfield.studies.observables import CONCENTRATION, LAW, RISK, TIME
 from meanfield.studies.problems import build_problem
 from meanfield.studies.result import CURVES, LAW_ARRAYS, STUDY_FORMAT, ConcentrationStudy
-from meanfield.studies.results import StudyResults, read_results
-from meanfield.studies.specification import Study
+from meanfield.studies.results import StudyResults
+from meanfield.studies.study import Study, read_results
 from meanfield.studies.work import NOT_MADE, Record
 
 OBSERVABLES = (RISK, CONCENTRATION, LAW)
 
 
-def is_concentration(study: Study) -> bool:
+def is_concentration(study: Specification) -> bool:
     """Whether a study is one that `analyse` can read."""
     return set(OBSERVABLES) <= set(study.observables) and set(study.grid) in (
         {"dim"}, {"start.p", "dim"},
@@ -121,7 +121,7 @@ def _law(record: Record) -> ParticleMeasure:
     return ParticleMeasure(**given, origin=origin | {"seed": record.parameters["seeds"][0]})
 
 
-def _parameters(study: Study) -> dict[str, Any]:
+def _parameters(study: Specification) -> dict[str, Any]:
     start, solver = study.start, study.solver
     widths = study.grid.get("start.p")
     return {

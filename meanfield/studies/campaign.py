@@ -16,7 +16,7 @@ from meanfield import checks
 from meanfield.integrate import Status
 from meanfield.studies.executors import SerialExecutor
 from meanfield.studies.results import StudyResults
-from meanfield.studies.specification import Run, Study
+from meanfield.studies.specification import Run, Specification
 from meanfield.studies.store import Store
 from meanfield.studies.watch import Callback, watch
 from meanfield.studies.work import FAILED, MISSING, NOT_MADE, TAKEN, Record, Task, make_run
@@ -31,7 +31,7 @@ FORKED = (
 
 
 def run_study(
-    study: Study,
+    study: Specification,
     executor: Executor | None,
     folder: str | os.PathLike[str] | None,
     threads: int | None,

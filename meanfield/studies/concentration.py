@@ -19,7 +19,7 @@ from meanfield.starts import SAMPLINGS
 from meanfield.states import ParticleMeasure
 from meanfield.studies.analysis import OBSERVABLES, analyse, where
 from meanfield.studies.result import LAW_ARRAYS, ConcentrationStudy
-from meanfield.studies.specification import Study
+from meanfield.studies.study import Study
 from meanfield.targets import Target
 
 KINDS = ("mean_field", "overlaps", "sgd")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.studies.observables import COORDINATES, RISK, named
-from meanfield.studies.specification import Study
-from meanfield.studies.store import Store
+from meanfield.studies.specification import Specification
 from meanfield.studies.tables import ERROR, attributes, per_run, study_text
 from meanfield.studies.work import Record
 
@@ -57,7 +55,7 @@ class StudyResults:
     100
     """
 
-    study: Study
+    study: Specification
     records: tuple[Record, ...]
 
     @property
@@ -217,41 +215,3 @@ def label(value: Any, axis: str = "") -> Any:
             return label(short[axis])
         return ", ".join(f"{key}={label(item)}" for key, item in short.items())
     return str(value) if isinstance(value, list) else value
-
-
-def read_results(folder: str | os.PathLike[str]) -> StudyResults:
-    """Read what a study has put into its store so far, without making any run.
-
-    Parameters
-    ----------
-    folder : path
-        The store.
-
-    Returns
-    -------
-    StudyResults
-        Runs not made yet are missing.
-
-    Raises
-    ------
-    OSError
-        If there is no such folder, or no study in it.
-    ValueError
-        If a file is damaged or foreign; the message names it.
-
-    Examples
-    --------
-    >>> import tempfile, meanfield as mf
-    >>> study = mf.Study(
-    ...     problem=mf.Problem(mf.CommitteeTarget(k=1)),
-    ...     start={"law": "gaussian_measure", "n": 50},
-    ...     solver={"description": "mean_field", "t_end": 1.0},
-    ... )
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = study.run(store=folder)
-    ...     mf.studies.read_results(folder).complete
-    True
-    """
-    store = Store(folder)
-    study = store.read_study()
-    return StudyResults(study, tuple(store.read_or_missing(run) for run in study.runs))

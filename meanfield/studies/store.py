@@ -10,14 +10,17 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from meanfield._version import __version__
 from meanfield.storage import read_archive, remove_orphans, write_archive, write_whole
 from meanfield.studies.canonical import digest
 from meanfield.studies.problems import changed_functions
 from meanfield.studies.schema import check_record, check_study
-from meanfield.studies.specification import RUN_FORMAT, Run, Study, recorded_study
+from meanfield.studies.specification import RUN_FORMAT, Run, Specification
 from meanfield.studies.work import MISSING, NOT_MADE, Record
+
+S = TypeVar("S", bound=Specification)
 
 FORMAT, FORMAT_VERSION = "meanfield-study", 1
 RECORD_FORMAT = "meanfield-run"
@@ -38,9 +41,9 @@ class Store:
         self.runs, self.checkpoints = self.folder / "runs", self.folder / "checkpoints"
         self.claims = self.folder / "claims"
 
-    def open(self, study: Study, extend: bool) -> None:
+    def open(self, study: Specification, extend: bool) -> None:
         """Make the folder ready for a study: it must be writable, and hold no other."""
-        known = self.read_study() if self.specification.exists() else None
+        known = self.read_study(Specification) if self.specification.exists() else None
         if known is not None and known != study and not extend:
             raise ValueError(
                 f"{self.folder} holds another study, {known.name!r} ({known.hash[:12]}), not "
@@ -66,7 +69,7 @@ class Store:
             with suppress(OSError):
                 (self.runs / ".writable").unlink()
 
-    def read_study(self) -> Study:
+    def read_study(self, kind: type[S]) -> S:
         """The study whose folder this is; nothing that the file names is imported."""
         text = self.specification.read_bytes()
         try:
@@ -81,7 +84,7 @@ class Store:
             raise ValueError(
                 f"{self.specification} is damaged or not the study of a store: {error}"
             ) from error
-        return recorded_study(described["study"], described["runs"])
+        return kind.recorded(described["study"], described["runs"])
 
     def path(self, key: str) -> Path:
         """The file of a run."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 import meanfield as mf
-from meanfield.dynamics.accuracy import Check, slowest, verdict
+from meanfield.dynamics.particles.field_checks import Check, slowest, verdict
 from meanfield.fields.pairs.closed import PairField
 
 
