@@ -19,7 +19,8 @@ from meanfield.studies.observables import CONCENTRATION, LAW, RISK, TIME
 from meanfield.studies.problems import build_problem
 from meanfield.studies.result import CURVES, LAW_ARRAYS, STUDY_FORMAT, ConcentrationStudy
 from meanfield.studies.results import StudyResults
-from meanfield.studies.study import Study, read_results
+from meanfield.studies.specification import Specification
+from meanfield.studies.study import read_results
 from meanfield.studies.work import NOT_MADE, Record
 
 OBSERVABLES = (RISK, CONCENTRATION, LAW)
