@@ -1,5 +1,7 @@
 """The pictures of the concept pages: `python docs/pictures.py` draws them anew into docs/images."""
 
+import itertools
+import json
 import math
 from pathlib import Path
 
@@ -183,6 +185,25 @@ def _time_to_leave(degree: int, d: int) -> float:
     return float(np.interp(0.5, m[before - 1 : before + 1], run.t[before - 1 : before + 1]))
 
 
+def calibration() -> None:
+    """True over stated errors at random problems, from what the benchmark left."""
+    found = json.loads((IMAGES.parent / "calibration.json").read_text(encoding="utf-8"))
+    kinds = (("mean field", BLUE), ("overlaps", INK), ("γ/p term", GREY))
+    figure, ax = plt.subplots(figsize=(8.4, 3.2), layout="constrained")
+    for shift, (kind, shade) in enumerate(kinds):
+        counts, edges = found[kind]["counts"], found[kind]["edges"]
+        answered = sum(counts)
+        places = np.arange(len(counts)) + 0.27 * (shift - 1)
+        label = f"{kind}: {answered} problems, {found[kind]['beyond_1.5']} beyond 1.5"
+        ax.bar(places, 100 * np.array(counts) / max(answered, 1), 0.25, color=shade, label=label)
+    names = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
+    ax.set_xticks(np.arange(len(names)), [n.replace("inf", "∞") for n in names], fontsize=8)
+    ax.axvline(edges.index("1.5") - 0.5, color="0.4", ls=":", lw=1.2)
+    ax.set(xlabel="true error over stated", ylabel="problems, %")
+    ax.legend(frameon=False, fontsize=8)
+    figure.savefig(IMAGES / "calibration.png", dpi=130)
+
+
 if __name__ == "__main__":
-    for draw in (problem, statistics, descriptions, moving, plateaus):
+    for draw in (problem, statistics, descriptions, moving, plateaus, calibration):
         draw()

@@ -22,6 +22,8 @@ from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target
 
 Array = NDArray[np.float64]
 
+FAINT = 1e-9  # of |u|: a perpendicular length that is as good as none
+
 
 class TargetSlopes(NamedTuple):
     """G (p, rank) and b (p,)."""
@@ -233,8 +235,10 @@ class NodeAverages:
         for i in range(len(u)):
             g1, g2 = self.sigma.average_slopes(u[i] @ z.T, np.full(len(z), r[i]), math.inf)
             T[i] = (weighted * g1) @ z
-            # E f* σ'' multiplies perpendicular overlaps alone, which vanish with r
-            b[i] = float(weighted @ g2) / max(r[i], 1e-300)
+            # E f* σ'' multiplies perpendicular overlaps alone, which vanish with r; where there are
+            # next to none it would be rounding over nothing
+            seen = r[i] > FAINT * math.sqrt(float(u[i] @ u[i]))
+            b[i] = float(weighted @ g2) / r[i] if seen else 0.0
         return T, b
 
     def _values(self, u: Array, r_squared: Array, level: int) -> Array:

@@ -134,3 +134,14 @@ def test_label_noise_that_plays_no_part_is_said():
 
     assert said(noisy, 0.0, True) and said(noisy, 0.5, False)
     assert not said(noisy, 0.5, True) and not said(silent, 0.0, True)
+
+
+def test_neurons_within_the_subspace_move_as_those_close_to_it():
+    """At r = 0 a rule that is not symmetric leaves rounding over nothing where E f* σ'' stands."""
+    own = mf.activations.custom(
+        lambda x: np.abs(np.tanh(x)), lambda x: np.sign(x) / np.cosh(x) ** 2, kinks=(0.0,)
+    )
+    target = mf.MultiIndexTarget(lambda z: np.abs(np.tanh(z[:, 0])), 1, smooth=False)
+    problem = mf.Problem(target, own)
+    velocity = mf.overlap_velocity(problem, mf.Overlaps([[1e-4]], [[1e-2]], [[1.0]], [1.0]))
+    assert velocity.M[0, 0] == pytest.approx(0.59566, rel=1e-3)
