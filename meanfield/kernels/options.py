@@ -7,7 +7,11 @@ then summed in order, so that a result does not depend on the number of threads.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +21,25 @@ import numba
 # Threads that spin while they wait ruin a shared machine: with two busy cores beside it, a solve of
 # 3 s took 50 s. OpenMP reads this when the first parallel kernel starts; the user's choice stands.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _ensure_cache() -> None:
+    """Where no folder takes compiled code, one for as long as this process lasts does."""
+    try:
+        numba.njit(cache=True)(_ensure_cache)  # looks for a folder; compiles nothing
+    except RuntimeError:
+        folder = tempfile.mkdtemp(prefix="meanfield-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        numba.config.CACHE_DIR = folder
+        warnings.warn(
+            "neither the library's folder nor a cache of the user can be written to: code compiled "
+            "now is lost when this process ends; set NUMBA_CACHE_DIR to a folder that lasts",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+_ensure_cache()
 
 FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 

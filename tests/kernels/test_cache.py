@@ -1,0 +1,23 @@
+"""The library can be imported, and runs, where compiled code can be kept nowhere."""
+
+import subprocess
+import sys
+
+CODE = """
+import numba.core.caching as caching
+named = getattr(caching, "UserProvidedCacheLocator", None) or caching._UserProvidedCacheLocator
+for implementation in (caching.CodeLibraryCacheImpl, caching.CompileResultCacheImpl):
+    # neither the library's folder nor the user's can be written to: what is left is a folder named
+    implementation._locator_classes = [named]
+import meanfield as mf
+print(mf.CommitteeTarget(k=1).rank)
+"""
+
+
+def test_import_where_nothing_can_be_written():
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "1\n"
+    assert done.stderr.count("NUMBA_CACHE_DIR") == 1
