@@ -15,8 +15,7 @@ from meanfield.transport.entropic import entropic_costs
 from meanfield.transport.exact import (
     Cloud,
     TransportError,
-    cloud_of,
-    common_size,
+    clouds_of,
     exact_distance,
     from_single_atom,
     paired_points,
@@ -162,7 +161,7 @@ def wasserstein(
     """
     order = _check_order(order)
     checks.option(method, "method", METHODS)
-    (first, second), exponent = _clouds(measure_1, measure_2)
+    (first, second), exponent = clouds_of(measure_1, measure_2)
     if method == "sliced":
         found = _sliced(first, second, order, projections, seed)
     elif method == "entropic":
@@ -219,7 +218,7 @@ def sliced_wasserstein(
     'sliced'
     """
     order = _check_order(order)
-    (first, second), exponent = _clouds(measure_1, measure_2)
+    (first, second), exponent = clouds_of(measure_1, measure_2)
     return _in_size(_sliced(first, second, order, projections, seed), exponent)
 
 
@@ -228,19 +227,6 @@ def _check_order(order: Any) -> int:
     if order > 2:
         raise ValueError(f"order must be 1 or 2, got {order}")
     return order
-
-
-def _clouds(
-    measure_1: ParticleMeasure, measure_2: ParticleMeasure
-) -> tuple[tuple[Cloud, Cloud], int]:
-    """Both measures as distinct points with masses, times a power of two; see `common_size`."""
-    for name, measure in (("measure_1", measure_1), ("measure_2", measure_2)):
-        checks.instance(measure, name, ParticleMeasure)
-    if measure_1.k != measure_2.k:
-        raise ValueError(
-            f"measure_2 must have the k of measure_1, got k = {measure_2.k} and {measure_1.k}"
-        )
-    return common_size(cloud_of(measure_1), cloud_of(measure_2))
 
 
 def _in_size(found: Distance, exponent: int) -> Distance:

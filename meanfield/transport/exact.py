@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from meanfield import checks
 from meanfield.states import ParticleMeasure
 from meanfield.transport.masses import Whole, whole
 from meanfield.transport.simplex import network_simplex
@@ -70,6 +71,19 @@ def common_size(first: Cloud, second: Cloud) -> tuple[tuple[Cloud, Cloud], int]:
     exponent = int(np.frexp(np.abs(together).max(initial=0.0))[1])
     scaled = np.ldexp(together, -exponent)
     return (first.on(scaled[: first.size]), second.on(scaled[first.size :])), exponent
+
+
+def clouds_of(
+    measure_1: ParticleMeasure, measure_2: ParticleMeasure
+) -> tuple[tuple[Cloud, Cloud], int]:
+    """Both measures as distinct points with masses, times a power of two; see `common_size`."""
+    for name, measure in (("measure_1", measure_1), ("measure_2", measure_2)):
+        checks.instance(measure, name, ParticleMeasure)
+    if measure_1.k != measure_2.k:
+        raise ValueError(
+            f"measure_2 must have the k of measure_1, got k = {measure_2.k} and {measure_1.k}"
+        )
+    return common_size(cloud_of(measure_1), cloud_of(measure_2))
 
 
 def paired_points(
