@@ -20,12 +20,13 @@ from meanfield.activations import Activation
 from meanfield.fields.across import across
 from meanfield.fields.base import Array
 from meanfield.fields.expansion import Expansion, expansion_of, polynomial_part
-from meanfield.fields.units import coefficients, make_units
+from meanfield.fields.units import make_units
+from meanfield.gaussian.coefficients import coefficients
 from meanfield.gaussian.rules import Rule, panel_rule
 from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU, SQUARE
 from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem
-from meanfield.targets import CommitteeTarget, Polynomial
+from meanfield.targets import CommitteeTarget, Polynomial, units_of
 
 Potential = tuple[Array, Array, Array]
 Attraction = Callable[[Array, Array], Potential]
@@ -44,7 +45,7 @@ SERIES_COST, LINK_COST = 1e-6, 5e-5  # seconds of a neuron
 def attraction(problem: Problem) -> Attraction | None:
     """E f* σ(λ), ∂/∂u, ∂/∂r as a function of (u, r); None where only nodes over z would do."""
     student, target = problem.student, problem.target
-    if isinstance(target, CommitteeTarget):
+    if units_of(target) is not None:
         if student.code in (ERF, RELU) and target.link.code <= SQUARE:
             return _closed(student.code, target)
         if student.code == LEAKY_RELU and target.link.code <= SQUARE:
@@ -63,7 +64,7 @@ def attraction(problem: Problem) -> Attraction | None:
 def attraction_cost(problem: Problem) -> float:
     """Seconds that takes for a neuron, rough; infinite where there is none."""
     student, target = problem.student, problem.target
-    if isinstance(target, CommitteeTarget):
+    if units_of(target) is not None:
         if student.code in CLOSED and target.link.code <= SQUARE:
             return 0.0
         piecewise = target.link.smooth or target.link.homogeneous
@@ -75,7 +76,7 @@ def attraction_cost(problem: Problem) -> float:
 def other_attraction(problem: Problem) -> Attraction | None:
     """The same by other means, to hold it to: None where it is closed, or where there are none."""
     student, target = problem.student, problem.target
-    if not isinstance(target, CommitteeTarget):
+    if units_of(target) is None:
         return (
             None if isinstance(target.function, Polynomial) else across(student, target, other=True)
         )

@@ -19,7 +19,7 @@ from meanfield.fields.slices.field import HEADROOM, SliceField
 from meanfield.fields.slices.layouts import slice_size
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import MultiIndexTarget
+from meanfield.targets import units_of
 
 # seconds on one core, rough: only their ratio decides, and either choice is accurate
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
@@ -119,7 +119,7 @@ def _choices(
     exact = PairField.serves(problem)
     pull = n * attraction_cost(problem) if exact else 0.0
     # a smooth student under other links has its series, which need no rule over the links
-    own = isinstance(problem.target, MultiIndexTarget)
+    own = units_of(problem.target) is None
     if exact and (closed or own or not problem.student.smooth):
         name = "erf" if problem.student.smooth else "relu"
         each = PAIR_COST[name] * (VALUE_COST if many_values else 1.0)

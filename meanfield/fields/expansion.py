@@ -8,24 +8,16 @@ import numpy as np
 
 from meanfield.fields.base import Array
 from meanfield.fields.units import Units
-from meanfield.targets import MultiIndexTarget
-
-LARGEST_DEGREE, MOST_COEFFICIENTS = 12, 1000
-COMPLETE = 1e-7  # norm of what may lie beyond, relative to that of f*: rounding leaves 1e-8
+from meanfield.targets import Target
+from meanfield.targets.hermite import polynomial_of
 
 Expansion = list[tuple[tuple[int, ...], float]]
 
 
-def expansion_of(target: MultiIndexTarget) -> Expansion | None:
+def expansion_of(target: Target) -> Expansion | None:
     """The Hermite coefficients of a target that has few of them, and no more; None if it has."""
-    found = target.series
-    if found is None or found[1] > COMPLETE:
-        return None
-    coefficients = found[0]
-    scale = math.sqrt(sum(c * c for c in coefficients.values()))
-    kept = [(index, c) for index, c in coefficients.items() if abs(c) > 1e-12 * scale]
-    small = all(sum(index) <= LARGEST_DEGREE for index, _ in kept)
-    return kept if small and len(kept) <= MOST_COEFFICIENTS else None
+    found = polynomial_of(target)
+    return None if found is None else list(found.coefficients.items())
 
 
 def polynomial_part(expansion: Expansion, at: Units) -> tuple[Array, Array, Array]:

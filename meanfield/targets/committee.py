@@ -14,6 +14,7 @@ from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
 from meanfield.gaussian.means import Estimate
 from meanfield.gaussian.pair_averages import pair_averages
+from meanfield.targets.base import LinkUnits
 
 # eigenvalues of the Gram matrix below this fraction of the largest count as zero
 RANK_TOLERANCE = 1e-12
@@ -102,6 +103,11 @@ class CommitteeTarget:
     def link(self) -> Activation:
         """σ* as an `Activation`."""
         return get_activation(self.activation)
+
+    @property
+    def units(self) -> LinkUnits:
+        """What closed forms and kernels need to know."""
+        return LinkUnits(self.link, self.basis, np.asarray(self.weights))
 
     @property
     def smooth(self) -> bool:

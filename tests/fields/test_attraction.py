@@ -9,8 +9,8 @@ from scipy.special import ndtr
 
 import meanfield as mf
 from meanfield.activations import custom
-from meanfield.fields.across import _of_erf, _of_homogeneous
 from meanfield.fields.attraction import attraction, attraction_miss
+from meanfield.gaussian.coefficients import erf_coefficients, homogeneous_coefficients
 
 U = np.array([[0.8], [-2.0], [1.0], [0.0]])
 R = np.array([0.6, 1e-3, 0.0, 1.5])
@@ -19,7 +19,11 @@ R = np.array([0.6, 1e-3, 0.0, 1.5])
 def by_series(link, student):
     """Σ_m c_m h_m(q) (u/√q)^m, of links whose coefficients c_m are known."""
     root = np.hypot(U[:, 0], R)
-    h, _ = _of_erf(root, 80) if student == "erf" else _of_homogeneous(root, 1.0, 0.0, 80)
+    h, _ = (
+        erf_coefficients(root, 80)
+        if student == "erf"
+        else homogeneous_coefficients(root, 1.0, 0.0, 80)
+    )
     m = np.arange(80)
     c = np.zeros(80)
     if link == "sine":  # of 4x

@@ -19,7 +19,7 @@ from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
 from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import units_of
 
 CLOSED = (ERF, RELU, LEAKY_RELU)  # students whose pairs are closed forms
 NODE_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
@@ -62,11 +62,11 @@ def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
 
 def has_pair_forms(problem: Problem) -> bool:
     """Whether averages over a pair of neurons have the closed forms of the kernels."""
-    target = problem.target
+    units = units_of(problem.target)
     return (
         problem.student.name in ("erf", "relu")
-        and isinstance(target, CommitteeTarget)
-        and target.link.name in ("erf", "relu", "square")
+        and units is not None
+        and units.link.name in ("erf", "relu", "square")
     )
 
 

@@ -20,16 +20,15 @@ from meanfield.fields.pairs.closed import overlap_rule
 from meanfield.fields.units import (
     Units,
     UnitTable,
-    coefficients,
-    coefficients_by_panels,
     make_units,
 )
+from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels
 from meanfield.gaussian.rules import Rule, sphere_coordinate_rule
 from meanfield.kernels.activations.codes import CUSTOM
 from meanfield.kernels.fields.pairs import series
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import units_of
 
 TOLERANCE = 1e-8
 TERMS = (16, 32, 64, 128, 256)
@@ -58,9 +57,8 @@ class SeriesField:
         self.student, self.target = problem.student, problem.target
         if not self.serves(problem):
             raise ValueError("series are for smooth activations and committees or polynomials")
-        self.polynomial = (
-            None if isinstance(self.target, CommitteeTarget) else expansion_of(self.target)
-        )
+        self.units = units_of(self.target)
+        self.polynomial = None if self.units is not None else expansion_of(self.target)
         if self.polynomial is None:
             self.energy = self.target.second_moment()
         else:
@@ -81,9 +79,8 @@ class SeriesField:
         """Whether the problem has such series."""
         if not problem.student.smooth:
             return False
-        return (
-            isinstance(problem.target, CommitteeTarget) or expansion_of(problem.target) is not None
-        )
+        target = problem.target
+        return units_of(target) is not None or expansion_of(target) is not None
 
     # -- laying out -----------------------------------------------------------------------------
 
@@ -122,14 +119,15 @@ class SeriesField:
 
     def _link(self, terms: int, finer: float = 1.0) -> tuple[Units, Array]:
         """The target's units as sources, and their weights."""
-        target, checking = self.problem.committee, finer > 1.0
+        target, checking = self.units, finer > 1.0
+        assert target is not None
         if (terms, checking) not in self.links:
             B = np.array(target.basis)
             root = np.sqrt((B * B).sum(axis=1))
             expand = coefficients_by_panels if checking else coefficients
             h, s = expand(target.link, root, terms + 1)
             self.links[terms, checking] = make_units(B, np.zeros(len(B)), root, h, s)
-        return self.links[terms, checking], np.asarray(target.weights) / target.k
+        return self.links[terms, checking], target.shares
 
     # -- evaluating -----------------------------------------------------------------------------
 
