@@ -1,4 +1,7 @@
-"""Hermite coefficients of an activation at many scales, from a table; see `gaussian.coefficients`."""
+"""Hermite coefficients of an activation at many scales, from a table.
+
+They are those of `meanfield.gaussian.coefficients`.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from meanfield.gaussian.expansions import expand
 from meanfield.gaussian.function import UnitFunction
 from meanfield.gaussian.rules import panel_rule
+from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
 
 Array = NDArray[np.float64]
 
@@ -52,6 +53,20 @@ def hermite_table(x: Array, terms: int) -> Array:
             table[m] -= math.sqrt(m - 1) * table[m - 2]
         table[m] /= math.sqrt(m)
     return table
+
+
+def student_coefficients(
+    function: UnitFunction, root: Array, terms: int
+) -> tuple[Array, Array, Array]:
+    """h_m(q), s_m(q) and √(m + 1) s_{m+1}(q) for m < terms, in closed form of erf and ReLUs."""
+    if function.code == ERF:
+        h, s = erf_coefficients(root, terms + 1)
+    elif function.code in (RELU, LEAKY_RELU):
+        right, left = (float(function.function(np.array([x]))[0]) for x in (1.0, -1.0))
+        h, s = homogeneous_coefficients(root, right, left, terms + 1)
+    else:
+        h, s = coefficients(function, root, terms + 1)
+    return h[:, :-1], s[:, :-1], np.sqrt(np.arange(1.0, terms + 1)) * s[:, 1:]
 
 
 def erf_coefficients(root: Array, terms: int) -> tuple[Array, Array]:

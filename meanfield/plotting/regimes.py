@@ -16,7 +16,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.plotting.style import INK, LIMIT, TIME_LABEL
 from meanfield.regimes import Comparison, Diagnosis, four_regimes
 from meanfield.regimes.diagnosis import TITLES
-from meanfield.targets import Target, title_of
+from meanfield.targets import Target, check_target, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,11 +69,10 @@ def plot_regimes(
     >>> comparison = mf.regimes.compare(problem, width=4, t_end=1.0, runs=2, save_at=5)
     >>> figure = plot_regimes({"mine": comparison})
     """
-    if hasattr(comparisons, "second_moment"):  # a target
-        comparisons = four_regimes(comparisons, **options)
+    if not isinstance(comparisons, Mapping):
+        comparisons = four_regimes(check_target(comparisons, "comparisons"), **options)
     elif options:
         raise TypeError(f"options need a target to run, got {', '.join(options)}")
-    checks.instance(comparisons, "comparisons", Mapping)  # type: ignore[type-abstract]
     if not comparisons:
         raise ValueError("comparisons must hold at least one, got none")
     for one in comparisons.values():

@@ -100,7 +100,7 @@ def check_target(value: Any, name: str = "target") -> Target:
             f"meanfield.targets.Target lists, got {type(value).__name__} without "
             f"{', '.join(lacks)}"
         )
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def units_of(target: Target) -> LinkUnits | None:

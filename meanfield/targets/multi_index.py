@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
+from meanfield.activations import Activation
 from meanfield.functions.users import (
     KeptWhileSame,
     StoredFunction,
@@ -23,6 +24,8 @@ from meanfield.gaussian.means import Estimate, gaussian_mean
 from meanfield.targets.hermite import Series, find_series
 from meanfield.targets.labels import compiled_labels, sample_points
 from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function
+from meanfield.targets.potentials.choice import potential_of_function
+from meanfield.targets.potentials.form import Potential
 
 Array = NDArray[np.float64]
 
@@ -143,6 +146,10 @@ class MultiIndexTarget:
         if isinstance(function, Polynomial | HermiteSeries):
             function = function.plain()
         return compiled_labels(function, self.k, name=str(self.name), truth=self)
+
+    def potential(self, student: Activation, *, expanded: bool = False) -> Potential:
+        """V = E f* σ(λ) for a student; see `meanfield.targets.potential_of`."""
+        return potential_of_function(self, student, expanded=expanded)
 
     def second_moment(self) -> float:
         """E f*²: from the coefficients where they are known, else by quadrature."""

@@ -15,7 +15,6 @@ import numpy as np
 
 from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
-from meanfield.fields.expansion import expansion_of, polynomial_part
 from meanfield.fields.pairs.closed import overlap_rule
 from meanfield.fields.units import (
     Units,
@@ -29,6 +28,8 @@ from meanfield.kernels.fields.pairs import series
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import units_of
+from meanfield.targets.hermite import polynomial_of
+from meanfield.targets.potentials.hermite_sums import Coefficients, HermiteSums
 
 TOLERANCE = 1e-8
 TERMS = (16, 32, 64, 128, 256)
@@ -58,14 +59,14 @@ class SeriesField:
         if not self.serves(problem):
             raise ValueError("series are for smooth activations and committees or polynomials")
         self.units = units_of(self.target)
-        self.polynomial = None if self.units is not None else expansion_of(self.target)
-        if self.polynomial is None:
+        self.sums: HermiteSums | None = None
+        if self.units is None and (polynomial := polynomial_of(self.target)) is not None:
+            self.sums = HermiteSums(self.student, polynomial)
+        if self.sums is None:
             self.energy = self.target.second_moment()
+            self.energy_error = self.target.second_moment_error()
         else:
-            self.energy = sum(c * c for _, c in self.polynomial)
-        self.energy_error = (
-            0.0 if self.polynomial is not None else self.target.second_moment_error()
-        )
+            self.energy, self.energy_error = self.sums.norm**2, 0.0
         self.tolerance = TOLERANCE if tolerance is None else tolerance
         self.stride = 2 if self.student.odd else 1
         self.mass: Array | None = None
@@ -80,7 +81,7 @@ class SeriesField:
         if not problem.student.smooth:
             return False
         target = problem.target
-        return units_of(target) is not None or expansion_of(target) is not None
+        return units_of(target) is not None or polynomial_of(target) is not None
 
     # -- laying out -----------------------------------------------------------------------------
 
@@ -137,11 +138,11 @@ class SeriesField:
         """∂/∂u and ∂/∂r of E ε σ(λ) at neurons, for equal masses of the given charges."""
         out_u, out_r = np.zeros_like(at.u), np.zeros_like(at.r)
         self._add_slopes(at, -charge / len(charge), sources, self._rule(finer), out_u, out_r)
-        if self.polynomial is None:
+        if self.sums is None:
             link, weights = self._link(terms, finer)
             self._add_slopes(at, weights, link, NO_OVERLAP, out_u, out_r)
         else:
-            _, du, dr = polynomial_part(self.polynomial, at)
+            _, du, dr = self.sums.summed(at.u, at.r, Coefficients(at.h, at.s, at.t))
             out_u, out_r = out_u + du, out_r + dr
         return out_u, out_r
 
@@ -165,8 +166,8 @@ class SeriesField:
 
     def _target_values(self, at: Units, terms: int, finer: float = 1.0) -> Array:
         """E f* σ(λ)."""
-        if self.polynomial is not None:
-            return polynomial_part(self.polynomial, at)[0]
+        if self.sums is not None:
+            return self.sums.summed(at.u, at.r, Coefficients(at.h, at.s, at.t))[0]
         link, weights = self._link(terms, finer)
         return self._values(at, weights, link, NO_OVERLAP)
 

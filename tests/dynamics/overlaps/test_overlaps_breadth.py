@@ -7,8 +7,8 @@ import pytest
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation
-from meanfield.dynamics.overlaps.target_averages import NodeAverages, choose_target_averages
 from meanfield.targets import hermite
+from meanfield.targets.potentials.node_sums import NodeSums
 from tests.reference import overlaps as twin
 
 
@@ -116,7 +116,7 @@ def test_nodes_series_and_exact_sums_agree_on_a_polynomial(monkeypatch, way):
         monkeypatch.setattr(hermite, "SERIES_DEGREE", {})
     exact = mf.targets.staircase(3)
     nodes = mf.MultiIndexTarget(lambda z: exact(z), 3)
-    assert isinstance(choose_target_averages(get_activation("erf"), nodes), NodeAverages) == (
+    assert isinstance(nodes.potential(get_activation("erf"), expanded=True), NodeSums) == (
         way == "nodes"
     )
     for student in ("erf", "tanh", "relu"):

@@ -13,19 +13,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from meanfield.activations import Activation, get_activation
-from meanfield.fields.base import Array
-from meanfield.gaussian.coefficients import (
-    coefficients,
-    erf_coefficients,
-    hermite_table,
-    homogeneous_coefficients,
-)
-from meanfield.kernels.activations.codes import ERF
+from meanfield.gaussian.coefficients import hermite_table, student_coefficients
+from meanfield.gaussian.expansions import Expansion
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.pairs import series
-from meanfield.targets import Target
-
-Potential = tuple[Array, Array, Array]
+from meanfield.targets.base import Target
+from meanfield.targets.potentials.form import Array, Potential, Together, Values
 
 REACH, ACROSS = 9.5, 6.8  # of the nodes along u, where polynomials grow, and across
 SPACINGS = {2: (0.4, 0.28, 0.2, 0.14, 0.1), 3: (0.4, 0.32, 0.25, 0.2)}  # tried in turn
@@ -36,7 +29,7 @@ TINY = 1e-300
 TABLE_COST, NODE_COST = 1e-5, 2e-7  # seconds of a neuron, and of a neuron and a node
 
 
-class Across:
+class Across(Together):
     """E f* σ(λ), ∂/∂u, ∂/∂r at (u, r) for one student and one target with 2 or 3 coordinates.
 
     Parameters
@@ -62,7 +55,7 @@ class Across:
         weight = np.exp(-0.5 * (self.points**2).sum(axis=1))
         self.weight = weight / weight.sum()
         tau, self.first = np.unique(self.points[:, 0], return_index=True)
-        self.polynomials = hermite_table(tau, self.terms + 1).T
+        self.polynomials = np.ascontiguousarray(hermite_table(tau, self.terms + 1).T)
         self.tabulated = self.k == 2 and turn == 0.0
 
     @property
@@ -75,19 +68,24 @@ class Across:
         """Seconds a neuron takes, rough."""
         return TABLE_COST if self.tabulated else NODE_COST * self.nodes
 
-    def __call__(self, u: Array, r: Array) -> Potential:
-        """The potential and its slopes."""
+    @property
+    def other(self) -> Potential | None:
+        """See `Potential`: finer nodes, shifted and turned."""
+        return across(self.student, self.target, other=True)
+
+    def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
+        """See `Potential`."""
         size = TABLE_BATCH if self.tabulated else max(1, BATCH // self.nodes)
         parts = [self._part(u[i : i + size], r[i : i + size]) for i in range(0, len(r), size)]
         value, out_u, out_r = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
         return value, out_u, out_r
 
-    def _part(self, u: Array, r: Array) -> Potential:
+    def _part(self, u: Array, r: Array) -> Values:
         length = np.sqrt(np.einsum("ix,ix->i", u, u))
         root = np.hypot(length, r)
         frame = _frames(u / np.maximum(length, TINY)[:, None], self.turn)
         value, *slopes = self._interpolated(frame) if self.tabulated else self._averages(frame)
-        h, s, above = _coefficients(self.student, root, self.terms)
+        h, s, above = student_coefficients(self.student, root, self.terms)
         share = np.divide(length, root, out=np.zeros_like(r), where=root > 0.0)
         powers = share[:, None] ** np.arange(self.terms)
         s, above = s * powers, above * powers
@@ -199,15 +197,3 @@ def _raised(along: Array) -> Array:
     out = np.sqrt(m + 1.0) * along[:, 1:]
     out[:, 1:] += np.sqrt(m[1:]) * along[:, :-2]
     return out
-
-
-def _coefficients(student: Activation, root: Array, terms: int) -> tuple[Array, Array, Array]:
-    """h_m(q), s_m(q) and √(m + 1) s_{m+1}(q) for m < terms, each (n, terms)."""
-    if student.code == ERF:
-        h, s = erf_coefficients(root, terms + 1)
-    elif student.homogeneous:
-        right, left = (float(student(np.array([x]))[0]) for x in (1.0, -1.0))
-        h, s = homogeneous_coefficients(root, right, left, terms + 1)
-    else:
-        h, s = coefficients(student, root, terms + 1)
-    return h[:, :-1], s[:, :-1], np.sqrt(np.arange(1.0, terms + 1)) * s[:, 1:]
