@@ -97,7 +97,7 @@ def setting(p: int, gamma: float):
 def compare(p: int, noise: bool) -> None:
     problem, overlaps = setting(p, float(p) if noise else 0.0)
     averages = OverlapAverages(problem)
-    noisy = ErfNoise(problem.committee) if noise else None
+    noisy = ErfNoise(problem.target) if noise else None
     flow = OverlapFlow(problem, overlaps, averages, noisy, False)
     out = np.empty_like(flow.y0)
     C = np.block([[overlaps.Q, overlaps.M], [overlaps.M.T, overlaps.P]])

@@ -8,7 +8,7 @@ from typing import Any
 
 from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
-from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target, target_from_parameters
+from meanfield.targets import Target, check_target, target_from_parameters
 
 RATES = (
     "learning_rate", "second_layer_rate", "weight_decay", "second_layer_decay", "temperature",
@@ -21,7 +21,7 @@ class Problem:
 
     Parameters
     ----------
-    target : CommitteeTarget or MultiIndexTarget
+    target : CommitteeTarget, MultiIndexTarget or another `meanfield.targets.Target`
         What labels the data.
     activation : str, Activation or callable
         σ of the student: ``"erf"`` (erf(x/√2)), ``"relu"``, ``"leaky_relu"``, ``"square"``,
@@ -67,11 +67,7 @@ class Problem:
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.target, CommitteeTarget | MultiIndexTarget):
-            raise TypeError(
-                "target must be a CommitteeTarget or a MultiIndexTarget, got "
-                + type(self.target).__name__
-            )
+        check_target(self.target)
         object.__setattr__(self, "activation", named(get_activation(self.activation)))
         object.__setattr__(self, "dim", check_dim(self.dim, self.target.k))
         for name in RATES:
@@ -81,13 +77,6 @@ class Problem:
     def student(self) -> Activation:
         """σ as an `Activation`."""
         return get_activation(self.activation)
-
-    @property
-    def committee(self) -> CommitteeTarget:
-        """The target, where only a committee will do."""
-        if not isinstance(self.target, CommitteeTarget):
-            raise ValueError("problem must have a CommitteeTarget here, got a MultiIndexTarget")
-        return self.target
 
     @property
     def subspace_dim(self) -> int:

@@ -14,7 +14,7 @@ from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.dynamics.sgd.step import square_risk
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import units_of
 
 
 def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weights) -> float:
@@ -59,10 +59,10 @@ def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weight
 def _risk_of_weights(problem: Problem, weights: Weights) -> float:
     W, W_star, a, d = weights.W, weights.W_star, weights.a, weights.dim
     check_gram(problem, W_star @ W_star.T / d)
-    committee = problem.target if isinstance(problem.target, CommitteeTarget) else None
-    squares = committee is not None and problem.student.code == committee.link.code == SQUARE
-    if committee is None or not squares or d >= len(a):
+    units = units_of(problem.target)
+    squares = units is not None and problem.student.code == units.link.code == SQUARE
+    if units is None or not squares or d >= len(a):
         return finite_width.risk_of_overlaps(problem, W @ W.T / d, W @ W_star.T / d, a)
     # ε is a quadratic form of the inputs: d² numbers in place of the p² overlaps
-    risk = square_risk(W, W_star, a, np.asarray(committee.weights))
+    risk = square_risk(W, W_star, a, np.asarray(units.weights))
     return risk if math.isfinite(risk) else math.nan

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from meanfield.fields.attraction import attraction_cost
 from meanfield.fields.base import Field
 from meanfield.fields.hemisphere.field import HomogeneousField
 from meanfield.fields.moments import MomentField
@@ -19,7 +18,7 @@ from meanfield.fields.slices.field import HEADROOM, SliceField
 from meanfield.fields.slices.layouts import slice_size
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import MultiIndexTarget
+from meanfield.targets import potential_of, units_of
 
 # seconds on one core, rough: only their ratio decides, and either choice is accurate
 PAIR_COST = {"erf": 3e-9, "relu": 2e-8}
@@ -117,9 +116,9 @@ def _choices(
     overlaps = len(overlap_rule(D, r_max, smooth=problem.student.smooth)[0])
     closed = has_pair_forms(problem)
     exact = PairField.serves(problem)
-    pull = n * attraction_cost(problem) if exact else 0.0
+    pull = n * potential_of(problem.target, problem.student).cost if exact else 0.0
     # a smooth student under other links has its series, which need no rule over the links
-    own = isinstance(problem.target, MultiIndexTarget)
+    own = units_of(problem.target) is None
     if exact and (closed or own or not problem.student.smooth):
         name = "erf" if problem.student.smooth else "relu"
         each = PAIR_COST[name] * (VALUE_COST if many_values else 1.0)

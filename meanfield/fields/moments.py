@@ -14,10 +14,9 @@ import numpy as np
 
 from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
-from meanfield.fields.units import coefficients, coefficients_by_panels
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import CommitteeTarget, hermite_coefficients
+from meanfield.targets import hermite_coefficients, units_of
 
 ROUNDED = 4.0  # units of the last place that a moment may be off by
 
@@ -36,7 +35,8 @@ class MomentField:
         # f* = mean + zᵀ H z − tr H + (what no quadratic sees)
         captured = self.mean**2 + 2.0 * float((self.quadratic**2).sum())
         self.floor = 0.5 * max(target.second_moment() - captured, 0.0)
-        if isinstance(target, CommitteeTarget) and target.link.name == "square":
+        units = units_of(target)
+        if units is not None and units.link.name == "square":
             self.floor = 0.0
         self.identity = np.eye(k)
         self.mass: Array | None = None
@@ -113,23 +113,8 @@ class MomentField:
 
 
 def _even_components(problem: Problem) -> tuple[float, Array, tuple[float, Array]]:
-    """E f*, ½ E f* (z zᵀ − I), and how well each is known.
-
-    Of a committee, the second is Σ_r (a*_r/2k) E σ*''(λ*_r) b_r b_rᵀ.
-    """
+    """E f*, ½ E f* (z zᵀ − I), and how well each is known."""
     target = problem.target
-    if isinstance(target, CommitteeTarget):
-        B, weights = target.basis, np.asarray(target.weights) / target.k
-        P = (B * B).sum(1)
-        h, _ = coefficients(target.link, np.sqrt(P), 3)
-        miss = np.abs(h - coefficients_by_panels(target.link, np.sqrt(P), 3)[0])
-
-        def curved(h: Array, weights: Array, B: Array) -> Array:
-            curvature = np.divide(math.sqrt(2.0) * h[:, 2], P, out=np.zeros_like(P), where=P > 0)
-            return np.einsum("r,rx,ry->xy", 0.5 * weights * curvature, B, B)
-
-        unknown = float(np.abs(weights) @ miss[:, 0]), curved(miss, np.abs(weights), np.abs(B))
-        return float(weights @ h[:, 0]), curved(h, weights, B), unknown
     k, found = target.rank, hermite_coefficients(target, 2)
     quadratic, off = np.zeros((k, k)), np.zeros((k, k))
     for index, (c, error) in found.items():

@@ -19,12 +19,11 @@ import numpy as np
 
 from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
-from meanfield.fields.units import coefficients, coefficients_by_panels
 from meanfield.gaussian.coordinate import sphere_moment
 from meanfield.kernels.fields import polynomial as kernel
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import CommitteeTarget, MultiIndexTarget, hermite_coefficients
+from meanfield.targets import Target, hermite_coefficients
 
 LARGEST_DEGREE, MOST_MONOMIALS = 8, 1000  # monomials of high degree cancel
 ROUNDED = 4.0  # units of the last place that a coefficient may be off by
@@ -189,26 +188,10 @@ def _laguerre_powers(degree: int, D: float) -> Array:
     return matrix
 
 
-def _goal(
-    target: CommitteeTarget | MultiIndexTarget, index: list[tuple[int, ...]]
-) -> tuple[Array, Array]:
+def _goal(target: Target, index: list[tuple[int, ...]]) -> tuple[Array, Array]:
     """Coefficients of f* in the basis, and the error of each."""
-    goal, unknown, degree = np.zeros(len(index)), np.zeros(len(index)), max(map(sum, index))
-    if isinstance(target, CommitteeTarget):
-        # E he_α(z) σ*(b·z) = √(m!/α!) (b/|b|)^α h_m(|b|²), m = |α|
-        B, weights = target.basis, np.asarray(target.weights) / target.k
-        lengths = np.sqrt((B * B).sum(1))
-        h = coefficients(target.link, lengths, degree + 1)[0]
-        miss = np.abs(h - coefficients_by_panels(target.link, lengths, degree + 1)[0])
-        e = np.divide(B, lengths[:, None], out=np.zeros_like(B), where=lengths[:, None] > 0)
-        for i, (*alpha, l) in enumerate(index):
-            if l == 0:
-                m = sum(alpha)
-                ways = math.factorial(m) / math.prod(map(math.factorial, alpha))
-                share = math.sqrt(ways) * weights * np.prod(e**alpha, axis=1)
-                goal[i], unknown[i] = share @ h[:, m], np.abs(share) @ miss[:, m]
-        return goal, unknown
-    found = hermite_coefficients(target, degree)
+    goal, unknown = np.zeros(len(index)), np.zeros(len(index))
+    found = hermite_coefficients(target, max(max(map(sum, index)), 1))
     for i, (*alpha, l) in enumerate(index):
         if l == 0:
             goal[i], unknown[i] = found[tuple(alpha)]

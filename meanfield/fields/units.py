@@ -1,6 +1,6 @@
-"""Hermite coefficients of an activation at many scales: what a unit of variance q contributes.
+"""Hermite coefficients of an activation at many scales, from a table.
 
-h_m(q) = E σ(√q G) he_m(G), s_m(q) = E σ'(√q G) he_m(G), he_m the normalised Hermite polynomials.
+They are those of `meanfield.gaussian.coefficients`.
 """
 
 from __future__ import annotations
@@ -12,46 +12,12 @@ import numpy as np
 
 from meanfield.activations import Activation
 from meanfield.fields.base import Array
-from meanfield.gaussian.expansions import expand
-from meanfield.gaussian.rules import panel_rule
+from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.pairs import series
 
 SPACING = 0.03  # of the table in asinh √q
 TINY = 1e-12
-PANELS, PANEL_NODES, PANEL_REACH = 260, 12, 13.0  # of a rule that nothing else uses
-
-
-def coefficients(activation: Activation, root_q: Array, terms: int) -> tuple[Array, Array]:
-    """h_m and s_m for m < terms at each √q, two arrays (len(root_q), terms)."""
-    found = expand(activation, root_q**2, terms)
-    return found.C[:, :terms], found.S[:, :terms]
-
-
-def coefficients_by_panels(
-    activation: Activation, root_q: Array, terms: int
-) -> tuple[Array, Array]:
-    """The same in another way, for what they may be off by: many short panels, broken at kinks."""
-    kinks = np.asarray(activation.kinks, dtype=np.float64)
-    value, slope = np.empty((len(root_q), terms)), np.empty((len(root_q), terms))
-    for i, root in enumerate(root_q):
-        breaks = np.abs(kinks) < PANEL_REACH * root
-        edges = np.linspace(-PANEL_REACH, PANEL_REACH, PANELS + 1)
-        x, w = panel_rule(np.union1d(edges, kinks[breaks] / max(root, TINY)), PANEL_NODES)
-        w = w * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
-        table = hermite_table(x, terms)
-        value[i] = table @ (w * activation.function(root * x))
-        slope[i] = table @ (w * activation.derivative(root * x))
-    return value, slope
-
-
-def hermite_table(x: Array, terms: int) -> Array:
-    """he_m(x) for m < terms, (terms, len(x))."""
-    table = np.ones((terms, len(x)))
-    for m in range(1, terms):
-        below = math.sqrt(m - 1) * table[m - 2] if m > 1 else 0.0
-        table[m] = (x * table[m - 1] - below) / math.sqrt(m)
-    return table
 
 
 class UnitTable:

@@ -48,7 +48,7 @@ class StoredFunction:
                 "a user's function was not stored with the result, for it has no name to find it "
                 "by (a lambda, or defined in another function): build the problem again"
             )
-        function = _found(self.reference)
+        function = imported(self.reference)
         if function is None:
             raise ValueError(
                 f"the user's function {self.reference!r} is not there: import its module first"
@@ -214,10 +214,10 @@ def _reference(function: Any) -> str | None:
     if not module or not name or "<" in name:
         return None
     reference = f"{module}:{name}"
-    return reference if _found(reference) is function else None
+    return reference if imported(reference) is function else None
 
 
-def _found(reference: str) -> Any:
+def imported(reference: str) -> Any:
     """What a reference names in the modules that are imported already."""
     module, _, name = reference.partition(":")
     found: Any = sys.modules.get(module)

@@ -17,6 +17,7 @@ from meanfield import checks
 from meanfield.plotting.style import INK, LIMIT, TIME_LABEL, shades
 from meanfield.plotting.style import axes as new_axes
 from meanfield.studies import ConcentrationStudy
+from meanfield.targets import title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def plot_concentration(
     networks = math.isfinite(study.widths[-1])
     who = f"Networks of {study.widths[-1]:g}" if networks else f"{n:,}"
     where = "" if networks else " in the mean-field limit"
-    learn = f"learn {study.problem.target.title}"
+    learn = f"learn {title_of(study.problem.target)}"
     figure.suptitle(f"{who} {activation} neurons{where} {learn}", x=0.01, ha="left")
     if study.notes:
         notes = "\n".join(fill(f"Note: {note}", 190) for note in study.notes)

@@ -16,7 +16,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.plotting.style import INK, LIMIT, TIME_LABEL
 from meanfield.regimes import Comparison, Diagnosis, four_regimes
 from meanfield.regimes.diagnosis import TITLES
-from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target
+from meanfield.targets import Target, check_target, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,11 +69,10 @@ def plot_regimes(
     >>> comparison = mf.regimes.compare(problem, width=4, t_end=1.0, runs=2, save_at=5)
     >>> figure = plot_regimes({"mine": comparison})
     """
-    if isinstance(comparisons, CommitteeTarget | MultiIndexTarget):
-        comparisons = four_regimes(comparisons, **options)
+    if not isinstance(comparisons, Mapping):
+        comparisons = four_regimes(check_target(comparisons, "comparisons"), **options)
     elif options:
         raise TypeError(f"options need a target to run, got {', '.join(options)}")
-    checks.instance(comparisons, "comparisons", Mapping)  # type: ignore[type-abstract]
     if not comparisons:
         raise ValueError("comparisons must hold at least one, got none")
     for one in comparisons.values():
@@ -159,7 +158,7 @@ def _subject(comparisons: Iterable[Comparison]) -> str:
         return "Risk along training, under each description"
     target = first.target
     noise = f", label noise of variance {target.noise:g}" if target.noise else ""
-    return f"{first.student.name} networks learn {target.title}{noise}"
+    return f"{first.student.name} networks learn {title_of(target)}{noise}"
 
 
 def _sizes(diagnosis: Diagnosis) -> str:

@@ -10,7 +10,7 @@ from meanfield.integrate import Status, logarithmic_times
 from meanfield.problem import Problem
 from meanfield.regimes.comparison import compare
 from meanfield.regimes.distances import Comparison
-from meanfield.targets import CommitteeTarget, MultiIndexTarget, Target
+from meanfield.targets import Target, check_target
 
 
 class Setting(NamedTuple):
@@ -83,10 +83,7 @@ def four_regimes(
     >>> found["tiny"].width
     2
     """
-    if not isinstance(target, CommitteeTarget | MultiIndexTarget):
-        raise TypeError(
-            f"target must be a CommitteeTarget or a MultiIndexTarget, got {type(target).__name__}"
-        )
+    check_target(target)
     t_end = checks.real(t_end, "t_end", above=0.0)
     save_at = logarithmic_times(t_end, checks.integer(times, "times", minimum=3))
     settings = SETTINGS if settings is None else checks.instance(settings, "settings", dict)

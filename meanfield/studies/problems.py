@@ -79,9 +79,13 @@ def changed_functions(made: Mapping[str, str], values: Values) -> list[str]:
 
 
 def _target(values: Values, place: str) -> Any:
-    kind = checks.option(values.get("kind", "committee"), f"{place}.kind", TARGETS)
+    kind = values.get("kind", "committee")
     arguments = {key: value for key, value in values.items() if key != "kind"}
-    make = TARGETS[kind]
+    make: Maker
+    if ":" in str(kind):
+        make = targets.own_target_class(find_function(kind), kind)
+    else:
+        make = TARGETS[checks.option(kind, f"{place}.kind", TARGETS)]
     refuse_unknown(arguments, set(inspect.signature(make).parameters), place)
     function = arguments.get("function")
     known = targets.described_function(function) if isinstance(function, Mapping) else None

@@ -13,6 +13,9 @@ from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
 from meanfield.gaussian.means import Estimate
 from meanfield.gaussian.pair_averages import pair_averages
+from meanfield.targets.base import LinkUnits
+from meanfield.targets.potentials.choice import potential_of_units
+from meanfield.targets.potentials.form import Potential
 
 # eigenvalues of the Gram matrix below this fraction of the largest count as zero
 RANK_TOLERANCE = 1e-12
@@ -103,6 +106,11 @@ class CommitteeTarget:
         return get_activation(self.activation)
 
     @property
+    def units(self) -> LinkUnits:
+        """What closed forms and kernels need to know."""
+        return LinkUnits(self.link, self.basis, np.asarray(self.weights))
+
+    @property
     def smooth(self) -> bool:
         """Whether f* has no kinks."""
         return self.link.smooth
@@ -115,6 +123,10 @@ class CommitteeTarget:
     def __call__(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """f* at principal coordinates z, shape (..., rank) -> (...)."""
         return self.link(z @ self.basis.T) @ np.asarray(self.weights) / self.k
+
+    def potential(self, student: Activation, *, expanded: bool = False) -> Potential:
+        """V = E f* σ(λ) for a student; see `meanfield.targets.potential_of`."""
+        return potential_of_units(self.units, student, expanded=expanded)
 
     def second_moment(self) -> float:
         """E f*², from the averages over pairs of target units."""

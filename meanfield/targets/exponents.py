@@ -3,73 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import combinations_with_replacement
-from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from meanfield import checks
-from meanfield.gaussian.rules import coarse_share, gaussian_nodes
-from meanfield.targets.committee import CommitteeTarget
-from meanfield.targets.multi_index import MultiIndexTarget
-from meanfield.targets.polynomials import MultiIndex, hermite_table
-
-Array = NDArray[np.float64]
-MAX_DEGREE = 8
-
-
-def hermite_coefficients(
-    target: CommitteeTarget | MultiIndexTarget,
-    max_degree: int = MAX_DEGREE,
-    *,
-    rotation: ArrayLike | None = None,
-) -> dict[MultiIndex, tuple[float, float]]:
-    """Coefficients of f*(z) = Σ_α c_α Π_j He_{α_j}(z_j)/√α_j!, with their errors.
-
-    Parameters
-    ----------
-    target : CommitteeTarget or MultiIndexTarget
-    max_degree : int
-        Largest |α| = Σ_j α_j.
-    rotation : array_like, shape (rank, rank), optional
-        Orthogonal: expand in the coordinates ``rotation @ z`` instead.
-
-    Returns
-    -------
-    dict of tuple of int to (float, float)
-        By α, in order of degree: c_α, and an estimate of its error (0 for the ready-made
-        polynomials, in their own coordinates).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as above.
-
-    Examples
-    --------
-    >>> import meanfield as mf
-    >>> mf.targets.hermite_coefficients(mf.targets.parity(2), 2)[1, 1]
-    (1.0, 0.0)
-    """
-    _check_target(target)
-    max_degree = checks.integer(max_degree, "max_degree")
-    k, turn = target.rank, _rotation(rotation, target.rank)
-    exact = _known(target)
-    if turn is None and exact is not None:
-        return {index: (exact.get(index, 0.0), 0.0) for index in _indices(k, max_degree)}
-    sizes = []
-    for level in (0, 1):
-        z, w = gaussian_nodes(k, smooth=target.smooth, level=level)
-        values = w * target(z if turn is None else z @ turn)
-        sizes.append(_projected(values, hermite_table(z, max_degree), k, max_degree))
-    (coarse, fine), share = sizes, coarse_share(k) - 1.0
-    return {index: (fine[index], share * abs(fine[index] - coarse[index])) for index in fine}
+from meanfield.targets.base import Target, check_target
+from meanfield.targets.hermite import MAX_DEGREE, MultiIndex, hermite_coefficients
 
 
 def information_exponent(
-    target: CommitteeTarget | MultiIndexTarget,
+    target: Target,
     tolerance: float = 1e-3,
     max_degree: int = MAX_DEGREE,
 ) -> int:
@@ -77,7 +20,7 @@ def information_exponent(
 
     Parameters
     ----------
-    target : CommitteeTarget or MultiIndexTarget
+    target : CommitteeTarget, MultiIndexTarget or another `Target`
     tolerance : float
         A coefficient counts if it exceeds this, relative to √Var f*, > 0.
     max_degree : int
@@ -111,7 +54,7 @@ def information_exponent(
 
 
 def leap_index(
-    target: CommitteeTarget | MultiIndexTarget,
+    target: Target,
     tolerance: float = 1e-3,
     max_degree: int = MAX_DEGREE,
     *,
@@ -167,12 +110,12 @@ def leap_index(
 
 
 def _support(
-    target: Any, tolerance: float, max_degree: int, rotation: ArrayLike | None
+    target: Target, tolerance: float, max_degree: int, rotation: ArrayLike | None
 ) -> list[MultiIndex]:
     """The multi-indices, but 0, whose coefficients count."""
-    _check_target(target)
+    check_target(target)
     tolerance = checks.real(tolerance, "tolerance", above=0.0)
-    exact, zero = _known(target), (0,) * target.rank
+    exact, zero = getattr(target, "coefficients", None), (0,) * target.rank
     if rotation is None and exact is not None:  # whatever their degrees are
         coefficients = {index: (c, 0.0) for index, c in exact.items()}
     else:
@@ -199,43 +142,3 @@ def _support(
             f"{target.rank} coordinates"
         )
     return support
-
-
-def _known(target: Any) -> dict[MultiIndex, float] | None:
-    """All coefficients of a target that knows them."""
-    return target.coefficients if isinstance(target, MultiIndexTarget) else None
-
-
-def _check_target(target: Any) -> None:
-    if not isinstance(target, CommitteeTarget | MultiIndexTarget):
-        raise TypeError(
-            f"target must be a CommitteeTarget or a MultiIndexTarget, got {type(target).__name__}"
-        )
-
-
-def _rotation(rotation: ArrayLike | None, k: int) -> Array | None:
-    if rotation is None:
-        return None
-    turn = checks.array(rotation, "rotation", (k, k), described=f"(rank, rank) = ({k}, {k})")
-    if not np.allclose(turn @ turn.T, np.eye(k), rtol=0.0, atol=1e-8):
-        raise ValueError("rotation must be orthogonal")
-    return turn
-
-
-def _indices(k: int, max_degree: int) -> Iterator[MultiIndex]:
-    """All multi-indices of k coordinates up to a degree, in order of degree."""
-    for degree in range(max_degree + 1):
-        for chosen in combinations_with_replacement(range(k), degree):
-            yield tuple(chosen.count(j) for j in range(k))
-
-
-def _projected(values: Array, table: Array, k: int, max_degree: int) -> dict[MultiIndex, float]:
-    """Σ_s values_s Π_j table[α_j, j, s] for every α."""
-    found = {}
-    for index in _indices(k, max_degree):
-        product = values
-        for j, n in enumerate(index):
-            if n:
-                product = product * table[n, j]
-        found[index] = float(product.sum())
-    return found

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
+from meanfield.activations import Activation
 from meanfield.functions.users import (
     KeptWhileSame,
     StoredFunction,
@@ -20,26 +21,13 @@ from meanfield.functions.users import (
     values_at,
 )
 from meanfield.gaussian.means import Estimate, gaussian_mean
+from meanfield.targets.hermite import Series, find_series
+from meanfield.targets.labels import compiled_labels, sample_points
 from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function
+from meanfield.targets.potentials.choice import potential_of_function
+from meanfield.targets.potentials.form import Potential
 
 Array = NDArray[np.float64]
-
-# degrees to which a smooth function of k coordinates is expanded, and what it may leave out
-SERIES_DEGREE = {1: 80, 2: 52, 3: 22, 4: 10}
-SERIES_TAIL = 3e-3
-SAMPLE = 256  # points that tell functions apart
-
-
-class Series(NamedTuple):
-    """Coefficients c_α of a function of z.
-
-    Over the norm of the function, `tail` is the norm of what they do not hold, and `errors`, degree
-    by degree, that of what they are wrong by.
-    """
-
-    coefficients: dict[tuple[int, ...], float]
-    tail: float
-    errors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +140,17 @@ class MultiIndexTarget:
         function = self.function
         return function.hermite() if isinstance(function, Polynomial | HermiteSeries) else None
 
+    def labels(self) -> int:
+        """Address of f* as a compiled function of one point; see `compiled_labels`."""
+        function: Any = self.function
+        if isinstance(function, Polynomial | HermiteSeries):
+            function = function.plain()
+        return compiled_labels(function, self.k, name=str(self.name), truth=self)
+
+    def potential(self, student: Activation, *, expanded: bool = False) -> Potential:
+        """V = E f* σ(λ) for a student; see `meanfield.targets.potential_of`."""
+        return potential_of_function(self, student, expanded=expanded)
+
     def second_moment(self) -> float:
         """E f*²: from the coefficients where they are known, else by quadrature."""
         return self._second_moment.value
@@ -169,23 +168,7 @@ class MultiIndexTarget:
     @KeptWhileSame
     def series(self) -> Series | None:
         """Hermite coefficients, if they hold nearly all of f*; see `Series`."""
-        from meanfield.targets.exponents import hermite_coefficients
-
-        if self.coefficients is not None:
-            return Series(self.coefficients, 0.0)
-        if not self.smooth or self.k not in SERIES_DEGREE:
-            return None
-        found = hermite_coefficients(self, SERIES_DEGREE[self.k])
-        whole = self.second_moment() or 1.0
-        held = sum(c * c for c, _ in found.values()) / whole
-        squares = [0.0] * (SERIES_DEGREE[self.k] + 1)
-        for index, (_, error) in found.items():
-            squares[sum(index)] += error * error / whole
-        tail = max(1.0 - held, sum(squares)) ** 0.5
-        if tail > SERIES_TAIL:
-            return None
-        kept = {index: c for index, (c, _) in found.items()}
-        return Series(kept, tail, tuple(square**0.5 for square in squares))
+        return find_series(self)
 
     def parameters(self) -> dict[str, Any]:
         """What is needed to build the target again."""
@@ -203,11 +186,6 @@ class MultiIndexTarget:
         points = sample_points(self.k)
         values = values_at(self.function, "function", points, (len(points),))
         return describe_function(self.function, values)
-
-
-def sample_points(k: int, count: int = SAMPLE) -> Array:
-    """Where a function is sampled, to know it again; older files hold nine points."""
-    return np.random.default_rng(k).standard_normal((count, k))
 
 
 def rebuilt(function: Any, parameters: Mapping[str, Any]) -> MultiIndexTarget:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.gaussian.coefficients import hermite_table
+
 Array = NDArray[np.float64]
 MultiIndex = tuple[int, ...]
 
@@ -94,7 +96,7 @@ class HermiteSeries:
 
     def __call__(self, z: Array) -> Array:
         """Values (n,) at the points z (n, k)."""
-        table = hermite_table(z, max(map(max, self.degrees)))
+        table = hermite_table(z.T, max(map(max, self.degrees)) + 1)
         total = np.zeros(len(z))
         for index, coefficient in zip(self.degrees, self.coefficients, strict=True):
             term = np.full(len(z), coefficient)
@@ -122,17 +124,6 @@ def described_function(described: Mapping[str, Any]) -> Polynomial | HermiteSeri
             indices = tuple(tuple(index) for index in described[key])
             return kind(indices, tuple(described["coefficients"]))
     return None
-
-
-def hermite_table(z: Array, max_degree: int) -> Array:
-    """He_n(z_j)/√n! at points z (S, k), shape (max_degree + 1, k, S)."""
-    table = np.ones((max_degree + 1, *z.T.shape))
-    for n in range(1, max_degree + 1):
-        table[n] = z.T * table[n - 1]
-        if n > 1:
-            table[n] -= math.sqrt(n - 1) * table[n - 2]
-        table[n] /= math.sqrt(n)
-    return table
 
 
 @lru_cache(maxsize=64)

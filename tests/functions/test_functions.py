@@ -11,12 +11,12 @@ import pytest
 import meanfield as mf
 from meanfield.activations import custom, get_activation
 from meanfield.activations.own import POINTS, grid
-from meanfield.dynamics.sgd.compiled import compiled_label, compiled_unit
+from meanfield.dynamics.sgd.compiled import compiled_unit
 from meanfield.functions.captures import fingerprint
 from meanfield.functions.users import source_of
 from meanfield.kernels.activations.own import point_address, point_values
 from meanfield.problem import problem_from_parameters
-from meanfield.targets.multi_index import sample_points
+from meanfield.targets.labels import sample_points
 
 steepness = 1.0
 
@@ -137,7 +137,7 @@ def test_a_target_follows_in_every_description():
     points, before = sample_points(1), target.parameters()
 
     def labels():
-        compiled_label(target)  # agrees with Python, or raises
+        target.labels()  # agrees with Python, or raises
         return point_values(point_address(source_of(target.function), 1), points)
 
     assert target.second_moment() == pytest.approx(1.0) and np.allclose(labels(), points[:, 0])

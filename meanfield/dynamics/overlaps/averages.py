@@ -1,7 +1,9 @@
 """Averages that the overlap equations and the risk need, for any activation and target.
 
 With e_j = −a_j/p, Stein's lemma gives ⟨a_i σ'(λ_i) ε l⟩ = Σ_m D_im cov(λ_m, l) + E_i·cov(z, l),
-where D_im = a_i e_m A_im + δ_im a_i (Σ_n e_n B_in + b_i) and E_i = a_i G_i.
+where D_im = a_i e_m A_im + δ_im a_i (Σ_n e_n B_in + b_i) and E_i = a_i G_i. The target enters
+through the slopes of its potential V at the neurons: b = (∂V/∂r)/r = E f* σ''(λ), and
+G = ∂V/∂u − b u = E ∇f*(z) σ'(λ).
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.overlaps.target_averages import CommitteeAverages, choose_target_averages
 from meanfield.gaussian.expansions import Expansion, expand
 from meanfield.gaussian.pair_averages import (
     PairAverages,
@@ -23,8 +24,12 @@ from meanfield.gaussian.pair_averages import (
 from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.dynamics.overlaps.drift import drift_matrices, error_energy, field_averages
 from meanfield.problem import Problem
+from meanfield.targets import potential_of, units_of
+from meanfield.targets.potentials.form import relative_error
 
 Array = NDArray[np.float64]
+
+TINY = 1e-300
 
 
 class Network(NamedTuple):
@@ -38,6 +43,10 @@ class Network(NamedTuple):
     Q: Array
     r_squared: Array
     N: Array | None
+
+    def lengths(self) -> Array:
+        """r (p,)."""
+        return np.asarray(np.sqrt(np.maximum(self.r_squared, 0.0)))
 
 
 class Energy(NamedTuple):
@@ -53,25 +62,23 @@ class OverlapAverages:
 
     def __init__(self, problem: Problem):
         self.sigma, self.target = problem.student, problem.target
-        self.parts = choose_target_averages(self.sigma, self.target)
-        self.compiled = (
-            isinstance(self.parts, CommitteeAverages)
-            and max(self.sigma.code, self.parts.link.code) <= SQUARE
-        )
+        self.potential = potential_of(self.target, self.sigma, expanded=True)
+        units = units_of(self.target)
+        self.compiled = units is not None and max(self.sigma.code, units.link.code) <= SQUARE
         self.closed = has_closed_form(self.sigma, self.sigma)
         self.target_square = self.target.second_moment()
         self.target_error = self.target.second_moment_error()
-        if self.compiled:
-            self.codes = self.sigma.code, self.parts.link.code  # type: ignore[attr-defined]
+        if units is not None and self.compiled:
+            self.codes = self.sigma.code, units.link.code
             self.basis = np.ascontiguousarray(self.target.basis)
             self.P = np.asarray(self.target.gram)
-            self.e_target = self.parts.weights  # type: ignore[attr-defined]
+            self.e_target = units.shares
 
     def _expansion(self, network: Network) -> Expansion | None:
         """Coefficients of the students, where a part of the averages needs them."""
-        if self.closed and self.parts.degree == 0:
+        if self.closed and self.potential.degree == 0:
             return None
-        return expand(self.sigma, np.ascontiguousarray(np.diag(network.Q)), self.parts.degree)
+        return expand(self.sigma, np.ascontiguousarray(np.diag(network.Q)), self.potential.degree)
 
     def _students(self, network: Network, students: Expansion | None) -> PairAverages:
         q = np.ascontiguousarray(np.diag(network.Q))
@@ -94,10 +101,12 @@ class OverlapAverages:
         e = -a / p
         students = self._expansion(network)
         pairs = self._students(network, students)
-        slopes = self.parts.slopes(network.u, network.r_squared, students)
+        r = network.lengths()
+        slope_u, slope_r = self.potential.slopes(network.u, r, students)
+        b = slope_r / np.maximum(r, TINY)  # E f* σ'', which meets what vanishes with r
         np.multiply(np.outer(a, e), pairs.A, out=D)
-        D.flat[:: p + 1] += a * (pairs.B @ e + slopes.b)
-        return D, a[:, None] * slopes.G
+        D.flat[:: p + 1] += a * (pairs.B @ e + b)
+        return D, a[:, None] * (slope_u - b[:, None] * network.u)
 
     def fields(self, network: Network) -> Array:
         """⟨σ(λ_i) ε⟩, (p,)."""
@@ -108,7 +117,7 @@ class OverlapAverages:
             field_averages(*self.codes, network.Q, M, self.P, e, out)
             return out
         students = self._expansion(network)
-        with_target = self.parts.values(network.u, network.r_squared, students)
+        with_target = self.potential.value(network.u, network.lengths(), students)
         return with_target - self._students(network, students).value @ network.a / p
 
     def slope_products(self, network: Network) -> Array:
@@ -129,10 +138,13 @@ class OverlapAverages:
         students = self._expansion(network)
         pairs = self._students(network, students)
         own = np.outer(a, a) * pairs.value / p**2
-        cross = a * self.parts.values(network.u, network.r_squared, students) / p
+        r = network.lengths()
+        cross = a * self.potential.value(network.u, r, students) / p
         error = max(pairs.error, self.target_error / max(self.target_square, 1e-300))
         if with_error:
-            error = max(error, self.parts.error(network.u, network.r_squared, students))
+            norm = math.sqrt(self.target_square)
+            missed = relative_error(self.potential, self.sigma, norm, network.u, r, students)
+            error = max(error, missed)
         total = float(own.sum() - 2.0 * cross.sum()) + self.target_square
         size = float(np.abs(own).sum() + 2.0 * np.abs(cross).sum()) + self.target_square
         return Energy(total, (eps + error) * size, error)

@@ -14,7 +14,7 @@ from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.kernels.activations.codes import ERF, SQUARE
 from meanfield.kernels.dynamics.overlaps.drift import semidefinite_factor
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import Target, units_of
 
 Matrix = NDArray[np.float64]
 
@@ -46,9 +46,11 @@ class Joint:
     ε = Σ_m e_m φ_m(λ_m), students first, with C the covariance of (λ, λ*).
     """
 
-    def __init__(self, target: CommitteeTarget):
-        self.basis, self.P = target.basis, np.asarray(target.gram)
-        self.e_target = np.asarray(target.weights) / target.k
+    def __init__(self, target: Target):
+        units = units_of(target)
+        assert units is not None
+        self.units, self.P = units, np.asarray(target.gram)
+        self.basis, self.e_target = units.basis, units.shares
 
     def covariance(self, network: Network) -> Matrix:
         """C, (p + k, p + k)."""
@@ -65,9 +67,10 @@ class ErfNoise:
 
     name = "closed"
 
-    def __init__(self, target: CommitteeTarget) -> None:
+    def __init__(self, target: Target) -> None:
         self.stats: dict[str, Any] = {}
-        self.joint, self.tau, self.label_noise = Joint(target), target.link.code, target.noise
+        self.joint, self.label_noise = Joint(target), target.noise
+        self.tau = self.joint.units.link.code
 
     def term(self, network: Network) -> Matrix:
         """See `Noise`."""
@@ -92,7 +95,7 @@ class SquareNoise:
 
     name = "closed"
 
-    def __init__(self, target: CommitteeTarget) -> None:
+    def __init__(self, target: Target) -> None:
         self.stats: dict[str, Any] = {}
         self.joint, self.label_noise = Joint(target), target.noise
 
@@ -186,8 +189,9 @@ def choose_noise(
     """The form of the noise term for a problem and a width."""
     target, sigma = averages.target, averages.sigma.code
     if method != "sampled":
-        if isinstance(target, CommitteeTarget) and target.link.code <= SQUARE:
-            if sigma == SQUARE and target.link.code == SQUARE:
+        units = units_of(target)
+        if units is not None and units.link.code <= SQUARE:
+            if sigma == SQUARE and units.link.code == SQUARE:
                 return SquareNoise(target)
             if sigma == ERF and (method == "closed" or p <= CLOSED_WIDTH):
                 return ErfNoise(target)

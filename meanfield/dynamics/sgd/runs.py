@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
-from meanfield.dynamics.sgd.compiled import compiled_label, compiled_unit
+from meanfield.dynamics.sgd.compiled import compiled_unit
 from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.activations.units import Unit
 from meanfield.kernels.dynamics.sgd.law import advance_law, record_law
@@ -19,7 +19,7 @@ from meanfield.kernels.dynamics.sgd.wide import advance_wide, stand_wide
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, Weights
 from meanfield.states.factors import split
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import label_address, units_of
 
 Array = NDArray[np.float64]
 
@@ -49,13 +49,12 @@ def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Ste
     d, gamma = float(problem.dim), problem.learning_rate
     dt = gamma / (p * d)
     target, sigma = problem.target, compiled_unit(problem.student)
-    tau = Unit(-1, 0.0, 0, 0)
-    if isinstance(target, CommitteeTarget):
-        tau = compiled_unit(target.link)
+    units = units_of(target)
+    tau = Unit(-1, 0.0, 0, 0) if units is None else compiled_unit(units.link)
     return Step(
         *sigma,
         *tau,
-        label=0 if isinstance(target, CommitteeTarget) else compiled_label(target),
+        label=label_address(target) if units is None else 0,
         gain=gamma / p,
         second=problem.second_layer_rate * dt,
         noise=math.sqrt(target.noise),
@@ -102,9 +101,9 @@ class Judge:
 
 
 def second_layer(problem: Problem) -> Array:
-    """a* of a committee, (k,); nothing for another target."""
-    target = problem.target
-    return np.asarray(target.weights) if isinstance(target, CommitteeTarget) else np.empty(0)
+    """a* of a target that is a sum of units, (k,); nothing for another."""
+    units = units_of(problem.target)
+    return np.empty(0) if units is None else np.asarray(units.weights)
 
 
 def make_streams(seed: int, runs: int) -> NDArray[np.uint64]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.attraction import attraction_miss
 from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
 from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
@@ -173,7 +172,7 @@ class HomogeneousField:
 
     def _target_miss(self, a: Array, u: Array, r: Array) -> float:
         """The same of what the target does, which the pairs above have from the same source."""
-        _, off_u, off_r = attraction_miss(self.problem, self.target_part(u, r), u, r)
+        _, off_u, off_r = self.target_part.miss(u, r)
         return largest_miss(a[:, None] * off_u, a * off_r, self.speed)
 
     def _slopes_at(self, chosen: Array, charge: Array, u: Array, r: Array) -> tuple[Array, Array]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.attraction import attraction, attraction_miss
 from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
 from meanfield.gaussian.rules import Rule, sphere_coordinate_rule
@@ -19,7 +18,7 @@ from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
 from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import potential_of, units_of
 
 CLOSED = (ERF, RELU, LEAKY_RELU)  # students whose pairs are closed forms
 NODE_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
@@ -62,11 +61,11 @@ def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
 
 def has_pair_forms(problem: Problem) -> bool:
     """Whether averages over a pair of neurons have the closed forms of the kernels."""
-    target = problem.target
+    units = units_of(problem.target)
     return (
         problem.student.name in ("erf", "relu")
-        and isinstance(target, CommitteeTarget)
-        and target.link.name in ("erf", "relu", "square")
+        and units is not None
+        and units.link.name in ("erf", "relu", "square")
     )
 
 
@@ -87,10 +86,9 @@ class PairField:
         self.problem = problem
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
         self.student, self.target = problem.student, problem.target
-        found = attraction(problem)
-        if found is None or not self.serves(problem):
+        self.target_part = potential_of(problem.target, problem.student)
+        if not (problem.student.code in CLOSED and self.target_part.precise):
             raise ValueError("pairs are for erf and ReLU students of committees and polynomials")
-        self.target_part = found
         leaky = self.student.code == LEAKY_RELU
         self.code = RELU if leaky else self.student.code
         self.leak = self.student.parameter if leaky else 0.0
@@ -102,7 +100,8 @@ class PairField:
     @staticmethod
     def serves(problem: Problem) -> bool:
         """Whether the problem has such pairs."""
-        return problem.student.code in CLOSED and attraction(problem) is not None
+        student = problem.student
+        return student.code in CLOSED and potential_of(problem.target, student).precise
 
     def _allow(self, r_max: float) -> None:
         if not r_max <= self.r_bound and math.isfinite(r_max):
@@ -116,7 +115,7 @@ class PairField:
         """∂/∂u and ∂/∂r of E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
         self._allow(float(np.abs(r_j).max()))
         own_u, own_r = self._student_slopes(u, r, a_j, u_j, r_j, self.rule)
-        _, target_u, target_r = self.target_part(u, r)
+        target_u, target_r = self.target_part.slopes(u, r)
         return target_u - own_u, target_r - own_r
 
     def _student_slopes(
@@ -133,7 +132,7 @@ class PairField:
 
     def values(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
         """E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
-        return self.target_part(u, r)[0] - self.student_part(u, r, a_j, u_j, r_j)
+        return self.target_part.value(u, r) - self.student_part(u, r, a_j, u_j, r_j)
 
     def student_part(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
         """E f σ(λ) at neurons (u, r), for equal masses of charges a_j."""
@@ -167,7 +166,7 @@ class PairField:
     def risk(self, a: Array, u: Array, r: Array) -> float:
         """See `Field`; a difference of three terms, so good to about 1e-15 absolutely."""
         charge = charges(a, self.mass)
-        with_target = self.target_part(u, r)[0]
+        with_target = self.target_part.value(u, r)
         with_student = self.student_part(u, r, charge, u, r)
         cross = float((charge * (0.5 * with_student - with_target)).sum()) / len(a)
         return max(0.5 * self.target.second_moment() + cross, 0.0)
@@ -241,7 +240,7 @@ class PairField:
         """What E f* σ(λ) and its slopes may be off by: rounding, and another rule's difference."""
         found = self.target_part(u, r)
         value, slope_u, slope_r = (ROUNDED * UNIT * np.abs(part) for part in found)
-        off, off_u, off_r = (np.abs(part) for part in attraction_miss(self.problem, found, u, r))
+        off, off_u, off_r = (np.abs(part) for part in self.target_part.miss(u, r, found=found))
         return value + off, slope_u + off_u, slope_r + off_r
 
     def layout_state(self) -> dict[str, Any]:

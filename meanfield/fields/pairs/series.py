@@ -15,21 +15,21 @@ import numpy as np
 
 from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
-from meanfield.fields.expansion import expansion_of, polynomial_part
 from meanfield.fields.pairs.closed import overlap_rule
 from meanfield.fields.units import (
     Units,
     UnitTable,
-    coefficients,
-    coefficients_by_panels,
     make_units,
 )
+from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels
 from meanfield.gaussian.rules import Rule, sphere_coordinate_rule
 from meanfield.kernels.activations.codes import CUSTOM
 from meanfield.kernels.fields.pairs import series
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import units_of
+from meanfield.targets.hermite import polynomial_of
+from meanfield.targets.potentials.hermite_sums import Coefficients, HermiteSums
 
 TOLERANCE = 1e-8
 TERMS = (16, 32, 64, 128, 256)
@@ -58,16 +58,15 @@ class SeriesField:
         self.student, self.target = problem.student, problem.target
         if not self.serves(problem):
             raise ValueError("series are for smooth activations and committees or polynomials")
-        self.polynomial = (
-            None if isinstance(self.target, CommitteeTarget) else expansion_of(self.target)
-        )
-        if self.polynomial is None:
+        self.units = units_of(self.target)
+        self.sums: HermiteSums | None = None
+        if self.units is None and (polynomial := polynomial_of(self.target)) is not None:
+            self.sums = HermiteSums(self.student, polynomial)
+        if self.sums is None:
             self.energy = self.target.second_moment()
+            self.energy_error = self.target.second_moment_error()
         else:
-            self.energy = sum(c * c for _, c in self.polynomial)
-        self.energy_error = (
-            0.0 if self.polynomial is not None else self.target.second_moment_error()
-        )
+            self.energy, self.energy_error = self.sums.norm**2, 0.0
         self.tolerance = TOLERANCE if tolerance is None else tolerance
         self.stride = 2 if self.student.odd else 1
         self.mass: Array | None = None
@@ -81,9 +80,8 @@ class SeriesField:
         """Whether the problem has such series."""
         if not problem.student.smooth:
             return False
-        return (
-            isinstance(problem.target, CommitteeTarget) or expansion_of(problem.target) is not None
-        )
+        target = problem.target
+        return units_of(target) is not None or polynomial_of(target) is not None
 
     # -- laying out -----------------------------------------------------------------------------
 
@@ -122,14 +120,15 @@ class SeriesField:
 
     def _link(self, terms: int, finer: float = 1.0) -> tuple[Units, Array]:
         """The target's units as sources, and their weights."""
-        target, checking = self.problem.committee, finer > 1.0
+        target, checking = self.units, finer > 1.0
+        assert target is not None
         if (terms, checking) not in self.links:
             B = np.array(target.basis)
             root = np.sqrt((B * B).sum(axis=1))
             expand = coefficients_by_panels if checking else coefficients
             h, s = expand(target.link, root, terms + 1)
             self.links[terms, checking] = make_units(B, np.zeros(len(B)), root, h, s)
-        return self.links[terms, checking], np.asarray(target.weights) / target.k
+        return self.links[terms, checking], target.shares
 
     # -- evaluating -----------------------------------------------------------------------------
 
@@ -139,11 +138,11 @@ class SeriesField:
         """∂/∂u and ∂/∂r of E ε σ(λ) at neurons, for equal masses of the given charges."""
         out_u, out_r = np.zeros_like(at.u), np.zeros_like(at.r)
         self._add_slopes(at, -charge / len(charge), sources, self._rule(finer), out_u, out_r)
-        if self.polynomial is None:
+        if self.sums is None:
             link, weights = self._link(terms, finer)
             self._add_slopes(at, weights, link, NO_OVERLAP, out_u, out_r)
         else:
-            _, du, dr = polynomial_part(self.polynomial, at)
+            _, du, dr = self.sums.summed(at.u, at.r, Coefficients(at.h, at.s, at.t))
             out_u, out_r = out_u + du, out_r + dr
         return out_u, out_r
 
@@ -167,8 +166,8 @@ class SeriesField:
 
     def _target_values(self, at: Units, terms: int, finer: float = 1.0) -> Array:
         """E f* σ(λ)."""
-        if self.polynomial is not None:
-            return polynomial_part(self.polynomial, at)[0]
+        if self.sums is not None:
+            return self.sums.summed(at.u, at.r, Coefficients(at.h, at.s, at.t))[0]
         link, weights = self._link(terms, finer)
         return self._values(at, weights, link, NO_OVERLAP)
 

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.attraction import attraction_miss, other_attraction
 from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons, unlocked
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out
 from meanfield.fields.slices.meshes import Out
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
+from meanfield.targets import potential_of
 
 SMOOTH_TOLERANCE = {1: 1e-9, 2: 1e-8, 3: 1e-8}  # by k
 NARROW_TOLERANCE = 5e-8  # poles near the axis: polynomials converge slowly
@@ -56,7 +56,8 @@ class SliceField:
         self.layout: Layout | None = None
         # where pairs are not closed: a layout and another it is held to, and the target's part
         self.other: tuple[Layout, Layout | None] | None = None
-        self.others = other_attraction(problem) if self.exact is None else None
+        potential = potential_of(problem.target, problem.student)
+        self.others = potential.other if self.exact is None else None
         self.margin = MARGIN if self.smooth and problem.target.smooth else KINKED_MARGIN
 
     @staticmethod
@@ -212,7 +213,7 @@ class SliceField:
         value = exact.values(*some, charge, u, r)
         slope_u, slope_r = exact.slopes(*some, charge, u, r)
         found = value, own[:, None] * slope_u, own * slope_r
-        off = attraction_miss(self.problem, exact.target_part(*some), *some)
+        off = exact.target_part.miss(*some)
         scaled = off[0], own[:, None] * off[1], own * off[2]
         climb, miss_u, miss_r = (
             np.abs(mine[chosen] - theirs) + np.abs(unknown)

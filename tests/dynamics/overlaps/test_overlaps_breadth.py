@@ -7,8 +7,8 @@ import pytest
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation
-from meanfield.dynamics.overlaps.target_averages import NodeAverages, choose_target_averages
-from meanfield.targets import multi_index
+from meanfield.targets import hermite
+from meanfield.targets.potentials.node_sums import NodeSums
 from tests.reference import overlaps as twin
 
 
@@ -113,10 +113,10 @@ def test_risk_is_the_population_risk(student, target):
 @pytest.mark.parametrize("way", ["nodes", "series"])
 def test_nodes_series_and_exact_sums_agree_on_a_polynomial(monkeypatch, way):
     if way == "nodes":
-        monkeypatch.setattr(multi_index, "SERIES_DEGREE", {})
+        monkeypatch.setattr(hermite, "SERIES_DEGREE", {})
     exact = mf.targets.staircase(3)
     nodes = mf.MultiIndexTarget(lambda z: exact(z), 3)
-    assert isinstance(choose_target_averages(get_activation("erf"), nodes), NodeAverages) == (
+    assert isinstance(nodes.potential(get_activation("erf"), expanded=True), NodeSums) == (
         way == "nodes"
     )
     for student in ("erf", "tanh", "relu"):
@@ -140,7 +140,7 @@ def test_what_a_series_leaves_out_is_stated(monkeypatch):
     assert 1e-8 < target.series[1] < 1e-2
     one = mf.overlap_velocity(problem, overlaps)
     stated = mf.solve_overlaps(problem, overlaps, 0.1, save_at=2).stats["average_error"]
-    monkeypatch.setattr(multi_index, "SERIES_DEGREE", {})
+    monkeypatch.setattr(hermite, "SERIES_DEGREE", {})
     twin_target = mf.MultiIndexTarget(target.function, 2)
     two = mf.overlap_velocity(mf.Problem(twin_target, "tanh", 50), overlaps)
     assert np.abs(one.M - two.M).max() < stated + 1e-7

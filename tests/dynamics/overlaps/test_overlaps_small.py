@@ -50,7 +50,7 @@ def test_the_drift(sigma, tau, heat, spherical):
 @pytest.mark.parametrize("tau", ["erf", "relu"])
 def test_with_the_noise_of_sgd(tau, p, spherical):
     problem = make_problem("erf", tau, gamma=2.0, kappa=0.3)
-    flow = make_flow(problem, make_overlaps(problem, p), ErfNoise(problem.committee), spherical)
+    flow = make_flow(problem, make_overlaps(problem, p), ErfNoise(problem.target), spherical)
     one, other = both(flow, disturbed(flow))
     np.testing.assert_allclose(one, other, rtol=0.0, atol=1e-13 * np.abs(other).max())
 
@@ -64,7 +64,7 @@ def test_wide_networks_and_other_activations_take_the_general_path():
 
 def test_the_shared_call_is_blind_to_threads():
     problem = make_problem(gamma=20.0, dim=100)
-    flow = make_flow(problem, make_overlaps(problem, 30), ErfNoise(problem.committee))
+    flow = make_flow(problem, make_overlaps(problem, 30), ErfNoise(problem.target))
     found = []
     for threads in (1, numba.config.NUMBA_NUM_THREADS):
         with thread_limit(threads):
@@ -75,7 +75,7 @@ def test_the_shared_call_is_blind_to_threads():
 
 def test_a_state_that_blew_up_stays_so():
     problem = make_problem()
-    flow = make_flow(problem, make_overlaps(problem, 4), ErfNoise(problem.committee))
+    flow = make_flow(problem, make_overlaps(problem, 4), ErfNoise(problem.target))
     out = np.empty_like(flow.y0)
     flow.velocity(0.0, np.full_like(flow.y0, np.nan), out)
     assert np.isnan(out).all()

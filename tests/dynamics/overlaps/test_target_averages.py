@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.dynamics.overlaps.target_averages import (
-    NodeAverages,
-    SeriesAverages,
-    choose_target_averages,
-)
 from meanfield.gaussian.expansions import expand
-from meanfield.targets import hermite_link
+from meanfield.targets import hermite_link, potential_of
+from meanfield.targets.potentials.form import relative_error
+from meanfield.targets.potentials.hermite_sums import HermiteSums
+from meanfield.targets.potentials.node_sums import NodeSums
 
 Z = np.linspace(-20.0, 20.0, 40_001)
 WEIGHT = np.exp(-0.5 * Z * Z) / math.sqrt(2.0 * math.pi) * (Z[1] - Z[0])
@@ -77,8 +75,8 @@ def test_nodes_say_what_kinks_cost_them(function, k, activation):
     """Against the same averages along the direction of the kink, where they are one-dimensional."""
     target = mf.MultiIndexTarget(function, k)
     problem, u, r = mf.Problem(target, activation), np.array([[0.45, -0.3]]), np.array([0.6])
-    averages = choose_target_averages(problem.student, target)
-    assert isinstance(averages, NodeAverages)
+    averages = potential_of(target, problem.student, expanded=True)
+    assert isinstance(averages, NodeSums)
     b = np.array([1.0, -0.5]) if function is kinked else np.array([1.0, 0.37])
     size = math.sqrt(b @ b)
     x = np.sort(np.concatenate((Z, [0.0, 0.0])))
@@ -87,17 +85,18 @@ def test_nodes_say_what_kinks_cost_them(function, k, activation):
     beside = math.sqrt(float(u[0] @ u[0]) - along**2 + r[0] ** 2)
     values = problem.student.average(along * x, np.full_like(x, beside), math.inf)
     exact = np.trapezoid(line * values * np.exp(-0.5 * x * x), x) / math.sqrt(2.0 * math.pi)
-    found = averages.values(u, r**2, None)[0]
+    found = averages.value(u, r)[0]
     norm = math.sqrt(target.second_moment() * expand(problem.student, np.array([0.6525])).square[0])
-    stated = averages.error(u, r**2, None)
+    size = math.sqrt(target.second_moment())
+    stated = relative_error(averages, problem.student, size, u, r, None)
     assert 1e-6 < abs(found - exact) / norm < 1.5 * stated < 0.1
 
 
 def test_coefficients_that_are_wrong_are_said():
     """A kink too weak to leave the series: what quadrature makes of it is its error."""
     target = mf.MultiIndexTarget(lambda z: z[:, 0] * z[:, 1] + 0.01 * np.abs(z[:, 0] - 0.3), 2)
-    averages = choose_target_averages(mf.Problem(target, "gelu").student, target)
-    assert isinstance(averages, SeriesAverages) and 1e-6 < averages.errors.max() < 1e-2
+    averages = potential_of(target, mf.Problem(target, "gelu").student, expanded=True)
+    assert isinstance(averages, HermiteSums) and 1e-6 < averages.errors.max() < 1e-2
     assert target.series.tail >= averages.errors.max()
     problem = mf.Problem(target, "gelu")
     start = mf.gaussian_overlaps(mf.Problem(target, "gelu", 100), 3, seed=1)

@@ -10,7 +10,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation
-from meanfield.dynamics.sgd.compiled import compiled_label, compiled_unit
+from meanfield.dynamics.sgd.compiled import compiled_unit
 from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams
 from meanfield.kernels.activations.units import activate, call_vector
 from meanfield.kernels.dynamics.sgd import law as sgd_law
@@ -80,7 +80,7 @@ def test_compiled_units_are_the_activations(given):
 
 @pytest.mark.parametrize("target", [WAVY, STAIRCASE, mf.targets.hermite_link([0.3, 1.0, 0, 2.0])])
 def test_compiled_labels_are_the_targets(target):
-    address = compiled_label(target)
+    address = target.labels()
     for z in np.random.default_rng(0).standard_normal((5, target.k)):
         assert label_at(address, z) == pytest.approx(float(target(z)), rel=1e-13)
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meanfield as mf
-from meanfield.fields import attraction
 from meanfield.fields.estimate import largest_miss
 from meanfield.fields.hemisphere.field import HomogeneousField
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField, overlap_rule
 from meanfield.kernels.options import thread_limit
+from meanfield.targets.potentials.unit_pairs import ClosedPairs
 from tests.fields.cases import make_measure, make_problem, velocity
 from tests.fields.pairs.test_closed import LINKS
 
@@ -188,11 +188,9 @@ def test_the_plane_can_be_rotated_with_the_target(angle, mirrored, D):
     problem = make_problem("relu", "relu", k=2, D=D, gram=np.eye(2))
     m = make_measure(2, n=100)
     target = problem.target
-    rotated = SimpleNamespace(
-        basis=target.basis @ turn.T, weights=target.weights, k=target.k, link=target.link
-    )
+    rotated = target.units._replace(basis=target.basis @ turn.T)
     turned = HomogeneousField(problem)
-    turned.target_part = attraction._closed(problem.student.code, rotated)
+    turned.target_part = ClosedPairs(problem.student, rotated)
     before = velocity(HomogeneousField(problem), m)
     da, du, dr = velocity(turned, mf.ParticleMeasure(m.a, m.u @ turn.T, m.r))
     for one, other in zip(before, (da, du @ turn, dr), strict=True):

@@ -1,7 +1,6 @@
 """Pair sums: values, variances, the rule over Z, invariances."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meanfield as mf
-from meanfield.fields import attraction
 from meanfield.fields.pairs.closed import PairField, overlap_rule
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.gaussian.rules import gaussian_nodes
+from meanfield.targets.potentials.link_rules import CosineSeries, LinkRules
+from meanfield.targets.potentials.unit_pairs import ClosedPairs
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, relative_errors, velocity
 from tests.reference import mean_field as twin
 
@@ -106,10 +106,8 @@ def test_principal_coordinates_can_be_rotated_with_the_target(angle, mirrored, p
     turn[:, 1] *= -1 if mirrored else 1
     problem, m = make_problem(*pair, k=2, D=D, gram=np.eye(2)), make_measure(2, n=8)
     turned, target = PairField(problem), problem.target
-    rotated = SimpleNamespace(
-        basis=target.basis @ turn.T, weights=target.weights, k=target.k, link=target.link
-    )
-    turned.target_part = attraction._closed(problem.student.code, rotated)
+    rotated = target.units._replace(basis=target.basis @ turn.T)
+    turned.target_part = ClosedPairs(problem.student, rotated)
     before = fresh_velocity(problem, m.a, m.u, m.r)
     da, du, dr = velocity(turned, mf.ParticleMeasure(m.a, m.u @ turn.T, m.r))
     for one, other in zip(before, (da, du @ turn, dr), strict=True):
@@ -188,8 +186,8 @@ def test_series_in_the_cosine_are_what_quadrature_gives(sigma, link):
     m = make_measure(2, n=40)
     u, r = np.array(m.u), np.array(m.r)
     r[0], r[1], u[2] = 0.0, 1e-9, 0.0
-    slow = attraction._over_links(student, target)(u, r)
-    for one, other in zip(attraction._over_smooth_links(student, target)(u, r), slow, strict=True):
+    slow = LinkRules(student, target.units)(u, r)
+    for one, other in zip(CosineSeries(student, target.units)(u, r), slow, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
 
 
@@ -198,6 +196,6 @@ def test_leaky_links_are_closed(sigma):
     target = mf.CommitteeTarget(2, "leaky_relu(0.3)", gram=[[1.0, 0.5], [0.5, 1.8]])
     problem, m = mf.Problem(target, sigma, 9), make_measure(2, n=40)
     # the rule over λ* is not made for kinks: 2.5e-7 off in values, for ReLU links too
-    slow = attraction._over_links(problem.student, target)(m.u, m.r)
-    for one, other in zip(attraction.attraction(problem)(m.u, m.r), slow, strict=True):
+    slow = LinkRules(problem.student, target.units)(m.u, m.r)
+    for one, other in zip(target.potential(problem.student)(m.u, m.r), slow, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=5e-7)

@@ -8,7 +8,7 @@ import pytest
 import meanfield as mf
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.quadrature.field import DirectField
-from meanfield.fields.units import coefficients
+from meanfield.gaussian.coefficients import coefficients
 from tests.fields.cases import make_measure, make_problem, relative_errors, velocity
 from tests.reference import mean_field as twin
 

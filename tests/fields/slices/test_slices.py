@@ -1,18 +1,18 @@
 """The field through meshes against the twin and against pairs."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import meanfield as mf
 from meanfield.activations import custom
-from meanfield.fields import attraction
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.slices import field as slices
 from meanfield.fields.slices import layouts
 from meanfield.fields.slices.field import SliceField
+from meanfield.targets import LinkUnits
+from meanfield.targets.potentials.link_rules import LinkRules
 from tests.fields.cases import (
     ACTIVATIONS,
     DIMENSIONS,
@@ -199,10 +199,7 @@ HALF = custom(lambda x: 0.5 * np.abs(x), name="half", kinks=(0.0,))
 def pull_of(units, student, u, r):
     """E f* σ(λ) and its slopes, of f* a sum of links over units: a rule over each."""
     parts = [
-        attraction._over_links(
-            student, SimpleNamespace(basis=[np.array(b)], weights=[1.0], k=1, link=link)
-        )(u, r)
-        for b, link in units
+        LinkRules(student, LinkUnits(link, np.array([b]), np.ones(1)))(u, r) for b, link in units
     ]
     return [sum(pieces) for pieces in zip(*parts, strict=True)]
 

@@ -8,9 +8,9 @@ from scipy.integrate import quad
 from scipy.special import ndtr
 
 import meanfield as mf
-from meanfield.activations import custom
-from meanfield.fields.across import _of_erf, _of_homogeneous
-from meanfield.fields.attraction import attraction, attraction_miss
+from meanfield.activations import custom, get_activation
+from meanfield.gaussian.coefficients import student_coefficients
+from meanfield.targets import potential_of
 
 U = np.array([[0.8], [-2.0], [1.0], [0.0]])
 R = np.array([0.6, 1e-3, 0.0, 1.5])
@@ -19,7 +19,7 @@ R = np.array([0.6, 1e-3, 0.0, 1.5])
 def by_series(link, student):
     """Σ_m c_m h_m(q) (u/√q)^m, of links whose coefficients c_m are known."""
     root = np.hypot(U[:, 0], R)
-    h, _ = _of_erf(root, 80) if student == "erf" else _of_homogeneous(root, 1.0, 0.0, 80)
+    h, *_ = student_coefficients(get_activation(student), root, 80)
     m = np.arange(80)
     c = np.zeros(80)
     if link == "sine":  # of 4x
@@ -41,9 +41,10 @@ def test_links_that_a_coarse_rule_misses(student, link, length):
     """They were 1e-2, 6e-5 and 1e-5 off."""
     target = mf.CommitteeTarget(1, link, gram=[[length**2]])
     problem = mf.Problem(target, student, math.inf)
-    found = attraction(problem)(U, R)
+    potential = potential_of(target, problem.student)
+    found = potential(U, R)
     np.testing.assert_allclose(found[0], by_series(link, student), rtol=0, atol=1e-12)
-    assert all(float(np.abs(off).max()) < 1e-12 for off in attraction_miss(problem, found, U, R))
+    assert all(float(np.abs(off).max()) < 1e-12 for off in potential.miss(U, R, found=found))
 
 
 def bend(x):
@@ -55,7 +56,8 @@ def test_links_with_kinks(kinks):
     """Declared, they are met; undeclared, what they cost is said."""
     target = mf.CommitteeTarget(1, custom(bend, name="bend", kinks=kinks))
     problem = mf.Problem(target, "leaky_relu(0.2)", math.inf)
-    found = attraction(problem)(U[:1], R[:1])
+    potential = potential_of(target, problem.student)
+    found = potential(U[:1], R[:1])
 
     def slope(x):  # 0.2 x + 0.8 ReLU
         weight = math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
@@ -63,7 +65,7 @@ def test_links_with_kinks(kinks):
 
     exact = sum(quad(slope, a, b, epsabs=1e-13)[0] for a, b in ((-9, 0), (0, 0.7), (0.7, 9)))
     true = abs(found[1][0, 0] - exact)
-    stated = float(np.abs(attraction_miss(problem, found, U[:1], R[:1])[1]).max())
+    stated = float(np.abs(potential.miss(U[:1], R[:1])[1]).max())
     if kinks:
         assert true < 1e-12 and stated < 1e-12
     else:

@@ -13,14 +13,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from meanfield.activations import Activation, get_activation
-from meanfield.fields.base import Array
-from meanfield.fields.units import coefficients
-from meanfield.kernels.activations.codes import ERF
+from meanfield.gaussian.coefficients import hermite_table, student_coefficients
+from meanfield.gaussian.expansions import Expansion
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.pairs import series
-from meanfield.targets import MultiIndexTarget
-
-Potential = tuple[Array, Array, Array]
+from meanfield.targets.base import Target
+from meanfield.targets.potentials.form import Array, Potential, Together, Values
 
 REACH, ACROSS = 9.5, 6.8  # of the nodes along u, where polynomials grow, and across
 SPACINGS = {2: (0.4, 0.28, 0.2, 0.14, 0.1), 3: (0.4, 0.32, 0.25, 0.2)}  # tried in turn
@@ -31,23 +29,21 @@ TINY = 1e-300
 TABLE_COST, NODE_COST = 1e-5, 2e-7  # seconds of a neuron, and of a neuron and a node
 
 
-class Across:
+class Across(Together):
     """E f* σ(λ), ∂/∂u, ∂/∂r at (u, r) for one student and one target with 2 or 3 coordinates.
 
     Parameters
     ----------
     student : Activation
-    target : MultiIndexTarget
+    target : Target
     spacing : float
         Of the nodes, a lattice in an ellipsoid.
     turn : float
         By how much the lattice is shifted and turned about u, which shows what it misses.
     """
 
-    def __init__(
-        self, student: Activation, target: MultiIndexTarget, spacing: float, turn: float = 0.0
-    ):
-        self.student, self.target, self.k, self.turn = student, target, target.k, turn
+    def __init__(self, student: Activation, target: Target, spacing: float, turn: float = 0.0):
+        self.student, self.target, self.k, self.turn = student, target, target.rank, turn
         self.terms = int(0.6 * (math.pi / spacing) ** 2)
         axes = [
             spacing * (np.arange(-int(reach / spacing), reach / spacing) + 0.31 * (turn > 0.0))
@@ -59,7 +55,7 @@ class Across:
         weight = np.exp(-0.5 * (self.points**2).sum(axis=1))
         self.weight = weight / weight.sum()
         tau, self.first = np.unique(self.points[:, 0], return_index=True)
-        self.polynomials = _normalised(tau, self.terms + 1)
+        self.polynomials = np.ascontiguousarray(hermite_table(tau, self.terms + 1).T)
         self.tabulated = self.k == 2 and turn == 0.0
 
     @property
@@ -72,19 +68,24 @@ class Across:
         """Seconds a neuron takes, rough."""
         return TABLE_COST if self.tabulated else NODE_COST * self.nodes
 
-    def __call__(self, u: Array, r: Array) -> Potential:
-        """The potential and its slopes."""
+    @property
+    def other(self) -> Potential | None:
+        """See `Potential`: finer nodes, shifted and turned."""
+        return across(self.student, self.target, other=True)
+
+    def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
+        """See `Potential`."""
         size = TABLE_BATCH if self.tabulated else max(1, BATCH // self.nodes)
         parts = [self._part(u[i : i + size], r[i : i + size]) for i in range(0, len(r), size)]
         value, out_u, out_r = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
         return value, out_u, out_r
 
-    def _part(self, u: Array, r: Array) -> Potential:
+    def _part(self, u: Array, r: Array) -> Values:
         length = np.sqrt(np.einsum("ix,ix->i", u, u))
         root = np.hypot(length, r)
         frame = _frames(u / np.maximum(length, TINY)[:, None], self.turn)
         value, *slopes = self._interpolated(frame) if self.tabulated else self._averages(frame)
-        h, s, above = _coefficients(self.student, root, self.terms)
+        h, s, above = student_coefficients(self.student, root, self.terms)
         share = np.divide(length, root, out=np.zeros_like(r), where=root > 0.0)
         powers = share[:, None] ** np.arange(self.terms)
         s, above = s * powers, above * powers
@@ -129,12 +130,12 @@ class Across:
         return np.split(out, 3, axis=1)
 
 
-def across(student: Activation, target: MultiIndexTarget, *, other: bool = False) -> Across | None:
+def across(student: Activation, target: Target, *, other: bool = False) -> Across | None:
     """Nodes that hold a target to `SERVES`, which is tried out; None if none do.
 
     With `other`, finer ones at other places, to hold the first to.
     """
-    if target.k not in SPACINGS or not target.smooth:
+    if target.rank not in SPACINGS or not target.smooth:
         return None
     spacing = _spacing(target)
     if spacing is None:
@@ -145,12 +146,12 @@ def across(student: Activation, target: MultiIndexTarget, *, other: bool = False
 
 
 @lru_cache(maxsize=32)
-def _spacing(target: MultiIndexTarget) -> float | None:
+def _spacing(target: Target) -> float | None:
     """The widest that serves; a kink or a steep place shows in what the next one changes."""
-    u, r = _probes(target.k)
+    u, r = _probes(target.rank)
     size = math.sqrt(target.second_moment()) or 1.0
     found, best = None, None
-    for spacing in SPACINGS[target.k]:
+    for spacing in SPACINGS[target.rank]:
         before, found = found, Across(get_activation("relu"), target, spacing)(u, r)
         if before is not None:
             miss = max(float(np.abs(x - y).max()) for x, y in zip(before, found, strict=True))
@@ -190,56 +191,9 @@ def _frames(direction: Array, turn: float) -> Array:
     return frame
 
 
-def _normalised(x: Array, count: int) -> Array:
-    """he_m(x) for m < count, (len(x), count)."""
-    table = np.ones((len(x), count))
-    table[:, 1] = x
-    for m in range(1, count - 1):
-        table[:, m + 1] = (x * table[:, m] - math.sqrt(m) * table[:, m - 1]) / math.sqrt(m + 1.0)
-    return table
-
-
 def _raised(along: Array) -> Array:
     """E f* τ he_m(τ) from E f* he_m(τ), one term fewer."""
     m = np.arange(along.shape[1] - 1.0)
     out = np.sqrt(m + 1.0) * along[:, 1:]
     out[:, 1:] += np.sqrt(m[1:]) * along[:, :-2]
     return out
-
-
-def _coefficients(student: Activation, root: Array, terms: int) -> tuple[Array, Array, Array]:
-    """h_m(q), s_m(q) and √(m + 1) s_{m+1}(q) for m < terms, each (n, terms)."""
-    if student.code == ERF:
-        h, s = _of_erf(root, terms + 1)
-    elif student.homogeneous:
-        right, left = (float(student(np.array([x]))[0]) for x in (1.0, -1.0))
-        h, s = _of_homogeneous(root, right, left, terms + 1)
-    else:
-        h, s = coefficients(student, root, terms + 1)
-    return h[:, :-1], s[:, :-1], np.sqrt(np.arange(1.0, terms + 1)) * s[:, 1:]
-
-
-def _of_erf(root: Array, terms: int) -> tuple[Array, Array]:
-    """σ' = √(2/π) e^{−x²/2}: s_{2j} = √(2/π) (1 + q)^{−½} (−q/(1 + q))^j √(2j)!/(2^j j!)."""
-    ratio = root * root / (1.0 + root * root)
-    s = np.zeros((len(root), terms))
-    s[:, 0] = math.sqrt(2.0 / math.pi) / np.sqrt(1.0 + root * root)
-    for m in range(2, terms, 2):
-        s[:, m] = -ratio * math.sqrt((m - 1.0) / m) * s[:, m - 2]
-    return _integrated(root, s, np.zeros_like(root)), s
-
-
-def _of_homogeneous(root: Array, right: float, left: float, terms: int) -> tuple[Array, Array]:
-    """σ' = right for x > 0 and −left below: s_m = (right + left) he_{m−1}(0)/√(2π m)."""
-    s = np.zeros(terms)
-    s[0] = 0.5 * (right - left)
-    m = np.arange(1, terms)
-    s[1:] = (right + left) * _normalised(np.zeros(1), terms)[0, :-1] / np.sqrt(2.0 * math.pi * m)
-    every = np.ones((len(root), 1)) * s
-    return _integrated(root, every, root * (right + left) / math.sqrt(2.0 * math.pi)), every
-
-
-def _integrated(root: Array, s: Array, mean: Array) -> Array:
-    """h_m = √q s_{m−1}/√m, and h_0 the mean given."""
-    m = np.arange(1.0, s.shape[1])
-    return np.concatenate((mean[:, None], root[:, None] * s[:, :-1] / np.sqrt(m)), axis=1)

@@ -1,16 +1,16 @@
 """Targets of one's own: nodes that turn with the neuron, and how far they can be trusted."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation
-from meanfield.fields.across import Across, across
-from meanfield.fields.attraction import _over_links, attraction_miss
 from meanfield.fields.choose import choose_field
+from meanfield.targets import LinkUnits
+from meanfield.targets.potentials.across import Across, across
+from meanfield.targets.potentials.link_rules import LinkRules
 
 BELL = custom(lambda x: np.exp(-x * x), name="bell")
 
@@ -18,7 +18,7 @@ BELL = custom(lambda x: np.exp(-x * x), name="bell")
 def along_units(student, units):
     """E f* σ(λ) and its slopes of a sum of links, each over its own unit: one-dimensional rules."""
     parts = [
-        _over_links(student, SimpleNamespace(basis=[b], weights=[w], k=1, link=get_activation(f)))
+        LinkRules(student, LinkUnits(get_activation(f), np.array([b]), np.array([w])))
         for b, w, f in units
     ]
     return lambda u, r: [sum(pieces) for pieces in zip(*(one(u, r) for one in parts), strict=True)]
@@ -43,11 +43,11 @@ def test_long_neurons_under_a_smooth_target(k, sigma):
     u[3], r = 0.0, np.array([0.0, 0.2, 1.0, 0.7])
     e = np.eye(k)
     expected = along_units(student, [(2 * e[0] + e[1], 1.0, "tanh"), (e[-1], 0.7, BELL)])(u, r)
-    found = across(student, target)(u, r)
+    potential = across(student, target)
+    found = potential(u, r)
     for one, other, scale in zip(found, expected, (53.0, 1.0, 1.0), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-8 * scale)
-    problem = mf.Problem(target, sigma, math.inf)
-    off = attraction_miss(problem, found, u, r)
+    off = potential.miss(u, r, found=found)
     assert max(float(np.abs(part).max()) for part in off) < 1e-7
 
 
@@ -66,9 +66,8 @@ def test_the_other_nodes_show_what_is_missed():
     coarse = Across(student, target, 0.7)
     e = np.eye(2)
     exact = along_units(student, [(2 * e[0] + e[1], 1.0, "tanh"), (e[1], 0.7, BELL)])(u, r)
-    problem = mf.Problem(target, "relu", math.inf)
     true = [np.abs(x - y).max() for x, y in zip(coarse(u, r), exact, strict=True)]
-    stated = [np.abs(x).max() for x in attraction_miss(problem, coarse(u, r), u, r)]
+    stated = [np.abs(x).max() for x in coarse.miss(u, r)]
     assert true[1] > 1e-5
     np.testing.assert_allclose(stated, true, rtol=0.01)
 

@@ -1,0 +1,1 @@
+"""Loops behind `meanfield.targets`."""

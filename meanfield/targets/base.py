@@ -1,0 +1,113 @@
+"""What a target must have, and what it may have besides.
+
+A class of anyone's is a target if it has the attributes of `Target`. All else can be derived by
+functions of `meanfield.targets`; a class that knows better says so in one of these:
+
+- ``units``, a `LinkUnits`, if f* is a sum of one link over directions: closed forms follow;
+- ``coefficients``, all its Hermite coefficients by multi-index, if they are known exactly;
+- ``potential(student, expanded=False)``: E f* σ(λ) in a way of its own; see `potential`;
+- ``labels()``, the address of a compiled function of one point, which SGD calls; see
+  `compiled_labels`. SGD alone needs it, of a target without units;
+- ``title``, how a picture calls it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.activations import Activation
+
+Array = NDArray[np.float64]
+
+
+class Target(Protocol):
+    """A function f* of the principal coordinates z ~ N(0, I) of an input, and its label noise.
+
+    It is hashable, equal to one that says the same, and does not change. With `parameters()` of
+    which ``"kind"`` is ``"module:Class"`` and the rest are arguments, stored results and studies
+    build it again.
+    """
+
+    @property
+    def k(self) -> int:
+        """Number of target directions."""
+
+    @property
+    def rank(self) -> int:
+        """Dimension of the principal subspace, the rank of `gram`."""
+
+    @property
+    def basis(self) -> Array:
+        """B (k, rank), lower triangular, with P = B Bᵀ: λ* = B z."""
+
+    @property
+    def gram(self) -> Any:
+        """P = W* W*ᵀ/d (k, k)."""
+
+    @property
+    def noise(self) -> float:
+        """Δ, the variance of the label noise."""
+
+    @property
+    def smooth(self) -> bool:
+        """Whether f* has no kinks and no jumps."""
+
+    def __call__(self, z: Array) -> Array:
+        """f* at principal coordinates z, shape (..., rank) -> (...)."""
+
+    def second_moment(self) -> float:
+        """E f*²."""
+
+    def second_moment_error(self) -> float:
+        """Estimate of the error of `second_moment`."""
+
+    def parameters(self) -> dict[str, Any]:
+        """What is needed to build the target again, in plain values."""
+
+    def __hash__(self) -> int: ...
+
+
+NEEDED = (
+    "k", "rank", "basis", "gram", "noise", "smooth", "__call__", "second_moment",
+    "second_moment_error", "parameters",
+)  # fmt: skip
+
+
+class LinkUnits(NamedTuple):
+    """f*(z) = (1/k) Σ_r weights_r σ*(b_r·z): the link σ*, the rows b_r (k, rank), a* (k,)."""
+
+    link: Activation
+    basis: Array
+    weights: Array
+
+    @property
+    def shares(self) -> Array:
+        """a*_r/k."""
+        return np.asarray(self.weights) / len(self.weights)
+
+
+def check_target(value: Any, name: str = "target") -> Target:
+    """Return what has all that a target must have; refuse anything else."""
+    lacks = [attribute for attribute in NEEDED if not hasattr(value, attribute)]
+    if type(value).__hash__ is None:
+        lacks.append("__hash__")
+    if lacks:
+        raise TypeError(
+            f"{name} must be a CommitteeTarget or a MultiIndexTarget, or have what "
+            f"meanfield.targets.Target lists, got {type(value).__name__} without "
+            f"{', '.join(lacks)}"
+        )
+    return value
+
+
+def units_of(target: Target) -> LinkUnits | None:
+    """The units of a target that is a sum of them."""
+    return getattr(target, "units", None)
+
+
+def title_of(target: Target) -> str:
+    """How a picture calls a target."""
+    return str(getattr(target, "title", f"a {type(target).__name__}"))

@@ -1,0 +1,158 @@
+"""Potentials of sums of units without closed forms: a rule over each λ*.
+
+Given λ*, λ is Gaussian, so that the average over it is one over a coordinate, which the student
+knows. Another rule, finer and elsewhere, is what these are held to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.polynomial.chebyshev import chebval
+
+from meanfield.activations import Activation
+from meanfield.gaussian.expansions import Expansion
+from meanfield.gaussian.rules import Rule, panel_rule
+from meanfield.targets.base import LinkUnits
+from meanfield.targets.potentials.form import Array, Potential, Together, Values
+
+REACH = 9.0  # of a rule over λ*: beyond, x⁸ times a Gaussian holds 1e-12 of its mass
+WIDEST, NODES = 1.1, 14  # panels, in units of the link's strip, and nodes in each
+OCTAVES, OCTAVES_SMOOTH = 40, 16  # towards 0, where a neuron with r → 0 has its kink, or is steep
+CHUNK = 2**18  # numbers at a time
+TERMS, ROUNDING = (96, 192, 384, 768), 1e-14  # of a series in a cosine; what it may leave out
+BATCH = 2**13  # neurons at a time
+TINY = 1e-300
+SERIES_COST, LINK_COST = 1e-6, 5e-5  # seconds of a neuron
+
+
+def link_rule(student: Activation, link: Activation, length: float, *, other: bool = False) -> Rule:
+    """Nodes and weights over a standard Gaussian x, for σ*(length x) times what a student makes.
+
+    Panels as wide as the link varies, broken at its kinks; towards 0 they shrink by halves, or by
+    thirds in the other rule, which has more nodes.
+    """
+    steps, nodes = (3.0, NODES + 6) if other else (2.0, NODES)
+    widest = min(1.0, WIDEST * min(link.strip, 3.5) / length) * (0.83 if other else 1.0)
+    octaves = OCTAVES if student.homogeneous else OCTAVES_SMOOTH
+    graded = widest * steps ** -np.arange(math.ceil(octaves / math.log2(steps)) + 1.0)
+    plain = np.linspace(widest, REACH, math.ceil((REACH - widest) / widest) + 1)
+    kinks = np.abs(np.asarray(link.kinks, dtype=np.float64)) / length
+    edges = np.unique(np.concatenate(([0.0], graded, plain, kinks[kinks < REACH])))
+    half, weight = panel_rule(edges, nodes)
+    weight = weight * np.exp(-0.5 * half * half)
+    weight = np.concatenate((weight[::-1], weight)) / (2.0 * weight.sum())
+    return np.concatenate((-half[::-1], half)), weight
+
+
+def _nodes_of(
+    student: Activation, units: LinkUnits, *, other: bool = False
+) -> Iterator[tuple[Array, Array, Array]]:
+    """Of each unit its direction, nodes x over λ* = |b| x, and weights times a*_r/k times σ*."""
+    for b, share in zip(units.basis, units.shares, strict=True):
+        length = math.sqrt(float(b @ b))
+        if length > 0.0:
+            x, w = link_rule(student, units.link, length, other=other)
+            yield b / length, x, share * w * units.link(length * x)
+
+
+class LinkRules(Together):
+    """Σ_r (a*_r/k) E σ*(√P x) g0(c x/√P, s): given λ* = √P x, λ has mean c x/√P and variance s²."""
+
+    cost = LINK_COST
+
+    def __init__(self, student: Activation, units: LinkUnits, *, finer: bool = False):
+        self.student, self.units, self.finer = student, units, finer
+
+    @cached_property
+    def nodes(self) -> list[tuple[Array, Array, Array]]:
+        """Of each unit; see `_nodes_of`."""
+        return list(_nodes_of(self.student, self.units, other=self.finer))
+
+    @property
+    def other(self) -> Potential | None:
+        """See `Potential`: a finer rule with other nodes."""
+        return LinkRules(self.student, self.units, finer=True)
+
+    def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
+        """See `Potential`."""
+        size = max(1, CHUNK // max((len(x) for _, x, _ in self.nodes), default=1))
+        parts = [self._part(u[i : i + size], r[i : i + size]) for i in range(0, len(r), size)]
+        value, out_u, out_r = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+        return value, out_u, out_r
+
+    def _part(self, u: Array, r: Array) -> Values:
+        value, out_u, out_r = np.zeros_like(r), np.zeros_like(u), np.zeros_like(r)
+        for direction, x, seen in self.nodes:
+            along = u @ direction
+            beside = u - along[:, None] * direction  # s² without cancellation
+            s = np.sqrt((beside**2).sum(axis=1) + r * r)
+            at = along[:, None] * x, s[:, None]
+            g1, g2 = self.student.average_slopes(*at, math.inf)
+            value += self.student.average(*at, math.inf) @ seen
+            spread = (g2 @ seen) / np.maximum(s, TINY)
+            out_u += (g1 @ (seen * x))[:, None] * direction + spread[:, None] * beside
+            out_r += spread * r
+        return value, out_u, out_r
+
+
+class CosineSeries(Together):
+    """The same for a homogeneous student under smooth links: two series for each unit.
+
+    A unit b makes a potential R F(c), c the cosine between the neuron and b. Its slope is A(c)
+    along b and G(c)/R times what of the neuron lies beside it, and F = c A + (1 − c²) G.
+    """
+
+    cost = SERIES_COST
+
+    def __init__(self, student: Activation, units: LinkUnits):
+        self.student, self.units = student, units
+
+    @cached_property
+    def series(self) -> list[tuple[Array, Array]]:
+        """Of each unit its direction, and the coefficients of A and G."""
+        nodes = _nodes_of(self.student, self.units)
+        return [(b, _series(self.student, x, seen)) for b, x, seen in nodes]
+
+    @property
+    def other(self) -> Potential | None:
+        """See `Potential`: a rule of other nodes."""
+        return LinkRules(self.student, self.units, finer=True)
+
+    def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
+        """See `Potential`."""
+        value, out_u, out_r = np.zeros_like(r), np.zeros_like(u), np.zeros_like(r)
+        for i in range(0, len(r), BATCH):
+            some = slice(i, i + BATCH)
+            q = np.einsum("ix,ix->i", u[some], u[some]) + r[some] ** 2
+            inverse = 1.0 / np.sqrt(np.maximum(q, TINY))
+            for direction, series in self.series:
+                along = u[some] @ direction
+                beside = u[some] - along[:, None] * direction
+                A, G = chebval(along * inverse, series)
+                G *= inverse
+                value[some] += along * A + ((beside**2).sum(axis=1) + r[some] ** 2) * G
+                out_u[some] += A[:, None] * direction + G[:, None] * beside
+                out_r[some] += G * r[some]
+        return value, out_u, out_r
+
+
+def _series(student: Activation, x: Array, seen: Array) -> Array:
+    """Chebyshev coefficients of A and G, (terms, 2): as many as it takes."""
+    for terms in TERMS:
+        order = np.arange(terms)
+        angle = math.pi * (order + 0.5) / terms
+        c, s = np.cos(angle), np.sin(angle)
+        g1, g2 = student.average_slopes(c[:, None] * x, s[:, None], math.inf)
+        to_series = np.cos(np.outer(order, angle)) * (2.0 / terms)
+        to_series[0] *= 0.5
+        series = to_series @ np.stack((g1 @ (seen * x), (g2 @ seen) / s), axis=1)
+        size = np.abs(series)
+        scale = float(np.abs(seen * x).sum())
+        kept = 1 + int(np.flatnonzero((size > ROUNDING * scale).any(axis=1)).max(initial=0))
+        if kept < 0.9 * terms:
+            break
+    return series[:kept]
