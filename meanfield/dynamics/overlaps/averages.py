@@ -29,7 +29,7 @@ from meanfield.targets.potentials.form import relative_error
 
 Array = NDArray[np.float64]
 
-TINY = 1e-300
+FAINT = 1e-9  # of |u|: a perpendicular length that is as good as none
 
 
 class Network(NamedTuple):
@@ -103,7 +103,9 @@ class OverlapAverages:
         pairs = self._students(network, students)
         r = network.lengths()
         slope_u, slope_r = self.potential.slopes(network.u, r, students)
-        b = slope_r / np.maximum(r, TINY)  # E f* σ'', which meets what vanishes with r
+        # E f* σ'' meets overlaps that vanish with r; next to none, it is rounding over nothing
+        seen = r > FAINT * np.sqrt((network.u**2).sum(axis=1))
+        b = np.divide(slope_r, r, out=np.zeros_like(r), where=seen)
         np.multiply(np.outer(a, e), pairs.A, out=D)
         D.flat[:: p + 1] += a * (pairs.B @ e + b)
         return D, a[:, None] * (slope_u - b[:, None] * network.u)
