@@ -77,8 +77,8 @@ def judged(
     for each in estimates:
         if each.refused:
             refused.append(
-                f"{each.of} {each.verb} an estimated relative error of {each.error:.1e}{each.where}, "
-                f"above {each.allowed:.0e}{each.limit}"
+                f"{each.of} {each.verb} an estimated relative error of {each.error:.1e}{each.where}"
+                f", above {each.allowed:.0e}{each.limit}"
             )
         elif each.error > each.notable:
             said.append(f"{each.of} good to {each.error:.0e}{each.where}")

@@ -159,6 +159,7 @@ class Description(ABC):
 
     def restore(self, outside: dict[str, Any]) -> None:
         """Bring the right-hand side back to such a state."""
+        assert not outside
 
 
 def carry_out(

@@ -30,7 +30,7 @@ SOLVERS: dict[str, Callable[..., Any]] = {
 # what the study itself decides
 RESERVED = {
     "problem", "measure", "overlaps", "start", "progress", "threads", "checkpoint", "observables",
-    "save_states", "keep", "comm",
+    "keep", "comm",
 }  # fmt: skip
 SPACINGS = {"linear": linear_times, "logarithmic": logarithmic_times}
 KINDS: dict[Any, tuple[type, ...]] = {

@@ -47,7 +47,7 @@ def test_each_run_of_sgd_is_measured():
 
 
 def test_curves_do_not_need_the_states():
-    run = solve("mean_field", save_states=False, observables={"u": first})
+    run = solve("mean_field", keep="ends", observables={"u": first})
     assert len(run.states) == 2 and run.observables["u"].shape == (4, 2)
     assert np.array_equal(run.observables["u"], solve("mean_field", observables={"u": first})
                           .observables["u"])  # fmt: skip
