@@ -143,11 +143,11 @@ def long_run(n: int) -> None:
 def run_to_100(n: int) -> None:
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=1000)
     few = mf.gaussian_measure(problem, 10_000, seed=1)
-    mf.solve_mean_field(problem, few, 100.0, [0.0, 100.0], save_states=False)
+    mf.solve_mean_field(problem, few, 100.0, [0.0, 100.0], keep="ends")
     before = machine.peak_memory()  # of the program, its libraries and its compiled code
     measure = mf.gaussian_measure(problem, n, seed=1)
     began = time.perf_counter()
-    run = mf.solve_mean_field(problem, measure, 100.0, [0.0, 100.0], save_states=False)
+    run = mf.solve_mean_field(problem, measure, 100.0, [0.0, 100.0], keep="ends")
     seconds = time.perf_counter() - began
     count = run.stats["rhs_evaluations"]
     memory = machine.peak_memory()

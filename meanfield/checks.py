@@ -41,6 +41,13 @@ def thread_count(value: Any) -> int | None:
     return None if value is None else integer(value, "threads")
 
 
+def switch(value: Any, name: str) -> bool:
+    """Return `value` if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def array(
     value: ArrayLike, name: str, shape: tuple[int | None, ...], *, described: str = ""
 ) -> NDArray[np.float64]:

@@ -2,45 +2,86 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from meanfield.integrate.outcome import Status
 
 WORTH_SAYING = 1e-8
 
-
-class Allowance(NamedTuple):
-    """How large a relative error may be under success, and what it is an error of."""
-
-    least: float
-    of: str
-
-
-# by the names that they have in ``Solution.stats``; a wider tolerance allows as much
+# how large a relative error may be under success, and what it is an error of, by the names that
+# they have in ``Solution.stats``; a wider tolerance allows as much
 ALLOWED = {
-    "average_error": Allowance(1e-5, "averages over inputs"),
-    "noise_error": Allowance(0.2, "the γ/p term"),
+    "average_error": (1e-5, "averages over inputs", "carry"),
+    "noise_error": (0.2, "the γ/p term", "carries"),
 }
 
 
-def judged(
-    status: Status, message: str, stats: Mapping[str, Any], rtol: float = 0.0
-) -> tuple[Status, str]:
-    """The status and message of a run whose statistics hold these errors: the largest decides.
+class Estimate(NamedTuple):
+    """A relative error that a run knows of.
 
-    Errors within what is allowed are said in the message where they exceed the tolerance.
+    Attributes
+    ----------
+    of : str
+        What errs.
+    error, allowed : float
+        The largest estimate, and how large it may be under success.
+    notable : float
+        Errors above are said in the message of a success.
+    held : float
+        How much of the error counts against the run, where it is not all.
+    where, limit, verb : str
+        More to say of the error, and of what is allowed; "carry" or "carries".
+    """
+
+    of: str
+    error: float
+    allowed: float
+    notable: float = WORTH_SAYING
+    held: float = math.inf
+    where: str = ""
+    limit: str = ""
+    verb: str = "carry"
+
+    @property
+    def refused(self) -> bool:
+        """Whether the run is inaccurate for it; a NaN is."""
+        return not min(self.error, self.held) <= self.allowed
+
+
+def judged(
+    status: Status, message: str, stats: Mapping[str, float], rtol: float = 0.0, *more: Estimate
+) -> tuple[Status, str]:
+    """The status and message of a run: the largest of its errors decides.
+
+    Parameters
+    ----------
+    status, message : Status, str
+        How it ended; what is no success stays as it is.
+    stats : mapping
+        Holds the errors of `ALLOWED` that the run has.
+    rtol : float
+        Its tolerance.
+    *more : Estimate
+        What else is known.
     """
     if status is not Status.SUCCESS:
         return status, message
-    said, refused = [], []
-    for name, (least, of) in ALLOWED.items():
-        error, allowed = float(stats.get(name, 0.0)), max(least, rtol)
-        if not error <= allowed:
-            refused.append(f"{of} carry" if of.endswith("s") else f"{of} carries")
-            refused[-1] += f" an estimated relative error of {error:.1e}, above {allowed:.0e}"
-        elif error > max(rtol, WORTH_SAYING):
-            said.append(f"{of} good to {error:.0e}")
+    estimates = [*more] + [
+        Estimate(of, float(stats[name]), max(allowed, rtol), max(rtol, WORTH_SAYING), verb=verb)
+        for name, (allowed, of, verb) in ALLOWED.items()
+        if name in stats
+    ]
+    refused, said = [], []
+    for each in estimates:
+        if each.refused:
+            refused.append(
+                f"{each.of} {each.verb} an estimated relative error of {each.error:.1e}{each.where}"
+                f", above {each.allowed:.0e}{each.limit}"
+            )
+        elif each.error > each.notable:
+            said.append(f"{each.of} good to {each.error:.0e}{each.where}")
     if refused:
         return Status.INACCURATE, f"{message}, but {' and '.join(refused)}"
     return status, f"{message}, with {' and '.join(said)}" if said else message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,12 +78,17 @@ class Measurements:
             )
         return value
 
-    def stacked(self, records: Sequence[Mapping[str, Any]]) -> Values:
-        """Arrays (T, ...) of what was recorded, NaN where it is missing."""
-        return {name: _filled([r.get(PREFIX + name) for r in records]) for name in self.functions}
+    def stacked(self, records: Sequence[Mapping[str, Any]], runs: int | None = None) -> Values:
+        """Arrays (T, ...), or (runs, T, ...), of what was recorded, NaN where it is missing."""
+        found = {name: _filled([r.get(PREFIX + name) for r in records]) for name in self.functions}
+        if runs is None:
+            return found
+        nothing = np.full((runs, len(records)), np.nan)  # of one that failed at all times
+        return {n: np.moveaxis(v, 0, 1) if v.ndim > 1 else nothing for n, v in found.items()}
 
-    def over_runs(self, each: Sequence[Values]) -> Values:
-        """The values of several runs at one moment, stacked; NaN for the runs that lack one."""
+    def of_runs(self, t: float, states: Iterable[Any]) -> Values:
+        """The same of several runs at one moment, stacked; NaN for the runs that lack one."""
+        each = [self(t, state) for state in states]
         names = {name: None for values in each for name in values}
         return {name: _filled([values.get(name) for values in each]) for name in names}
 

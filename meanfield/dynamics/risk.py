@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from meanfield import checks
-from meanfield.dynamics.overlaps import solve as finite_width
-from meanfield.dynamics.overlaps.arguments import check_gram
+from meanfield.dynamics.overlaps.averages import OverlapAverages
+from meanfield.dynamics.run import check_gram
 from meanfield.fields import choose_field
 from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.dynamics.sgd.step import square_risk
@@ -48,7 +48,8 @@ def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weight
     if isinstance(state, Weights):
         return _risk_of_weights(problem, state)
     if isinstance(state, Overlaps):
-        return finite_width.population_risk(problem, state)
+        check_gram(problem, state.P, "overlaps")
+        return OverlapAverages(problem).risk(state.Q, state.M, state.a, with_error=False)[0]
     if not isinstance(state, ParticleMeasure):
         raise TypeError(
             "state must be a ParticleMeasure, Overlaps or Weights, got " + type(state).__name__
@@ -58,11 +59,12 @@ def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weight
 
 def _risk_of_weights(problem: Problem, weights: Weights) -> float:
     W, W_star, a, d = weights.W, weights.W_star, weights.a, weights.dim
-    check_gram(problem, W_star @ W_star.T / d)
+    check_gram(problem, np.asarray(W_star @ W_star.T / d), "weights")
     units = units_of(problem.target)
     squares = units is not None and problem.student.code == units.link.code == SQUARE
     if units is None or not squares or d >= len(a):
-        return finite_width.risk_of_overlaps(problem, W @ W.T / d, W @ W_star.T / d, a)
+        averages = OverlapAverages(problem)
+        return averages.risk(W @ W.T / d, W @ W_star.T / d, a, with_error=False)[0]
     # ε is a quadratic form of the inputs: d² numbers in place of the p² overlaps
     risk = square_risk(W, W_star, a, np.asarray(units.weights))
     return risk if math.isfinite(risk) else math.nan

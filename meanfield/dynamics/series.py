@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,41 @@ class StateSeries:
     ):
         self.kind, self.shape = kind, tuple(shape)
         self.varying, self.fixed, self.origin = dict(varying), dict(fixed), dict(origin)
+
+    @classmethod
+    def of_records(
+        cls,
+        kind: str,
+        records: Sequence[dict[str, Any]],
+        shapes: Mapping[str, tuple[int, ...]],
+        fixed: Mapping[str, NDArray[np.float64]],
+        origin: Mapping[str, Any],
+        runs: int | None = None,
+    ) -> StateSeries:
+        """The states in a run's records, which lose them: they are not in memory twice.
+
+        Parameters
+        ----------
+        kind, fixed, origin
+            See the class.
+        records : sequence of dict
+            Those with all fields hold a state.
+        shapes : mapping of str to tuple
+            The fields that vary, with their shapes at one moment.
+        runs : int, optional
+            The first axis of each field, where runs lie side by side; it comes before time.
+        """
+        kept = [record for record in records if shapes and shapes.keys() <= record.keys()]
+        varying = {}
+        for name, shape in shapes.items():
+            stacked = np.empty(
+                (len(kept), *shape) if runs is None else (runs, len(kept), *shape[1:])
+            )
+            for i, record in enumerate(kept):
+                stacked[i if runs is None else (slice(None), i)] = record.pop(name)
+            varying[name] = stacked
+        axes = (len(kept),) if runs is None else (runs, len(kept))
+        return cls(kind, varying, fixed, axes, origin)
 
     def __len__(self) -> int:
         return self.shape[0]

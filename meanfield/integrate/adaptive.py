@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.integrate.equation import Attempt, Equation, RightHandSide, Total, Vector
+from meanfield.integrate.explicit import Plan
 from meanfield.integrate.interrupts import interrupts_held
 from meanfield.integrate.outcome import Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
 from meanfield.integrate.stepping import Now, Stepper
+from meanfield.integrate.tableau import METHODS
 
 Observer = Callable[[float, Vector], Mapping[str, Any]]
 Progress = Callable[[float], None]
@@ -43,6 +45,7 @@ def integrate(
     in_place: bool = False,
     weight: Vector | None = None,
     watch: Watch | None = None,
+    method: str = "auto",
 ) -> Trajectory:
     """Integrate y' = f(t, y) from 0 to `t_end`.
 
@@ -78,6 +81,8 @@ def integrate(
         How much each component counts: the error must meet the tolerance both so and unweighted.
     watch : callable, optional
         ``watch(y, slope)`` after each step is two numbers; the largest are ``stats["watched"]``.
+    method : str
+        A name in `meanfield.integrate.tableau.METHODS`.
 
     Returns
     -------
@@ -85,9 +90,10 @@ def integrate(
         Whatever happens: a failure or Ctrl-C is a status, with all that was recorded before it.
     """
     atol = ABSOLUTE * rtol if atol is None else atol
-    equation = Equation(rhs, y0, rtol, atol, total, in_place=in_place, weight=weight)
+    work = Plan(METHODS[method]).work
+    equation = Equation(rhs, y0, rtol, atol, total, in_place=in_place, weight=weight, work=work)
     del y0  # at large widths, memory that matters
-    run = _Run(equation, save_at, observe, checkpoint, watch)
+    run = _Run(equation, save_at, observe, checkpoint, watch, method)
     status, message = Status.SUCCESS, f"reached t = {t_end:g}"
     try:
         if not run.resume():
@@ -114,14 +120,14 @@ class _Run:
 
     def __init__(
         self, equation: Equation, save_at: Vector, observe: Observer,
-        checkpoint: Checkpoint | None, watch: Watch | None,
+        checkpoint: Checkpoint | None, watch: Watch | None, method: str,
     ):  # fmt: skip
         self.equation, self.observe, self.checkpoint = equation, observe, checkpoint
         self.watch = watch
         self.save_at = save_at
-        self.stepper = Stepper(equation)
+        self.stepper = Stepper(equation, method)
         self.records: list[Mapping[str, Any]] = []
-        self.now = Now(first_size=equation.length(0))
+        self.now = Now(first_size=equation.length(0), rows=equation.work)
         self.begun = False
 
     # -- starting, and starting again -------------------------------------------------------------
@@ -140,7 +146,8 @@ class _Run:
             f.slope(h, work, second)
             bend = f.error([-1.0 / h, 1.0 / h], [first, second], y, y)
             steepest = max(speed, bend)
-            longer = (0.01 / steepest) ** 0.2 if steepest > 1e-15 else 1e3 * h
+            order = self.stepper.explicit.tableau.order
+            longer = (0.01 / steepest) ** (1.0 / order) if steepest > 1e-15 else 1e3 * h
             h = min(100 * h, longer, t_end) if 0.0 < longer < math.inf else h
         while self._pending(0.0):
             self.records.append(self.observe(0.0, f.rows[y]))

@@ -15,9 +15,8 @@ Vector = NDArray[np.float64]
 RightHandSide = Callable[[float, Vector, Vector], None]
 Total = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-WORK = 7  # rows of a run's memory: the state, its slope, and five to work with
-SPARE, FIRST = WORK, WORK + 1  # one more, and the first of those for stiff directions
-FEWEST, MOST, NUMBERS = 8, 24, 20_000_000  # such directions, and what more than a few may take
+LEAST_WORK = 7  # rows of a run's memory: the state, its slope, and five to work with
+FEWEST, MOST, NUMBERS = 8, 24, 20_000_000  # stiff directions, and what more than a few may take
 ROUNDING = 2.0**-104  # of the state's size: what may grow from there is held relative to itself
 LEAST = 1e-290  # a tolerance must not be zero
 SAMPLE = 2**15  # numbers that tell how stiff a step is, if there are more
@@ -40,22 +39,25 @@ class Equation:
         Whether the `out` of `rhs` may be y itself.
     weight : ndarray, shape (N,), optional
         How much each component's error counts, beside the count of all as equals.
+    work : int
+        Rows that the methods need; one to spare and those of the stiff directions follow.
     """
 
     def __init__(
         self, rhs: RightHandSide, y0: Vector, rtol: float, atol: float, total: Total | None = None,
-        *, in_place: bool = False, weight: Vector | None = None,
+        *, in_place: bool = False, weight: Vector | None = None, work: int = LEAST_WORK,
     ):  # fmt: skip
         self.rhs, self.rtol, self.atol, self.in_place = rhs, rtol, atol, in_place
         self.weight = np.empty(0) if weight is None else weight
         self.total = total or (lambda sums: sums)
         self.size = float(self.total(np.array([float(len(y0))]))[0])
         directions = max(FEWEST, min(MOST, int(NUMBERS // self.size)))
-        self.basis = tuple(range(FIRST, FIRST + min(directions, int(self.size))))
+        self.work, self.spare, first = tuple(range(work)), work, work + 1
+        self.basis = tuple(range(first, first + min(directions, int(self.size))))
         # coordinates of a neuron go by twos or threes: a stride that shares no factor sees all
         self.stride = 1 + 6 * int(self.size // (6 * SAMPLE))
         # what is never written takes no memory
-        self.rows = np.zeros((FIRST + len(self.basis), len(y0)))
+        self.rows = np.zeros((first + len(self.basis), len(y0)))
         self.rows[0] = y0
         self.evaluations = 0
         self.loose = 0.0

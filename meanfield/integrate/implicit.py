@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.integrate.equation import SPARE, Attempt, Equation
+from meanfield.integrate.equation import Attempt, Equation
 from meanfield.integrate.subspace import Subspace
 
 STRICTER = 0.1  # tolerance of a step, in units of an explicit one's: those to t = 10⁶ are few
@@ -73,8 +73,8 @@ class Implicit:
                 and number ** (columns + 1) > self.strict * self.equation.rtol
             ):
                 continue
-            rows = (y, slope, z, g)
-            error = self._extrapolate(step.t, h, rows, (out, SPARE), columns, subspace)
+            rows, outs = (y, slope, z, g), (out, self.equation.spare)
+            error = self._extrapolate(step.t, h, rows, outs, columns, subspace)
             if error <= self.strict:
                 break
         return out

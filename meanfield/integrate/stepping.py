@@ -1,7 +1,8 @@
 """Which method takes the next step, and how long it is.
 
 Explicit steps until they are seen to be held back by stability; implicit ones then, for as long as
-they take fewer evaluations per unit of time than explicit ones would.
+they take fewer evaluations per unit of time than explicit ones would. A method that is asked for by
+its name takes all steps.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from meanfield.integrate.equation import ROUNDING, WORK, Attempt, Equation
+from meanfield.integrate.equation import LEAST_WORK, ROUNDING, Attempt, Equation
 from meanfield.integrate.explicit import Explicit
 from meanfield.integrate.implicit import Implicit
 from meanfield.integrate.subspace import Subspace, find_subspace
+from meanfield.integrate.tableau import METHODS
 
 # Proportional-integral step control (Hairer, Nørsett & Wanner, "dopri5")
 SAFETY, SHRINK, GROW, INTEGRAL_GAIN = 0.9, 0.2, 10.0, 0.04
@@ -47,7 +49,7 @@ class Now(NamedTuple):
     t: float = 0.0
     h: float = 0.0
     last_error: float = 1e-4
-    rows: tuple[int, ...] = tuple(range(WORK))
+    rows: tuple[int, ...] = tuple(range(LEAST_WORK))
     mode: Mode = Mode()
     records: int = 0
     evaluations: int = 0
@@ -79,11 +81,12 @@ class Now(NamedTuple):
 
 
 class Stepper:
-    """Both methods on one equation."""
+    """An explicit method on one equation, and the implicit one where it may take over."""
 
-    def __init__(self, equation: Equation):
-        self.equation = equation
-        self.explicit, self.implicit = Explicit(equation), Implicit(equation)
+    def __init__(self, equation: Equation, method: str):
+        self.equation, self.switches = equation, method == "auto"
+        self.explicit = Explicit(equation, METHODS[method])
+        self.implicit = Implicit(equation)
 
     def name(self, mode: Mode) -> str:
         """What took the steps."""
@@ -147,7 +150,8 @@ class Stepper:
 
     def _turns(self, now: Now, step: Attempt) -> bool:
         """Whether an explicit step was one too many of those that are held back by stability."""
-        return step.stiffness > STIFF and now.mode.stiff_steps + 1 >= now.mode.patience
+        stiff = self.switches and step.stiffness > STIFF
+        return stiff and now.mode.stiff_steps + 1 >= now.mode.patience
 
     def _after_explicit(self, now: Now, step: Attempt) -> Now:
         exponent = self.explicit.exponent - 0.75 * INTEGRAL_GAIN

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import schur
 
-from meanfield.integrate.equation import SPARE, Equation
+from meanfield.integrate.equation import Equation
 
 NUDGE = 1e-6  # of a finite difference, relative to the state
 CAUGHT = 0.1  # h times a leak that is left
@@ -70,7 +70,7 @@ def find_subspace(
     leak, j = 0.0, 0
     while j < len(V):
         _differentiate(f, t, state, work, V[j])
-        out = room[0] if room else SPARE
+        out = room[0] if room else f.spare
         H[: len(V), j], beyond = _orthonormalise(f, V, work[1], out)
         if room and h * beyond > CAUGHT:
             H[len(V), j] = beyond

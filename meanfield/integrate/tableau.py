@@ -18,6 +18,8 @@ def _array(*rows: list[F | int]) -> NDArray[np.float64]:
 class Tableau:
     """An embedded explicit method whose last stage is the first of the next step.
 
+    With its table in `METHODS` a method can be chosen; nothing else is needed.
+
     Attributes
     ----------
     nodes : ndarray, shape (s,)
@@ -26,8 +28,10 @@ class Tableau:
     error : ndarray, shape (s,)
         Weights of the difference between the two embedded solutions.
     dense : ndarray, shape (s,)
-        Weights of the fourth-order interpolant's last term (Hairer, Nørsett & Wanner II.6).
+        The interpolant is the cubic through both ends and their slopes plus h x² (1 − x)² times
+        these weights of the slopes: the x⁴ of a method's own (Hairer, Nørsett & Wanner II.6).
     order, error_order : int
+        Of the solution, and of the one that it is compared with.
     """
 
     name: str
@@ -69,3 +73,21 @@ DORMAND_PRINCE = Tableau(
     order=5,
     error_order=4,
 )
+
+# Bogacki & Shampine 1989; the cubic through both ends is of its order
+BOGACKI_SHAMPINE = Tableau(
+    name="Bogacki-Shampine 3(2)",
+    nodes=np.array([0.0, 1 / 2, 3 / 4, 1.0]),
+    stages=_array([0], [F(1, 2)], [0, F(3, 4)], [F(2, 9), F(1, 3), F(4, 9)]),
+    error=_array([F(-5, 72), F(1, 12), F(1, 9), F(-1, 8)])[0],
+    dense=np.zeros(4),
+    order=3,
+    error_order=2,
+)
+
+# by the argument `method`; "auto" takes implicit steps where the equation is stiff
+METHODS = {
+    "auto": DORMAND_PRINCE,
+    "dormand_prince": DORMAND_PRINCE,
+    "bogacki_shampine": BOGACKI_SHAMPINE,
+}

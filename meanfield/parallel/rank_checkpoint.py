@@ -23,9 +23,10 @@ class RankCheckpoint(CheckpointFile):
         self,
         path: PathLike,
         call: Mapping[str, str],
-        ranks: Ranks,
         outside: Callable[[], dict[str, Any]],
         restore: Callable[[dict[str, Any]], None],
+        *,
+        ranks: Ranks,
     ):
         mine = f"{os.fspath(path)}.{ranks.rank}-of-{ranks.size}"
         super().__init__(mine, call, outside, restore)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.dynamics.checkpoint import describe_call
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particles.field_checks import Check
 from meanfield.dynamics.particles.flow import ParticleFlow
+from meanfield.dynamics.run import Request, Result, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
 from meanfield.fields.pairs.closed import has_pair_forms
-from meanfield.integrate import Status, Trajectory, integrate
-from meanfield.integrate.saving import check_times
-from meanfield.kernels.options import thread_limit
+from meanfield.integrate import Trajectory
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
 from meanfield.parallel.shared_slices import SharedSlices
 from meanfield.problem import Problem
-from meanfield.progress import progress_bar
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]
@@ -101,32 +98,17 @@ def solve_mean_field(
     if part.mass is not None:
         raise ValueError("part must have equal masses: how ranks weigh would be unsaid")
     _check_problem(problem, part)
-    t_end = checks.real(t_end, "t_end", above=0.0)
-    times = check_times(save_at, t_end)
-    rtol = checks.real(rtol, "rtol", above=0.0)
-    atol = None if atol is None else checks.real(atol, "atol", above=0.0)
-    threads = checks.thread_count(threads)
     ranks = Ranks(comm)
-    settings = {"t_end": t_end, "rtol": rtol, "atol": atol}
-    call = settings | {"save_at": times, "averages": list(averages or {})}
-    show = progress and ranks.rank == 0
-    with thread_limit(threads), progress_bar(t_end, "mean field", show) as advance:
-        flow = _SplitFlow(problem, part, ranks, (float(times[-1]), t_end), averages)
-        file = None
-        if checkpoint is not None:
-            identity = describe_call("parallel.solve_mean_field", problem, part, call)
-            keeps = flow.field.layout_state, flow.field.restore
-            file = RankCheckpoint(checkpoint, identity, ranks, *keeps)
-        trajectory = integrate(
-            flow.slope, flow.start(), t_end, times, flow.observe, rtol=rtol,
-            atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file, total=ranks.total,
-            in_place=flow.in_place, watch=flow.watch,
-        )  # fmt: skip
-        if file is not None and trajectory.status is not Status.INTERRUPTED:
-            file.remove()
-        trajectory.stats |= {"ranks": ranks.size, "reductions": ranks.reductions,
-                             "bytes_reduced": ranks.bytes}  # fmt: skip
-        return flow.solution(trajectory, settings)
+    everyone = int(ranks.total(np.array([float(part.n)]))[0])
+    measurements = _whole(averages, ranks, part.n / everyone)
+    request = Request.checked(t_end, save_at, "ends", measurements, checkpoint, threads, progress)
+    request = replace(request, progress=request.progress and ranks.rank == 0)
+    tolerances = Tolerances.checked(rtol, atol)
+    return carry_out(
+        "parallel.solve_mean_field", problem, part, request, tolerances._asdict(),
+        lambda: _SplitFlow(problem, part, request, tolerances, ranks, everyone),
+        partial(RankCheckpoint, ranks=ranks),
+    )  # fmt: skip
 
 
 def _check_problem(problem: Problem, part: ParticleMeasure) -> None:
@@ -150,34 +132,27 @@ class _SplitFlow(ParticleFlow):
         self,
         problem: Problem,
         part: ParticleMeasure,
+        request: Request,
+        tolerances: Tolerances,
         ranks: Ranks,
-        times: tuple[float, float],
-        averages: Averages | None,
+        everyone: int,
     ):
-        self.ranks = ranks
-        self.total = int(ranks.total(np.array([float(part.n)]))[0])
-        share = part.n / self.total
-        field = SharedSlices(problem, ranks, share)
+        self.ranks, self.everyone, self.total = ranks, everyone, ranks.total
+        field = SharedSlices(problem, ranks, part.n / everyone)
         with np.errstate(over="ignore", invalid="ignore"):
             field.prepare(part)
-        try:
-            functions = Measurements(averages).functions
-        except TypeError as error:
-            raise TypeError(str(error).replace("observables", "averages", 1)) from error
-        whole = {
-            name: partial(_average, function, ranks, share) for name, function in functions.items()
-        }
-        super().__init__(
-            problem, part, False, times, Measurements(whole, required=True), field=field
+        super().__init__(problem, part, request, tolerances, field=field)
+
+    def result(self, trajectory: Trajectory) -> Result:
+        """See `Description`."""
+        ranks = self.ranks
+        counts = {
+            "ranks": ranks.size, "reductions": ranks.reductions, "bytes_reduced": ranks.bytes
+        }  # fmt: skip
+        found = super().result(trajectory)
+        return found._replace(
+            stats=found.stats | counts, parameters={**found.parameters, "neurons": self.everyone}
         )
-
-    def total_of(self, sums: Array) -> Array:
-        """See `ParticleFlow`."""
-        return self.ranks.total(sums)
-
-    def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
-        """See `ParticleFlow`."""
-        return super().solution(trajectory, {**settings, "neurons": self.total})
 
     def _checks(self, trajectory: Trajectory) -> list[Check]:
         bad = float(np.count_nonzero(~np.isfinite(trajectory.y)))
@@ -186,6 +161,18 @@ class _SplitFlow(ParticleFlow):
         with np.errstate(over="ignore", invalid="ignore"):
             last = self.field.error_estimate(self.state(trajectory.y))
         return [Check(0.0, self.field_error), Check(trajectory.t_reached, last)]
+
+
+def _whole(averages: Averages | None, ranks: Ranks, share: float) -> Measurements:
+    """Averages over all neurons, from those over each rank's."""
+    try:
+        functions = Measurements(averages).functions
+    except TypeError as error:
+        raise TypeError(str(error).replace("observables", "averages", 1)) from error
+    whole = {
+        name: partial(_average, function, ranks, share) for name, function in functions.items()
+    }
+    return Measurements(whole, required=True)
 
 
 def _average(

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from meanfield import checks
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
-from meanfield.dynamics.sgd.record import whole_steps
 from meanfield.dynamics.sgd.simulate import simulate_sgd
+from meanfield.dynamics.sgd.whole_steps import whole_steps
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
 from meanfield.integrate.saving import check_times

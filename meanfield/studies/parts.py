@@ -30,8 +30,10 @@ SOLVERS: dict[str, Callable[..., Any]] = {
 # what the study itself decides
 RESERVED = {
     "problem", "measure", "overlaps", "start", "progress", "threads", "checkpoint", "observables",
-    "save_states", "keep", "comm",
+    "keep", "comm",
 }  # fmt: skip
+# arguments younger than stores of runs: at their defaults they are no part of a run's key
+YOUNGER = {"method"}
 SPACINGS = {"linear": linear_times, "logarithmic": logarithmic_times}
 KINDS: dict[Any, tuple[type, ...]] = {
     int: (int,), float: (int, float), str: (str,), bool: (bool,),
@@ -142,7 +144,9 @@ def _check_arguments(
     for name, parameter in parameters.items():
         if name in values:
             _check_kind(values[name], parameter.annotation, f"{place}.{name}")
-        elif name not in reserved and name != "seed":
+            if name in YOUNGER and values[name] == parameter.default:
+                del complete[name]
+        elif name not in reserved | YOUNGER and name != "seed":
             if parameter.default is parameter.empty:
                 raise ValueError(f"{place}.{name} is missing")
             if parameter.default is None or isinstance(parameter.default, int | float | str):

@@ -23,7 +23,7 @@ from meanfield.studies.canonical import digest
 from meanfield.studies.claims import claimed
 from meanfield.studies.executors import limited_threads
 from meanfield.studies.observables import gather, states_needed, watched
-from meanfield.studies.parts import solver_of, start_law, takes
+from meanfield.studies.parts import SOLVERS, solver_of, start_law, takes
 from meanfield.studies.problems import build_problem, function_versions
 
 FAILED, MISSING, TAKEN = "failed", "missing", "taken"
@@ -178,8 +178,8 @@ def _solve(task: Task) -> dict[str, Any]:
     names = parameters["observables"]
     settings |= {"observables": watched(names, problem), "checkpoint": task.checkpoint}
     kept = states_needed(names)
-    states: dict[str, Any] = {"save_states": kept != "ends", "keep": kept}
-    settings |= {name: value for name, value in states.items() if takes(solve, name)}
+    # SGD alone can keep the overlaps of what it moves
+    settings["keep"] = kept if kept == "ends" or solve is SOLVERS["sgd"] else "all"
     solution = solve(problem, law(problem, **details), **settings)
     arrays: dict[str, NDArray[Any]] = {}
     if solution.status != Status.INTERRUPTED:

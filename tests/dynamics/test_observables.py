@@ -46,11 +46,45 @@ def test_each_run_of_sgd_is_measured():
     assert not np.array_equal(run.observables["M"][0], run.observables["M"][1])
 
 
-def test_curves_do_not_need_the_states():
-    run = solve("mean_field", save_states=False, observables={"u": first})
-    assert len(run.states) == 2 and run.observables["u"].shape == (4, 2)
-    assert np.array_equal(run.observables["u"], solve("mean_field", observables={"u": first})
-                          .observables["u"])  # fmt: skip
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("times", [4, [0.5, 1.0, 1.5]])
+def test_curves_do_not_need_the_states(name, times):
+    """The states at the first and last of the saved times are those of a run that keeps all."""
+    solver, start = SOLVERS[name]
+    whole, ends = (
+        solver(PROBLEM, start, 2.0, save_at=times, keep=keep, observables={"u": first})
+        for keep in ("all", "ends")
+    )
+    assert np.array_equal(ends.observables["u"], whole.observables["u"])
+    assert np.array_equal(ends.risk, whole.risk) and ends.final == whole.final
+    all_states, end_states = (
+        run.states[0] if name == "sgd" else run.states for run in (whole, ends)
+    )
+    assert len(all_states) == len(whole.t) and len(end_states) == 2
+    assert end_states[0] == all_states[0] and end_states[1] == all_states[-1]
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_what_is_kept_is_said_in_one_way(name):
+    with pytest.raises(ValueError, match="keep must be one of 'all', .*'ends'.* got 'none'"):
+        solve(name, keep="none")
+    with pytest.raises(TypeError, match="progress must be True or False"):
+        solve(name, progress="yes")
+
+
+@pytest.mark.parametrize("name", ["mean_field", "overlaps"])
+def test_the_method_is_chosen_by_name(name):
+    solver, start = SOLVERS[name]
+    runs = {
+        method: solver(PROBLEM, start, 2.0, save_at=2, rtol=1e-7, method=method)
+        for method in ("auto", "dormand_prince", "bogacki_shampine")
+    }
+    assert runs["auto"].states == runs["dormand_prince"].states  # nothing is stiff here
+    assert runs["bogacki_shampine"].stats["method"] == "Bogacki-Shampine 3(2)"
+    assert runs["bogacki_shampine"].risk == pytest.approx(runs["auto"].risk, rel=1e-5)
+    assert runs["bogacki_shampine"].stats["steps"] > 2 * runs["auto"].stats["steps"]
+    with pytest.raises(ValueError, match="method must be one of 'auto', 'dormand_prince', 'b"):
+        solve(name, method="euler")
 
 
 @pytest.mark.parametrize("name", SOLVERS)

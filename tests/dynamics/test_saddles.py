@@ -127,7 +127,7 @@ def crowd(kind, n):
 def test_ten_neurons_in_an_idle_crowd_go_as_alone(kind):
     def run(n, **options):
         problem, start = crowd(kind, n)
-        return mf.solve_mean_field(problem, start, 5.0, save_at=2, save_states=False, **options)
+        return mf.solve_mean_field(problem, start, 5.0, save_at=2, keep="ends", **options)
 
     truth = run(0, rtol=1e-11).final.u
     alone = abs(run(0).final.u - truth).max()

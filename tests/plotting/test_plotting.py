@@ -165,7 +165,7 @@ def test_pictures_are_of_the_run_asked_for(runs):
 def test_a_run_that_kept_its_ends_shows_those():
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=20)
     start = mf.gaussian_measure(problem, 5)
-    ends = mf.solve_mean_field(problem, start, 2.0, save_at=5, save_states=False)
+    ends = mf.solve_mean_field(problem, start, 2.0, save_at=5, keep="ends")
     ax = plot_alignment_law(ends)
     np.testing.assert_array_equal(ax.lines[0].get_xdata(), [0.0, 2.0])
 

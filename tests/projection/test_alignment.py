@@ -94,7 +94,7 @@ def test_curves_along_a_run():
 
 def test_curves_need_every_state():
     problem = make_problem(D=20)
-    run = mf.solve_mean_field(problem, make_measure(1, n=5), 0.1, save_at=4, save_states=False)
+    run = mf.solve_mean_field(problem, make_measure(1, n=5), 0.1, save_at=4, keep="ends")
     with pytest.raises(ValueError, match="solution"):
         along(run)
     with pytest.raises(TypeError, match="state"):

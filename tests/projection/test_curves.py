@@ -135,7 +135,7 @@ def test_angle_of_inverts_mass_within():
 
 
 def test_bad_arguments_are_named(run):
-    short = mf.solve_mean_field(run.problem, run.states[0], 1.0, save_at=5, save_states=False)
+    short = mf.solve_mean_field(run.problem, run.states[0], 1.0, save_at=5, keep="ends")
     for call in (projection.along, lambda solution: time_within(solution, 1.0)):
         with pytest.raises(ValueError, match="solution"):
             call(short)
@@ -156,7 +156,7 @@ def test_bad_arguments_are_named(run):
 def test_a_run_that_keeps_no_state_has_the_same_curves(run):
     options = {"angles": (0.5, 1.0), "fractions": (0.5, 0.9)}
     bare = mf.solve_mean_field(
-        run.problem, run.states[0], 40.0, save_at=81, save_states=False,
+        run.problem, run.states[0], 40.0, save_at=81, keep="ends",
         observables=projection.observables(run.problem, **options),
     )  # fmt: skip
     expected, found = (projection.along(solution, **options) for solution in (run, bare))

@@ -120,6 +120,17 @@ def test_digests_are_what_they_were():
     assert digest({"a": 1}).startswith("015abd7f5cc57a2dd94b7590f04ad808")
 
 
+def test_keys_of_runs_are_those_from_before_methods_had_names():
+    """A key that is lost makes a run of an old store anew, under other seeds even."""
+    solver = {"description": "mean_field", "t_end": 0.2, "save_at": 3}
+    plain, said, other = (
+        small(solver=solver | more).runs[0].key
+        for more in ({}, {"method": "auto"}, {"method": "bogacki_shampine"})
+    )
+    assert plain == said != other
+    assert plain.startswith("d4b4709318f9d2d31e8b2a83982608b5")
+
+
 def test_a_study_is_frozen_and_travels():
     study = small(grid={"problem.dim": [10, math.inf]})
     with pytest.raises(dataclasses.FrozenInstanceError):

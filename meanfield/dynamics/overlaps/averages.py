@@ -21,7 +21,7 @@ from meanfield.gaussian.pair_averages import (
     expanded_averages,
     has_closed_form,
 )
-from meanfield.kernels.activations.codes import SQUARE
+from meanfield.kernels.activations.codes import CLOSED_PAIRS
 from meanfield.kernels.dynamics.overlaps.drift import drift_matrices, error_energy, field_averages
 from meanfield.problem import Problem
 from meanfield.targets import potential_of, units_of
@@ -56,6 +56,11 @@ class Energy(NamedTuple):
     rounding: float
     error: float
 
+    @property
+    def risk(self) -> float:
+        """Half of it; a sum that rounds to below zero means a risk under its rounding error."""
+        return max(0.5 * self.value, 0.0) if math.isfinite(self.value) else math.nan
+
 
 class OverlapAverages:
     """Averages for one problem: everything by pairs in kernels where they know both activations."""
@@ -64,7 +69,7 @@ class OverlapAverages:
         self.sigma, self.target = problem.student, problem.target
         self.potential = potential_of(self.target, self.sigma, expanded=True)
         units = units_of(self.target)
-        self.compiled = units is not None and max(self.sigma.code, units.link.code) <= SQUARE
+        self.compiled = units is not None and {self.sigma.code, units.link.code} <= CLOSED_PAIRS
         self.closed = has_closed_form(self.sigma, self.sigma)
         self.target_square = self.target.second_moment()
         self.target_error = self.target.second_moment_error()
@@ -150,3 +155,11 @@ class OverlapAverages:
         total = float(own.sum() - 2.0 * cross.sum()) + self.target_square
         size = float(np.abs(own).sum() + 2.0 * np.abs(cross).sum()) + self.target_square
         return Energy(total, (eps + error) * size, error)
+
+    def risk(self, Q: Array, M: Array, a: Array, *, with_error: bool = True) -> tuple[float, float]:
+        """½ E (f − f*)² of overlaps that are known to be some, and the relative error in it."""
+        u = np.ascontiguousarray(np.linalg.lstsq(self.target.basis, M.T, rcond=None)[0].T)
+        r_squared = np.maximum(np.diag(Q) - (u * u).sum(axis=1), 0.0)
+        with np.errstate(all="ignore"):  # weights near overflow have a risk of NaN
+            energy = self.energy(Network(a, u, Q, r_squared, None), with_error=with_error)
+        return energy.risk, energy.error

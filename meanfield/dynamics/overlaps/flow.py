@@ -8,9 +8,8 @@ or at a temperature, N itself is carried.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,13 +79,14 @@ class OverlapFlow:
         N = 0.5 * (start.Q + start.Q.T) - u @ u.T
         if spherical:
             length = np.sqrt(np.diag(start.Q))
+            if not (length > 0.0).all():
+                raise ValueError("overlaps must have a positive diagonal of Q if spherical")
             u, N = u / length[:, None], N / np.outer(length, length)
         rest = perpendicular_factor(N) if self.factored else without_negative_part(N)
         self.columns = self.rank + rest.shape[1]
         block = np.hstack((u, rest)).ravel()
         self.y0 = np.concatenate((self.a, block)) if self.kappa > 0 else block
         self.P = np.asarray(target.gram)
-        self.risk_floor = self.average_error = 0.0
         self.small = self._small()
 
     def read(self, y: Matrix) -> Reading:
@@ -185,33 +185,6 @@ class OverlapFlow:
         if now.N is not None:
             dQ += speed[:, self.rank :]
         return dQ, du @ self.basis.T, out[:moving] if moving else np.zeros(self.p)
-
-    def risk(self, now: Reading) -> float:
-        """½ E (f − f*)²; keeps the largest errors seen."""
-        energy = self.averages.energy(self.network(now))
-        self.average_error = max(self.average_error, energy.error)
-        self.risk_floor = max(self.risk_floor, 0.5 * energy.rounding)
-        # a sum that rounds to below zero means a risk under the floor
-        return max(0.5 * energy.value, 0.0) if math.isfinite(energy.value) else math.nan
-
-    def record(self, t: float, y: Matrix) -> dict[str, Any]:
-        """What to keep of a moment of the run: overlaps, risk, and the error of the noise term."""
-        with np.errstate(all="ignore"):
-            now = self.read(y)
-            kept: dict[str, Any] = {"Q": now.Q, "M": now.M, "a": now.a.copy()}
-            kept["noise_error"] = kept["clipped"] = 0.0
-            if now.N is not None:
-                if self.noise is not None:
-                    kept["noise_error"] = self.noise.error(self.network(now))
-                N = without_negative_part(now.N)
-                kept["clipped"] = float(np.abs(N - now.N).max())
-                if kept["clipped"] > 0.0:
-                    u = now.block[:, : self.rank]
-                    now = now._replace(Q=u @ u.T + N, N=N)
-                    kept["Q"] = now.Q
-            kept["risk"] = self.risk(now)
-            kept |= {"risk_floor": self.risk_floor, "average_error": self.average_error}
-        return kept
 
 
 def perpendicular_factor(N: Matrix) -> Matrix:

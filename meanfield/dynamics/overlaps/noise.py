@@ -11,9 +11,10 @@ from scipy.special import ndtri
 
 from meanfield import checks
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
-from meanfield.kernels.activations.codes import ERF, SQUARE
+from meanfield.kernels.activations.codes import CLOSED_PAIRS, ERF, SQUARE
 from meanfield.kernels.dynamics.overlaps.drift import semidefinite_factor
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
+from meanfield.problem import Problem
 from meanfield.targets import Target, units_of
 
 Matrix = NDArray[np.float64]
@@ -163,7 +164,7 @@ class SampledNoise:
         for first in range(0, len(self.Z), len(rows)):
             chosen = slice(first, first + len(rows))
             field = self.Z[chosen] @ factor
-            if self.sigma.code <= SQUARE:
+            if self.sigma.code in CLOSED_PAIRS:
                 gauss = np.exp(-0.5 * field * field) if self.sigma.code == ERF else field
                 noise_rows(self.sigma.code, field, gauss, e, self.labels[chosen], rows)
             else:
@@ -184,13 +185,20 @@ class SampledNoise:
 
 
 def choose_noise(
-    method: str, averages: OverlapAverages, p: int, samples: int | None, seed: int
-) -> Noise:
-    """The form of the noise term for a problem and a width."""
+    averages: OverlapAverages, problem: Problem, p: int, sgd_noise: bool, noise_method: Any,
+    samples: Any, seed: Any,
+) -> Noise | None:  # fmt: skip
+    """The form of the noise term for a problem and a width, by a user's options; None: no term."""
+    method = checks.option(noise_method, "noise_method", NOISE_METHODS)
+    if samples is not None:
+        samples = checks.integer(samples, "samples", minimum=2 * REPLICATES)
+    seed = checks.integer(seed, "seed", minimum=0)
+    if not sgd_noise or problem.learning_rate == 0.0:
+        return None
     target, sigma = averages.target, averages.sigma.code
     if method != "sampled":
         units = units_of(target)
-        if units is not None and units.link.code <= SQUARE:
+        if units is not None and units.link.code in CLOSED_PAIRS:
             if sigma == SQUARE and units.link.code == SQUARE:
                 return SquareNoise(target)
             if sigma == ERF and (method == "closed" or p <= CLOSED_WIDTH):
@@ -201,14 +209,6 @@ def choose_noise(
                 "or square students and target; use 'sampled' or 'auto' for this problem"
             )
     return SampledNoise(averages, p, samples, seed)
-
-
-def check_noise_options(method: Any, samples: Any, seed: Any) -> tuple[str, int | None, int]:
-    """The user's choice of noise form, checked."""
-    method = checks.option(method, "noise_method", NOISE_METHODS)
-    if samples is not None:
-        samples = checks.integer(samples, "samples", minimum=2 * REPLICATES)
-    return method, samples, checks.integer(seed, "seed", minimum=0)
 
 
 def gaussian_points(count: int, dims: int, seed: tuple[int, ...]) -> Matrix:

@@ -1,4 +1,4 @@
-"""What a run of the overlap equations records, gathered into a solution."""
+"""A run of the overlap equations: what is recorded of it, gathered into a solution."""
 
 from __future__ import annotations
 
@@ -7,66 +7,79 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.accuracy import judged
-from meanfield.dynamics.observables import Measurements
-from meanfield.dynamics.overlaps.flow import OverlapFlow
+from meanfield.dynamics.overlaps.flow import OverlapFlow, without_negative_part
+from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
-from meanfield.dynamics.solution import Solution
-from meanfield.integrate import Trajectory
+from meanfield.integrate import Trajectory, integrate
+from meanfield.integrate.records import Checkpoint
 from meanfield.states import Overlaps
 
 Array = NDArray[np.float64]
 
+ERRORS = ("noise_error", "average_error", "risk_floor", "clipped")  # of each saved time
 
-class OverlapRecord:
-    """Records of a run that started from `start`."""
 
-    def __init__(self, flow: OverlapFlow, start: Overlaps, measurements: Measurements):
-        self.flow, self.start, self.measurements = flow, start, measurements
+class OverlapRun(Description):
+    """A flow that starts from `start`."""
+
+    name, title = "overlap ODEs", "overlap ODEs"
+
+    def __init__(
+        self, flow: OverlapFlow, start: Overlaps, request: Request, tolerances: Tolerances
+    ):
+        self.flow, self.start, self.request = flow, start, request
+        self.tolerances, self.rtol, self.duration = tolerances, tolerances.rtol, request.t_end
+
+    def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
+        """See `Description`."""
+        return integrate(
+            self.flow.velocity, self.flow.y0, self.request.t_end, self.request.times, self.observe,
+            **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint,
+        )  # fmt: skip
 
     def observe(self, t: float, y: Array) -> dict[str, Any]:
-        """Overlaps, risk, errors and observables at a saved time."""
-        kept = self.flow.record(t, y)
-        if self.measurements:
-            state = Overlaps(kept["Q"], kept["M"], self.flow.P, kept["a"], self.start.origin)
-            kept |= self.measurements(t, state)
-        return kept
+        """Risk, errors and observables at a saved time, and the overlaps where they are kept."""
+        flow, request = self.flow, self.request
+        with np.errstate(all="ignore"):
+            now = flow.read(y)
+            Q, noise_error, clipped = now.Q, 0.0, 0.0
+            if now.N is not None:
+                if flow.noise is not None:
+                    noise_error = flow.noise.error(flow.network(now))
+                N = without_negative_part(now.N)
+                clipped = float(np.abs(N - now.N).max())
+                if clipped > 0.0:
+                    u = now.block[:, : flow.rank]
+                    Q = u @ u.T + N
+                    now = now._replace(Q=Q, N=N)
+            energy = flow.averages.energy(flow.network(now))
+        record: dict[str, Any] = {
+            "risk": energy.risk, "noise_error": noise_error, "average_error": energy.error,
+            "risk_floor": 0.5 * energy.rounding, "clipped": clipped,
+        }  # fmt: skip
+        if request.measurements:
+            state = Overlaps(Q, now.M, flow.P, now.a.copy(), self.start.origin)
+            record |= request.measurements(t, state)
+        if request.keeps(t):
+            record |= {"Q": Q, "M": now.M} | ({"a": now.a.copy()} if flow.kappa > 0 else {})
+        return record
 
-    def solution(self, run: Trajectory, parameters: dict[str, Any]) -> Solution:
-        """Everything recorded."""
-        flow, start, records = self.flow, self.start, run.records
-        p, k, count = start.p, start.k, len(records)
-
-        def stacked(name: str, shape: tuple[int, ...]) -> Array:
-            return np.array([record[name] for record in records]).reshape((count, *shape))
-
-        varying = {"Q": stacked("Q", (p, p)), "M": stacked("M", (p, k))}
+    def result(self, trajectory: Trajectory) -> Result:
+        """See `Description`."""
+        flow, start, records = self.flow, self.start, trajectory.records
+        shapes: dict[str, tuple[int, ...]] = {"Q": (start.p, start.p), "M": (start.p, start.k)}
         fixed = {"P": np.asarray(flow.P)}
         if flow.kappa > 0:
-            varying["a"] = stacked("a", (p,))
+            shapes["a"] = (start.p,)
         else:
             fixed["a"] = np.asarray(start.a)
-        stats = {**run.stats, "noise_method": "none" if flow.noise is None else flow.noise.name}
-        for name in ("noise_error", "average_error", "risk_floor", "clipped"):
-            stats[name] = max((record[name] for record in records), default=0.0)
+        stats = {**trajectory.stats, "noise_method": "none"}
+        stats |= {name: max((r[name] for r in records), default=0.0) for name in ERRORS}
+        remarks = ""
         if flow.noise is not None:
-            stats |= flow.noise.stats
-        status, message = judged(run.status, run.message, stats, parameters["rtol"])
-        return Solution(
-            t=run.t,
-            risk=stacked("risk", ()),
-            states=StateSeries("Overlaps", varying, fixed, (count,), dict(start.origin)),
-            status=status,
-            message=message + self._remarks(records),
-            stats=stats,
-            problem=flow.problem,
-            parameters=parameters,
-            observables=self.measurements.stacked(records),
-        )
-
-    def _remarks(self, records: list[Any]) -> str:
-        """What the message adds: observables that failed, and label noise that plays no part."""
-        said = self.measurements.said(records)
-        if self.flow.noise is None and self.flow.problem.target.noise > 0.0:
-            said += "; label noise enters with the γ/p term alone, which this run leaves out"
-        return said
+            stats |= {"noise_method": flow.noise.name} | flow.noise.stats
+        elif flow.problem.target.noise > 0.0:
+            remarks = "; label noise enters with the γ/p term alone, which this run leaves out"
+        risk = np.array([record["risk"] for record in records])
+        states = StateSeries.of_records("Overlaps", records, shapes, fixed, start.origin)
+        return Result(risk, states, stats, remarks=remarks)

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import math
 import os
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
 from meanfield.dynamics.observables import Measurements, Observables
-from meanfield.dynamics.overlaps.arguments import (
-    check_belongs,
-    check_lengths,
-    check_switch,
-    choose_threads,
-    make_noise,
-)
-from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
-from meanfield.dynamics.overlaps.record import OverlapRecord
+from meanfield.dynamics.overlaps.noise import choose_noise
+from meanfield.dynamics.overlaps.record import OverlapRun
+from meanfield.dynamics.run import Request, Tolerances, carry_out, check_gram
 from meanfield.dynamics.solution import Solution
-from meanfield.integrate import Status, integrate
-from meanfield.integrate.saving import check_times
-from meanfield.kernels.options import thread_limit
 from meanfield.problem import Problem
-from meanfield.progress import progress_bar
 from meanfield.states import Overlaps
 
-Matrix = NDArray[np.float64]
+# below these widths, waking a second thread costs more than it gives
+SERIAL_WIDTH, SERIAL_CLOSED_WIDTH = 256, 24
 
 
 class OverlapVelocity(NamedTuple):
@@ -55,6 +47,8 @@ def solve_overlaps(
     noise_method: str = "auto",
     samples: int | None = None,
     seed: int = 0,
+    method: str = "auto",
+    keep: str = "all",
     observables: Observables | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
@@ -102,6 +96,12 @@ def solve_overlaps(
         about four million numbers.
     seed : int
         Seed of the sample, ≥ 0.
+    method : str
+        How the equations are integrated: ``"auto"``, ``"dormand_prince"``, ``"bogacki_shampine"``;
+        see `solve_mean_field`.
+    keep : str
+        ``"all"``: overlaps for each saved time. ``"ends"``: at the first and last of them only; t,
+        risk and observables stay whole.
     observables : mapping of str to callable, optional
         Functions of (t, `Overlaps`) that return a number or an array of a fixed shape; their values
         at the saved times are ``solution.observables[name]``, (T, ...); see `solve_mean_field`.
@@ -152,48 +152,24 @@ def solve_overlaps(
     >>> solution.success, bool(solution.risk[-1] < solution.risk[0] / 2)
     (True, True)
     """
-    check_belongs(problem, overlaps)
-    t_end = checks.real(t_end, "t_end", above=0.0)
-    times = check_times(save_at, t_end)
-    rtol = checks.real(rtol, "rtol", above=0.0)
-    atol = None if atol is None else checks.real(atol, "atol", above=0.0)
-    for value, name in ((sgd_noise, "sgd_noise"), (spherical, "spherical"), (progress, "progress")):
-        check_switch(value, name)
-    batch_size = checks.integer(batch_size, "batch_size")
     measurements = Measurements(observables)
-    averages = OverlapAverages(problem)
-    noise = make_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
-    checked = check_lengths(overlaps, spherical)
-    flow = OverlapFlow(problem, checked, averages, noise, spherical, batch_size)
+    request = Request.checked(t_end, save_at, keep, measurements, checkpoint, threads, progress)
+    tolerances = Tolerances.checked(rtol, atol, method)
     settings = {
-        "t_end": t_end,
-        "rtol": rtol,
-        "atol": atol,
-        "sgd_noise": sgd_noise,
-        "spherical": spherical,
-        "batch_size": batch_size,
+        "sgd_noise": checks.switch(sgd_noise, "sgd_noise"),
+        "spherical": checks.switch(spherical, "spherical"),
+        "batch_size": checks.integer(batch_size, "batch_size"),
         "noise_method": noise_method,
         "samples": samples,
         "seed": seed,
     }
-    call = settings | {"save_at": times, "observables": list(measurements.functions)}
-    file = None
-    if checkpoint is not None:
-        identity = describe_call("solve_overlaps", problem, overlaps, call)
-        file = CheckpointFile(checkpoint, identity)
-    record = OverlapRecord(flow, overlaps, measurements)
-    with (
-        thread_limit(choose_threads(threads, overlaps.p, noise)),
-        progress_bar(t_end, "overlap ODEs", progress) as advance,
-    ):
-        run = integrate(
-            flow.velocity, flow.y0, t_end, times, record.observe,
-            rtol=rtol, atol=atol, advance=advance, checkpoint=file,
-        )  # fmt: skip
-    if file is not None and run.status is not Status.INTERRUPTED:
-        file.remove()
-    start = {"start": dict(overlaps.origin)}
-    return record.solution(run, {"description": "overlap ODEs", **settings, **start})
+    flow = _make_flow(problem, overlaps, **settings)
+    if threads is None:
+        request = replace(request, threads=_default_threads(flow))
+    return carry_out(
+        "solve_overlaps", problem, overlaps, request, tolerances._asdict() | settings,
+        lambda: OverlapRun(flow, overlaps, request, tolerances),
+    )  # fmt: skip
 
 
 def overlap_velocity(
@@ -232,45 +208,41 @@ def overlap_velocity(
     >>> velocity.Q.shape, velocity.M.shape, velocity.a.shape
     ((3, 3), (3, 1), (3,))
     """
-    check_belongs(problem, overlaps)
-    check_switch(sgd_noise, "sgd_noise")
-    check_switch(spherical, "spherical")
+    sgd_noise = checks.switch(sgd_noise, "sgd_noise")
+    spherical = checks.switch(spherical, "spherical")
     batch_size = checks.integer(batch_size, "batch_size")
-    averages = OverlapAverages(problem)
-    noise = make_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
-    checked = check_lengths(overlaps, spherical)
-    flow = OverlapFlow(problem, checked, averages, noise, spherical, batch_size)
+    flow = _make_flow(
+        problem, overlaps, sgd_noise, spherical, batch_size, noise_method, samples, seed
+    )
     return OverlapVelocity(*flow.velocity_of(flow.y0))
 
 
-def population_risk(problem: Problem, overlaps: Overlaps) -> float:
-    """½ E (f − f*)² of a network, in closed form or by expansions.
+def _make_flow(
+    problem: Problem,
+    overlaps: Overlaps,
+    sgd_noise: bool,
+    spherical: bool,
+    batch_size: int,
+    noise_method: Any,
+    samples: Any,
+    seed: Any,
+) -> OverlapFlow:
+    """The equations from the overlaps on; refuses what is not a student of this problem."""
+    checks.instance(problem, "problem", Problem)
+    checks.instance(overlaps, "overlaps", Overlaps)
+    check_gram(problem, overlaps.P, "overlaps")
+    if problem.temperature > 0.0 and math.isinf(problem.dim):
+        raise ValueError(
+            "problem must have a finite dim for the overlap equations at a temperature, got inf: "
+            "|w|²/d gains 2τd a unit of time"
+        )
+    averages = OverlapAverages(problem)
+    noise = choose_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
+    return OverlapFlow(problem, overlaps, averages, noise, spherical, batch_size)
 
-    Parameters
-    ----------
-    problem : Problem
-    overlaps : Overlaps
-        With P equal to the target's Gram matrix.
 
-    Returns
-    -------
-    float
-        Good to about 1e-16 of the sum of the sizes of its terms.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the overlaps do not belong to the problem.
-    """
-    check_belongs(problem, overlaps)
-    return risk_of_overlaps(problem, overlaps.Q, overlaps.M, overlaps.a)
-
-
-def risk_of_overlaps(problem: Problem, Q: Matrix, M: Matrix, a: Matrix) -> float:
-    """The same of overlaps that are known to be some: to check 5000 neurons' takes longer."""
-    u = np.linalg.lstsq(problem.target.basis, M.T, rcond=None)[0].T
-    r_squared = np.maximum(np.diag(Q) - (u * u).sum(axis=1), 0.0)
-    network = Network(np.asarray(a), np.ascontiguousarray(u), Q, r_squared, None)
-    with np.errstate(all="ignore"):  # weights near overflow have a risk of NaN
-        energy = OverlapAverages(problem).energy(network, with_error=False)
-    return max(0.5 * energy.value, 0.0) if math.isfinite(energy.value) else math.nan
+def _default_threads(flow: OverlapFlow) -> int | None:
+    """One where the work is too small to share; None for all."""
+    if flow.noise is None:
+        return 1 if flow.p < SERIAL_WIDTH else None
+    return 1 if flow.noise.name == "closed" and flow.p < SERIAL_CLOSED_WIDTH else None

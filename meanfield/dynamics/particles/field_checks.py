@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.integrate import Status
+from meanfield.dynamics.accuracy import Estimate
 
 Array = NDArray[np.float64]
 
@@ -51,21 +51,14 @@ def slowest(speeds: Array, ends: tuple[float, float]) -> int | None:
     return at if speeds[at] < SHRUNK * min(ends) else None
 
 
-def verdict(
-    checks: Sequence[Check], allowed: float, rtol: float, message: str
-) -> tuple[Status, str]:
-    """Status and message of a run that came to its end."""
+def estimate_of_velocities(checks: Sequence[Check], allowed: float, rtol: float) -> Estimate:
+    """What these say of a run that came to its end."""
     worst = max(checks, key=lambda check: check.error)
-    held = max(check.error * check.faded for check in checks)
-    if held > allowed:
-        return Status.INACCURATE, (
-            f"{message}, but the velocities carry an estimated relative error of "
-            f"{worst.error:.1e} at t = {worst.t:g}, above {allowed:.0e}, on the finest layout "
-            "allowed"
-        )
-    if worst.error <= max(rtol, WORTH_SAYING):
-        return Status.SUCCESS, message
-    message += f", with velocities good to {worst.error:.0e} by their estimated error"
+    where = f" at t = {worst.t:g}"
     if worst.faded < 1.0:
-        message += f" at t = {worst.t:g}, where they have faded to {worst.faded:.0e} of the largest"
-    return Status.SUCCESS, message
+        where += f", where they have faded to {worst.faded:.0e} of the largest"
+    return Estimate(
+        "the velocities", worst.error, allowed, max(rtol, WORTH_SAYING),
+        max(check.error * check.faded for check in checks),
+        where, ", on the finest layout allowed",
+    )  # fmt: skip

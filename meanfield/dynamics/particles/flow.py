@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.accuracy import judged
-from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particles.field_checks import (
     Check,
+    estimate_of_velocities,
     root_mean,
     saved_speeds,
     slowest,
-    verdict,
 )
+from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
-from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.training import Spheres, add_decay
 from meanfield.fields import Field, choose_field
 from meanfield.fields.base import unlocked
-from meanfield.integrate import Status, Trajectory
+from meanfield.integrate import Status, Trajectory, integrate
+from meanfield.integrate.equation import Total
+from meanfield.integrate.records import Checkpoint
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
@@ -32,23 +32,25 @@ UNSURE = 3e-3  # an error of its velocities, relative to themselves, that shifts
 Array = NDArray[np.float64]
 
 
-class ParticleFlow:
+class ParticleFlow(Description):
     """One run: the vector of all coordinates, its slope, and what is recorded of it."""
+
+    name, title = "mean-field particles", "mean field"
+    total: Total | None = None  # sums over all holders of neurons, if others hold some
 
     def __init__(
         self,
         problem: Problem,
         measure: ParticleMeasure,
-        save_states: bool,
-        times: tuple[float, float],
-        measurements: Measurements,
+        request: Request,
+        tolerances: Tolerances,
         *,
         spherical: bool = False,
         field_tolerance: float | None = None,
         field: Field | None = None,
     ):
-        self.problem, self.measure, self.save_states = problem, measure, save_states
-        (self.last_time, self.t_end), self.measurements = times, measurements
+        self.problem, self.measure, self.request = problem, measure, request
+        self.tolerances, self.rtol, self.duration = tolerances, tolerances.rtol, request.t_end
         self.n, self.k = measure.u.shape
         self.a = unlocked(measure.a)
         self.trains_a = problem.second_layer_rate > 0.0
@@ -76,8 +78,27 @@ class ParticleFlow:
         """One vector of what moves."""
         return np.concatenate([a, u.ravel(), r] if self.trains_a else [u.ravel(), r])
 
-    def tolerance(self, rtol: float, atol: float | None) -> float | None:
+    def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
+        """See `Description`."""
+        rtol, _, method = self.tolerances
+        return integrate(
+            self.slope, self.start(), self.request.t_end, self.request.times, self.observe,
+            rtol=rtol, atol=self.atol, method=method, advance=advance, checkpoint=checkpoint,
+            total=self.total, in_place=self.in_place, weight=self.weight(), watch=self.watch,
+        )  # fmt: skip
+
+    def outside(self) -> dict[str, Any]:
+        """See `Description`."""
+        return self.field.layout_state()
+
+    def restore(self, outside: dict[str, Any]) -> None:
+        """See `Description`."""
+        self.field.restore(outside)
+
+    @property
+    def atol(self) -> float | None:
         """The absolute tolerance: for a kinked student no finer than the relative one."""
+        rtol, atol, _ = self.tolerances
         if self.problem.student.smooth:
             return atol
         return rtol if atol is None else max(atol, rtol)
@@ -96,16 +117,12 @@ class ParticleFlow:
         A direction is a coordinate of all neurons: a, each of u, and r.
         """
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            sums = self.total_of(np.array([self._sums(y, y), self._sums(slope, slope),
-                                           self._sums(y, slope)]))  # fmt: skip
+            sums = np.array([self._sums(*pair) for pair in ((y, y), (slope, slope), (y, slope))])
+            sums = sums if self.total is None else self.total(sums)
             sizes, speeds = np.sqrt(sums[:2])
             faint = (sums[2] > 0.0) & (sizes < SMALL * sizes.max()) & (speeds > 0.0)
             found = float(speeds.max()), float(np.where(faint, 1.0 / speeds, 0.0).max())
         return found if all(np.isfinite(found)) else (0.0, 0.0)
-
-    def total_of(self, sums: Array) -> Array:
-        """Sums over neurons, if others hold some: as they are."""
-        return sums
 
     def _sums(self, x: Array, y: Array) -> list[float]:
         """Inner products of two vectors for each direction."""
@@ -141,14 +158,14 @@ class ParticleFlow:
         """Risk and observables at a saved time, and the state where it is kept."""
         with np.errstate(over="ignore", invalid="ignore"):
             record: dict[str, Any] = {"risk": self.field.risk(*self.neurons(y))}
-        if self.measurements:
-            record |= self.measurements(t, self.state(y))
-        if self.save_states or (t == self.last_time < self.t_end):
+        request = self.request
+        if request.measurements:
+            record |= request.measurements(t, self.state(y))
+        if request.keep == "ends" and t in (0.0, request.t_end):
+            # known at the end of the run: no copy is carried through it
+            record["start" if t == 0.0 else "end"] = True
+        elif request.keeps(t):
             record["state"] = self.packed(*self.neurons(y))
-        elif t == 0.0:  # known, as is the end: no copy is carried through the run
-            record["start"] = True
-        elif t == self.last_time:
-            record["end"] = True
         return record
 
     def state(self, y: Array) -> ParticleMeasure:
@@ -156,41 +173,27 @@ class ParticleFlow:
         a, u, r = self.neurons(y)
         return ParticleMeasure(a, u, np.abs(r), self.measure.mass, self.measure.origin)
 
-    def solution(self, trajectory: Trajectory, settings: dict[str, Any]) -> Solution:
-        """Everything recorded, with the verdict on its accuracy."""
-        status, message = trajectory.status, trajectory.message
-        checks = self._checks(trajectory)
-        risk = np.array([record["risk"] for record in trajectory.records])
+    def result(self, trajectory: Trajectory) -> Result:
+        """See `Description`."""
+        checks, rtol, stats = self._checks(trajectory), self.tolerances.rtol, trajectory.stats
+        error = max(check.error for check in checks)
+        remarks, unsure = "", error * math.prod(stats.get("watched", (0.0,))) > UNSURE
+        if trajectory.status is Status.SUCCESS and unsure:
+            remarks = (
+                "; a direction grew from velocities below their estimated error, so that the "
+                "time at which it is seen is not certain"
+            )
         target = self.problem.target
         average = target.second_moment_error() / max(target.second_moment(), 1e-300)
-        if status is Status.SUCCESS:
-            rtol = settings["rtol"]
-            status, message = verdict(checks, self._allowed(rtol), rtol, message)
-            error = max(check.error for check in checks)
-            if error * math.prod(trajectory.stats.get("watched", (0.0,))) > UNSURE:
-                message += (
-                    "; a direction grew from velocities below their estimated error, so that the "
-                    "time at which it is seen is not certain"
-                )
-            status, message = judged(status, message, {"average_error": average}, rtol)
-        message += self.measurements.said(trajectory.records)
-        stats = {
-            **trajectory.stats, **self.field.description(),
-            "field_error": max(check.error for check in checks), "average_error": average,
-        }  # fmt: skip
-        stats.pop("watched", None)
-        parameters = {
-            "description": "mean-field particles",
-            "n": self.n,
-            **settings,
-            "spherical": self.spheres is not None,
-            "seed": self.measure.origin.get("seed"),
-            "start": dict(self.measure.origin),
-        }
-        return Solution(
-            trajectory.t, risk, self._series(trajectory), status, message, stats, self.problem,
-            parameters, self.measurements.stacked(trajectory.records),
-        )  # fmt: skip
+        stats = {name: value for name, value in stats.items() if name != "watched"}
+        return Result(
+            np.array([record["risk"] for record in trajectory.records]),
+            self._series(trajectory),
+            stats | self.field.description() | {"field_error": error, "average_error": average},
+            [estimate_of_velocities(checks, self._allowed(rtol), rtol)],
+            remarks,
+            {"n": self.n, "seed": self.measure.origin.get("seed")},
+        )
 
     def _checks(self, trajectory: Trajectory) -> list[Check]:
         """The field's error at the start, at the end, and where neurons nearly stood between."""

@@ -12,13 +12,14 @@ what they differ from the companion's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.accuracy import Estimate
 from meanfield.dynamics.particles.flow import ParticleFlow
+from meanfield.dynamics.run import Advance, Description, Result
 from meanfield.integrate import Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
 
@@ -49,7 +50,7 @@ def diffuse(
     return u, np.sqrt(along * along + across)
 
 
-class LangevinRun:
+class LangevinRun(Description):
     """One run: the state, the noise, and what was recorded.
 
     Parameters
@@ -63,6 +64,8 @@ class LangevinRun:
 
     def __init__(self, flow: ParticleFlow, step: float | None, seed: int):
         self.flow, self.problem = flow, flow.problem
+        self.name, self.title = flow.name, flow.title
+        self.duration, self.rtol = flow.duration, flow.rtol
         self.rng, self.other_rng = np.random.default_rng(seed), np.random.default_rng(seed)
         self.y = flow.start()
         self.other = self.y.copy()
@@ -72,11 +75,9 @@ class LangevinRun:
         self.first, self.second = np.zeros_like(self.y), np.zeros_like(self.y)
         self.step = self._default_step() if step is None else step
 
-    def run(
-        self, times: Array, t_end: float, advance: Callable[[float], None],
-        checkpoint: Checkpoint | None,
-    ) -> Trajectory:  # fmt: skip
+    def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
         """Go from one saved time to the next in equal steps."""
+        times, t_end = self.flow.request.times, self.flow.request.t_end
         status, message = Status.SUCCESS, f"reached t = {t_end:g}"
         if checkpoint is not None and (snapshot := checkpoint.load()) is not None:
             self._restore(snapshot, checkpoint)
@@ -99,20 +100,27 @@ class LangevinRun:
             "method": "Strang splitting, Heun's drift", "rhs_evaluations": self.evaluations,
             "steps": self.steps, "step": self.step, "step_error": self.step_error,
         }  # fmt: skip
-        if status is Status.SUCCESS and not self.step_error <= TOO_LARGE:
-            status, message = (
-                Status.INACCURATE,
-                (
-                    f"{message}, but steps of {self.step:.2g} carry an estimated relative error of "
-                    f"{self.step_error:.1g} in the averages, above {TOO_LARGE:g}"
-                ),
-            )
         saved = np.array(times[: len(self.records)])
         return Trajectory(saved, self.records, self.y, self.t, status, message, stats)
 
-    def _go_to(
-        self, stop: float, advance: Callable[[float], None], checkpoint: Checkpoint | None
-    ) -> str | None:
+    def outside(self) -> dict[str, Any]:
+        """See `Description`."""
+        return self.flow.outside()
+
+    def restore(self, outside: dict[str, Any]) -> None:
+        """See `Description`."""
+        self.flow.restore(outside)
+
+    def result(self, trajectory: Trajectory) -> Result:
+        """See `Description`."""
+        found = self.flow.result(trajectory)
+        estimate = Estimate(
+            f"steps of {self.step:.2g}", self.step_error, TOO_LARGE, TOO_LARGE,
+            where=" in the averages",
+        )  # fmt: skip
+        return found._replace(estimates=[*found.estimates, estimate])
+
+    def _go_to(self, stop: float, advance: Advance, checkpoint: Checkpoint | None) -> str | None:
         """Equal steps up to a time, by twos; says what went wrong, if something did."""
         pairs = math.ceil(0.5 * (stop - self.t) / self.step * (1.0 - 1e-12))
         for done in range(pairs):

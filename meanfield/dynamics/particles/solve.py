@@ -10,19 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.particles.free_energy import FreeEnergy
 from meanfield.dynamics.particles.langevin import LangevinRun
+from meanfield.dynamics.run import Description, Request, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.training import add_decay
 from meanfield.fields import choose_field
-from meanfield.integrate import Status, integrate
-from meanfield.integrate.saving import check_times
 from meanfield.kernels.options import thread_limit
 from meanfield.problem import Problem
-from meanfield.progress import progress_bar
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]
@@ -40,7 +37,8 @@ def solve_mean_field(
     seed: int = 0,
     step: float | None = None,
     field_tolerance: float | None = None,
-    save_states: bool = True,
+    method: str = "auto",
+    keep: str = "all",
     observables: Observables | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
@@ -71,13 +69,13 @@ def solve_mean_field(
         Increasing times in [0, t_end] to save at; an int: that many linear ones; None: 51.
         `linear_times` and `logarithmic_times` make arrays.
     rtol, atol : float
-        Tolerances of the adaptive method (Dormand-Prince 5(4), and linearly implicit steps where
-        the flow is stiff). The error of a step is a root mean square over the coordinates that
-        move, with masses for weights and without: rtol of a coordinate's size, and for those that
-        do not grow atol times the root mean square of all coordinates besides; rtol/1000 by
-        default. What grows is held relative to itself, however small: a saddle is left in time.
-        For ReLU students atol is at least rtol: a ReLU neuron can shrink to nothing in finite time,
-        where its velocity jumps, and steps that resolve it relative to itself would never end.
+        Tolerances of the adaptive method. The error of a step is a root mean square over the
+        coordinates that move, with masses for weights and without: rtol of a coordinate's size, and
+        for those that do not grow atol times the root mean square of all coordinates besides;
+        rtol/1000 by default. What grows is held relative to itself, however small: a saddle is left
+        in time. For ReLU students atol is at least rtol: a ReLU neuron can shrink to nothing in
+        finite time, where its velocity jumps, and steps that resolve it relative to itself would
+        never end.
     spherical : bool
         Hold every neuron to its length |w|/√d = √(|u|² + r²) at the start: only the tangent part of
         its velocity moves it. Lengths hold to rounding.
@@ -90,8 +88,13 @@ def solve_mean_field(
     field_tolerance : float, optional
         Relative error of the velocities to aim at, by which evaluators and their nodes are chosen
         and the run is judged; by default what the evaluator in use comes to, see ``stats``.
-    save_states : bool
-        False keeps only the first and last state (and the risk and observables at all times).
+    method : str
+        ``"auto"``: Dormand-Prince 5(4), and linearly implicit steps where the flow is stiff. Or an
+        explicit pair for all steps: ``"dormand_prince"``, or ``"bogacki_shampine"`` 3(2), for
+        loose tolerances and flows that are not smooth. Plays no part at a temperature.
+    keep : str
+        ``"all"``: a state for each saved time. ``"ends"``: the states at the first and last of them
+        only; t, risk and observables stay whole.
     observables : mapping of str to callable, optional
         Functions of (t, `ParticleMeasure`) that return a number or an array of a fixed shape. Their
         values at the saved times are ``solution.observables[name]``, (T, ...), without the states
@@ -137,49 +140,35 @@ def solve_mean_field(
     """
     checks.instance(problem, "problem", Problem)
     checks.instance(measure, "measure", ParticleMeasure)
-    t_end = checks.real(t_end, "t_end", above=0.0)
-    times = check_times(save_at, t_end)
-    rtol = checks.real(rtol, "rtol", above=0.0)
-    atol = None if atol is None else checks.real(atol, "atol", above=0.0)
-    threads = checks.thread_count(threads)
+    measurements = Measurements(observables)
+    request = Request.checked(t_end, save_at, keep, measurements, checkpoint, threads, progress)
+    tolerances = Tolerances.checked(rtol, atol, method)
+    spherical = checks.switch(spherical, "spherical")
     if field_tolerance is not None:
         field_tolerance = checks.real(field_tolerance, "field_tolerance", above=0.0)
     seed = checks.integer(seed, "seed", minimum=0)
     if step is not None:
         step = checks.real(step, "step", above=0.0)
-    measurements = Measurements(observables)
     free_energy = FreeEnergy(problem) if problem.temperature > 0.0 else None
     if free_energy is not None:
-        refuse_noise(problem, bool(spherical))
+        refuse_noise(problem, spherical)
         measurements.functions = {**free_energy.observables(), **measurements.functions}
-    settings = {"t_end": t_end, "rtol": rtol, "atol": atol}
-    call = settings | {
-        "save_at": times, "save_states": save_states, "observables": list(measurements.functions),
-        "spherical": bool(spherical), "field_tolerance": field_tolerance, "seed": seed,
+    settings = tolerances._asdict() | {
+        "spherical": spherical, "field_tolerance": field_tolerance, "noise_seed": seed,
         "step": step,
     }  # fmt: skip
-    with thread_limit(threads), progress_bar(t_end, "mean field", progress) as advance:
+
+    def prepare() -> Description:
         flow = ParticleFlow(
-            problem, measure, save_states, (float(times[-1]), t_end), measurements,
-            spherical=bool(spherical), field_tolerance=field_tolerance,
+            problem, measure, request, tolerances,
+            spherical=spherical, field_tolerance=field_tolerance,
         )  # fmt: skip
-        file = None
-        if checkpoint is not None:
-            identity = describe_call("solve_mean_field", problem, measure, call)
-            file = CheckpointFile(checkpoint, identity, flow.field.layout_state, flow.field.restore)
-        if free_energy is not None:
-            free_energy.field = flow.field
-            settings |= {"noise_seed": seed}
-            trajectory = LangevinRun(flow, step, seed).run(times, t_end, advance, file)
-        else:
-            trajectory = integrate(
-                flow.slope, flow.start(), t_end, times, flow.observe,
-                rtol=rtol, atol=flow.tolerance(rtol, atol), advance=advance, checkpoint=file,
-                in_place=flow.in_place, weight=flow.weight(), watch=flow.watch,
-            )  # fmt: skip
-        if file is not None and trajectory.status is not Status.INTERRUPTED:
-            file.remove()
-        return flow.solution(trajectory, settings)
+        if free_energy is None:
+            return flow
+        free_energy.field = flow.field
+        return LangevinRun(flow, step, seed)
+
+    return carry_out("solve_mean_field", problem, measure, request, settings, prepare)
 
 
 def refuse_noise(problem: Problem, spherical: bool) -> None:

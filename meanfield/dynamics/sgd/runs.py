@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.sgd.compiled import compiled_unit
 from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.activations.units import Unit
@@ -83,7 +83,6 @@ class Judge:
 
     def __init__(self, problem: Problem):
         self.averages = OverlapAverages(problem)
-        self.basis = np.asarray(problem.target.basis)
         self.error = 0.0  # at the last record
 
     def correct(self, Q: Array, M: Array, a: Array, risk: Array) -> None:
@@ -92,12 +91,8 @@ class Judge:
             return
         self.error = 0.0
         for run in range(len(risk)):
-            u = np.linalg.lstsq(self.basis, M[run].T, rcond=None)[0].T
-            r_squared = np.diag(Q[run]) - (u * u).sum(axis=1)
-            network = Network(a[run], u, Q[run], r_squared, None)
-            energy = self.averages.energy(network, with_error=run == 0)
-            risk[run] = max(0.5 * energy.value, 0.0) if math.isfinite(energy.value) else math.nan
-            self.error = max(self.error, energy.error)
+            found = self.averages.risk(Q[run], M[run], a[run], with_error=run == 0)
+            risk[run], self.error = found[0], max(self.error, found[1])
 
 
 def second_layer(problem: Problem) -> Array:
@@ -163,8 +158,8 @@ class WeightsRuns:
         )  # fmt: skip
         self.judge.correct(Q, M, self.a, risk)
         if self.kind == "Weights":
-            return {"W": W, "a": self.a}, risk
-        return {"Q": Q, "M": M, "a": self.a}, risk
+            return {"W": W, "a": self.a.copy()}, risk
+        return {"Q": Q, "M": M, "a": self.a.copy()}, risk
 
 
 class WideRuns(WeightsRuns):
@@ -234,7 +229,7 @@ class LawRuns:
         Q, M, risk = np.empty((runs, p, p)), np.empty((runs, p, k)), np.empty(runs)
         record_law(self.step, self.B, self.P, self.a_star, self.u, self.T, self.a, Q, M, risk)
         self.judge.correct(Q, M, self.a, risk)
-        return {"Q": Q, "M": M, "a": self.a}, risk
+        return {"Q": Q, "M": M, "a": self.a.copy()}, risk
 
 
 def split_overlaps(problem: Problem, start: Overlaps, spherical: bool) -> tuple[Array, Array]:

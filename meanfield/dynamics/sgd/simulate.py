@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from meanfield import checks
-from meanfield.dynamics.accuracy import judged
-from meanfield.dynamics.checkpoint import CheckpointFile, describe_call
 from meanfield.dynamics.observables import Measurements, Observables
-from meanfield.dynamics.sgd.record import Recorder, Schedule, whole_steps
+from meanfield.dynamics.run import Request, carry_out, check_gram
 from meanfield.dynamics.sgd.runs import (
     LawRuns,
     Runs,
@@ -23,18 +20,12 @@ from meanfield.dynamics.sgd.runs import (
     make_step,
     make_streams,
 )
+from meanfield.dynamics.sgd.whole_steps import SgdRun, whole_steps
 from meanfield.dynamics.solution import Solution
-from meanfield.integrate.outcome import Status
-from meanfield.integrate.saving import check_times
-from meanfield.kernels.options import thread_limit
 from meanfield.problem import Problem
-from meanfield.progress import progress_bar
 from meanfield.states import Overlaps, Weights
 
 KEEPS = ("all", "overlaps", "ends")
-
-# a compiled call lasts about this long (s), between which Ctrl-C and the progress bar are served
-CALL_DURATION = 0.1
 
 
 def simulate_sgd(
@@ -136,113 +127,23 @@ def simulate_sgd(
     (3, 5)
     """
     _check_problem(problem, start)
-    t_end = checks.real(t_end, "t_end", above=0.0)
-    times = check_times(save_at, t_end)
-    seed = checks.integer(seed, "seed", minimum=0)
-    runs = checks.integer(runs, "runs")
-    batch_size = checks.integer(batch_size, "batch_size")
-    spherical = _flag(spherical, "spherical")
-    checks.option(keep, "keep", KEEPS)
-    threads = checks.thread_count(threads)
+    request = Request.checked(
+        t_end, save_at, keep, Measurements(observables), checkpoint, threads, progress, keeps=KEEPS
+    )
     settings: dict[str, Any] = {
-        "t_end": t_end,
-        "seed": seed,
-        "runs": runs,
-        "batch_size": batch_size,
-        "spherical": spherical,
-        "keep": keep,
-        "start": dict(start.origin),
+        "seed": checks.integer(seed, "seed", minimum=0),
+        "runs": checks.integer(runs, "runs"),
+        "batch_size": checks.integer(batch_size, "batch_size"),
+        "spherical": checks.switch(spherical, "spherical"),
     }
-    simulator = _simulator(problem, start, seed, runs, batch_size, spherical, keep)
-    schedule = whole_steps(times, t_end, problem.learning_rate / (len(start.a) * problem.dim))
-    measurements = Measurements(observables)
-    recorder = Recorder(
-        simulator, runs, len(schedule.steps), keep, measurements, settings["start"]
-    )  # fmt: skip
-    file = None
-    if checkpoint is not None:
-        call = settings | {"save_at": times, "observables": list(measurements.functions)}
-        file = CheckpointFile(checkpoint, describe_call("simulate_sgd", problem, start, call))
-    show = _flag(progress, "progress")
-    with thread_limit(threads), progress_bar(schedule.total, "SGD", show) as move:
-        status, message = _run(simulator, schedule, recorder, move, file)
-    taken = recorder.steps_made
-    stats = {
-        "steps": taken,
-        "samples": taken * batch_size,
-        "step_time": schedule.step_time,
-        "average_error": simulator.judge.error,
-    }
-    status, message = judged(status, message, stats)
-    return Solution(
-        t=schedule.times[: recorder.count],
-        risk=recorder.risk[:, : recorder.count],
-        states=recorder.series(),
-        status=status,
-        message=message + recorder.missing(),
-        stats=stats,
-        problem=problem,
-        parameters={"description": simulator.description, **settings},
-        observables=recorder.observables(),
-    )
+    step_time = problem.learning_rate / (len(start.a) * problem.dim)
 
+    def prepare() -> SgdRun:
+        simulator = _simulator(problem, start, keep=request.keep, **settings)
+        schedule = whole_steps(request.times, request.t_end, step_time)
+        return SgdRun(simulator, schedule, request, dict(start.origin), settings["batch_size"])
 
-def _run(
-    simulator: Runs, schedule: Schedule, recorder: Recorder, move: Any, file: CheckpointFile | None
-) -> tuple[Status, str]:
-    """All the steps; Ctrl-C leaves a checkpoint, any other end removes it."""
-    snapshot = None if file is None else file.load()
-    if snapshot is not None:
-        recorder.resume(snapshot)
-    try:
-        ending = _steps(simulator, schedule, recorder, move, file)
-    except KeyboardInterrupt:
-        # a compiled call ends before Ctrl-C is heard: its steps count if every run made them
-        under_way = int(simulator.done.min())
-        if under_way == simulator.done.max():
-            recorder.steps_made += under_way
-            if file is not None:
-                file.save(recorder.snapshot())
-        reached = recorder.steps_made * schedule.step_time
-        return Status.INTERRUPTED, f"interrupted at t = {reached:g}, step {recorder.steps_made}"
-    if file is not None:
-        file.remove()
-    return ending
-
-
-def _steps(
-    simulator: Runs, schedule: Schedule, recorder: Recorder, move: Any, file: CheckpointFile | None
-) -> tuple[Status, str]:
-    """Step to each recorded time in turn, in calls short enough to be interrupted."""
-    chunk = max(1, int(1e9 * CALL_DURATION / simulator.work))
-    first = recorder.count
-    for wanted, t in zip(schedule.steps[first:], schedule.times[first:], strict=True):
-        while recorder.steps_made < wanted:
-            count = min(chunk, int(wanted) - recorder.steps_made)
-            started = time.perf_counter()
-            made = simulator.advance(count)
-            if made.min() < count:
-                recorder.steps_made += int(made.min())
-                return _diverged(int(made.argmin()), recorder.steps_made, schedule)
-            # one statement without a call in it: Ctrl-C comes before or after, not between
-            recorder.steps_made, made[:] = recorder.steps_made + count, 0
-            move(recorder.steps_made)
-            if count == chunk:  # the numbers do not depend on how steps are grouped
-                ratio = CALL_DURATION / max(time.perf_counter() - started, 1e-9)
-                chunk = max(1, int(chunk * min(2.0, max(0.5, ratio))))
-            if file is not None and file.due():
-                file.save(recorder.snapshot())
-        if not recorder.record(float(t)):
-            return _diverged(None, recorder.steps_made, schedule)
-    return Status.SUCCESS, f"reached t = {schedule.times[-1]:g}"
-
-
-def _diverged(run: int | None, step: int, schedule: Schedule) -> tuple[Status, str]:
-    which = "a state" if run is None else f"the error of run {run}"
-    return Status.DIVERGED, (
-        f"{which} stopped being finite at t = {step * schedule.step_time:g}, step {step}; "
-        "a smaller learning_rate may help"
-    )
+    return carry_out("simulate_sgd", problem, start, request, settings, prepare)
 
 
 def _simulator(
@@ -284,15 +185,7 @@ def _check_problem(problem: Problem, start: Weights | Overlaps) -> None:
     if isinstance(start, Weights):
         if start.dim != problem.dim:
             raise ValueError(f"start must have dim = {problem.dim} columns, got {start.dim}")
-        P = start.W_star @ start.W_star.T / start.dim
+        P = np.asarray(start.W_star @ start.W_star.T / start.dim)
     else:
         P = start.P
-    gram = np.asarray(problem.target.gram)
-    if P.shape != gram.shape or not np.allclose(P, gram, rtol=0.0, atol=1e-8 * np.abs(gram).max()):
-        raise ValueError("start must have the gram matrix of the problem's target")
-
-
-def _flag(value: Any, name: str) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
+    check_gram(problem, P, "start")

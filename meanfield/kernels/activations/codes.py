@@ -11,3 +11,6 @@ SOFTPLUS = 7
 GELU = 8
 SINE = 9
 CUSTOM = 10
+
+# whose averages over pairs of units the compiled kernels have in closed form
+CLOSED_PAIRS = frozenset({ERF, RELU, SQUARE})

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 import meanfield as mf
 from meanfield.dynamics.overlaps import flow as overlap_flow
 from meanfield.dynamics.overlaps.averages import OverlapAverages
-from meanfield.dynamics.overlaps.solve import overlap_velocity, population_risk, solve_overlaps
+from meanfield.dynamics.overlaps.record import OverlapRun
+from meanfield.dynamics.overlaps.solve import overlap_velocity, solve_overlaps
+from meanfield.dynamics.risk import population_risk
+from meanfield.dynamics.run import Request, Tolerances
 from tests.reference import overlaps as twin
 
 ACTIVATIONS = ("erf", "relu", "square")
@@ -321,7 +324,8 @@ def test_a_state_too_large_for_its_risk_is_recorded():
     flow = overlap_flow.OverlapFlow(
         problem, make_overlaps(problem, 2), OverlapAverages(problem), None, False
     )
-    assert math.isnan(flow.record(0.0, 1e120 * flow.y0)["risk"])
+    run = OverlapRun(flow, make_overlaps(problem, 2), Request.checked(1.0), Tolerances())
+    assert math.isnan(run.observe(0.0, 1e120 * flow.y0)["risk"])
 
 
 def test_interruption_keeps_what_was_computed(monkeypatch):

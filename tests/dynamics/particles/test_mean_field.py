@@ -7,8 +7,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import meanfield as mf
-from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particles.flow import ParticleFlow
+from meanfield.dynamics.run import Request, Tolerances
 from meanfield.fields import choose, choose_field
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.slices import layouts
@@ -131,7 +131,7 @@ def test_saved_times():
 def test_states_can_be_left_out():
     problem, measure = make_problem(D=20), make_measure(1, n=20)
     every = mf.solve_mean_field(problem, measure, 1.0, save_at=6)
-    ends = mf.solve_mean_field(problem, measure, 1.0, save_at=6, save_states=False)
+    ends = mf.solve_mean_field(problem, measure, 1.0, save_at=6, keep="ends")
     assert np.array_equal(ends.t, every.t) and np.array_equal(ends.risk, every.risk)
     assert len(ends.states) == 2
     assert ends.states[0] == measure and ends.final == every.final
@@ -176,7 +176,7 @@ def test_a_step_that_carries_r_below_zero_records_its_mirror_image():
     """With no tolerance to speak of r overshoots 0; (u, r) and (u, −r) are the same neuron."""
     problem = make_problem(D=3, kappa=0.0)
     measure = mf.ParticleMeasure([3.0, 3.0], [[0.1], [0.2]], [1.5, 0.5])
-    flow = ParticleFlow(problem, measure, True, (1.0, 1.0), Measurements(None))
+    flow = ParticleFlow(problem, measure, Request.checked(1.0, [1.0]), Tolerances())
     y = np.array([0.1, 0.2, -1.5, 0.5])
     run = Trajectory(np.zeros(1), [flow.observe(0.0, y)], y, 0.0, Status.SUCCESS, "")
     assert flow._series(run)[0] == measure

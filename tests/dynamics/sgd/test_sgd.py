@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import meanfield as mf
-from meanfield.dynamics.sgd import simulate as sgd
 from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.kernels.dynamics.sgd import law as sgd_law
 from meanfield.kernels.dynamics.sgd import random as sgd_random
-from meanfield.kernels.dynamics.sgd.step import population_risk
+from meanfield.kernels.dynamics.sgd.step import closed_risk
 from tests.reference import sgd as twin
 
 NAMES = ("erf", "relu", "square")
@@ -294,7 +293,7 @@ def test_numbers_do_not_depend_on_threads_runs_or_calls(kind, monkeypatch):
     assert one == two
     fewer = simulate_sgd(problem, start, 1.0, runs=2, **options)
     assert np.array_equal(fewer.risk, one.risk[:2])
-    monkeypatch.setattr(sgd, "CALL_DURATION", 1e-9)
+    monkeypatch.setattr("meanfield.dynamics.sgd.whole_steps.CALL_DURATION", 1e-9)
     short = simulate_sgd(problem, start, 1.0, runs=5, seed=9, batch_size=2, save_at=[0.5, 1.0])
     assert np.array_equal(short.risk, one.risk[:, 1:])
     assert [run[-1] for run in short.states] == one.final
@@ -344,7 +343,7 @@ def test_risk_is_that_of_a_sample(student, link):
     losses = 0.5 * (f - y) ** 2
     assert abs(sol.risk[0, 0] - losses.mean()) < 4 * losses.std() / math.sqrt(len(losses))
     o = state.overlaps()
-    closed = population_risk(
+    closed = closed_risk(
         problem.student.code, target.link.code, o.Q, o.M, o.P, o.a, np.asarray(target.weights)
     )
     assert sol.risk[0, 0] == pytest.approx(closed, rel=1e-10)

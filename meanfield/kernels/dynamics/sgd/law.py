@@ -21,7 +21,7 @@ from meanfield.kernels.dynamics.sgd.random import (
     read_stream,
     write_stream,
 )
-from meanfield.kernels.dynamics.sgd.step import batch_gradient, population_risk
+from meanfield.kernels.dynamics.sgd.step import batch_gradient, closed_risk
 from meanfield.kernels.options import parallel, serial
 
 NEURONS = 256  # at a time through the rotations of a step: they stay in the second cache
@@ -267,4 +267,4 @@ def record_law(step, B, P, a_star, u, T, a, Q, M, risk):
     """Overlaps Q (runs, p, p), M (runs, p, k) and risk (runs,) of every run."""
     for run in prange(u.shape[0]):
         overlaps_of(u[run], T[run], B, Q[run], M[run])
-        risk[run] = population_risk(step.sigma, step.tau, Q[run], M[run], P, a[run], a_star)
+        risk[run] = closed_risk(step.sigma, step.tau, Q[run], M[run], P, a[run], a_star)

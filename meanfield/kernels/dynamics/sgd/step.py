@@ -112,7 +112,7 @@ def coefficients(a, a_star):
 
 
 @serial
-def population_risk(sigma, tau, Q, M, P, a, a_star):
+def closed_risk(sigma, tau, Q, M, P, a, a_star):
     """R = ½ E (f − f*)² of overlaps Q (p, p), M (p, k), P (k, k), for codes of closed form."""
     return 0.5 * energy_alone(sigma, tau, Q, M, P, coefficients(a, a_star))
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from meanfield.kernels.dynamics.sgd.random import fill_normals, normal, read_stream, write_stream
-from meanfield.kernels.dynamics.sgd.step import batch_gradient, population_risk, square_risk
+from meanfield.kernels.dynamics.sgd.step import batch_gradient, closed_risk, square_risk
 from meanfield.kernels.options import parallel, serial
 
 BLOCK = 1024  # columns a sweep takes at a time: the samples' share of them stays in the first cache
@@ -217,4 +217,4 @@ def record_weights(step, W_star, P, a_star, W, a, by_matrix, Q, M, risk):
         if by_matrix:
             risk[run] = square_risk(W[run], W_star, a[run], a_star)
         else:
-            risk[run] = population_risk(step.sigma, step.tau, Q[run], M[run], P, a[run], a_star)
+            risk[run] = closed_risk(step.sigma, step.tau, Q[run], M[run], P, a[run], a_star)

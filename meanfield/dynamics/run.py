@@ -1,0 +1,230 @@
+"""The one driver of all solvers: what is asked of a run, and how it is carried out.
+
+A solver checks what is its own, states the settings that decide its numbers, and hands over a
+description that is ready to move. Everything else is here, once: the checks that all share, what
+identifies a call, its checkpoint, threads and progress bar, the verdict, and the solution.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield import checks
+from meanfield.dynamics.accuracy import Estimate, judged
+from meanfield.dynamics.checkpoint import CheckpointFile, PathLike, describe_call
+from meanfield.dynamics.observables import Measurements
+from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.solution import Solution
+from meanfield.integrate import Status, Trajectory
+from meanfield.integrate.records import Checkpoint
+from meanfield.integrate.saving import check_times
+from meanfield.integrate.tableau import METHODS
+from meanfield.kernels.options import thread_limit
+from meanfield.problem import Problem
+from meanfield.progress import progress_bar
+from meanfield.states import Overlaps, ParticleMeasure, Weights
+
+Array = NDArray[np.float64]
+Advance = Callable[[float], None]
+
+KEEPS = ("all", "ends")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a run under any description.
+
+    Attributes
+    ----------
+    t_end : float
+    times : ndarray, shape (T,)
+        When to record.
+    keep : str
+        Which of the recorded states to keep.
+    measurements : Measurements
+        What to measure at these times.
+    checkpoint : path or None
+    threads : int or None
+    progress : bool
+    """
+
+    t_end: float
+    times: Array
+    keep: str
+    measurements: Measurements
+    checkpoint: PathLike | None = None
+    threads: int | None = None
+    progress: bool = False
+
+    @classmethod
+    def checked(
+        cls,
+        t_end: Any,
+        save_at: Any = None,
+        keep: Any = "all",
+        measurements: Measurements | None = None,
+        checkpoint: PathLike | None = None,
+        threads: Any = None,
+        progress: Any = False,
+        *,
+        keeps: Sequence[str] = KEEPS,
+    ) -> Request:
+        """The request in a user's arguments; raises where one is not as it should be."""
+        t_end = checks.real(t_end, "t_end", above=0.0)
+        return cls(
+            t_end,
+            check_times(save_at, t_end),
+            checks.option(keep, "keep", keeps),
+            Measurements(None) if measurements is None else measurements,
+            checkpoint,
+            checks.thread_count(threads),
+            checks.switch(progress, "progress"),
+        )
+
+    def keeps(self, t: float) -> bool:
+        """Whether the state at this one of the times is kept."""
+        return self.keep != "ends" or t in (self.times[0], self.times[-1])
+
+
+class Tolerances(NamedTuple):
+    """How a description that is a differential equation is integrated."""
+
+    rtol: float = 1e-6
+    atol: float | None = None
+    method: str = "auto"
+
+    @classmethod
+    def checked(cls, rtol: Any, atol: Any, method: Any = "auto") -> Tolerances:
+        """From a user's arguments; raises where one is not as it should be."""
+        return cls(
+            checks.real(rtol, "rtol", above=0.0),
+            None if atol is None else checks.real(atol, "atol", above=0.0),
+            checks.option(method, "method", METHODS),
+        )
+
+
+class Result(NamedTuple):
+    """What a description makes of its trajectory.
+
+    `estimates` are errors beside those in `stats`, `remarks` what the message adds, and
+    `parameters` what the solution says of the run beside its settings.
+    """
+
+    risk: Array
+    states: StateSeries
+    stats: dict[str, Any]
+    estimates: Sequence[Estimate] = ()
+    remarks: str = ""
+    parameters: Mapping[str, Any] = {}
+
+
+class Description(ABC):
+    """A training run under one description, ready to move.
+
+    Attributes
+    ----------
+    name, title : str
+        In the solution's parameters, and on the progress bar.
+    duration : float
+        Where the progress bar ends.
+    rtol : float
+        Errors up to here need no mention.
+    runs : int or None
+        How many runs move side by side, where records have an axis for them.
+    """
+
+    name: str
+    title: str
+    duration: float
+    rtol: float = 0.0
+    runs: int | None = None
+
+    @abstractmethod
+    def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
+        """Move to the end, or as far as it goes; Ctrl-C leaves a snapshot and is a status."""
+
+    @abstractmethod
+    def result(self, trajectory: Trajectory) -> Result:
+        """The records as arrays, and what is known of their errors."""
+
+    def outside(self) -> dict[str, Any]:
+        """What the right-hand side keeps to itself, as plain numbers for a checkpoint."""
+        return {}
+
+    def restore(self, outside: dict[str, Any]) -> None:
+        """Bring the right-hand side back to such a state."""
+        assert not outside
+
+
+def carry_out(
+    solver: str,
+    problem: Problem,
+    start: ParticleMeasure | Overlaps | Weights,
+    request: Request,
+    settings: Mapping[str, Any],
+    prepare: Callable[[], Description],
+    open_file: Callable[..., CheckpointFile] = CheckpointFile,
+) -> Solution:
+    """Run a description from its start, or from its checkpoint, to a solution.
+
+    Parameters
+    ----------
+    solver : str
+        The name of the public function; a checkpoint of another is refused.
+    problem, start, request
+        Checked.
+    settings : mapping
+        All else that decides the numbers, checked.
+    prepare : callable
+        Makes the description, on the request's threads.
+    open_file : callable
+        Makes the checkpoint from its path, the call's identity, and the two functions by which the
+        right-hand side gives and takes back its state.
+    """
+    settings = {"t_end": request.t_end, "keep": request.keep, **settings}
+    with thread_limit(request.threads):
+        run = prepare()
+        file = None
+        if request.checkpoint is not None:
+            names = list(request.measurements.functions)
+            call = settings | {"save_at": request.times, "observables": names}
+            identity = describe_call(solver, problem, start, call)
+            file = open_file(request.checkpoint, identity, run.outside, run.restore)
+        with progress_bar(run.duration, run.title, request.progress) as advance:
+            trajectory = run.run(advance, file)
+        if file is not None and trajectory.status is not Status.INTERRUPTED:
+            file.remove()
+        result = run.result(trajectory)
+    status, message = judged(
+        trajectory.status, trajectory.message, result.stats, run.rtol, *result.estimates
+    )
+    measurements = request.measurements
+    return Solution(
+        t=trajectory.t,
+        risk=result.risk,
+        states=result.states,
+        status=status,
+        message=message + result.remarks + measurements.said(trajectory.records),
+        stats=result.stats,
+        problem=problem,
+        parameters={
+            "description": run.name, **settings, **result.parameters, "start": dict(start.origin),
+        },
+        observables=measurements.stacked(trajectory.records, run.runs),
+    )  # fmt: skip
+
+
+def check_gram(problem: Problem, found: Array, name: str) -> None:
+    """Refuse a start `name` whose P is not the target's."""
+    P = np.asarray(problem.target.gram)
+    if found.shape != P.shape or not np.allclose(found, P, rtol=0.0, atol=1e-8 * np.abs(P).max()):
+        raise ValueError(
+            f"{name} must have the target's Gram matrix as their P: the target has "
+            f"{np.array2string(P, threshold=9)}, got {np.array2string(found, threshold=9)}"
+        )
