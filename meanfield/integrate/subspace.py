@@ -63,22 +63,34 @@ def find_subspace(
     known = 0 if before is None else before.stiff
     V, room = list(f.basis[:known]), list(f.basis[known:])
     H = np.zeros((len(f.basis), len(f.basis)))
+
+    def follow(starts: tuple[int, ...], j: int) -> float:
+        """What the Jacobian makes of V from j on and of the starts; the most that leads out."""
+        leak = 0.0
+        for row in starts:
+            if room and _orthonormalise(f, V, row, room[0])[1] > 0.0:
+                V.append(room.pop(0))
+        while j < len(V):
+            _differentiate(f, t, state, work, V[j])
+            out = room[0] if room else f.spare
+            H[: len(V), j], beyond = _orthonormalise(f, V, work[1], out)
+            if room and h * beyond > CAUGHT:
+                H[len(V), j] = beyond
+                V.append(room.pop(0))
+            else:
+                leak = max(leak, beyond)
+            j += 1
+        return leak
+
+    leak = follow((state[1], seed), 0)
+    found = len(V)
+    # growth that the motion does not show is looked for without a step ever taking such a
+    # direction: neurons that are equal stay equal
     f.rows[work[0]] = scattered(f.rows.shape[1])
-    for row in (state[1], seed, work[0]):
-        if room and _orthonormalise(f, V, row, room[0])[1] > 0.0:
-            V.append(room.pop(0))
-    leak, j = 0.0, 0
-    while j < len(V):
-        _differentiate(f, t, state, work, V[j])
-        out = room[0] if room else f.spare
-        H[: len(V), j], beyond = _orthonormalise(f, V, work[1], out)
-        if room and h * beyond > CAUGHT:
-            H[len(V), j] = beyond
-            V.append(room.pop(0))
-        else:
-            leak = max(leak, beyond)
-        j += 1
-    return _stiffest(f, V, H[: len(V), : len(V)], state[1], h, leak)
+    follow((work[0],), found)
+    values = np.linalg.eigvals(H[: len(V), : len(V)]) if V else np.zeros(1)
+    growth = max(0.0, float(values.real.max()))
+    return _stiffest(f, V[:found], H[:found, :found], state[1], h, leak)._replace(growth=growth)
 
 
 def scattered(count: int) -> NDArray[np.float64]:
@@ -130,5 +142,4 @@ def _stiffest(f: Equation, V: list[int], H: Matrix, slope: int, h: float, leak: 
     if length > NOTHING * float(np.linalg.norm(motion)):
         Q = np.column_stack((Q, beyond / length))
     f.mix(V[: Q.shape[1]], Q.T, V)
-    growth = max(0.0, float(values.real.max()))
-    return Subspace((Q.T @ H @ Q).tolist(), leak, float(sizes[0]), count, growth)
+    return Subspace((Q.T @ H @ Q).tolist(), leak, float(sizes[0]), count)
