@@ -72,7 +72,9 @@ def test_the_mean_field_and_the_projection():
     start = mf.gaussian_measure(own, 6, seed=1)
     runs = [mf.solve_mean_field(p, start, 0.3, save_at=2) for p in (own, exact)]
     close(*runs, 1e-7)
-    one, other = (mf.projection.concentration(r.final, p) for r, p in zip(runs, both(), strict=True))
+    one, other = (
+        mf.projection.concentration(r.final, p) for r, p in zip(runs, both(), strict=True)
+    )
     assert one.energy == pytest.approx(other.energy, abs=1e-7)
     first = runs[0].final
     found = [mf.projection.subspace(first, p, method="residual").spectrum for p in (own, exact)]
@@ -92,8 +94,7 @@ def test_overlaps_sgd_and_a_file(tmp_path):
 
 def test_a_study():
     studies = [
-        mf.concentration_study(p.target, [10, math.inf], n=8, t_end=0.2, replicas=1)
-        for p in both()
+        mf.concentration_study(p.target, [10, math.inf], n=8, t_end=0.2, replicas=1) for p in both()
     ]
     one, other = (study.curves["energy"] for study in studies)
     np.testing.assert_allclose(one, other, rtol=0, atol=1e-7)
