@@ -19,6 +19,7 @@ Function = Callable[[Array], Array]
 # weights of the sixth-order central difference, and its step where no kink is near
 DIFFERENCE = ((1, 45.0 / 60.0), (2, -9.0 / 60.0), (3, 1.0 / 60.0))
 STEP = 2.0**-7
+AGREEMENT = 1e-9  # of compiled and interpreted values, relative to the largest
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,26 @@ class NumericalDerivative:
         for i, weight in DIFFERENCE:
             total += weight * (self.function(x + i * h) - self.function(x - i * h))
         return total / h
+
+
+def refuse_other(what: str, interpreted: Array, compiled: Array) -> None:
+    """Refuse compiled code that is not what every other description calls."""
+    size = float(np.abs(interpreted).max())
+    if not np.allclose(interpreted, compiled, rtol=AGREEMENT, atol=AGREEMENT * size):
+        worst = float(np.abs(interpreted - compiled).max())
+        raise ValueError(
+            f"SGD calls the {what} compiled, and what numba made of it gives values that differ by "
+            f"{worst:.2g} from those that Python gives now: does it draw random numbers, or call "
+            "compiled functions whose captured values changed (their `recompile()` helps)?"
+        )
+
+
+def refusal(what: str, error: Exception) -> str:
+    """Why SGD cannot have a function."""
+    return (
+        f"SGD calls the {what} once a sample and needs it compiled, but numba refused: {error}; "
+        "simple NumPy of columns z[:, 0] and loops compile"
+    )
 
 
 def function_name(function: Any) -> str:

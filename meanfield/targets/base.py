@@ -29,6 +29,13 @@ class Target(Protocol):
     It is hashable, equal to one that says the same, and does not change. With `parameters()` of
     which ``"kind"`` is ``"module:Class"`` and the rest are arguments, stored results and studies
     build it again.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> target: mf.targets.Target = mf.targets.parity(2)
+    >>> target.rank, target.second_moment()
+    (2, 1.0)
     """
 
     @property
@@ -77,7 +84,14 @@ NEEDED = (
 
 
 class LinkUnits(NamedTuple):
-    """f*(z) = (1/k) Σ_r weights_r σ*(b_r·z): the link σ*, the rows b_r (k, rank), a* (k,)."""
+    """f*(z) = (1/k) Σ_r weights_r σ*(b_r·z): the link σ*, the rows b_r (k, rank), a* (k,).
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> mf.CommitteeTarget(k=2, weights=[1.0, -1.0]).units.shares
+    array([ 0.5, -0.5])
+    """
 
     link: Activation
     basis: Array

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
-from meanfield.functions.agreement import refusal, refuse_other
-from meanfield.functions.users import source_of
+from meanfield.functions.users import refusal, refuse_other, source_of
 from meanfield.kernels.activations.own import CompilationError, point_address, point_values
 from meanfield.targets.base import Target
 

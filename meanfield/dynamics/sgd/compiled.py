@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from meanfield.activations import Activation
 from meanfield.activations.own import POINTS
-from meanfield.functions.agreement import refusal, refuse_other
-from meanfield.functions.users import NumericalDerivative, source_of
+from meanfield.functions.users import NumericalDerivative, refusal, refuse_other, source_of
 from meanfield.kernels.activations.codes import CUSTOM
 from meanfield.kernels.activations.own import (
     CompilationError,
