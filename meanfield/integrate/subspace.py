@@ -83,8 +83,7 @@ def find_subspace(
 
 def scattered(count: int) -> NDArray[np.float64]:
     """Numbers in (−½, ½) that favour no direction: it shows growth that the motion does not."""
-    numbers: NDArray[np.float64] = np.arange(1, count + 1) * GOLDEN % 1.0 - 0.5
-    return numbers
+    return np.asarray(np.arange(1, count + 1) * GOLDEN % 1.0 - 0.5, dtype=np.float64)
 
 
 def _differentiate(

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import meanfield as mf
-from meanfield.dynamics.sgd import simulate as sgd
 from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.kernels.dynamics.sgd import law as sgd_law
