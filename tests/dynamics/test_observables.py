@@ -66,7 +66,7 @@ def test_curves_do_not_need_the_states(name, times):
 
 @pytest.mark.parametrize("name", SOLVERS)
 def test_what_is_kept_is_said_in_one_way(name):
-    with pytest.raises(ValueError, match="keep must be one of 'all', .*'ends'.* got 'none'"):
+    with pytest.raises(ValueError, match=r"keep must be one of 'all', .*'ends'.* got 'none'"):
         solve(name, keep="none")
     with pytest.raises(TypeError, match="progress must be True or False"):
         solve(name, progress="yes")

@@ -133,6 +133,12 @@ class OverlapFlow:
         return lambda y, out: small_velocity(*kind, closed, label, *fixed, y, out)
 
     def _velocity(self, y: Matrix, out: Matrix) -> None:
+        """The equations in NumPy, for every activation, target and width.
+
+        `kernels.dynamics.overlaps.velocity` has them a second time, for small networks of closed
+        forms: there the dozen calls below would take longer than what they compute. Tests hold the
+        two to each other.
+        """
         now = self.read(y)
         network = self.network(now)
         D, E = self.averages.drift(network)

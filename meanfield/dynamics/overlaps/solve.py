@@ -155,7 +155,7 @@ def solve_overlaps(
     measurements = Measurements(observables)
     request = Request.checked(t_end, save_at, keep, measurements, checkpoint, threads, progress)
     tolerances = Tolerances.checked(rtol, atol, method)
-    settings = {
+    settings: dict[str, Any] = {
         "sgd_noise": checks.switch(sgd_noise, "sgd_noise"),
         "spherical": checks.switch(spherical, "spherical"),
         "batch_size": checks.integer(batch_size, "batch_size"),

@@ -66,7 +66,7 @@ class SgdRun(Description):
         self.simulator, self.schedule, self.request = simulator, schedule, request
         self.origin, self.batch_size = origin, batch_size
         self.name, self.duration = simulator.description, schedule.total
-        self.runs = len(simulator.done)
+        self.runs = self.count = len(simulator.done)
         self.records: list[dict[str, Any]] = []
         self.steps_made = 0
 
@@ -98,7 +98,7 @@ class SgdRun(Description):
     def result(self, trajectory: Trajectory) -> Result:
         """See `Description`."""
         records, simulator = trajectory.records, self.simulator
-        risk = np.empty((self.runs, len(records)))
+        risk = np.empty((self.count, len(records)))
         for i, record in enumerate(records):
             risk[:, i] = record["risk"]
         names = ("Q", "M", "W", "a")
@@ -141,7 +141,7 @@ class SgdRun(Description):
             return False
         record = {"risk": risk, **fields}
         if measurements:
-            now = StateSeries(simulator.kind, fields, simulator.fixed, (self.runs,), self.origin)
+            now = StateSeries(simulator.kind, fields, simulator.fixed, (self.count,), self.origin)
             record |= measurements.of_runs(t, now)
         before = self.records[-1:]
         if self.request.keep == "ends" and len(self.records) > 1:
