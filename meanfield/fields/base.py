@@ -64,6 +64,7 @@ class Field(Protocol):
 
     name: str
     mass: Array | None
+    tolerance: float  # what its error is meant to come to; 0: it is exact
 
     def velocity(
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
+from meanfield.fields.task import Cost, Task
 from meanfield.fields.units import coefficients, coefficients_by_panels
 from meanfield.gaussian.coordinate import sphere_moment
 from meanfield.kernels.fields import polynomial as kernel
@@ -36,7 +38,10 @@ class PolynomialField:
 
     name = "polynomial"
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Problem, tolerance: float | None = None):
+        if not self.serves(problem):
+            raise ValueError("polynomials are for polynomial students of few monomials")
+        self.tolerance = 0.0 if tolerance is None else tolerance
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
         k, powers = problem.subspace_dim, problem.student.powers
         self.index = _indices(k, len(powers) - 1)
@@ -47,6 +52,7 @@ class PolynomialField:
             self.parent[i] = place[tuple(x - (e == c) for e, x in enumerate(index))]
             self.factor[i] = c
         self.scale = np.array([_multinomial(index, powers, self.D) for index in self.index])
+        self.wanted = self.scale != 0.0
         along = _hermite_powers(len(powers) - 1)
         across = _laguerre_powers((len(powers) - 1) // 2, self.D)
         exponents = np.array(self.index)
@@ -67,13 +73,22 @@ class PolynomialField:
     def serves(problem: Problem) -> bool:
         """Whether the student is a polynomial of few monomials."""
         degree = len(problem.student.powers) - 1
-        count = math.comb(max(degree, 0) + problem.subspace_dim, problem.subspace_dim)
-        return 0 <= degree <= LARGEST_DEGREE and count <= MOST_MONOMIALS
+        return 0 <= degree <= LARGEST_DEGREE and _count(problem) <= MOST_MONOMIALS
+
+    @classmethod
+    def cost(cls, task: Task) -> Cost | None:
+        """See `Field`."""
+        if not cls.serves(task.problem):
+            return None
+        return Cost(task.n * _count(task.problem) * SECONDS["polynomial"], 0.0)
 
     def _coefficients(self, a: Array, u: Array, r: Array) -> Array:
         """Of f in the orthonormal polynomials."""
-        found = kernel.moments(charges(a, self.mass), u, r, self.parent, self.factor)
-        return (self.scale * found) @ self.turn
+        return (self.scale * self._moments(charges(a, self.mass), u, r)) @ self.turn
+
+    def _moments(self, charge: Array, u: Array, r: Array) -> Array:
+        """Averages of charge u^α r^2l over neurons."""
+        return np.asarray(kernel.moments(charge, u, r, self.parent, self.factor, self.wanted))
 
     def velocity(
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
@@ -103,7 +118,7 @@ class PolynomialField:
         a, u, r = measure.arrays()
         charge, found = charges(a, self.mass), Velocities.like(a, u, r)
         self.velocity(a, u, r, *found)
-        held = np.abs(self.scale * kernel.moments(abs(charge), abs(u), r, self.parent, self.factor))
+        held = np.abs(self.scale * self._moments(abs(charge), abs(u), r))
         off = self.unknown + ROUNDED * UNIT * (np.abs(self.goal) + held @ np.abs(self.turn))
         risk = 0.5 * self.energy_error + float(np.abs(self._coefficients(a, u, r)) @ off)
         chosen = sample_neurons(u, r, a, self.mass)
@@ -137,6 +152,12 @@ class PolynomialField:
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "moments": len(self.index)}
+
+
+def _count(problem: Problem) -> int:
+    """How many monomials of u a student has."""
+    degree = max(len(problem.student.powers) - 1, 0)
+    return math.comb(degree + problem.subspace_dim, problem.subspace_dim)
 
 
 def _indices(k: int, degree: int) -> list[tuple[int, ...]]:

@@ -44,6 +44,7 @@ class ParticleFlow:
         measurements: Measurements,
         *,
         spherical: bool = False,
+        evaluator: str = "auto",
         field_tolerance: float | None = None,
         field: Field | None = None,
     ):
@@ -57,7 +58,7 @@ class ParticleFlow:
         self.field_tolerance = field_tolerance
         with np.errstate(over="ignore", invalid="ignore"):
             if field is None:
-                field = choose_field(problem, measure, tolerance=field_tolerance)
+                field = choose_field(problem, measure, evaluator, tolerance=field_tolerance)
             self.field: Field = field
             self.field_error = self.field.error_estimate(measure)
 
@@ -228,7 +229,7 @@ class ParticleFlow:
         """The error of the velocities that a success may have."""
         if self.field_tolerance is not None:
             return self.field_tolerance
-        return max(rtol, getattr(self.field, "tolerance", 0.0))
+        return max(rtol, self.field.tolerance)
 
     def _series(self, trajectory: Trajectory) -> StateSeries:
         """The states that were kept; start and end, of which there is no copy, are laid in here."""

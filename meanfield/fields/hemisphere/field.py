@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.attraction import attraction_miss
+from meanfield.fields.attraction import attraction_cost, attraction_miss
 from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField, overlap_rule
+from meanfield.fields.task import Cost, Task
 from meanfield.kernels.fields.hemisphere import sphere_mesh as kernel
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
@@ -41,14 +43,15 @@ class HomogeneousField:
         If the problem is not one of these.
     """
 
-    name = "hemisphere"
+    name = "half-sphere"
 
     def __init__(self, problem: Problem, tolerance: float | None = None):
-        if not self.serves(problem):
+        exact = PairField.of(problem) if homogeneous_in_the_plane(problem) else None
+        if exact is None:
             raise ValueError("the half-sphere is for ReLU students at k = 2 that have pair sums")
         self.problem, self.rate = problem, problem.second_layer_rate
         self.D, self.target = problem.perpendicular_dim, problem.target
-        self.exact = PairField(problem)
+        self.exact = exact
         self.target_part = self.exact.target_part
         right, left = (float(problem.student(np.array([x]))[0]) for x in (1.0, -1.0))
         self.linear = (0.5 * (right - left)) ** 2  # α²
@@ -58,11 +61,15 @@ class HomogeneousField:
         self.level, self.worst, self.speed = 0, math.inf, np.zeros(2)
 
     @staticmethod
-    def serves(problem: Problem) -> bool:
-        """Whether the student is homogeneous, k = 2, and all pulls on a neuron are closed."""
-        return (
-            problem.subspace_dim == 2 and problem.student.homogeneous and PairField.serves(problem)
-        )
+    def cost(task: Task) -> Cost | None:
+        """See `Field`."""
+        problem = task.problem
+        if not homogeneous_in_the_plane(problem) or task.potential is None:
+            return None
+        overlaps = len(overlap_rule(problem.perpendicular_dim, task.longest, smooth=False)[0])
+        neuron = SECONDS["half-sphere neuron"] + attraction_cost(problem)
+        mesh = SECONDS["half-sphere"] + SECONDS["half-sphere layout"] * overlaps
+        return Cost(mesh + task.n * neuron, 1e-7)
 
     # -- laying out -----------------------------------------------------------------------------
 
@@ -201,6 +208,11 @@ class HomogeneousField:
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "mesh_points": self.mesh.points, "level": self.level}
+
+
+def homogeneous_in_the_plane(problem: Problem) -> bool:
+    """Whether the student is homogeneous and k = 2."""
+    return problem.subspace_dim == 2 and problem.student.homogeneous
 
 
 @lru_cache(maxsize=4)

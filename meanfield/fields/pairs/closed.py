@@ -11,15 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.attraction import attraction, attraction_miss
+from meanfield.fields.attraction import (
+    Attraction,
+    attraction,
+    attraction_cost,
+    attraction_miss,
+)
 from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
+from meanfield.fields.task import Cost, Task
 from meanfield.gaussian.rules import Rule, sphere_coordinate_rule
 from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
 from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import CommitteeTarget
+from meanfield.targets import CommitteeTarget, MultiIndexTarget
 
 CLOSED = (ERF, RELU, LEAKY_RELU)  # students whose pairs are closed forms
 NODE_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
@@ -83,12 +90,18 @@ class PairField:
 
     name = "pairs"
 
-    def __init__(self, problem: Problem):
-        self.problem = problem
+    def __init__(
+        self,
+        problem: Problem,
+        tolerance: float | None = None,
+        potential: Attraction | None = None,
+    ):
+        self.problem, self.tolerance = problem, 0.0 if tolerance is None else tolerance
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
         self.student, self.target = problem.student, problem.target
-        found = attraction(problem)
-        if found is None or not self.serves(problem):
+        has_forms = problem.student.code in CLOSED
+        found = attraction(problem) if has_forms and potential is None else potential
+        if found is None or not has_forms:
             raise ValueError("pairs are for erf and ReLU students of committees and polynomials")
         self.target_part = found
         leaky = self.student.code == LEAKY_RELU
@@ -99,10 +112,26 @@ class PairField:
         self.rule = sphere_coordinate_rule(math.inf, 1)
         self._allow(1.0)
 
+    @classmethod
+    def of(cls, problem: Problem) -> PairField | None:
+        """The pairs of a problem, if it has such."""
+        found = attraction(problem) if problem.student.code in CLOSED else None
+        return None if found is None else cls(problem, potential=found)
+
     @staticmethod
-    def serves(problem: Problem) -> bool:
-        """Whether the problem has such pairs."""
-        return problem.student.code in CLOSED and attraction(problem) is not None
+    def cost(task: Task) -> Cost | None:
+        """See `Field`."""
+        problem, smooth = task.problem, task.problem.student.smooth
+        if problem.student.code not in CLOSED or task.potential is None:
+            return None
+        own = isinstance(problem.target, MultiIndexTarget)
+        if smooth and not own and not has_pair_forms(problem):
+            return Cost(math.inf, 1e-12)  # a series needs no rule over the links
+        each = SECONDS["pairs erf" if smooth else "pairs relu"]
+        each *= SECONDS["pairs values"] if task.many_values else 1.0
+        overlaps = len(overlap_rule(problem.perpendicular_dim, task.longest, smooth=smooth)[0])
+        seconds = task.n * task.n * overlaps * each + task.n * attraction_cost(problem)
+        return Cost(seconds, 1e-12 if smooth and problem.target.smooth else 1e-7)
 
     def _allow(self, r_max: float) -> None:
         if not r_max <= self.r_bound and math.isfinite(r_max):

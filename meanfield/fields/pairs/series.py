@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
 from meanfield.fields.expansion import expansion_of, polynomial_part
 from meanfield.fields.pairs.closed import overlap_rule
+from meanfield.fields.task import Cost, Task
 from meanfield.fields.units import (
     Units,
     UnitTable,
@@ -84,6 +86,16 @@ class SeriesField:
         return (
             isinstance(problem.target, CommitteeTarget) or expansion_of(problem.target) is not None
         )
+
+    @classmethod
+    def cost(cls, task: Task) -> Cost | None:
+        """See `Field`."""
+        problem = task.problem
+        if not cls.serves(problem):
+            return None
+        overlaps = len(overlap_rule(problem.perpendicular_dim, task.longest, smooth=True)[0])
+        each = SECONDS["series"] * (1.5 if task.many_values else 1.0)
+        return Cost(task.n * task.n * overlaps * each, 1e-8)
 
     # -- laying out -----------------------------------------------------------------------------
 

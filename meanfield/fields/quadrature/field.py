@@ -16,9 +16,11 @@ import numpy as np
 
 from meanfield.fields import inputs
 from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
 from meanfield.fields.inputs import InputRule
 from meanfield.fields.quadrature.tables import Tables
+from meanfield.fields.task import Cost, Task
 from meanfield.kernels.fields import quadrature
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
@@ -27,6 +29,7 @@ from meanfield.states import ParticleMeasure
 SMOOTH_TOLERANCES = {1: 1e-8, 2: 1e-8, 3: 1e-6}
 KINKED_TOLERANCES = {1: 1e-5}
 SOBOL_TOLERANCE = 1e-2
+TYPICAL_NODES = {1: 1e2, 2: 2e3, 3: 3e4}  # for one ρ
 COARSE, FEWEST_RADII = 1e-3, 3  # where a few ρ are enough to start from
 AXIS_LADDER = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 PANEL_LADDER = (20, 40, 80, 160)
@@ -51,20 +54,28 @@ class DirectField:
         What the error estimate should come to: relative, see `error_estimate`.
     """
 
-    name = "direct"
+    name = "quadrature"
 
     def __init__(self, problem: Problem, tolerance: float | None = None):
         self.problem, self.rate = problem, problem.second_layer_rate
         self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
         self.target, self.tables = problem.target, Tables(problem.student, self.D)
         self.kinked = not (problem.student.smooth and problem.target.smooth)
-        natural = KINKED_TOLERANCES if self.kinked else SMOOTH_TOLERANCES
-        self.tolerance = natural.get(self.k, SOBOL_TOLERANCE) if tolerance is None else tolerance
+        self.tolerance = _natural_tolerance(problem) if tolerance is None else tolerance
         self.mass: Array | None = None
         self.checking = Tables(problem.student, self.D)  # for rules that reach further
         self.rule: InputRule | None = None
         self.served = math.inf
         self.worst = math.inf
+
+    @staticmethod
+    def cost(task: Task) -> Cost:
+        """See `Field`: any problem."""
+        problem, D = task.problem, task.problem.perpendicular_dim
+        radii = 1.0 if math.isinf(D) else 4.0 + 30.0 / math.sqrt(D)
+        nodes = radii * TYPICAL_NODES.get(problem.subspace_dim, 2.0 ** POWERS[-3])
+        error = _natural_tolerance(problem) if task.tolerance is None else task.tolerance
+        return Cost(task.n * nodes * SECONDS["quadrature"], error)
 
     # -- laying out -----------------------------------------------------------------------------
 
@@ -302,6 +313,13 @@ class DirectField:
         """See `Field`."""
         assert self.rule is not None
         return {"field": self.name, "rule": self.rule.kind, "nodes": self.rule.nodes}
+
+
+def _natural_tolerance(problem: Problem) -> float:
+    """What the nodes reach at reasonable cost."""
+    kinked = not (problem.student.smooth and problem.target.smooth)
+    natural = KINKED_TOLERANCES if kinked else SMOOTH_TOLERANCES
+    return natural.get(problem.subspace_dim, SOBOL_TOLERANCE)
 
 
 def _part(charge: Array, chosen: Array, count: int) -> tuple[Array, Array]:

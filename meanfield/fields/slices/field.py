@@ -19,9 +19,11 @@ import numpy as np
 
 from meanfield.fields.attraction import attraction_miss, other_attraction
 from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons, unlocked
-from meanfield.fields.pairs.closed import PairField
-from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out
+from meanfield.fields.costs import SECONDS
+from meanfield.fields.pairs.closed import PairField, has_pair_forms
+from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out, slice_size
 from meanfield.fields.slices.meshes import Out
+from meanfield.fields.task import Cost, Task
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
@@ -40,19 +42,23 @@ class SliceField:
 
     name = "slices"
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Problem, tolerance: float | None = None):
+        if not self.serves(problem):
+            raise ValueError("slices are for smooth or homogeneous students at k = 1, 2 or 3")
         self.problem, self.rate = problem, problem.second_layer_rate
         self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
         self.smooth = problem.student.smooth
         self.tolerance = SMOOTH_TOLERANCE[self.k] if self.smooth else KINKED_TOLERANCE
         if problem.student.strip < NARROW:
             self.tolerance = max(self.tolerance, NARROW_TOLERANCE)
+        if tolerance is not None:
+            self.tolerance = tolerance
         self.in_place = self.k == 1 and self.smooth  # velocities may be written over the neurons
         self.mass: Array | None = None
         self.level = 0
         self.layouts = 0
         self.worst = 0.0
-        self.exact = PairField(problem) if PairField.serves(problem) else None
+        self.exact = PairField.of(problem)
         self.layout: Layout | None = None
         # where pairs are not closed: a layout and another it is held to, and the target's part
         self.other: tuple[Layout, Layout | None] | None = None
@@ -64,6 +70,23 @@ class SliceField:
         """Whether meshes can hold the student: smooth, or homogeneous."""
         student = problem.student
         return problem.subspace_dim <= 3 and (student.smooth or student.homogeneous)
+
+    @classmethod
+    def cost(cls, task: Task) -> Cost | None:
+        """See `Field`."""
+        problem, k = task.problem, task.problem.subspace_dim
+        if not cls.serves(problem):
+            return None
+        smooth = problem.student.smooth  # else homogeneous: its mesh does not know lengths
+        far = (task.furthest, task.longest) if smooth else (1.0, 1.0)
+        reach = [1.0 + HEADROOM * x for x in far]
+        directions, points = slice_size(k, reach[0], reach[1], problem.perpendicular_dim)
+        neurons = task.n * SECONDS[f"slices {k}"] * (directions if k == 3 else 1.0)
+        finer = 1.0 if has_pair_forms(problem) else 10.0  # a layout that checks the one in use
+        mesh = finer * SECONDS["slices layout"] + directions * SECONDS["slices nodes"]
+        # with kinks many directions still make a coarse answer: for when pairs take too long
+        error = 1e-7 if k == 1 or (smooth and problem.target.smooth) else 1e-3
+        return Cost(SECONDS["slices"] + neurons + points * mesh, error)
 
     # -- laying out -----------------------------------------------------------------------------
 

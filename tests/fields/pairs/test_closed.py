@@ -174,7 +174,7 @@ def test_what_has_no_pairs_is_refused():
         mf.Problem(mf.CommitteeTarget(1), "tanh", 9),
         mf.Problem(mf.MultiIndexTarget(lambda z: np.abs(z[:, 0]), k=1), "relu", 9),
     ):
-        assert not PairField.serves(problem)
+        assert PairField.of(problem) is None
         with pytest.raises(ValueError, match="pairs"):
             PairField(problem)
 
