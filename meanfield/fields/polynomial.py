@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.base import Array, LinearField, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
 from meanfield.fields.task import Cost, Task
@@ -33,7 +33,7 @@ ROUNDED = 4.0  # units of the last place that a coefficient may be off by
 ROUNDING = 1e-13  # of E f*², how well the part of it that no student sees is known
 
 
-class PolynomialField:
+class PolynomialField(LinearField):
     """Evaluation for Hermite polynomials, in time linear in n, at any k and D; see `serves`."""
 
     name = "polynomial"
@@ -67,7 +67,6 @@ class PolynomialField:
         unseen = total - float(self.goal @ self.goal)
         self.floor = 0.5 * unseen if unseen > ROUNDING * total else 0.0
         self.leaves = exponents[:, k] > 0
-        self.mass: Array | None = None
 
     @staticmethod
     def serves(problem: Problem) -> bool:
@@ -82,28 +81,28 @@ class PolynomialField:
             return None
         return Cost(task.n * _count(task.problem) * SECONDS["polynomial"], 0.0)
 
-    def _coefficients(self, a: Array, u: Array, r: Array) -> Array:
-        """Of f in the orthonormal polynomials."""
-        return (self.scale * self._moments(charges(a, self.mass), u, r)) @ self.turn
+    def gather(self, charge: Array, u: Array, r: Array) -> Array:
+        """See `LinearField`: coefficients of f in the orthonormal polynomials."""
+        return (self.scale * self._moments(charge, u, r)) @ self.turn
 
     def _moments(self, charge: Array, u: Array, r: Array) -> Array:
         """Averages of charge u^α r^2l over neurons."""
         return np.asarray(kernel.moments(charge, u, r, self.parent, self.factor, self.wanted))
 
-    def velocity(
-        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    def scatter(
+        self, sums: Array, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
     ) -> None:
-        """See `Field`."""
-        weight = self.scale * (self.turn @ (self.goal - self._coefficients(a, u, r)))
+        """See `LinearField`."""
+        weight = self.scale * (self.turn @ (self.goal - sums))
         kernel.velocities(a, u, r, self.parent, self.factor, weight, self.rate, out_a, out_u, out_r)
 
-    def risk(self, a: Array, u: Array, r: Array) -> float:
-        """See `Field`."""
-        return self.floor + 0.5 * float(((self.goal - self._coefficients(a, u, r)) ** 2).sum())
+    def risk_of(self, sums: Array) -> float:
+        """See `LinearField`."""
+        return self.floor + 0.5 * float(((self.goal - sums) ** 2).sum())
 
-    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
-        """See `Field`: outside the subspace f depends on ρ² alone."""
-        squares = self._coefficients(a, u, r) ** 2
+    def variance_parts_of(self, sums: Array) -> tuple[float, float]:
+        """See `LinearField`: outside the subspace f depends on ρ² alone."""
+        squares = sums**2
         return float(squares[self.leaves].sum()), float(squares.sum())
 
     def prepare(self, measure: ParticleMeasure) -> None:
@@ -120,7 +119,7 @@ class PolynomialField:
         self.velocity(a, u, r, *found)
         held = np.abs(self.scale * self._moments(abs(charge), abs(u), r))
         off = self.unknown + ROUNDED * UNIT * (np.abs(self.goal) + held @ np.abs(self.turn))
-        risk = 0.5 * self.energy_error + float(np.abs(self._coefficients(a, u, r)) @ off)
+        risk = 0.5 * self.energy_error + float(np.abs(self.gather(charge, u, r)) @ off)
         chosen = sample_neurons(u, r, a, self.mass)
         miss = self._bounds(off, a[chosen], u[chosen], r[chosen])
         error = relative_error(miss, found, a, self.mass, self.energy, self.rate)

@@ -16,13 +16,13 @@ from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particles.field_checks import Check
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.solution import Solution
-from meanfield.fields.pairs.closed import has_pair_forms
+from meanfield.fields import check_evaluator
 from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.saving import check_times
 from meanfield.kernels.options import thread_limit
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
-from meanfield.parallel.shared_slices import SharedSlices
+from meanfield.parallel.shared import SharedField
 from meanfield.problem import Problem
 from meanfield.progress import progress_bar
 from meanfield.states import ParticleMeasure
@@ -41,6 +41,7 @@ def solve_mean_field(
     *,
     comm: Communicator | None = None,
     averages: Averages | None = None,
+    evaluator: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
@@ -48,15 +49,15 @@ def solve_mean_field(
     """Evolve a measure whose neurons lie on several ranks; every rank makes this call.
 
     The equation and method of `meanfield.solve_mean_field`. For each right-hand side the ranks sum
-    their moments on the mesh, in one reduction whose size does not depend on the neurons, and for
+    what their neurons make, in one reduction whose size does not depend on the neurons, and for
     each step a number that measures its error. Results agree with those of one process to rounding
     and do not depend on the number of ranks beyond it.
 
     Parameters
     ----------
     problem : Problem
-        With a student of erf or ReLU, a committee of such as target, and a subspace of up to three
-        dimensions: what meshes serve.
+        That an evaluator serves in time linear in the neurons: up to three directions and a
+        smooth or homogeneous student, or any number and a polynomial one.
     part : ParticleMeasure
         The neurons of this rank, with equal masses; see `draw`. Ranks may hold different numbers.
     t_end, save_at, rtol, atol
@@ -66,6 +67,8 @@ def solve_mean_field(
     averages : mapping of str to callable, optional
         Functions of (t, part) that return an average over the part's neurons. The averages over all
         neurons at the saved times are ``solution.observables[name]``, on every rank.
+    evaluator : str
+        "slices", "half-sphere" or "polynomial", or "auto"; see `meanfield.solve_mean_field`.
     checkpoint : path, optional
         A file for each rank, ``path.0-of-8`` and so on, from which the same call on as many ranks
         goes on, bit for bit; see `meanfield.solve_mean_field`.
@@ -106,12 +109,13 @@ def solve_mean_field(
     rtol = checks.real(rtol, "rtol", above=0.0)
     atol = None if atol is None else checks.real(atol, "atol", above=0.0)
     threads = checks.thread_count(threads)
+    evaluator = check_evaluator(evaluator)
     ranks = Ranks(comm)
     settings = {"t_end": t_end, "rtol": rtol, "atol": atol}
-    call = settings | {"save_at": times, "averages": list(averages or {})}
+    call = settings | {"save_at": times, "averages": list(averages or {}), "evaluator": evaluator}
     show = progress and ranks.rank == 0
     with thread_limit(threads), progress_bar(t_end, "mean field", show) as advance:
-        flow = _SplitFlow(problem, part, ranks, (float(times[-1]), t_end), averages)
+        flow = _SplitFlow(problem, part, ranks, (float(times[-1]), t_end), averages, evaluator)
         file = None
         if checkpoint is not None:
             identity = describe_call("parallel.solve_mean_field", problem, part, call)
@@ -130,15 +134,10 @@ def solve_mean_field(
 
 
 def _check_problem(problem: Problem, part: ParticleMeasure) -> None:
-    """Refuse what meshes do not serve."""
+    """Refuse what ranks cannot share."""
     k = problem.subspace_dim
     if part.k != k:
         raise ValueError(f"part must have u of shape (n, {k}) for this problem, got {part.u.shape}")
-    if k > 3 or problem.student.name == "square" or not has_pair_forms(problem):
-        raise ValueError(
-            "problem must have a student of erf or ReLU, a committee of such as target, and a "
-            f"subspace of up to three dimensions, got {problem.student.name} and {k}"
-        )
     if problem.temperature > 0.0:
         raise ValueError(f"problem must have temperature 0 here, got {problem.temperature:g}")
 
@@ -153,13 +152,13 @@ class _SplitFlow(ParticleFlow):
         ranks: Ranks,
         times: tuple[float, float],
         averages: Averages | None,
+        evaluator: str,
     ):
         self.ranks = ranks
         self.total = int(ranks.total(np.array([float(part.n)]))[0])
         share = part.n / self.total
-        field = SharedSlices(problem, ranks, share)
         with np.errstate(over="ignore", invalid="ignore"):
-            field.prepare(part)
+            field = SharedField(problem, ranks, self.total, part, evaluator)
         try:
             functions = Measurements(averages).functions
         except TypeError as error:

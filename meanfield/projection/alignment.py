@@ -190,6 +190,8 @@ def variance_parts(
     """E Var(f | z) and E f²; `field` serves a measure, if at hand."""
     if isinstance(state, ParticleMeasure):
         field = choose_field(problem, state) if field is None else field
+        while field.outgrown(*state.arrays()) and field.grow(state):
+            pass
         outside, total = field.variance_parts(neurons.a, neurons.u, neurons.r)
         # at d = ∞ f is a function of z alone; what is left there is rounding
         return (0.0 if math.isinf(problem.dim) else outside), total

@@ -94,8 +94,10 @@ class ParticleFlow:
     def watch(self, y: Array, slope: Array) -> tuple[float, float]:
         """The largest speed of a direction, and one over the least of one that grows from little.
 
-        A direction is a coordinate of all neurons: a, each of u, and r.
+        A direction is a coordinate of all neurons: a, each of u, and r. The field is laid out anew
+        where neurons have outgrown it.
         """
+        self.settle(y)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             sums = self.total_of(np.array([self._sums(y, y), self._sums(slope, slope),
                                            self._sums(y, slope)]))  # fmt: skip
@@ -103,6 +105,13 @@ class ParticleFlow:
             faint = (sums[2] > 0.0) & (sizes < SMALL * sizes.max()) & (speeds > 0.0)
             found = float(speeds.max()), float(np.where(faint, 1.0 / speeds, 0.0).max())
         return found if all(np.isfinite(found)) else (0.0, 0.0)
+
+    def settle(self, y: Array) -> None:
+        """Lay the field out anew while neurons have outgrown it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            neurons = self.neurons(y)
+            while self.field.outgrown(*neurons) and self.field.grow(self.state(y)):
+                pass
 
     def total_of(self, sums: Array) -> Array:
         """Sums over neurons, if others hold some: as they are."""

@@ -109,8 +109,7 @@ class PairField:
         self.leak = self.student.parameter if leaky else 0.0
         self.mass: Array | None = None
         self.r_bound = 0.0
-        self.rule = sphere_coordinate_rule(math.inf, 1)
-        self._allow(1.0)
+        self.plan(1.0)
 
     @classmethod
     def of(cls, problem: Problem) -> PairField | None:
@@ -133,9 +132,9 @@ class PairField:
         seconds = task.n * task.n * overlaps * each + task.n * attraction_cost(problem)
         return Cost(seconds, 1e-12 if smooth and problem.target.smooth else 1e-7)
 
-    def _allow(self, r_max: float) -> None:
-        if not r_max <= self.r_bound and math.isfinite(r_max):
-            self._reach(MARGIN * r_max)
+    def plan(self, longest: float) -> None:
+        """Take a rule over Z for neurons with r up to `longest`, and some more."""
+        self._reach(MARGIN * (longest if MARGIN < longest < math.inf else 1.0))
 
     def _reach(self, r_bound: float) -> None:
         self.r_bound = r_bound
@@ -143,7 +142,6 @@ class PairField:
 
     def slopes(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> tuple[Array, Array]:
         """∂/∂u and ∂/∂r of E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
-        self._allow(float(np.abs(r_j).max()))
         own_u, own_r = self._student_slopes(u, r, a_j, u_j, r_j, self.rule)
         _, target_u, target_r = self.target_part(u, r)
         return target_u - own_u, target_r - own_r
@@ -166,7 +164,6 @@ class PairField:
 
     def student_part(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
         """E f σ(λ) at neurons (u, r), for equal masses of charges a_j."""
-        self._allow(float(np.abs(r_j).max()))
         return self._student_values(u, r, a_j, u_j, r_j, self.rule)
 
     def _student_values(
@@ -203,7 +200,6 @@ class PairField:
 
     def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
         """See `Field`: given z two perpendicular parts are independent, so Z = 0 gives E f(z)²."""
-        self._allow(float(np.abs(r).max()))
         Z, w = self.rule
         u_j = np.ascontiguousarray(u.T)
         charge = charges(a, self.mass)
@@ -219,7 +215,16 @@ class PairField:
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`."""
         self.mass = measure.mass
-        self._allow(float(measure.r.max()))
+        self.plan(float(measure.r.max()))
+
+    def outgrown(self, a: Array, u: Array, r: Array) -> bool:
+        """See `Field`: the rule of a kinked student serves any r."""
+        return self.student.smooth and self.r_bound < float(np.abs(r).max()) < math.inf
+
+    def grow(self, measure: ParticleMeasure) -> bool:
+        """See `Field`."""
+        self.plan(float(measure.r.max()))
+        return True
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: what more nodes over Z change at sample neurons, and rounding.
