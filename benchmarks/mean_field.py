@@ -23,7 +23,6 @@ import meanfield as mf
 from benchmarks import baselines, machine, truth
 from meanfield.fields.base import Field
 from meanfield.fields.choose import choose_field
-from meanfield.fields.moments import MomentField
 from meanfield.fields.polynomial import PolynomialField
 from meanfield.fields.slices.field import SliceField
 from meanfield.fields.slices.smooth import sees_ratio
@@ -76,8 +75,6 @@ def operations(field: Field, k: int) -> float:
     In one direction places in cells, monomials, and their products with polynomials.
     """
     axes, repeats = 2, 1  # direction and latitude of a homogeneous neuron
-    if isinstance(field, MomentField):
-        return 8.0 * k * k
     if isinstance(field, PolynomialField):
         return 8.0 * len(field.index)
     if isinstance(field, SliceField) and field.layout is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from meanfield import checks
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.run import check_gram
-from meanfield.fields import choose_field
+from meanfield.fields import check_evaluator, choose_field
 from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.dynamics.sgd.step import square_risk
 from meanfield.problem import Problem
@@ -17,7 +17,9 @@ from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.targets import units_of
 
 
-def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weights) -> float:
+def population_risk(
+    problem: Problem, state: ParticleMeasure | Overlaps | Weights, *, evaluator: str = "auto"
+) -> float:
     """R = ½ E (f − f*)², label noise not included.
 
     Parameters
@@ -26,6 +28,8 @@ def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weight
         For weights and overlaps only its target and activation matter.
     state : ParticleMeasure, Overlaps or Weights
         A measure stands for infinite width: pairs of neurons meet at every perpendicular angle.
+    evaluator : str
+        How a measure's field is evaluated; see `solve_mean_field`.
 
     Returns
     -------
@@ -45,6 +49,7 @@ def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weight
     0.166667
     """
     checks.instance(problem, "problem", Problem)
+    evaluator = check_evaluator(evaluator)
     if isinstance(state, Weights):
         return _risk_of_weights(problem, state)
     if isinstance(state, Overlaps):
@@ -54,7 +59,7 @@ def population_risk(problem: Problem, state: ParticleMeasure | Overlaps | Weight
         raise TypeError(
             "state must be a ParticleMeasure, Overlaps or Weights, got " + type(state).__name__
         )
-    return choose_field(problem, state).risk(*state.arrays())
+    return choose_field(problem, state, evaluator).risk(*state.arrays())
 
 
 def _risk_of_weights(problem: Problem, weights: Weights) -> float:

@@ -5,6 +5,6 @@ closed form (small n), slices through a mesh (any n), and a mesh of directions (
 """
 
 from meanfield.fields.base import Field
-from meanfield.fields.choose import choose_field
+from meanfield.fields.choose import check_evaluator, choose_field
 
-__all__ = ["Field", "choose_field"]
+__all__ = ["Field", "check_evaluator", "choose_field"]

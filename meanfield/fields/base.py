@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +14,7 @@ from meanfield.states import ParticleMeasure
 Array = NDArray[Any]
 
 SAMPLES, EXTREMES = 16, 3  # neurons a field is checked at
+EDGE = 0.93  # of what a table or a mesh reaches, where neurons after a step ask for a wider one
 
 
 def charges(a: Array, mass: Array | None) -> Array:
@@ -59,11 +62,14 @@ def sample_neurons(u: Array, r: Array, a: Array | None = None, mass: Array | Non
 class Field(Protocol):
     """Risk and velocities of a measure (a, u, r) under one problem.
 
-    The masses are those of the measure it was prepared for: they do not change along a run.
+    A layout changes in `prepare`, `grow` and `restore` alone; velocities of neurons that it does
+    not reach are NaN. The masses are those of the measure it was prepared for: they do not change
+    along a run.
     """
 
     name: str
     mass: Array | None
+    tolerance: float  # what its error is meant to come to; 0: it is exact
 
     def velocity(
         self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
@@ -82,6 +88,12 @@ class Field(Protocol):
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """Largest error of a velocity at sample neurons, and of the risk; see `estimate`."""
 
+    def outgrown(self, a: Array, u: Array, r: Array) -> bool:
+        """Whether neurons need another layout; asked after each accepted step."""
+
+    def grow(self, measure: ParticleMeasure) -> bool:
+        """Lay out for neurons that have outgrown the layout; False if nothing more can be done."""
+
     def description(self) -> dict[str, Any]:
         """How the field is evaluated, for the solution's stats."""
 
@@ -90,3 +102,64 @@ class Field(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Lay out again as `layout_state` says, so that velocities are the same bit for bit."""
+
+
+class LinearField(Field, ABC):
+    """A field in time linear in n: sums over neurons, and what they do to each neuron.
+
+    Sums of parts of a measure, each times its share of the neurons, add up to those of the whole:
+    so several processes hold a measure between them. Neurons that the layout does not reach make
+    sums of NaN.
+    """
+
+    mass: Array | None = None
+    grows_by_sums = False  # whether `outgrown` looks at the sums of all neurons
+
+    @abstractmethod
+    def gather(self, charge: Array, u: Array, r: Array) -> Array:
+        """Averages over neurons of what their charges make."""
+
+    @abstractmethod
+    def scatter(
+        self, sums: Array, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    ) -> None:
+        """Write the velocities that sums over all neurons give to some; see `Field.velocity`."""
+
+    def gather_risk(self, charge: Array, u: Array, r: Array) -> Array:
+        """The averages that the risk needs."""
+        return self.gather(charge, u, r)
+
+    @abstractmethod
+    def risk_of(self, sums: Array) -> float:
+        """Population risk of the averages from `gather_risk`."""
+
+    @abstractmethod
+    def variance_parts_of(self, sums: Array) -> tuple[float, float]:
+        """E Var(f | z) and E f² of the averages from `gather`."""
+
+    def velocity(
+        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    ) -> None:
+        """See `Field`."""
+        self.scatter(self.gather(charges(a, self.mass), u, r), a, u, r, out_a, out_u, out_r)
+
+    def risk(self, a: Array, u: Array, r: Array) -> float:
+        """See `Field`."""
+        return self.risk_of(self.gather_risk(charges(a, self.mass), u, r))
+
+    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
+        """See `Field`."""
+        return self.variance_parts_of(self.gather(charges(a, self.mass), u, r))
+
+    def outgrown(self, a: Array, u: Array, r: Array, sums: Array | None = None) -> bool:
+        """See `Field`; of some neurons, with the sums over all if `grows_by_sums`."""
+        return False
+
+    def grow(self, measure: ParticleMeasure) -> bool:
+        """See `Field`."""
+        return False
+
+
+def reach_of(u: Array, r: Array) -> tuple[float, float]:
+    """How far neurons reach: the largest |u| and |r|."""
+    return math.sqrt(float(np.einsum("ij,ij->i", u, u).max())), float(np.abs(r).max())

@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.base import Array, LinearField, charges, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
+from meanfield.fields.task import Cost, Task
 from meanfield.gaussian.coordinate import sphere_moment
 from meanfield.kernels.fields import polynomial as kernel
 from meanfield.problem import Problem
@@ -30,12 +32,15 @@ ROUNDED = 4.0  # units of the last place that a coefficient may be off by
 ROUNDING = 1e-13  # of E f*², how well the part of it that no student sees is known
 
 
-class PolynomialField:
+class PolynomialField(LinearField):
     """Evaluation for Hermite polynomials, in time linear in n, at any k and D; see `serves`."""
 
     name = "polynomial"
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Problem, tolerance: float | None = None):
+        if not self.serves(problem):
+            raise ValueError("polynomials are for polynomial students of few monomials")
+        self.tolerance = 0.0 if tolerance is None else tolerance
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
         k, powers = problem.subspace_dim, problem.student.powers
         self.index = _indices(k, len(powers) - 1)
@@ -46,6 +51,7 @@ class PolynomialField:
             self.parent[i] = place[tuple(x - (e == c) for e, x in enumerate(index))]
             self.factor[i] = c
         self.scale = np.array([_multinomial(index, powers, self.D) for index in self.index])
+        self.wanted = self.scale != 0.0
         along = _hermite_powers(len(powers) - 1)
         across = _laguerre_powers((len(powers) - 1) // 2, self.D)
         exponents = np.array(self.index)
@@ -60,34 +66,42 @@ class PolynomialField:
         unseen = total - float(self.goal @ self.goal)
         self.floor = 0.5 * unseen if unseen > ROUNDING * total else 0.0
         self.leaves = exponents[:, k] > 0
-        self.mass: Array | None = None
 
     @staticmethod
     def serves(problem: Problem) -> bool:
         """Whether the student is a polynomial of few monomials."""
         degree = len(problem.student.powers) - 1
-        count = math.comb(max(degree, 0) + problem.subspace_dim, problem.subspace_dim)
-        return 0 <= degree <= LARGEST_DEGREE and count <= MOST_MONOMIALS
+        return 0 <= degree <= LARGEST_DEGREE and _count(problem) <= MOST_MONOMIALS
 
-    def _coefficients(self, a: Array, u: Array, r: Array) -> Array:
-        """Of f in the orthonormal polynomials."""
-        found = kernel.moments(charges(a, self.mass), u, r, self.parent, self.factor)
-        return (self.scale * found) @ self.turn
-
-    def velocity(
-        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
-    ) -> None:
+    @classmethod
+    def cost(cls, task: Task) -> Cost | None:
         """See `Field`."""
-        weight = self.scale * (self.turn @ (self.goal - self._coefficients(a, u, r)))
+        if not cls.serves(task.problem):
+            return None
+        return Cost(task.n * _count(task.problem) * SECONDS["polynomial"], 0.0)
+
+    def gather(self, charge: Array, u: Array, r: Array) -> Array:
+        """See `LinearField`: coefficients of f in the orthonormal polynomials."""
+        return (self.scale * self._moments(charge, u, r)) @ self.turn
+
+    def _moments(self, charge: Array, u: Array, r: Array) -> Array:
+        """Averages of charge u^α r^2l over neurons."""
+        return np.asarray(kernel.moments(charge, u, r, self.parent, self.factor, self.wanted))
+
+    def scatter(
+        self, sums: Array, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    ) -> None:
+        """See `LinearField`."""
+        weight = self.scale * (self.turn @ (self.goal - sums))
         kernel.velocities(a, u, r, self.parent, self.factor, weight, self.rate, out_a, out_u, out_r)
 
-    def risk(self, a: Array, u: Array, r: Array) -> float:
-        """See `Field`."""
-        return self.floor + 0.5 * float(((self.goal - self._coefficients(a, u, r)) ** 2).sum())
+    def risk_of(self, sums: Array) -> float:
+        """See `LinearField`."""
+        return self.floor + 0.5 * float(((self.goal - sums) ** 2).sum())
 
-    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
-        """See `Field`: outside the subspace f depends on ρ² alone."""
-        squares = self._coefficients(a, u, r) ** 2
+    def variance_parts_of(self, sums: Array) -> tuple[float, float]:
+        """See `LinearField`: outside the subspace f depends on ρ² alone."""
+        squares = sums**2
         return float(squares[self.leaves].sum()), float(squares.sum())
 
     def prepare(self, measure: ParticleMeasure) -> None:
@@ -102,9 +116,9 @@ class PolynomialField:
         a, u, r = measure.arrays()
         charge, found = charges(a, self.mass), Velocities.like(a, u, r)
         self.velocity(a, u, r, *found)
-        held = np.abs(self.scale * kernel.moments(abs(charge), abs(u), r, self.parent, self.factor))
+        held = np.abs(self.scale * self._moments(abs(charge), abs(u), r))
         off = self.unknown + ROUNDED * UNIT * (np.abs(self.goal) + held @ np.abs(self.turn))
-        risk = 0.5 * self.energy_error + float(np.abs(self._coefficients(a, u, r)) @ off)
+        risk = 0.5 * self.energy_error + float(np.abs(self.gather(charge, u, r)) @ off)
         chosen = sample_neurons(u, r, a, self.mass)
         miss = self._bounds(off, a[chosen], u[chosen], r[chosen])
         error = relative_error(miss, found, a, self.mass, self.energy, self.rate)
@@ -136,6 +150,12 @@ class PolynomialField:
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "moments": len(self.index)}
+
+
+def _count(problem: Problem) -> int:
+    """How many monomials of u a student has."""
+    degree = max(len(problem.student.powers) - 1, 0)
+    return math.comb(degree + problem.subspace_dim, problem.subspace_dim)
 
 
 def _indices(k: int, degree: int) -> list[tuple[int, ...]]:

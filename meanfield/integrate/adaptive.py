@@ -81,6 +81,7 @@ def integrate(
         How much each component counts: the error must meet the tolerance both so and unweighted.
     watch : callable, optional
         ``watch(y, slope)`` after each step is two numbers; the largest are ``stats["watched"]``.
+        It may change what `rhs` works with, which the checkpoint then holds.
     method : str
         A name in `meanfield.integrate.tableau.METHODS`.
 
@@ -179,10 +180,10 @@ class _Run:
 
     def _stand(self, now: Now) -> None:
         """Make this the state to go on from."""
-        outside = self.checkpoint.outside() if self.checkpoint is not None else now.outside
         if self.watch is not None:
             seen = self.watch(*(self.equation.rows[row] for row in now.rows[:2]))
             now = now._replace(watched=tuple(map(max, now.watched, seen)))
+        outside = self.checkpoint.outside() if self.checkpoint is not None else now.outside
         self.now = now._replace(
             outside=outside,
             records=len(self.records),

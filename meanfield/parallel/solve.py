@@ -16,11 +16,11 @@ from meanfield.dynamics.particles.field_checks import Check
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.run import Request, Result, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
-from meanfield.fields.pairs.closed import has_pair_forms
+from meanfield.fields import check_evaluator
 from meanfield.integrate import Trajectory
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
-from meanfield.parallel.shared_slices import SharedSlices
+from meanfield.parallel.shared import SharedField
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
@@ -38,6 +38,7 @@ def solve_mean_field(
     *,
     comm: Communicator | None = None,
     averages: Averages | None = None,
+    evaluator: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
@@ -45,15 +46,15 @@ def solve_mean_field(
     """Evolve a measure whose neurons lie on several ranks; every rank makes this call.
 
     The equation and method of `meanfield.solve_mean_field`. For each right-hand side the ranks sum
-    their moments on the mesh, in one reduction whose size does not depend on the neurons, and for
+    what their neurons make, in one reduction whose size does not depend on the neurons, and for
     each step a number that measures its error. Results agree with those of one process to rounding
     and do not depend on the number of ranks beyond it.
 
     Parameters
     ----------
     problem : Problem
-        With a student of erf or ReLU, a committee of such as target, and a subspace of up to three
-        dimensions: what meshes serve.
+        That an evaluator serves in time linear in the neurons: up to three directions and a
+        smooth or homogeneous student, or any number and a polynomial one.
     part : ParticleMeasure
         The neurons of this rank, with equal masses; see `draw`. Ranks may hold different numbers.
     t_end, save_at, rtol, atol
@@ -63,6 +64,8 @@ def solve_mean_field(
     averages : mapping of str to callable, optional
         Functions of (t, part) that return an average over the part's neurons. The averages over all
         neurons at the saved times are ``solution.observables[name]``, on every rank.
+    evaluator : str
+        "slices", "half-sphere" or "polynomial", or "auto"; see `meanfield.solve_mean_field`.
     checkpoint : path, optional
         A file for each rank, ``path.0-of-8`` and so on, from which the same call on as many ranks
         goes on, bit for bit; see `meanfield.solve_mean_field`.
@@ -98,6 +101,7 @@ def solve_mean_field(
     if part.mass is not None:
         raise ValueError("part must have equal masses: how ranks weigh would be unsaid")
     _check_problem(problem, part)
+    evaluator = check_evaluator(evaluator)
     ranks = Ranks(comm)
     everyone = int(ranks.total(np.array([float(part.n)]))[0])
     measurements = _whole(averages, ranks, part.n / everyone)
@@ -105,22 +109,18 @@ def solve_mean_field(
     request = replace(request, progress=request.progress and ranks.rank == 0)
     tolerances = Tolerances.checked(rtol, atol)
     return carry_out(
-        "parallel.solve_mean_field", problem, part, request, tolerances._asdict(),
-        lambda: _SplitFlow(problem, part, request, tolerances, ranks, everyone),
+        "parallel.solve_mean_field", problem, part, request,
+        tolerances._asdict() | {"evaluator": evaluator},
+        lambda: _SplitFlow(problem, part, request, tolerances, ranks, everyone, evaluator),
         partial(RankCheckpoint, ranks=ranks),
     )  # fmt: skip
 
 
 def _check_problem(problem: Problem, part: ParticleMeasure) -> None:
-    """Refuse what meshes do not serve."""
+    """Refuse what ranks cannot share."""
     k = problem.subspace_dim
     if part.k != k:
         raise ValueError(f"part must have u of shape (n, {k}) for this problem, got {part.u.shape}")
-    if k > 3 or problem.student.name == "square" or not has_pair_forms(problem):
-        raise ValueError(
-            "problem must have a student of erf or ReLU, a committee of such as target, and a "
-            f"subspace of up to three dimensions, got {problem.student.name} and {k}"
-        )
     if problem.temperature > 0.0:
         raise ValueError(f"problem must have temperature 0 here, got {problem.temperature:g}")
 
@@ -136,11 +136,11 @@ class _SplitFlow(ParticleFlow):
         tolerances: Tolerances,
         ranks: Ranks,
         everyone: int,
+        evaluator: str,
     ):
         self.ranks, self.everyone, self.total = ranks, everyone, ranks.total
-        field = SharedSlices(problem, ranks, part.n / everyone)
         with np.errstate(over="ignore", invalid="ignore"):
-            field.prepare(part)
+            field = SharedField(problem, ranks, everyone, part, evaluator)
         super().__init__(problem, part, request, tolerances, field=field)
 
     def result(self, trajectory: Trajectory) -> Result:

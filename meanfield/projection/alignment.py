@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.fields import Field, choose_field
+from meanfield.fields import Field, check_evaluator, choose_field
 from meanfield.kernels.options import thread_limit
 from meanfield.problem import Problem
 from meanfield.projection.neurons import Neurons, pair_values, split
@@ -113,7 +113,9 @@ class Concentration:
         return self.alignment[order], np.append(0.0, np.cumsum(self.masses[order]))
 
 
-def concentration(state: State, problem: Problem, *, threads: int | None = None) -> Concentration:
+def concentration(
+    state: State, problem: Problem, *, evaluator: str = "auto", threads: int | None = None
+) -> Concentration:
     """Measure how a state concentrates on the principal subspace (Arnaboldi et al. 2023).
 
     Parameters
@@ -123,6 +125,8 @@ def concentration(state: State, problem: Problem, *, threads: int | None = None)
         neurons meet at every perpendicular angle; overlaps and weights know theirs.
     problem : Problem
         Its activation and, for a measure, its dimension define f.
+    evaluator : str
+        How a measure's field is evaluated; see `meanfield.solve_mean_field`.
     threads : int, optional
         Threads for the kernels; the numbers do not depend on it.
 
@@ -154,9 +158,13 @@ def concentration(state: State, problem: Problem, *, threads: int | None = None)
     0.01
     """
     checks.instance(problem, "problem", Problem)
+    evaluator = check_evaluator(evaluator)
     neurons = split(state, problem)
     with thread_limit(checks.thread_count(threads)):
-        return placed(neurons, variance_parts(neurons, state, problem))
+        field = None
+        if isinstance(state, ParticleMeasure):
+            field = choose_field(problem, state, evaluator)
+        return placed(neurons, variance_parts(neurons, state, problem, field))
 
 
 def placed(neurons: Neurons, parts: tuple[float, float] = (math.nan, math.nan)) -> Concentration:
@@ -182,6 +190,8 @@ def variance_parts(
     """E Var(f | z) and E f²; `field` serves a measure, if at hand."""
     if isinstance(state, ParticleMeasure):
         field = choose_field(problem, state) if field is None else field
+        while field.outgrown(*state.arrays()) and field.grow(state):
+            pass
         outside, total = field.variance_parts(neurons.a, neurons.u, neurons.r)
         # at d = ∞ f is a function of z alone; what is left there is rounding
         return (0.0 if math.isinf(problem.dim) else outside), total

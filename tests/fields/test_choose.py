@@ -7,7 +7,8 @@ import pytest
 
 import meanfield as mf
 from meanfield.fields import choose_field
-from meanfield.fields.choose import _pick
+from meanfield.fields.choose import EVALUATORS, make_field
+from meanfield.fields.task import Task
 from tests.fields.cases import (
     ACTIVATIONS,
     DIMENSIONS,
@@ -63,17 +64,17 @@ def test_the_limit_of_many_dimensions_is_continuous(sigma, k):
 
 def names(sigma, sizes, *, k=1, scale=1.0, D=9, tau="erf"):
     problem = make_problem(sigma, tau, k=k, D=D, kappa=0.0)
-    return [_pick(problem, n, 3.5 * scale, 3.5 * scale, False).name for n in sizes]
+    return [make_field(Task(problem, n, 3.5 * scale, 3.5 * scale)).name for n in sizes]
 
 
 def test_small_measures_are_summed_and_large_ones_go_through_a_mesh():
-    assert names("square", [1, 10**6]) == ["moments", "moments"]
+    assert names("square", [1, 10**6]) == ["polynomial", "polynomial"]
     for k, large in ((1, 10**4), (2, 10**5)):
         assert names("erf", [10, large], k=k) == ["pairs", "slices"]
     assert names("relu", [2, 10**5], k=1) == ["pairs", "slices"]
     for tau in ("erf", "relu", "tanh"):
-        assert names("relu", [20, 1000, 10**6], k=2, tau=tau) == ["pairs", *["hemisphere"] * 2]
-        assert names("relu", [200, 10**6], k=2, D=math.inf, tau=tau) == ["pairs", "hemisphere"]
+        assert names("relu", [20, 1000, 10**6], k=2, tau=tau) == ["pairs", *["half-sphere"] * 2]
+        assert names("relu", [200, 10**6], k=2, D=math.inf, tau=tau) == ["pairs", "half-sphere"]
     assert names("erf", [4000], k=2, tau="relu") == ["pairs"]
 
 
@@ -96,3 +97,52 @@ def test_more_directions_than_a_mesh_can_hold():
     field = choose_field(problem, measure)
     assert field.name == "pairs"
     assert max(relative_errors(field, problem, measure)) < 1e-8
+
+
+STUDENTS = {
+    ("erf", 1): {"pairs", "slices", "series", "quadrature"},
+    ("relu", 2): {"pairs", "half-sphere", "slices", "quadrature"},
+    ("square", 2): {"polynomial", "series", "slices", "quadrature"},
+    ("tanh", 4): {"series", "quadrature"},
+}
+
+
+@pytest.mark.parametrize(("sigma", "k"), STUDENTS)
+def test_every_evaluator_that_serves_can_be_asked_for(sigma, k):
+    """They agree; the others are refused in words that name those."""
+    problem = mf.Problem(mf.CommitteeTarget(k=k), sigma, math.inf, second_layer_rate=1.0)
+    measure, serve = make_measure(k, n=20, scale=0.4), STUDENTS[sigma, k]
+    expected = mf.mean_field_velocity(problem, measure)
+    for name in EVALUATORS:
+        if name not in serve:
+            with pytest.raises(ValueError, match="evaluator must be one that serves") as refused:
+                mf.mean_field_velocity(problem, measure, evaluator=name)
+            assert all(f"'{other}'" in str(refused.value) for other in serve)
+            continue
+        field = choose_field(problem, measure, name)
+        off = max(field.error_estimate(measure), 1e-12)
+        assert field.name == name and off < 0.02
+        found = mf.mean_field_velocity(problem, measure, evaluator=name)
+        for mine, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=5.0 * off * np.abs(theirs).max())
+    run = mf.solve_mean_field(problem, measure, 0.1, 2, evaluator="quadrature", rtol=1e-3)
+    assert run.stats["field"] == "quadrature"
+    risk = mf.population_risk(problem, measure, evaluator="quadrature")
+    leak = mf.projection.concentration(measure, problem, evaluator="quadrature").function_energy
+    assert math.isclose(risk, mf.population_risk(problem, measure), rel_tol=0.02)
+    assert math.isclose(
+        leak, mf.projection.concentration(measure, problem).function_energy, rel_tol=0.02
+    )
+
+
+@pytest.mark.parametrize("wrong", ["meshes", 3, None])
+def test_what_is_no_evaluator_is_refused(wrong):
+    problem, measure = make_problem(), make_measure(1, n=4)
+    for call in (
+        lambda: mf.solve_mean_field(problem, measure, 1.0, evaluator=wrong),
+        lambda: mf.mean_field_velocity(problem, measure, evaluator=wrong),
+        lambda: mf.population_risk(problem, measure, evaluator=wrong),
+        lambda: mf.projection.concentration(measure, problem, evaluator=wrong),
+    ):
+        with pytest.raises((ValueError, TypeError), match="evaluator must be one of 'auto'"):
+            call()

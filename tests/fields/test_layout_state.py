@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+import meanfield as mf
+from meanfield.fields.choose import EVALUATORS, choose_field
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.slices.field import SliceField
 from tests.fields.cases import make_measure, make_problem, velocity
@@ -27,3 +29,25 @@ def test_layouts_are_put_back(kind, sigma):
             a.tobytes() != b.tobytes() for a, b in zip(before, velocity(fresh, start), strict=True)
         )
     assert np.isfinite(before[1]).all()
+
+
+STUDENTS = {"series": "tanh", "quadrature": "tanh", "half-sphere": "relu", "polynomial": "square"}
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_a_right_hand_side_changes_nothing(name):
+    """Not even of neurons beyond its layout; asked after a step, it is laid out for them."""
+    problem = mf.Problem(mf.CommitteeTarget(2), STUDENTS.get(name, "erf"), second_layer_rate=1.0)
+    start, far = make_measure(2, n=12, scale=0.1), make_measure(2, n=12, scale=2.0)
+    field = choose_field(problem, start, name)
+    before, state = velocity(field, start), field.layout_state()
+    out = [np.empty_like(part) for part in far.arrays()]
+    field.velocity(*far.arrays(), *out)
+    assert field.layout_state() == state
+    for mine, theirs in zip(velocity(field, start), before, strict=True):
+        assert mine.tobytes() == theirs.tobytes()
+    if field.outgrown(*far.arrays()):
+        assert field.grow(far) and not field.outgrown(*far.arrays())
+        assert field.layout_state() != state
+    assert all(np.isfinite(part).all() for part in velocity(field, far))
+    assert field.error_estimate(far) < 1e-2

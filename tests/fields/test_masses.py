@@ -9,12 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meanfield as mf
-from meanfield.fields.moments import MomentField
 from meanfield.fields.pairs.closed import PairField
+from meanfield.fields.polynomial import PolynomialField
 from meanfield.fields.slices.field import SliceField
 from tests.fields.cases import make_measure, make_problem, velocity
 
-EVALUATORS = (("square", MomentField), ("erf", PairField), ("relu", PairField), ("erf", SliceField))
+EVALUATORS = (
+    ("square", PolynomialField),
+    ("erf", PairField),
+    ("relu", PairField),
+    ("erf", SliceField),
+)
 
 
 def evaluate(kind, problem, measure):
@@ -41,7 +46,7 @@ def taken(measure, chosen, mass):
 )
 def test_splitting_and_order_change_nothing(evaluator, D, seed):
     sigma, kind = evaluator
-    problem = make_problem(sigma, "erf", k=2 if kind is MomentField else 1, D=D)
+    problem = make_problem(sigma, "erf", k=2 if kind is PolynomialField else 1, D=D)
     rng = np.random.default_rng(seed)
     mass = rng.dirichlet(np.ones(12))
     measure = weighted(make_measure(problem.subspace_dim, n=12, seed=seed), mass)

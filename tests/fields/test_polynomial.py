@@ -8,12 +8,12 @@ import pytest
 
 import meanfield as mf
 from meanfield.fields.choose import choose_field
-from meanfield.fields.moments import MomentField
 from meanfield.fields.polynomial import PolynomialField
 from meanfield.kernels.fields import polynomial
 from meanfield.kernels.options import thread_limit
-from tests.fields.cases import make_measure, velocity
-from tests.reference import nodes
+from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, relative_errors, velocity
+from tests.reference import mean_field as twin
+from tests.reference import nodes, quadratic
 
 
 def prepared(kind, problem, measure):
@@ -36,22 +36,42 @@ def test_velocities_by_quadrature(degree, k, D):
     np.testing.assert_allclose(dr, expected[1], atol=1e-9 * np.abs(expected[1]).max() + 1e-12)
 
 
+@pytest.mark.parametrize("tau", ACTIVATIONS)
+@pytest.mark.parametrize("D", [1, 4, 10**6, math.inf])
+def test_squares_against_the_twin(tau, D):
+    problem, measure = make_problem("square", tau, k=3, D=D), make_measure(3, n=50, scale=2.0)
+    field = prepared(PolynomialField, problem, measure)
+    assert max(relative_errors(field, problem, measure)) < 1e-12
+    expected = twin.flow(problem, measure.a, measure.u, measure.r).variance_parts
+    found = field.variance_parts(measure.a, measure.u, measure.r)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * expected[1])
+
+
+@pytest.mark.parametrize("D", [2, math.inf])
+def test_squares_against_the_definition(D):
+    problem, measure = make_problem("square", "square", k=2, D=D), make_measure(2, n=4)
+    expected = twin.definition(problem, measure.a, measure.u, measure.r, nodes=20)
+    found = velocity(prepared(PolynomialField, problem, measure), measure)
+    for mine, theirs in zip(found, (expected.da, expected.du, expected.dr), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-11 * np.abs(theirs).max())
+
+
 @pytest.mark.parametrize("D", [1, 7, 10**6, math.inf])
 @pytest.mark.parametrize("target", ["committee", "parity"])
-def test_squares_are_those_of_the_moment_field(target, D):
-    made = mf.CommitteeTarget(k=2, activation="relu") if target == "committee" else (
-        mf.targets.parity(2)
-    )  # fmt: skip
+def test_squares_are_quadratic_forms(target, D):
+    if target == "committee":  # E ReLU and ½ E ReLU(z) (z² − 1) are 1/√(2π) and a half of it
+        made, mean = mf.CommitteeTarget(k=2, activation="relu"), 1.0 / math.sqrt(2.0 * math.pi)
+        H = 0.25 * mean * np.eye(2)
+    else:
+        made, mean, H = mf.targets.parity(2), 0.0, np.array([[0.0, 0.5], [0.5, 0.0]])
     problem = mf.Problem(made, "square", 2 + D, second_layer_rate=0.5)
     measure = make_measure(2, n=50)
-    mine, theirs = (prepared(kind, problem, measure) for kind in (PolynomialField, MomentField))
-    arrays = measure.a, measure.u, measure.r
-    for found, expected in zip(velocity(mine, measure), velocity(theirs, measure), strict=True):
+    mine, arrays = prepared(PolynomialField, problem, measure), measure.arrays()
+    *flow, risk, parts = quadratic.flow(problem, mean, H, *arrays)
+    for found, expected in zip(velocity(mine, measure), flow, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-12)
-    assert mine.risk(*arrays) == pytest.approx(theirs.risk(*arrays), rel=1e-13)
-    np.testing.assert_allclose(
-        mine.variance_parts(*arrays), theirs.variance_parts(*arrays), rtol=1e-11, atol=1e-15
-    )
+    assert mine.risk(*arrays) == pytest.approx(risk, rel=1e-13)
+    np.testing.assert_allclose(mine.variance_parts(*arrays), parts, rtol=1e-11, atol=1e-15)
 
 
 @pytest.mark.parametrize("D", [1, 3, math.inf])
@@ -76,15 +96,26 @@ def test_velocities_are_slopes_of_the_risk(degree, D):
             assert slopes.reshape(-1)[i] == pytest.approx(slope, abs=1e-7 * np.abs(slopes).max())
 
 
-def test_the_risk_of_the_target_itself_is_zero():
-    target = mf.CommitteeTarget(k=2, activation="hermite3")
-    field = PolynomialField(mf.Problem(target, "hermite3", 7))
-    assert field.risk(np.ones(2), np.eye(2), np.zeros(2)) < 1e-27
+@pytest.mark.parametrize("name", ["hermite3", "square"])
+def test_the_risk_of_the_target_itself_is_zero(name):
+    target = mf.CommitteeTarget(k=2, activation=name)
+    field = PolynomialField(mf.Problem(target, name, 7))
+    same = mf.ParticleMeasure(np.ones(2), np.eye(2), np.zeros(2))
+    assert field.risk(*same.arrays()) < 1e-27
+    assert all(np.abs(part).max() < 1e-13 for part in velocity(field, same)[1:])
+
+
+def test_what_no_quadratic_sees_is_a_floor():
+    """An odd target: the best square student is f = 0."""
+    problem = mf.Problem(mf.CommitteeTarget(k=1), "square", 7)
+    zero = np.zeros(3)
+    risk = PolynomialField(problem).risk(zero, np.ones((3, 1)), np.ones(3))
+    assert math.isclose(risk, 0.5 * problem.target.second_moment(), rel_tol=1e-14)
 
 
 @pytest.mark.parametrize(
     ("student", "k", "name"),
-    [("hermite4", 2, "polynomial"), ("hermite3", 12, "polynomial"), ("square", 2, "moments")],
+    [("hermite4", 2, "polynomial"), ("hermite3", 12, "polynomial"), ("square", 2, "polynomial")],
 )
 def test_it_is_chosen(student, k, name):
     problem = mf.Problem(mf.CommitteeTarget(k=k), student, 40)
@@ -125,4 +156,5 @@ def test_moments_are_sums():
 
 
 def kernel_moments(field, m):
-    return polynomial.moments(m.a, m.u, m.r, field.parent, field.factor)
+    every = np.ones(len(field.index), bool)
+    return polynomial.moments(m.a, m.u, m.r, field.parent, field.factor, every)

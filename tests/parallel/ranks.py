@@ -63,6 +63,8 @@ CASES = {
     "two directions": (2, "erf", 50, {}),
     "large width": (1, "erf", np.inf, {"second_layer_rate": 1.0}),
     "relu": (1, "relu", 30, {}),
+    "half-sphere": (2, "relu", np.inf, {"second_layer_rate": 0.5}),
+    "square": (2, "square", 30, {"second_layer_rate": 0.5}),
 }
 
 

@@ -13,11 +13,13 @@ import pytest
 import meanfield as mf
 from meanfield.dynamics import checkpoint as checkpoints
 from meanfield.parallel.ranks import Ranks
+from meanfield.parallel.shared import SharedField
 from tests.parallel.ranks import CASES, Team, problem_of, solve
 
 ROOT = Path(__file__).parent.parent.parent
 MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
 ROUNDING = 1e-12
+SERVING = {"half-sphere": "half-sphere", "square": "polynomial"}
 
 
 def whole(case, **options):
@@ -47,6 +49,7 @@ def test_ranks_agree_with_one_process(case):
     reference = whole(case)
     alone = solve(case, None)
     assert alone.final == reference.final and np.array_equal(alone.risk, reference.risk)
+    assert alone.stats["field"] == reference.stats["field"] == SERVING.get(case, "slices")
     for size in (2, 3) if case == "erf" else (2,):
         parts = Team(size).run(lambda comm: solve(case, comm))
         assert agree(parts, reference)
@@ -220,10 +223,35 @@ def test_bad_arguments_are_named(change, named):
         mf.parallel.solve_mean_field(**(arguments | change))
 
 
-def test_the_square_is_refused_with_the_reason():
-    problem = mf.Problem(mf.CommitteeTarget(k=1), "square", 10)
-    with pytest.raises(ValueError, match="square"):
-        mf.parallel.solve_mean_field(problem, mf.ParticleMeasure([1.0], [[0.1]], [1.0]), 1.0)
+def test_what_no_ranks_can_share_is_refused_with_the_reason():
+    problem = mf.Problem(mf.CommitteeTarget(k=4), "tanh", 10)
+    measure = mf.ParticleMeasure([1.0], [[0.1] * 4], [1.0])
+    with pytest.raises(ValueError, match="tanh under this target at k = 4, which is none here"):
+        mf.parallel.solve_mean_field(problem, measure, 1.0)
+    one = mf.ParticleMeasure([1.0], [[0.1]], [1.0])
+    with pytest.raises(ValueError, match="which is 'slices', got 'pairs'"):
+        mf.parallel.solve_mean_field(problem_of("erf"), one, 1.0, evaluator="pairs")
+
+
+def test_crowds_on_one_rank_refine_the_mesh_of_all():
+    """Neurons in one cell of the plane are few on each rank, and many together."""
+    problem = problem_of("half-sphere")
+    spread = mf.gaussian_measure(problem, 600, seed=1)
+    rng = np.random.default_rng(0)
+    crowd = mf.ParticleMeasure(
+        np.ones(600), [1.0, 0.3] + 1e-4 * rng.standard_normal((600, 2)), np.full(600, 1e-4)
+    )
+
+    def levels(comm):
+        field = SharedField(problem, Ranks(comm), 1200, spread, "half-sphere")
+        before = field.field.level
+        arrays = (spread, crowd)[comm.rank].arrays()
+        while field.outgrown(*arrays) and field.grow((spread, crowd)[comm.rank]):
+            pass
+        return before, field.field.level
+
+    found = Team(2).run(levels)
+    assert found[0] == found[1] and found[0][0] < found[0][1]
 
 
 def test_bad_draws_are_named():

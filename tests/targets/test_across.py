@@ -75,7 +75,7 @@ def test_the_other_nodes_show_what_is_missed():
 def test_relu_under_a_smooth_target_is_good_to_1e_7():
     problem = mf.Problem(smooth_target(2), "relu", math.inf)
     rng = np.random.default_rng(1)
-    for n, name in ((6, "pairs"), (800, "hemisphere")):
+    for n, name in ((6, "pairs"), (800, "half-sphere")):
         measure = mf.ParticleMeasure(np.ones(n), rng.standard_normal((n, 2)), np.full(n, 0.3))
         field = choose_field(problem, measure)
         assert field.name == name

@@ -46,6 +46,7 @@ class ParticleFlow(Description):
         tolerances: Tolerances,
         *,
         spherical: bool = False,
+        evaluator: str = "auto",
         field_tolerance: float | None = None,
         field: Field | None = None,
     ):
@@ -59,7 +60,7 @@ class ParticleFlow(Description):
         self.field_tolerance = field_tolerance
         with np.errstate(over="ignore", invalid="ignore"):
             if field is None:
-                field = choose_field(problem, measure, tolerance=field_tolerance)
+                field = choose_field(problem, measure, evaluator, tolerance=field_tolerance)
             self.field: Field = field
             self.field_error = self.field.error_estimate(measure)
 
@@ -114,8 +115,10 @@ class ParticleFlow(Description):
     def watch(self, y: Array, slope: Array) -> tuple[float, float]:
         """The largest speed of a direction, and one over the least of one that grows from little.
 
-        A direction is a coordinate of all neurons: a, each of u, and r.
+        A direction is a coordinate of all neurons: a, each of u, and r. The field is laid out anew
+        where neurons have outgrown it.
         """
+        self.settle(y)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             sums = np.array([self._sums(*pair) for pair in ((y, y), (slope, slope), (y, slope))])
             sums = sums if self.total is None else self.total(sums)
@@ -123,6 +126,13 @@ class ParticleFlow(Description):
             faint = (sums[2] > 0.0) & (sizes < SMALL * sizes.max()) & (speeds > 0.0)
             found = float(speeds.max()), float(np.where(faint, 1.0 / speeds, 0.0).max())
         return found if all(np.isfinite(found)) else (0.0, 0.0)
+
+    def settle(self, y: Array) -> None:
+        """Lay the field out anew while neurons have outgrown it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            neurons = self.neurons(y)
+            while self.field.outgrown(*neurons) and self.field.grow(self.state(y)):
+                pass
 
     def _sums(self, x: Array, y: Array) -> list[float]:
         """Inner products of two vectors for each direction."""
@@ -231,7 +241,7 @@ class ParticleFlow(Description):
         """The error of the velocities that a success may have."""
         if self.field_tolerance is not None:
             return self.field_tolerance
-        return max(rtol, getattr(self.field, "tolerance", 0.0))
+        return max(rtol, self.field.tolerance)
 
     def _series(self, trajectory: Trajectory) -> StateSeries:
         """The states that were kept; start and end, of which there is no copy, are laid in here."""

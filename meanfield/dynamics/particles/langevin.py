@@ -146,6 +146,7 @@ class LangevinRun(Description):
             y = self._drift(y, drift)
             for _ in range(pieces):
                 y = self._diffuse(y, 0.5 * h, rng)
+            self.flow.settle(y)
             return y
 
     def _compare(self, risk: float) -> None:
@@ -176,7 +177,11 @@ class LangevinRun(Description):
         return y + 0.5 * h * (self.first + self.second)
 
     def _slope(self, y: Array, out: Array) -> None:
-        """All but the decay of the first layer, which the Ornstein–Uhlenbeck part holds."""
+        """All but the decay of the first layer, which the Ornstein–Uhlenbeck part holds.
+
+        Steps are of a given length: there is no shorter one for neurons that leave a mesh.
+        """
+        self.flow.settle(y)
         self.flow.slope(0.0, y, out, first_layer_decay=False)
         self.evaluations += 1
 

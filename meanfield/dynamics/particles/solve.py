@@ -17,7 +17,7 @@ from meanfield.dynamics.particles.langevin import LangevinRun
 from meanfield.dynamics.run import Description, Request, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.training import add_decay
-from meanfield.fields import choose_field
+from meanfield.fields import check_evaluator, choose_field
 from meanfield.kernels.options import thread_limit
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
@@ -36,6 +36,7 @@ def solve_mean_field(
     spherical: bool = False,
     seed: int = 0,
     step: float | None = None,
+    evaluator: str = "auto",
     field_tolerance: float | None = None,
     method: str = "auto",
     keep: str = "all",
@@ -85,6 +86,10 @@ def solve_mean_field(
         Largest time step, where the problem has a temperature; by default a tenth of the time in
         which the drift changes by its own size. The error in averages goes as its square; a
         companion with steps twice as long under the same noise tells it, see ``stats``.
+    evaluator : str
+        How the field is evaluated, see ``stats["field"]``: "pairs" and "series" (neuron by neuron),
+        "slices", "half-sphere" and "polynomial" (in time linear in n), "quadrature" (over inputs);
+        or "auto", the cheapest that is accurate.
     field_tolerance : float, optional
         Relative error of the velocities to aim at, by which evaluators and their nodes are chosen
         and the run is judged; by default what the evaluator in use comes to, see ``stats``.
@@ -124,7 +129,8 @@ def solve_mean_field(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or the checkpoint is damaged or another call's; the message
+        If an argument is not as above, the evaluator does not serve the problem (the message names
+        those that do), or the checkpoint is damaged or another call's; the message
         names it.
     OSError
         If the checkpoint's folder does not exist or cannot be written in.
@@ -144,6 +150,7 @@ def solve_mean_field(
     request = Request.checked(t_end, save_at, keep, measurements, checkpoint, threads, progress)
     tolerances = Tolerances.checked(rtol, atol, method)
     spherical = checks.switch(spherical, "spherical")
+    evaluator = check_evaluator(evaluator)
     if field_tolerance is not None:
         field_tolerance = checks.real(field_tolerance, "field_tolerance", above=0.0)
     seed = checks.integer(seed, "seed", minimum=0)
@@ -154,14 +161,14 @@ def solve_mean_field(
         refuse_noise(problem, spherical)
         measurements.functions = {**free_energy.observables(), **measurements.functions}
     settings = tolerances._asdict() | {
-        "spherical": spherical, "field_tolerance": field_tolerance, "noise_seed": seed,
-        "step": step,
+        "spherical": spherical, "evaluator": evaluator, "field_tolerance": field_tolerance,
+        "noise_seed": seed, "step": step,
     }  # fmt: skip
 
     def prepare() -> Description:
         flow = ParticleFlow(
             problem, measure, request, tolerances,
-            spherical=spherical, field_tolerance=field_tolerance,
+            spherical=spherical, evaluator=evaluator, field_tolerance=field_tolerance,
         )  # fmt: skip
         if free_energy is None:
             return flow
@@ -191,7 +198,11 @@ class MeanFieldVelocity(NamedTuple):
 
 
 def mean_field_velocity(
-    problem: Problem, measure: ParticleMeasure, *, threads: int | None = None
+    problem: Problem,
+    measure: ParticleMeasure,
+    *,
+    evaluator: str = "auto",
+    threads: int | None = None,
 ) -> MeanFieldVelocity:
     """The right-hand side of the mean-field equation; see `solve_mean_field`.
 
@@ -200,6 +211,8 @@ def mean_field_velocity(
     problem : Problem
     measure : ParticleMeasure
         n neurons.
+    evaluator : str
+        How the field is evaluated; see `solve_mean_field`.
     threads : int, optional
         Threads for the kernels. The numbers do not depend on it.
 
@@ -211,7 +224,7 @@ def mean_field_velocity(
     Raises
     ------
     TypeError, ValueError
-        If the measure does not belong to the problem.
+        If the measure does not belong to the problem, or the evaluator does not serve it.
 
     Examples
     --------
@@ -226,6 +239,6 @@ def mean_field_velocity(
     a, u, r = measure.arrays()
     out = MeanFieldVelocity(np.zeros_like(a), np.empty_like(u), np.empty_like(r))
     with thread_limit(checks.thread_count(threads)):
-        choose_field(problem, measure).velocity(a, u, r, *out)
+        choose_field(problem, measure, evaluator).velocity(a, u, r, *out)
     add_decay(problem, (a, u, r), out)
     return out

@@ -8,15 +8,18 @@ mode by mode in the angle of the plane → velocities. The target acts by its cl
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections import deque
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons
+from meanfield.fields.base import Array, LinearField, charges, root_mean_square, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField, overlap_rule
+from meanfield.fields.task import Cost, Task
 from meanfield.kernels.fields.hemisphere import sphere_mesh as kernel
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
@@ -31,7 +34,7 @@ SAMPLES = 48  # neurons where it is, beside the extreme ones
 MARGIN = 4.0  # over those: what others were found to be off by, and a little
 
 
-class HomogeneousField:
+class HomogeneousField(LinearField):
     """ReLU, leaky ReLU at k = 2, under committees and polynomials.
 
     Raises
@@ -40,35 +43,41 @@ class HomogeneousField:
         If the problem is not one of these.
     """
 
-    name = "hemisphere"
+    name = "half-sphere"
+    grows_by_sums = True
 
     def __init__(self, problem: Problem, tolerance: float | None = None):
-        if not self.serves(problem):
+        exact = PairField.of(problem) if homogeneous_in_the_plane(problem) else None
+        if exact is None:
             raise ValueError("the half-sphere is for ReLU students at k = 2 that have pair sums")
         self.problem, self.rate = problem, problem.second_layer_rate
         self.D, self.target = problem.perpendicular_dim, problem.target
-        self.exact = PairField(problem)
+        self.exact = exact
         self.target_part = self.exact.target_part
         right, left = (float(problem.student(np.array([x]))[0]) for x in (1.0, -1.0))
         self.linear = (0.5 * (right - left)) ** 2  # α²
         self.absolute = (0.5 * (right + left)) ** 2 * 2.0 / math.pi  # β² 2/π, of the mesh's kernel
         self.tolerance = TOLERANCE if tolerance is None else tolerance
-        self.mass: Array | None = None
-        self.level, self.worst, self.speed = 0, math.inf, np.zeros(2)
+        self.worst, self.speed = math.inf, np.zeros(2)
+        self._lay(0)
 
     @staticmethod
-    def serves(problem: Problem) -> bool:
-        """Whether the student is homogeneous, k = 2, and all pulls on a neuron are closed."""
-        return (
-            problem.subspace_dim == 2 and problem.student.homogeneous and PairField.serves(problem)
-        )
+    def cost(task: Task) -> Cost | None:
+        """See `Field`."""
+        problem = task.problem
+        if not homogeneous_in_the_plane(problem) or task.potential is None:
+            return None
+        overlaps = len(overlap_rule(problem.perpendicular_dim, task.longest, smooth=False)[0])
+        neuron = SECONDS["half-sphere neuron"] + task.potential.cost
+        mesh = SECONDS["half-sphere"] + SECONDS["half-sphere layout"] * overlaps
+        return Cost(mesh + task.n * neuron, 1e-7)
 
     # -- laying out -----------------------------------------------------------------------------
 
-    @property
-    def mesh(self) -> Hemisphere:
-        """The mesh of the present level."""
-        return hemisphere(self.D, self.level)
+    def _lay(self, level: int) -> None:
+        """Take the mesh of a level."""
+        self.level, self.mesh = level, hemisphere(self.D, level)
+        self.apart: Hemisphere | None = None  # for variances, made when they are asked for
 
     @property
     def finest(self) -> int:
@@ -77,45 +86,50 @@ class HomogeneousField:
 
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`: a finer mesh until velocities agree with pair sums."""
-        self.mass, self.level, self.speed = measure.mass, 0, np.zeros(2)
-        while self.error_estimate(measure) > self.tolerance and self.level < self.finest:
-            self.level += 1
-
-    def _spread(self, charge: Array, u: Array, r: Array) -> Array:
-        """Moments of the neurons, on a finer mesh if they crowd in cells of the plane.
-
-        Raises
-        ------
-        FloatingPointError
-            If neurons are not finite.
-        """
+        self.mass, self.speed = measure.mass, np.zeros(2)
+        self._lay(0)
         while True:
-            mesh = self.mesh
-            moments = kernel.spread(charge, u, r, mesh.rows, mesh.points)
-            if moments is None:
-                raise FloatingPointError("neurons are no longer finite")
-            if self.level == self.finest or not self.speed.any():
-                return moments
-            force = root_mean_square(charge, None) * self.absolute * mesh.crowding(moments)
-            if CROWDED * force <= self.tolerance * float(self.speed.max()):
-                return moments
-            self.level += 1
+            self.worst, self.speed = self._estimate(measure)
+            if not self.worst > self.tolerance or self.level == self.finest:
+                break
+            self._lay(self.level + 1)
+
+    def outgrown(self, a: Array, u: Array, r: Array, sums: Array | None = None) -> bool:
+        """See `Field`: whether neurons crowd in cells of the plane."""
+        if self.level == self.finest or not self.speed.any():
+            return False
+        sums = self.gather(charges(a, self.mass), u, r) if sums is None else sums
+        crowding = self.mesh.crowding(sums[: self.mesh.points])
+        force = math.sqrt(sums[-1]) * self.absolute * crowding
+        return CROWDED * force > self.tolerance * float(self.speed.max())
+
+    def grow(self, measure: ParticleMeasure) -> bool:
+        """See `Field`: the next finer mesh."""
+        self._lay(min(self.level + 1, self.finest))
+        return True
 
     # -- evaluating -----------------------------------------------------------------------------
 
-    def velocity(
-        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    def gather(self, charge: Array, u: Array, r: Array) -> Array:
+        """See `LinearField`: moments on the mesh, the mean of a u, and that of a²."""
+        return np.concatenate((self._moments(self.mesh, charge, u, r), _mean(charge, u),
+                               [float(charge @ charge) / len(charge)]))  # fmt: skip
+
+    def _moments(self, mesh: Hemisphere, charge: Array, u: Array, r: Array) -> Array:
+        moments = kernel.spread(charge, u, r, mesh.rows, mesh.points)
+        return np.full(mesh.points, math.nan) if moments is None else moments
+
+    def scatter(
+        self, sums: Array, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
     ) -> None:
-        """See `Field`."""
-        charge = charges(a, self.mass)
-        try:
-            moments = self._spread(charge, u, r)
-        except FloatingPointError:
+        """See `LinearField`."""
+        points = self.mesh.points
+        if math.isnan(sums[0]):
             for out in (out_a, out_u, out_r):
                 out[:] = math.nan
             return
-        potential = -self.absolute * self.mesh.potential(moments)
-        mean = self.linear * _mean(charge, u)
+        potential = -self.absolute * self.mesh.potential(sums[:points])
+        mean = self.linear * sums[points : points + 2]
         value, slope_u, slope_r = self.target_part(u, r)
         np.multiply(a[:, None], slope_u - mean, out=out_u)
         np.multiply(a, slope_r, out=out_r)
@@ -123,39 +137,48 @@ class HomogeneousField:
             np.multiply(self.rate, value - u @ mean, out=out_a)
         kernel.gather(a, u, r, self.mesh.rows, potential, self.rate, out_a, out_u, out_r)
 
-    def risk(self, a: Array, u: Array, r: Array) -> float:
-        """See `Field`; a difference of three terms, which the mesh makes good to 1e-10 of E f*²."""
-        charge = charges(a, self.mass)
-        cross = float((charge * self.target_part(u, r)[0]).sum()) / len(a)
-        own = self._energy(self.mesh, charge, u, r) + self.linear * _square(_mean(charge, u))
+    def gather_risk(self, charge: Array, u: Array, r: Array) -> Array:
+        """See `LinearField`: the mean of a V(u, r) besides."""
+        cross = float((charge * self.target_part(u, r)[0]).sum()) / len(charge)
+        return np.append(self.gather(charge, u, r), cross)
+
+    def risk_of(self, sums: Array) -> float:
+        """See `LinearField`; three terms whose difference the mesh makes good to 1e-10 of E f*²."""
+        own, cross = self._energy(self.mesh, sums), float(sums[-1])
         return max(0.5 * self.target.second_moment() + 0.5 * own - cross, 0.0)
 
-    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
-        """See `Field`: given z two perpendicular parts are independent, so Z = 0 gives E f(z)²."""
-        charge = charges(a, self.mass)
-        total = self._energy(self.mesh, charge, u, r) + self.linear * _square(_mean(charge, u))
+    def variance_parts_of(self, sums: Array) -> tuple[float, float]:
+        """See `LinearField`: given z two perpendicular parts are independent: Z = 0 is E f(z)²."""
+        total = self._energy(self.mesh, sums)
         if math.isinf(self.D):
             return 0.0, total
-        outside = self._energy(hemisphere(self.D, self.level, against=True), charge, u, r)
+        moments = sums[: self.mesh.points]
+        if self.apart is None:
+            self.apart = hemisphere(self.D, self.level, against=True)
+        outside = self.absolute * float((moments * self.apart.potential(moments)).sum())
         return max(outside, 0.0), total
 
-    def _energy(self, mesh: Hemisphere, charge: Array, u: Array, r: Array) -> float:
-        """β² of the average of |λ λ'| over pairs of neurons."""
-        moments = kernel.spread(charge, u, r, mesh.rows, mesh.points)
-        if moments is None:
-            return math.nan
-        return self.absolute * float((moments * mesh.potential(moments)).sum())
+    def _energy(self, mesh: Hemisphere, sums: Array) -> float:
+        """E f²: α² and β² of the averages of λ λ' and |λ λ'| over pairs of neurons."""
+        moments, mean = sums[: mesh.points], sums[mesh.points : mesh.points + 2]
+        pairs = float((moments * mesh.potential(moments)).sum())
+        return self.absolute * pairs + self.linear * float(mean @ mean)
 
     # -- checking -------------------------------------------------------------------------------
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: against pair sums, of 8,000 neurons at most, and another rule for f*."""
+        self.worst, _ = self._estimate(measure)
+        return self.worst
+
+    def _estimate(self, measure: ParticleMeasure) -> tuple[float, Array]:
+        """The error, and the sizes of du/dt and dr/dt, now or when they were largest."""
         a, u, r = measure.arrays()
         out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
         charge = charges(a, self.mass)
         self.velocity(a, u, r, *out)
         force = math.sqrt(self.target.second_moment()) * root_mean_square(a, self.mass)
-        self.speed = np.maximum(self.speed, sizes(out[1], out[2], self.mass, force))
+        speed = np.maximum(self.speed, sizes(out[1], out[2], self.mass, force))
         if len(a) > PART:
             even = np.linspace(0, len(a) - 1, PART).astype(np.int64)
             part = np.union1d(even, sample_neurons(u, r, a))
@@ -165,15 +188,14 @@ class HomogeneousField:
         exact = self.exact.slopes(u[chosen], r[chosen], charge, u, r)
         own = a[chosen]
         mesh = largest_miss(
-            own[:, None] * (found[0] - exact[0]), own * (found[1] - exact[1]), self.speed
+            own[:, None] * (found[0] - exact[0]), own * (found[1] - exact[1]), speed
         )
-        self.worst = MARGIN * mesh + self._target_miss(own, u[chosen], r[chosen])
-        return self.worst
+        return MARGIN * mesh + self._target_miss(own, u[chosen], r[chosen], speed), speed
 
-    def _target_miss(self, a: Array, u: Array, r: Array) -> float:
+    def _target_miss(self, a: Array, u: Array, r: Array, speed: Array) -> float:
         """The same of what the target does, which the pairs above have from the same source."""
         _, off_u, off_r = self.target_part.miss(u, r)
-        return largest_miss(a[:, None] * off_u, a * off_r, self.speed)
+        return largest_miss(a[:, None] * off_u, a * off_r, speed)
 
     def _slopes_at(self, chosen: Array, charge: Array, u: Array, r: Array) -> tuple[Array, Array]:
         """Slopes at some neurons of the field of all of them."""
@@ -195,19 +217,39 @@ class HomogeneousField:
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
-        self.level, self.speed = state["level"], np.array(state["speed"])
+        self.speed = np.array(state["speed"])
+        self._lay(state["level"])
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "mesh_points": self.mesh.points, "level": self.level}
 
 
-@lru_cache(maxsize=4)
+def homogeneous_in_the_plane(problem: Problem) -> bool:
+    """Whether the student is homogeneous and k = 2."""
+    return problem.subspace_dim == 2 and problem.student.homogeneous
+
+
+IN_USE: WeakValueDictionary[tuple[float, int, bool], Hemisphere] = WeakValueDictionary()
+RECENT: deque[Hemisphere] = deque(maxlen=4)
+SMALL = 2**24  # bytes of a mesh that is kept when nobody uses it
+
+
 def hemisphere(D: float, level: int, against: bool = False) -> Hemisphere:
-    """The mesh of a level for D perpendicular directions.
+    """The mesh of a level for D perpendicular directions, the same for all who hold it.
 
     `against` is for the kernel less its value at Z = 0, taken before it can cancel.
     """
+    mesh = IN_USE.get((D, level, against))
+    if mesh is None:
+        mesh = IN_USE[D, level, against] = make_mesh(D, level, against)
+        if mesh.kernel.nbytes <= SMALL:
+            RECENT.append(mesh)
+    return mesh
+
+
+def make_mesh(D: float, level: int, against: bool) -> Hemisphere:
+    """See `hemisphere`, which keeps it."""
     Z, w = overlap_rule(D, 1.0, smooth=False)
     if against:
         Z, w = np.append(Z, 0.0), np.append(w, -1.0)
@@ -230,7 +272,3 @@ def _sample(u: Array, r: Array, a: Array) -> Array:
 
 def _mean(charge: Array, u: Array) -> Array:
     return np.einsum("i,ix->x", charge, u) / len(charge)
-
-
-def _square(vector: Array) -> float:
-    return float(vector @ vector)

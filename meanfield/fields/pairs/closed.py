@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
+from meanfield.fields.task import Cost, Task
 from meanfield.gaussian.rules import Rule, sphere_coordinate_rule
 from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
 from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import potential_of, units_of
+from meanfield.targets.potentials.form import Potential
 
 CLOSED = (ERF, RELU, LEAKY_RELU)  # students whose pairs are closed forms
 NODE_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
@@ -82,11 +85,18 @@ class PairField:
 
     name = "pairs"
 
-    def __init__(self, problem: Problem):
-        self.problem = problem
+    def __init__(
+        self,
+        problem: Problem,
+        tolerance: float | None = None,
+        potential: Potential | None = None,
+    ):
+        self.problem, self.tolerance = problem, 0.0 if tolerance is None else tolerance
         self.rate, self.D = problem.second_layer_rate, problem.perpendicular_dim
         self.student, self.target = problem.student, problem.target
-        self.target_part = potential_of(problem.target, problem.student)
+        self.target_part = (
+            potential_of(problem.target, problem.student) if potential is None else potential
+        )
         if not (problem.student.code in CLOSED and self.target_part.precise):
             raise ValueError("pairs are for erf and ReLU students of committees and polynomials")
         leaky = self.student.code == LEAKY_RELU
@@ -94,18 +104,34 @@ class PairField:
         self.leak = self.student.parameter if leaky else 0.0
         self.mass: Array | None = None
         self.r_bound = 0.0
-        self.rule = sphere_coordinate_rule(math.inf, 1)
-        self._allow(1.0)
+        self.plan(1.0)
+
+    @classmethod
+    def of(cls, problem: Problem) -> PairField | None:
+        """The pairs of a problem, if it has such."""
+        if problem.student.code not in CLOSED:
+            return None
+        found = potential_of(problem.target, problem.student)
+        return cls(problem, potential=found) if found.precise else None
 
     @staticmethod
-    def serves(problem: Problem) -> bool:
-        """Whether the problem has such pairs."""
-        student = problem.student
-        return student.code in CLOSED and potential_of(problem.target, student).precise
+    def cost(task: Task) -> Cost | None:
+        """See `Field`."""
+        problem, smooth = task.problem, task.problem.student.smooth
+        if problem.student.code not in CLOSED or task.potential is None:
+            return None
+        own = units_of(problem.target) is None
+        if smooth and not own and not has_pair_forms(problem):
+            return Cost(math.inf, 1e-12)  # a series needs no rule over the links
+        each = SECONDS["pairs erf" if smooth else "pairs relu"]
+        each *= SECONDS["pairs values"] if task.many_values else 1.0
+        overlaps = len(overlap_rule(problem.perpendicular_dim, task.longest, smooth=smooth)[0])
+        seconds = task.n * task.n * overlaps * each + task.n * task.potential.cost
+        return Cost(seconds, 1e-12 if smooth and problem.target.smooth else 1e-7)
 
-    def _allow(self, r_max: float) -> None:
-        if not r_max <= self.r_bound and math.isfinite(r_max):
-            self._reach(MARGIN * r_max)
+    def plan(self, longest: float) -> None:
+        """Take a rule over Z for neurons with r up to `longest`, and some more."""
+        self._reach(MARGIN * (longest if MARGIN < longest < math.inf else 1.0))
 
     def _reach(self, r_bound: float) -> None:
         self.r_bound = r_bound
@@ -113,7 +139,6 @@ class PairField:
 
     def slopes(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> tuple[Array, Array]:
         """∂/∂u and ∂/∂r of E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
-        self._allow(float(np.abs(r_j).max()))
         own_u, own_r = self._student_slopes(u, r, a_j, u_j, r_j, self.rule)
         target_u, target_r = self.target_part.slopes(u, r)
         return target_u - own_u, target_r - own_r
@@ -136,7 +161,6 @@ class PairField:
 
     def student_part(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
         """E f σ(λ) at neurons (u, r), for equal masses of charges a_j."""
-        self._allow(float(np.abs(r_j).max()))
         return self._student_values(u, r, a_j, u_j, r_j, self.rule)
 
     def _student_values(
@@ -173,7 +197,6 @@ class PairField:
 
     def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
         """See `Field`: given z two perpendicular parts are independent, so Z = 0 gives E f(z)²."""
-        self._allow(float(np.abs(r).max()))
         Z, w = self.rule
         u_j = np.ascontiguousarray(u.T)
         charge = charges(a, self.mass)
@@ -189,7 +212,16 @@ class PairField:
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`."""
         self.mass = measure.mass
-        self._allow(float(measure.r.max()))
+        self.plan(float(measure.r.max()))
+
+    def outgrown(self, a: Array, u: Array, r: Array) -> bool:
+        """See `Field`: the rule of a kinked student serves any r."""
+        return self.student.smooth and self.r_bound < float(np.abs(r).max()) < math.inf
+
+    def grow(self, measure: ParticleMeasure) -> bool:
+        """See `Field`."""
+        self.plan(float(measure.r.max()))
+        return True
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: what more nodes over Z change at sample neurons, and rounding.

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.base import EDGE, Array, charges, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
 from meanfield.fields.pairs.closed import overlap_rule
+from meanfield.fields.task import Cost, Task
 from meanfield.fields.units import (
     Units,
     UnitTable,
@@ -36,7 +38,6 @@ TERMS = (16, 32, 64, 128, 256)
 HEADROOM = 1.3  # how far beyond the neurons a table reaches
 FINER = 1.5  # how much finer the rules are that check the rules
 GROWTH = 1.2  # of the largest variance, at which the number of terms is chosen again
-LEAP = 100.0  # … by which it cannot have grown in one step: a trial step that blows up
 FURTHEST = 1e3  # no series converges there
 NO_OVERLAP = sphere_coordinate_rule(math.inf, 1)
 
@@ -83,6 +84,16 @@ class SeriesField:
         target = problem.target
         return units_of(target) is not None or polynomial_of(target) is not None
 
+    @classmethod
+    def cost(cls, task: Task) -> Cost | None:
+        """See `Field`."""
+        problem = task.problem
+        if not cls.serves(problem):
+            return None
+        overlaps = len(overlap_rule(problem.perpendicular_dim, task.longest, smooth=True)[0])
+        each = SECONDS["series"] * (1.5 if task.many_values else 1.0)
+        return Cost(task.n * task.n * overlaps * each, 1e-8)
+
     # -- laying out -----------------------------------------------------------------------------
 
     def prepare(self, measure: ParticleMeasure) -> None:
@@ -91,27 +102,61 @@ class SeriesField:
         self.r_bound = HEADROOM * float(measure.r.max())
         self._refine(measure)
 
-    def _refine(self, measure: ParticleMeasure) -> None:
+    def _refine(self, measure: ParticleMeasure) -> bool:
         with np.errstate(over="ignore"):
-            self.served = float(((measure.u**2).sum(axis=1) + measure.r**2).max())
+            self.served = _largest_square(measure.u, measure.r)
         for terms in TERMS[TERMS.index(self.terms) :]:
             self.terms = terms
+            if not self._cover(measure.u, measure.r, terms):
+                return False
             if self.error_estimate(measure) <= self.tolerance:
                 break
+        return True
+
+    def outgrown(self, a: Array, u: Array, r: Array) -> bool:
+        """See `Field`."""
+        square, table = _largest_square(u, r), self.tables.get((self.terms, 1.0))
+        if table is None or not square < FURTHEST**2:
+            return square < FURTHEST**2
+        more_terms = square > GROWTH * self.served and self.terms < TERMS[-1]
+        beyond = math.sqrt(square) > EDGE * table.reach or float(np.abs(r).max()) > self.r_bound
+        return more_terms or beyond
+
+    def grow(self, measure: ParticleMeasure) -> bool:
+        """See `Field`."""
+        self.r_bound = max(self.r_bound, HEADROOM * float(measure.r.max()))
+        if _largest_square(measure.u, measure.r) > GROWTH * self.served:
+            return self._refine(measure)
+        return self._cover(measure.u, measure.r, self.terms)
+
+    def _cover(self, u: Array, r: Array, terms: int, finer: float = 1.0) -> bool:
+        """Make a table that reaches the neurons; False if none does."""
+        with np.errstate(over="ignore"):
+            furthest = math.sqrt(_largest_square(u, r))
+        if not furthest < FURTHEST:
+            return False
+        table = self.tables.get((terms, finer))
+        if table is None or EDGE * table.reach < furthest:
+            self.tables[terms, finer] = self._table(1.0 + HEADROOM * furthest, terms, finer)
+        if self.sums is None:
+            self._link(terms, finer)
+        return True
 
     def _rule(self, finer: float = 1.0) -> Rule:
         return _overlaps(self.D, self.r_bound, finer)
 
     def _at(self, u: Array, r: Array, terms: int, finer: float = 1.0) -> Units:
-        """Neurons with their series."""
+        """Neurons with their series.
+
+        Raises
+        ------
+        FloatingPointError
+            If the table does not reach them.
+        """
         root = np.sqrt(np.einsum("ix,ix->i", u, u) + r * r)
-        furthest = float(root.max())
-        if not furthest < FURTHEST:
-            raise FloatingPointError("neurons have left every table")
         table = self.tables.get((terms, finer))
-        if table is None or table.reach < furthest:
-            table = self._table(1.0 + HEADROOM * furthest, terms, finer)
-            self.tables[terms, finer] = table
+        if table is None or not float(root.max()) <= table.reach:
+            raise FloatingPointError("neurons have left the table")
         return make_units(u, r, root, *table.at(root))
 
     def _table(self, reach: float, terms: int, finer: float = 1.0) -> UnitTable:
@@ -182,18 +227,11 @@ class SeriesField:
         """See `Field`."""
         try:
             with np.errstate(over="ignore"):
-                furthest = float((np.einsum("ix,ix->i", u, u) + r * r).max())
-            if not furthest < LEAP * max(self.served, 1.0):
-                raise FloatingPointError("neurons have leapt beyond every table")
-            at = self._at(u, r, self.terms)
+                at = self._at(u, r, self.terms)
         except FloatingPointError:
             for out in (out_a, out_u, out_r):
                 out[:] = math.nan
             return
-        if float(at.root.max()) ** 2 > GROWTH * self.served and self.terms < TERMS[-1]:
-            self._refine(ParticleMeasure(a, u, np.abs(r), self.mass))
-            at = self._at(u, r, self.terms)
-        self.r_bound = max(self.r_bound, float(np.abs(r).max()))
         charge = charges(a, self.mass)
         slope_u, slope_r = self._slopes(at, charge, at, self.terms, 1.0)
         out_u[:] = a[:, None] * slope_u
@@ -229,6 +267,8 @@ class SeriesField:
         found = Velocities.like(a, u, r)
         self.velocity(a, u, r, *found)
         charge, chosen = charges(a, self.mass), sample_neurons(u, r, a, self.mass)
+        if not self._cover(u, r, 2 * self.terms, FINER):
+            return math.inf
         try:
             once = self._parts(u, r, charge, chosen, self.terms, 1.0)
             again = self._parts(u, r, charge, chosen, 2 * self.terms, FINER)
@@ -272,10 +312,17 @@ class SeriesField:
         if state["reach"] is not None:
             table = self._table(state["reach"], self.terms)
             self.tables = {(self.terms, 1.0): table}
+            if self.sums is None:
+                self._link(self.terms, 1.0)
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "terms": self.terms, "overlap_nodes": len(self._rule()[0])}
+
+
+def _largest_square(u: Array, r: Array) -> float:
+    """Largest variance of a pre-activation, |u|² + r²."""
+    return float((np.einsum("ix,ix->i", u, u) + r * r).max())
 
 
 @lru_cache(maxsize=32)

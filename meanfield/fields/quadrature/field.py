@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from meanfield.fields import inputs
-from meanfield.fields.base import Array, charges, sample_neurons
+from meanfield.fields.base import EDGE, Array, charges, sample_neurons
+from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
 from meanfield.fields.inputs import InputRule
 from meanfield.fields.quadrature.tables import Tables
+from meanfield.fields.task import Cost, Task
 from meanfield.kernels.fields import quadrature
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
@@ -27,6 +30,7 @@ from meanfield.states import ParticleMeasure
 SMOOTH_TOLERANCES = {1: 1e-8, 2: 1e-8, 3: 1e-6}
 KINKED_TOLERANCES = {1: 1e-5}
 SOBOL_TOLERANCE = 1e-2
+TYPICAL_NODES = {1: 1e2, 2: 2e3, 3: 3e4}  # for one ρ
 COARSE, FEWEST_RADII = 1e-3, 3  # where a few ρ are enough to start from
 AXIS_LADDER = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 PANEL_LADDER = (20, 40, 80, 160)
@@ -35,7 +39,6 @@ MOST_NODES = 2**17
 MOST_PAIRS = 2**29  # of a neuron and a node: a right-hand side of a few seconds
 SCRAMBLINGS = 3  # independent ones, for the error
 GROWTH = 1.5  # of the largest |u|², at which the rule is chosen again
-LEAP = 100.0  # … by which it cannot have grown in one step: a trial step that blows up
 BLOCKS = 16
 # averages that are taken one by one to check the table, and on how many nodes at most
 CHECKED, CHECKED_NODES, CHECKED_RADII = 2**15, 2**10, 3
@@ -51,20 +54,28 @@ class DirectField:
         What the error estimate should come to: relative, see `error_estimate`.
     """
 
-    name = "direct"
+    name = "quadrature"
 
     def __init__(self, problem: Problem, tolerance: float | None = None):
         self.problem, self.rate = problem, problem.second_layer_rate
         self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
         self.target, self.tables = problem.target, Tables(problem.student, self.D)
         self.kinked = not (problem.student.smooth and problem.target.smooth)
-        natural = KINKED_TOLERANCES if self.kinked else SMOOTH_TOLERANCES
-        self.tolerance = natural.get(self.k, SOBOL_TOLERANCE) if tolerance is None else tolerance
+        self.tolerance = _natural_tolerance(problem) if tolerance is None else tolerance
         self.mass: Array | None = None
         self.checking = Tables(problem.student, self.D)  # for rules that reach further
         self.rule: InputRule | None = None
         self.served = math.inf
         self.worst = math.inf
+
+    @staticmethod
+    def cost(task: Task) -> Cost:
+        """See `Field`: any problem."""
+        problem, D = task.problem, task.problem.perpendicular_dim
+        radii = 1.0 if math.isinf(D) else 4.0 + 30.0 / math.sqrt(D)
+        nodes = radii * TYPICAL_NODES.get(problem.subspace_dim, 2.0 ** POWERS[-3])
+        error = _natural_tolerance(problem) if task.tolerance is None else task.tolerance
+        return Cost(task.n * nodes * SECONDS["quadrature"], error)
 
     # -- laying out -----------------------------------------------------------------------------
 
@@ -72,17 +83,15 @@ class DirectField:
         """See `Field`: refine the rule until the error meets the tolerance or the nodes run out."""
         self.mass, self.rule = measure.mass, None
         if not np.isfinite(np.append(measure.u.ravel() ** 2, measure.r**2)).all():
-            self._use(
-                inputs.tensor_rule(self.k, self.D, 2, 1)
-            )  # there is nothing to be accurate about
-            return
+            self._use(inputs.tensor_rule(self.k, self.D, 2, 1), measure.u, measure.r)
+            return  # there is nothing to be accurate about
         self._refine(measure)
 
     def _refine(self, measure: ParticleMeasure) -> None:
         self.served = float((measure.u**2).sum(axis=1).max())
         best: tuple[float, InputRule] | None = None
         for rule in self._candidates(measure, self._radii(measure)):
-            self._use(rule)
+            self._use(rule, measure.u, measure.r)
             error = self._change(measure, self._checking_rules(rule))
             if best is None or error < best[0]:
                 best = error, rule
@@ -90,7 +99,35 @@ class DirectField:
                 break
         assert best is not None
         self.worst = best[0]
-        self._use(best[1])
+        self._use(best[1], measure.u, measure.r)
+
+    def outgrown(self, a: Array, u: Array, r: Array) -> bool:
+        """See `Field`."""
+        if self.rule is None or not np.isfinite(float((u * u).sum() + (r * r).sum())):
+            return False
+        if self._far(u):
+            return True
+        try:
+            self.tables.at_hand(u, r, self.rule, EDGE)
+        except FloatingPointError:
+            return True
+        return False
+
+    def _far(self, u: Array) -> bool:
+        """Whether neurons have come so far that other nodes may be needed."""
+        return float(np.einsum("ix,ix->i", u, u).max()) > max(GROWTH * self.served, 1.0)
+
+    def grow(self, measure: ParticleMeasure) -> bool:
+        """See `Field`."""
+        assert self.rule is not None
+        if self._far(measure.u):
+            self._refine(measure)
+            return True
+        try:
+            self.tables.covering(measure.u, measure.r, self.rule)
+        except FloatingPointError:
+            return False
+        return True
 
     def _radii(self, measure: ParticleMeasure) -> int:
         """How many ρ: more, until a third more of them change nothing."""
@@ -101,7 +138,7 @@ class DirectField:
             count = min(count, FEWEST_RADII)
         for _ in range(6):
             coarse = inputs.sobol_rule(self.k, self.D, 7, count, seed=0)
-            self._use(coarse)
+            self._use(coarse, measure.u, measure.r)
             finer = inputs.with_radii(coarse, self.D, math.ceil(1.35 * count))
             if self._change(measure, [finer]) <= 0.3 * self.tolerance:
                 break
@@ -124,7 +161,13 @@ class DirectField:
                 if power == POWERS[0] or 2**power <= most:
                     yield inputs.sobol_rule(self.k, self.D, power, radii, seed=0)
 
-    def _use(self, rule: InputRule) -> None:
+    def _use(self, rule: InputRule, u: Array, r: Array) -> None:
+        """Take a rule, with a table for neurons; without one where they are too far."""
+        self._take(rule)
+        with suppress(FloatingPointError):
+            self.tables.covering(u, r, rule)
+
+    def _take(self, rule: InputRule) -> None:
         self.rule = rule
         self.values = self.target(np.ascontiguousarray(rule.z.T))
         self.weight = rule.joint_weight
@@ -145,11 +188,11 @@ class DirectField:
         self, a: Array, u: Array, r: Array, rule: InputRule
     ) -> tuple[Array, quadrature.Table]:
         """ε at the nodes of a rule, shape (B, N), and the table it took."""
-        table = (self.tables if rule is self.rule else self.checking).covering(u, r, rule)
+        in_use = rule is self.rule
+        table = (self.tables.at_hand if in_use else self.checking.covering)(u, r, rule)
         parts = quadrature.field_at_nodes(
             charges(a, self.mass), u, r, rule.z, rule.rho, table, min(BLOCKS, len(a))
         )
-        in_use = rule is self.rule
         values = self.values if in_use else self.target(np.ascontiguousarray(rule.z.T))
         return values - parts.sum(axis=0), table
 
@@ -158,11 +201,6 @@ class DirectField:
     ) -> None:
         """See `Field`."""
         try:
-            furthest = float(np.einsum("ix,ix->i", u, u).max())
-            if not furthest < LEAP * max(self.served, 1.0):
-                raise FloatingPointError("neurons have leapt beyond every rule")
-            if furthest > max(GROWTH * self.served, 1.0):
-                self._refine(ParticleMeasure(a, u, np.abs(r), self.mass))
             rule = self.rule
             assert rule is not None
             epsilon, table = self._epsilon(a, u, r, rule)
@@ -293,15 +331,24 @@ class DirectField:
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
         kind, size, radii = state["rule"]
-        self._use(inputs.make_rule(kind, size, radii, self.k, self.D))
+        self._take(inputs.make_rule(kind, size, radii, self.k, self.D))
         self.served = state["served"]
         if state["reach"] is not None:
             self.tables.make(*state["reach"])
+        else:
+            self.tables.make_ray()
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         assert self.rule is not None
         return {"field": self.name, "rule": self.rule.kind, "nodes": self.rule.nodes}
+
+
+def _natural_tolerance(problem: Problem) -> float:
+    """What the nodes reach at reasonable cost."""
+    kinked = not (problem.student.smooth and problem.target.smooth)
+    natural = KINKED_TOLERANCES if kinked else SMOOTH_TOLERANCES
+    return natural.get(problem.subspace_dim, SOBOL_TOLERANCE)
 
 
 def _part(charge: Array, chosen: Array, count: int) -> tuple[Array, Array]:

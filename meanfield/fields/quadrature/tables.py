@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from meanfield.activations import Activation
-from meanfield.fields.base import Array
+from meanfield.fields.base import EDGE, Array
 from meanfield.fields.inputs import InputRule
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.quadrature import Table
@@ -36,18 +36,30 @@ class Tables:
         FloatingPointError
             If neurons are not finite, or too far for a table to hold.
         """
-        furthest, longest = float(np.einsum("ij,ij->i", u, u).max()), float(np.abs(r).max())
-        if not (math.isfinite(furthest) and math.isfinite(longest)):
-            raise FloatingPointError("neurons are no longer finite")
-        if self.activation.homogeneous:
-            if self.made is None:
-                self.made = math.inf, math.inf, ray_table(self.activation, self.D)
-            return self.made[2]
-        reach_v = math.sqrt(furthest * float((rule.z**2).sum(axis=0).max()))
-        reach_s = longest * float(rule.rho.max())
-        if self.made is None or reach_v > self.made[0] or reach_s > self.made[1]:
+        if self.activation.homogeneous and self.made is None:
+            self.make_ray()
+        reach_v, reach_s = _seen(u, r, rule)
+        if self.made is None or reach_v > EDGE * self.made[0] or reach_s > EDGE * self.made[1]:
             return self.make(1.0 + HEADROOM * reach_v, 1.0 + HEADROOM * reach_s)
         return self.made[2]
+
+    def at_hand(self, u: Array, r: Array, rule: InputRule, share: float = 1.0) -> Table:
+        """The table that there is, if neurons lie within a share of its reach.
+
+        Raises
+        ------
+        FloatingPointError
+            If they do not.
+        """
+        reach_v, reach_s = _seen(u, r, rule)
+        if self.made is None or reach_v > share * self.made[0] or reach_s > share * self.made[1]:
+            raise FloatingPointError("neurons have left the table")
+        return self.made[2]
+
+    def make_ray(self) -> None:
+        """The one table of a homogeneous activation, for any reach."""
+        if self.activation.homogeneous:
+            self.made = math.inf, math.inf, ray_table(self.activation, self.D)
 
     def make(self, reach_v: float, reach_s: float) -> Table:
         """A table for |v| ≤ reach_v and s ≤ reach_s; it replaces the one there was."""
@@ -55,6 +67,15 @@ class Tables:
         table = smooth_table(self.activation, self.D, reach_v, reach_s)
         self.made = reach_v, reach_s, table
         return table
+
+
+def _seen(u: Array, r: Array, rule: InputRule) -> tuple[float, float]:
+    """Largest |v| and s of neurons seen from nodes."""
+    furthest, longest = float(np.einsum("ij,ij->i", u, u).max()), float(np.abs(r).max())
+    if not (math.isfinite(furthest) and math.isfinite(longest)):
+        raise FloatingPointError("neurons are no longer finite")
+    reach_v = math.sqrt(furthest * float((rule.z**2).sum(axis=0).max()))
+    return reach_v, longest * float(rule.rho.max())
 
 
 def smooth_table(activation: Activation, D: float, reach_v: float, reach_s: float) -> Table:

@@ -17,10 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, charges, root_mean_square, sample_neurons, unlocked
-from meanfield.fields.pairs.closed import PairField
-from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out
+from meanfield.fields.base import (
+    EDGE,
+    Array,
+    LinearField,
+    charges,
+    reach_of,
+    root_mean_square,
+    sample_neurons,
+    unlocked,
+)
+from meanfield.fields.costs import SECONDS
+from meanfield.fields.pairs.closed import PairField, has_pair_forms
+from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out, slice_size
 from meanfield.fields.slices.meshes import Out
+from meanfield.fields.task import Cost, Task
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import potential_of
@@ -35,24 +46,27 @@ MARGIN, KINKED_MARGIN = 1.0, 4.0  # of what another layout changes: kinks make e
 HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 
 
-class SliceField:
+class SliceField(LinearField):
     """Evaluation in linear time, k ≤ 3; see `serves`."""
 
     name = "slices"
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Problem, tolerance: float | None = None):
+        if not self.serves(problem):
+            raise ValueError("slices are for smooth or homogeneous students at k = 1, 2 or 3")
         self.problem, self.rate = problem, problem.second_layer_rate
         self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
         self.smooth = problem.student.smooth
         self.tolerance = SMOOTH_TOLERANCE[self.k] if self.smooth else KINKED_TOLERANCE
         if problem.student.strip < NARROW:
             self.tolerance = max(self.tolerance, NARROW_TOLERANCE)
+        if tolerance is not None:
+            self.tolerance = tolerance
         self.in_place = self.k == 1 and self.smooth  # velocities may be written over the neurons
-        self.mass: Array | None = None
         self.level = 0
         self.layouts = 0
         self.worst = 0.0
-        self.exact = PairField(problem) if PairField.serves(problem) else None
+        self.exact = PairField.of(problem)
         self.layout: Layout | None = None
         # where pairs are not closed: a layout and another it is held to, and the target's part
         self.other: tuple[Layout, Layout | None] | None = None
@@ -65,6 +79,23 @@ class SliceField:
         """Whether meshes can hold the student: smooth, or homogeneous."""
         student = problem.student
         return problem.subspace_dim <= 3 and (student.smooth or student.homogeneous)
+
+    @classmethod
+    def cost(cls, task: Task) -> Cost | None:
+        """See `Field`."""
+        problem, k = task.problem, task.problem.subspace_dim
+        if not cls.serves(problem):
+            return None
+        smooth = problem.student.smooth  # else homogeneous: its mesh does not know lengths
+        far = (task.furthest, task.longest) if smooth else (1.0, 1.0)
+        reach = [1.0 + HEADROOM * x for x in far]
+        directions, points = slice_size(k, reach[0], reach[1], problem.perpendicular_dim)
+        neurons = task.n * SECONDS[f"slices {k}"] * (directions if k == 3 else 1.0)
+        finer = 1.0 if has_pair_forms(problem) else 10.0  # a layout that checks the one in use
+        mesh = finer * SECONDS["slices layout"] + directions * SECONDS["slices nodes"]
+        # with kinks many directions still make a coarse answer: for when pairs take too long
+        error = 1e-7 if k == 1 or (smooth and problem.target.smooth) else 1e-3
+        return Cost(SECONDS["slices"] + neurons + points * mesh, error)
 
     # -- laying out -----------------------------------------------------------------------------
 
@@ -85,9 +116,13 @@ class SliceField:
                 break
 
     def _cover(self, u: Array, r: Array) -> bool:
-        """Lay out for these neurons at the current level; False if that takes too much memory."""
-        furthest = 1.0 + HEADROOM * math.sqrt(float(np.einsum("ij,ij->i", u, u).max()))
-        longest = 1.0 + HEADROOM * float(np.abs(r).max())
+        """Lay out for these neurons at the current level; False if that takes too much memory.
+
+        Of neurons that are too far for any mesh there is no layout.
+        """
+        furthest, longest = (1.0 + HEADROOM * reach for reach in reach_of(u, r))
+        if not max(furthest, longest) < FURTHEST:
+            return False
         layout = lay_out(self.problem, furthest, longest, self.level)
         while layout is None and self.layout is None:  # something must serve: coarsen
             self.level -= 1
@@ -101,69 +136,77 @@ class SliceField:
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
-        state = {"level": self.level, "layouts": self.layouts, "worst": self.worst}
         reach = None if self.layout is None else self.layout.reach
-        return {**state, "reach": reach, "exact": self.exact and self.exact.layout_state()}
+        return {"level": self.level, "layouts": self.layouts, "reach": reach}
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
-        self.level, self.layouts, self.worst = state["level"], state["layouts"], state["worst"]
+        self.level, self.layouts = state["level"], state["layouts"]
         self.layout = None
         if state["reach"] is not None:
             furthest, longest = state["reach"]
             self.layout = lay_out(self.problem, furthest, longest, self.level)
-        if self.exact is not None:
-            self.exact.restore(state["exact"])
 
-    def moments(self, charge: Array, u: Array, r: Array) -> tuple[Layout, Array]:
-        """Moments of the neurons (C, G), and the layout in use: a wider one where they left it."""
-        for _ in range(2):
-            if self.layout is not None:
-                moments = self.layout.mesh.spread(charge, u, r)
-                if moments is not None:
-                    return self.layout, moments
-            if not max(float(np.abs(u).max()), float(np.abs(r).max())) < FURTHEST:
-                break
-            self.layout = None
-            self._cover(u, r)
-        raise FloatingPointError("neurons have left every mesh")
+    def outgrown(self, a: Array, u: Array, r: Array, sums: Array | None = None) -> bool:
+        """See `Field`: near the edge of a mesh; that of a homogeneous student has none."""
+        reach = reach_of(u, r)
+        if self.layout is None or not max(reach) < FURTHEST:
+            return max(reach) < FURTHEST
+        near = any(mine > EDGE * edge for mine, edge in zip(reach, self.layout.reach, strict=True))
+        return self.smooth and near
+
+    def grow(self, measure: ParticleMeasure) -> bool:
+        """See `Field`: a wider layout of the same level, a coarser one if that is too large."""
+        before, self.layout = self.layout, None
+        if not self._cover(measure.u, measure.r):
+            self.layout = before
+            return False
+        return True
 
     # -- evaluating -----------------------------------------------------------------------------
 
-    def residual(self, charge: Array, u: Array, r: Array) -> tuple[Layout, Array]:
-        """The layout in use and ε on its nodes (N, C)."""
-        layout, moments = self.moments(charge, u, r)
-        return layout, layout.residual(moments)
+    def gather(self, charge: Array, u: Array, r: Array) -> Array:
+        """See `LinearField`: moments on the mesh (C, G)."""
+        if self.layout is None:
+            return np.full((1, 1), math.nan)
+        moments = self.layout.mesh.spread(charge, u, r)
+        if moments is None:
+            shape = self.layout.nodes.target.shape[1], self.layout.mesh.size
+            return np.full(shape, math.nan)
+        return moments
 
-    def velocity(
-        self, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
+    def scatter(
+        self, sums: Array, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
     ) -> None:
-        """See `Field`."""
-        self._velocity(charges(a, self.mass), a, u, r, self.rate, (out_a, out_u, out_r))
+        """See `LinearField`."""
+        self._scatter(sums, a, u, r, self.rate, (out_a, out_u, out_r))
 
-    def _velocity(self, charge: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
-        try:
-            layout, epsilon = self.residual(charge, u, r)
-        except FloatingPointError:
+    def _scatter(self, sums: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
+        if self.layout is None or math.isnan(sums.flat[0]):
             for part in out:
                 part[:] = math.nan
             return
-        layout.velocity(epsilon, a, u, r, rate, out)
+        self.layout.velocity(self.layout.residual(sums), a, u, r, rate, out)
 
-    def risk(self, a: Array, u: Array, r: Array) -> float:
-        """See `Field`; a sum of squares on the nodes, so it stays accurate when small."""
-        layout, epsilon = self.residual(charges(a, self.mass), u, r)
+    def risk_of(self, sums: Array) -> float:
+        """See `LinearField`; a sum of squares on the nodes, so it stays accurate when small."""
+        layout = self.layout
+        if layout is None or math.isnan(sums.flat[0]):
+            return math.nan
+        epsilon = layout.residual(sums)
         squares = (epsilon * epsilon * layout.share).sum(axis=1)
         return max(layout.floor + 0.5 * float((layout.nodes.weight * squares).sum()), 0.0)
 
-    def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
-        """See `Field`."""
-        layout, moments = self.moments(charges(a, self.mass), u, r)
+    def variance_parts_of(self, sums: Array) -> tuple[float, float]:
+        """See `LinearField`."""
+        layout = self.layout
+        if layout is None or math.isnan(sums.flat[0]):
+            return math.nan, math.nan
         if layout.nodes.shape[1] == 1 and not math.isinf(self.D):
             layout = layout.with_product_nodes(self.problem)
         nodes = layout.nodes
         count_t, count_rho = nodes.shape
-        f = layout.on_nodes(moments).reshape(count_t, count_rho, -1)
+        f = layout.on_nodes(sums).reshape(count_t, count_rho, -1)
         weight = nodes.weight.reshape(count_t, count_rho, 1) * layout.share
         mean = (f * weight).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
         outside = float((weight * (f - mean) ** 2).sum())
@@ -179,14 +222,14 @@ class SliceField:
         a, u, r = (unlocked(values) for values in (measure.a, measure.u, measure.r))
         out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
         charge = charges(a, self.mass)
-        self._velocity(charge, a, u, r, 1.0, out)
+        self._scatter(self.gather(charge, u, r), a, u, r, 1.0, out)
         size_u, size_r = (root_mean_square(part, self.mass) for part in out[1:])
         if len(a) > PART:
             chosen = sample_neurons(u, r, a)
             part = np.unique(np.append(chosen, np.linspace(0, len(a) - 1, PART).astype(np.int64)))
             charge, a, u, r = charge[part], a[part], u[part], r[part]
             out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
-            self._velocity(charge, a, u, r, 1.0, out)
+            self._scatter(self.gather(charge, u, r), a, u, r, 1.0, out)
         self.worst = self._deviation(charge, a, u, r, out, size_u, size_r)
         return self.worst
 
@@ -201,6 +244,7 @@ class SliceField:
             max(size_r, NEGLIGIBLE * largest),
         )
         if self.exact is not None:
+            self.exact.plan(float(np.abs(r).max()))
             return _largest([self._off_pairs(self.exact, charge, a, u, r, out)], scale)
         return _largest([self._off_layout(charge, a, u, r, out), self._off_target(a, u, r)], scale)
 

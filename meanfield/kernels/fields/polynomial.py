@@ -35,8 +35,8 @@ def fill_monomials(u, r, first, n, parent, factor, x, psi):
 
 
 @parallel
-def moments(charge, u, r, parent, factor):
-    """Σ charge ψ / n for each monomial ψ; blocks are summed in order."""
+def moments(charge, u, r, parent, factor, wanted):
+    """Σ charge ψ / n for each monomial ψ that is wanted, else 0; blocks are summed in order."""
     n, count = charge.size, parent.size
     blocks = (n + BLOCK - 1) // BLOCK
     parts = np.zeros((blocks, count))
@@ -47,6 +47,8 @@ def moments(charge, u, r, parent, factor):
             size = min(BATCH, last - first)
             fill_monomials(u, r, first, size, parent, factor, x, psi)
             for i in range(count):
+                if not wanted[i]:
+                    continue
                 total, values = 0.0, psi[i]
                 for j in range(size):
                     total += charge[first + j] * values[j]
@@ -84,8 +86,9 @@ def velocities(a, u, r, parent, factor, weight, rate, out_a, out_u, out_r):
                 value, by = psi[p], x[c]
                 for j in range(size):
                     total[j] += mine[j] * value[j]
-                for j in range(size):
-                    before[j] += mine[j] * by[j]
+                if p > 0 or rate > 0.0:  # Φ itself moves the second layer alone
+                    for j in range(size):
+                        before[j] += mine[j] * by[j]
             for c in range(k):
                 total = slope[c]
                 for j in range(size):

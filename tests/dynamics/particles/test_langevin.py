@@ -10,7 +10,6 @@ from scipy.integrate import solve_ivp
 import meanfield as mf
 from meanfield.dynamics.particles.free_energy import entropy
 from meanfield.dynamics.particles.langevin import diffuse
-from meanfield.fields import choose
 from meanfield.fields.pairs.closed import PairField
 from tests.fields.cases import make_measure, make_problem
 
@@ -148,15 +147,13 @@ def test_the_free_energy_falls():
     assert run.observables["entropy"].shape == (11,)
 
 
-def test_at_rest_neurons_follow_the_gibbs_measure(monkeypatch):
+def test_at_rest_neurons_follow_the_gibbs_measure():
     """μ ∝ r^{D−1} exp((a Φ(u, r) − λ (u² + r²)/2)/τ) with the potential Φ that μ makes."""
-    monkeypatch.setattr(choose, "PAIR_COST", {"erf": math.inf})  # slices: pairs take a minute
-    monkeypatch.setattr(choose, "SERIES_COST", math.inf)
     D, tau, decay, n = 3, 0.1, 0.2, 1500
     problem = hot(make_problem("erf", k=1, D=D, kappa=0.0), tau, decay)
     start = mf.gaussian_measure(problem, n, scale=1.0, seed=3)
     start = mf.ParticleMeasure(2.0 * np.ones(n), start.u, start.r)
-    run = mf.solve_mean_field(problem, start, 30.0, save_at=2, seed=5, step=0.4)
+    run = mf.solve_mean_field(problem, start, 30.0, save_at=2, seed=5, step=0.4, evaluator="slices")
     end = run.final
     field = PairField(problem)
     field.prepare(end)

@@ -9,20 +9,12 @@ from scipy.integrate import solve_ivp
 import meanfield as mf
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.run import Request, Tolerances
-from meanfield.fields import choose, choose_field
+from meanfield.fields import choose_field
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.slices import layouts
 from meanfield.integrate import Status, Trajectory
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, velocity
 from tests.reference import mean_field as twin
-
-
-def force_slices(monkeypatch):
-    """Make all others look too dear."""
-    monkeypatch.setattr(choose, "PAIR_COST", {"erf": math.inf, "relu": math.inf})
-    monkeypatch.setattr(choose, "SERIES_COST", math.inf)
-    monkeypatch.setattr(choose, "DIRECT_COST", math.inf)
-    monkeypatch.setattr(choose.HomogeneousField, "serves", staticmethod(lambda problem: False))
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5])
@@ -68,28 +60,28 @@ def independent_final(problem, measure, t_end):
 
 
 @pytest.mark.parametrize(
-    ("sigma", "tau", "k", "D", "kappa", "through_slices", "tolerance"),
+    ("sigma", "tau", "k", "D", "kappa", "evaluator", "tolerance"),
     [
-        ("erf", "erf", 1, 1, 1.0, False, 1e-7),
-        ("erf", "relu", 2, 99, 0.0, False, 1e-7),
-        ("erf", "erf", 1, 99, 1.0, True, 1e-7),
-        ("erf", "square", 1, math.inf, 1.0, True, 1e-7),
-        ("relu", "relu", 1, math.inf, 1.0, False, 1e-5),
-        ("relu", "erf", 2, math.inf, 0.0, False, 1e-5),
-        ("relu", "relu", 1, 30, 0.0, True, 1e-5),
-        ("square", "square", 2, 9, 1.0, False, 1e-7),
-        ("square", "erf", 1, math.inf, 0.0, False, 1e-7),
+        ("erf", "erf", 1, 1, 1.0, "auto", 1e-7),
+        ("erf", "relu", 2, 99, 0.0, "auto", 1e-7),
+        ("erf", "erf", 1, 99, 1.0, "slices", 1e-7),
+        ("erf", "square", 1, math.inf, 1.0, "slices", 1e-7),
+        ("relu", "relu", 1, math.inf, 1.0, "auto", 1e-5),
+        ("relu", "erf", 2, math.inf, 0.0, "auto", 1e-5),
+        ("relu", "relu", 1, 30, 0.0, "slices", 1e-5),
+        ("square", "square", 2, 9, 1.0, "auto", 1e-7),
+        ("square", "erf", 1, math.inf, 0.0, "auto", 1e-7),
     ],
 )
-def test_trajectories(monkeypatch, sigma, tau, k, D, kappa, through_slices, tolerance):
+def test_trajectories(sigma, tau, k, D, kappa, evaluator, tolerance):
     """r stays positive in these runs, so that the flow is smooth."""
-    if through_slices:
-        force_slices(monkeypatch)
     problem = make_problem(sigma, tau, k=k, D=D, kappa=kappa)
     draw = make_measure(k, n=30, scale=0.4, seed=7)
     measure = mf.ParticleMeasure(draw.a, draw.u, draw.r + 0.5)
-    run = mf.solve_mean_field(problem, measure, 3.0, save_at=2, rtol=1e-9, atol=1e-12)
-    if through_slices:
+    run = mf.solve_mean_field(
+        problem, measure, 3.0, save_at=2, rtol=1e-9, atol=1e-12, evaluator=evaluator
+    )
+    if evaluator != "auto":
         assert run.stats["field"] == "slices"
     expected = independent_final(problem, measure, 3.0)
     found = (run.final.a, run.final.u, run.final.r)
@@ -137,19 +129,22 @@ def test_states_can_be_left_out():
     assert ends.states[0] == measure and ends.final == every.final
 
 
-@pytest.mark.parametrize("through_slices", [False, True])
+@pytest.mark.parametrize("evaluator", ["auto", "slices"])
 @pytest.mark.parametrize("sigma", ["erf", "relu"])
-def test_threads_and_repetition_change_nothing(monkeypatch, sigma, through_slices):
-    if through_slices:
-        force_slices(monkeypatch)
+def test_threads_and_repetition_change_nothing(sigma, evaluator):
     problem = make_problem(sigma, D=99, kappa=1.0)
     runs = [
         mf.solve_mean_field(
-            problem, mf.gaussian_measure(problem, 300, seed=5), 0.3, save_at=3, threads=threads
+            problem,
+            mf.gaussian_measure(problem, 300, seed=5),
+            0.3,
+            save_at=3,
+            evaluator=evaluator,
+            threads=threads,
         )
         for threads in (1, 2, 2)
     ]
-    assert runs[0].stats["field"] == ("slices" if through_slices else runs[0].stats["field"])
+    assert runs[0].stats["field"] == ("slices" if evaluator == "slices" else runs[0].stats["field"])
     assert runs[0] == runs[1] == runs[2]
 
 
@@ -225,11 +220,10 @@ def test_interruption_keeps_what_was_computed(monkeypatch):
     assert 0 < len(run.t) == len(run.risk) == len(run.states) < 51
 
 
-def test_a_field_that_cannot_be_accurate_says_so(monkeypatch):
+def test_a_field_that_cannot_be_accurate_says_so():
     """ReLU in two directions through slices: the kinks keep the error at 1e-3 or so."""
-    force_slices(monkeypatch)
     problem, measure = make_problem("relu", k=2, D=math.inf), make_measure(2, n=300)
-    run = mf.solve_mean_field(problem, measure, 0.02, save_at=2)
+    run = mf.solve_mean_field(problem, measure, 0.02, save_at=2, evaluator="slices")
     assert run.status is mf.Status.INACCURATE and not run.success
     assert "relative error" in run.message
     assert run.stats["field_error"] > 1e-5
@@ -237,9 +231,10 @@ def test_a_field_that_cannot_be_accurate_says_so(monkeypatch):
 
 
 def test_a_field_kept_from_refining_says_so(monkeypatch):
-    force_slices(monkeypatch)
     monkeypatch.setattr(layouts, "MATRIX_BYTES", 2**16)
-    run = mf.solve_mean_field(make_problem(D=9), make_measure(1, n=50), 0.1, save_at=2, rtol=1e-9)
+    run = mf.solve_mean_field(
+        make_problem(D=9), make_measure(1, n=50), 0.1, save_at=2, rtol=1e-9, evaluator="slices"
+    )
     assert run.status is mf.Status.INACCURATE
     assert run.stats["field_error"] > 1e-8
 
@@ -275,6 +270,7 @@ def test_a_run_on_disk_equals_itself(tmp_path, kappa):
         ({"rtol": 0.0}, "rtol"),
         ({"atol": -1.0}, "atol"),
         ({"threads": 0}, "threads"),
+        ({"evaluator": "meshes"}, "evaluator must be one of 'auto', 'polynomial', 'pairs'"),
         ({"measure": make_measure(2, n=3)}, "measure"),
     ],
 )

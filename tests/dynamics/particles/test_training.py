@@ -93,7 +93,7 @@ def test_a_checkpoint_brings_back_nodes_and_tables(tmp_path):
     """Runs by direct sums and by series, stopped and resumed, are the runs that never stopped."""
     smooth = mf.MultiIndexTarget(lambda z: np.tanh(z.sum(axis=1)), k=4)
     measure = make_measure(4, n=20, scale=0.4)
-    for target, name in ((mf.targets.staircase(4), "series"), (smooth, "direct")):
+    for target, name in ((mf.targets.staircase(4), "series"), (smooth, "quadrature")):
         problem = mf.Problem(target, "tanh", math.inf)
         calls = []
 

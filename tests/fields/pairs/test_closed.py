@@ -34,6 +34,7 @@ def test_against_the_definition():
     problem = make_problem(k=2, D=5)
     measure = make_measure(2, n=3, scale=0.4)
     field = PairField(problem)
+    field.prepare(measure)
     expected = twin.definition(problem, measure.a, measure.u, measure.r, nodes=48)
     found = velocity(field, measure)
     for mine, theirs in zip(found, (expected.da, expected.du, expected.dr), strict=True):
@@ -47,7 +48,9 @@ def test_variance_parts(sigma, D):
     problem = make_problem(sigma, k=2, D=D)
     measure = make_measure(2, n=40)
     expected = twin.flow(problem, measure.a, measure.u, measure.r).variance_parts
-    outside, total = PairField(problem).variance_parts(measure.a, measure.u, measure.r)
+    field = PairField(problem)
+    field.prepare(measure)
+    outside, total = field.variance_parts(measure.a, measure.u, measure.r)
     assert math.isclose(total, expected[1], rel_tol=1e-7)
     assert math.isclose(outside, expected[0], rel_tol=1e-6, abs_tol=1e-14)
     assert (outside == 0.0) == math.isinf(D)
@@ -123,6 +126,7 @@ def test_the_sign_of_r_means_nothing(flipped, pair, D):
     before = fresh_velocity(problem, m.a, m.u, m.r)
     out = [np.zeros(8), np.zeros((8, 2)), np.zeros(8)]
     field = PairField(problem)
+    field.prepare(m)
     field.velocity(m.a, m.u, sign * m.r, *out)
     for one, other in zip(before, (out[0], out[1], sign * out[2]), strict=True):
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-8 if pair[0] == "relu" else 1e-13)
@@ -172,7 +176,7 @@ def test_what_has_no_pairs_is_refused():
         mf.Problem(mf.CommitteeTarget(1), "tanh", 9),
         mf.Problem(mf.MultiIndexTarget(lambda z: np.abs(z[:, 0]), k=1), "relu", 9),
     ):
-        assert not PairField.serves(problem)
+        assert PairField.of(problem) is None
         with pytest.raises(ValueError, match="pairs"):
             PairField(problem)
 
