@@ -51,7 +51,12 @@ class Estimate(NamedTuple):
 
 
 def judged(
-    status: Status, message: str, stats: Mapping[str, float], rtol: float = 0.0, *more: Estimate
+    status: Status,
+    message: str,
+    stats: Mapping[str, float],
+    rtol: float = 0.0,
+    *more: Estimate,
+    allowed: float = 0.0,
 ) -> tuple[Status, str]:
     """The status and message of a run: the largest of its errors decides.
 
@@ -65,12 +70,16 @@ def judged(
         Its tolerance.
     *more : Estimate
         What else is known.
+    allowed : float
+        What the run allows of any error, if more than its tolerance.
     """
     if status is not Status.SUCCESS:
         return status, message
     estimates = [*more] + [
-        Estimate(of, float(stats[name]), max(allowed, rtol), max(rtol, WORTH_SAYING), verb=verb)
-        for name, (allowed, of, verb) in ALLOWED.items()
+        Estimate(
+            of, float(stats[name]), max(least, rtol, allowed), max(rtol, WORTH_SAYING), verb=verb
+        )
+        for name, (least, of, verb) in ALLOWED.items()
         if name in stats
     ]
     refused, said = [], []

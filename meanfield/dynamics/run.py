@@ -133,6 +133,8 @@ class Description(ABC):
         In the solution's parameters, and on the progress bar.
     duration : float
         Where the progress bar ends.
+    allowed : float
+        Relative error that the run allows of anything, if more than `rtol`.
     rtol : float
         Errors up to here need no mention.
     runs : int or None
@@ -143,6 +145,7 @@ class Description(ABC):
     title: str
     duration: float
     rtol: float = 0.0
+    allowed: float = 0.0
     runs: int | None = None
 
     @abstractmethod
@@ -202,7 +205,12 @@ def carry_out(
             file.remove()
         result = run.result(trajectory)
     status, message = judged(
-        trajectory.status, trajectory.message, result.stats, run.rtol, *result.estimates
+        trajectory.status,
+        trajectory.message,
+        result.stats,
+        run.rtol,
+        *result.estimates,
+        allowed=run.allowed,
     )
     measurements = request.measurements
     return Solution(

@@ -144,8 +144,7 @@ def test_a_target_follows_in_every_description():
     c[0] = 0.0
     np.testing.assert_allclose(labels(), target(points))
     assert target.second_moment() == pytest.approx(15.0)
-    coefficients, _ = target.series
-    assert coefficients[(3,)] == pytest.approx(-math.sqrt(6.0))
+    assert target.series.coefficients[(3,)] == pytest.approx(-math.sqrt(6.0))
     assert target.parameters() != before
     assert target == mf.MultiIndexTarget(target.function, k=1)
 

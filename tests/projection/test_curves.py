@@ -174,7 +174,7 @@ def test_the_time_of_a_share_of_few_neurons(saves):
     start = mf.gaussian_measure(problem, 300, seed=2)
     coarse = mf.solve_mean_field(problem, start, 10.0, save_at=saves)
     found = time_within(coarse, 0.7, 0.5)
-    assert abs(found.time - 6.691548) <= found.error + 1e-6 < 0.01  # saved every 0.005
+    assert abs(found.time - 6.691548) <= found.error + 5e-6 < 0.01  # saved every 0.005
 
 
 def test_observables_do_not_remember():

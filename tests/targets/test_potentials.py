@@ -53,7 +53,7 @@ def bend(x):
 
 @pytest.mark.parametrize("kinks", [(0.7,), ()])
 def test_links_with_kinks(kinks):
-    """Declared, they are met; undeclared, what they cost is said."""
+    """They are met, declared or found."""
     target = mf.CommitteeTarget(1, custom(bend, name="bend", kinks=kinks))
     problem = mf.Problem(target, "leaky_relu(0.2)", math.inf)
     potential = potential_of(target, problem.student)
@@ -66,7 +66,4 @@ def test_links_with_kinks(kinks):
     exact = sum(quad(slope, a, b, epsabs=1e-13)[0] for a, b in ((-9, 0), (0, 0.7), (0.7, 9)))
     true = abs(found[1][0, 0] - exact)
     stated = float(np.abs(potential.miss(U[:1], R[:1])[1]).max())
-    if kinks:
-        assert true < 1e-12 and stated < 1e-12
-    else:
-        assert true > 1e-6 and true / 1.5 < stated < 10 * true
+    assert true < 1e-12 and stated < 1e-12

@@ -57,11 +57,13 @@ class ParticleFlow(Description):
         self.trains_a = problem.second_layer_rate > 0.0
         self.idle = np.zeros(self.n)
         self.spheres = Spheres(measure.u, measure.r) if spherical else None
-        self.field_tolerance = field_tolerance
         with np.errstate(over="ignore", invalid="ignore"):
             if field is None:
                 field = choose_field(problem, measure, evaluator, tolerance=field_tolerance)
             self.field: Field = field
+            self.allowed = (
+                max(self.rtol, self.field.tolerance) if field_tolerance is None else field_tolerance
+            )
             self.field_error = self.field.error_estimate(measure)
 
     @property
@@ -200,7 +202,7 @@ class ParticleFlow(Description):
             np.array([record["risk"] for record in trajectory.records]),
             self._series(trajectory),
             stats | self.field.description() | {"field_error": error, "average_error": average},
-            [estimate_of_velocities(checks, self._allowed(rtol), rtol)],
+            [estimate_of_velocities(checks, self.allowed, rtol)],
             remarks,
             {"n": self.n, "seed": self.measure.origin.get("seed")},
         )
@@ -236,12 +238,6 @@ class ParticleFlow(Description):
         out = np.empty_like(y)
         self.slope(0.0, y, out)
         return root_mean(out)
-
-    def _allowed(self, rtol: float) -> float:
-        """The error of the velocities that a success may have."""
-        if self.field_tolerance is not None:
-            return self.field_tolerance
-        return max(rtol, self.field.tolerance)
 
     def _series(self, trajectory: Trajectory) -> StateSeries:
         """The states that were kept; start and end, of which there is no copy, are laid in here."""
