@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from meanfield.fields.moments import MomentField
 
 import meanfield as mf
 from meanfield.fields import inputs
 from meanfield.fields.base import sample_neurons
 from meanfield.fields.estimate import Velocities, relative_error
-from meanfield.fields.moments import MomentField
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.polynomial import PolynomialField
