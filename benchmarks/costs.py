@@ -22,7 +22,7 @@ import numpy as np
 import meanfield as mf
 from meanfield.fields import Field, choose_field, costs
 from meanfield.fields.hemisphere.field import HomogeneousField, make_mesh
-from meanfield.fields.pairs.closed import overlap_rule
+from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.slices.field import SliceField
 from meanfield.fields.slices.layouts import lay_out
 from meanfield.kernels.options import thread_limit

@@ -18,7 +18,8 @@ from meanfield.fields.base import Array, LinearField, charges, root_mean_square,
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
-from meanfield.fields.pairs.closed import PairField, overlap_rule
+from meanfield.fields.pairs.closed import PairField
+from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.task import Cost, Task
 from meanfield.kernels.fields.hemisphere import sphere_mesh as kernel
 from meanfield.problem import Problem

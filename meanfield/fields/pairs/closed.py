@@ -14,8 +14,9 @@ import numpy as np
 from meanfield.fields.base import Array, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
+from meanfield.fields.pairs.overlap_rules import finer_rule, overlap_rule
 from meanfield.fields.task import Cost, Task
-from meanfield.gaussian.rules import Rule, sphere_coordinate_rule
+from meanfield.gaussian.rules import Rule
 from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
 from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem
@@ -24,42 +25,8 @@ from meanfield.targets import potential_of, units_of
 from meanfield.targets.potentials.form import Potential
 
 CLOSED = (ERF, RELU, LEAKY_RELU)  # students whose pairs are closed forms
-NODE_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
-SMOOTH_TOLERANCE = 1e-13
-KINKED_TOLERANCE = 1e-8
 ROUNDED = 8.0  # units of the last place that a sum over pairs may be off by
-FINER = 2.0  # how many more nodes check the rule over Z
 MARGIN = 1.25  # headroom in r before the rule over Z is chosen again
-
-
-def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
-    """Rule over Z fine enough for neurons of perpendicular length up to `r_max`.
-
-    The hardest integrand is the slope of a neuron paired with one of its own length at u = 0; the
-    rule is the first of a ladder that agrees with the next on it.
-    """
-    if math.isinf(D) or D == 1:
-        return sphere_coordinate_rule(D, 1)
-
-    q = min(r_max, 1e150) ** 2  # a larger one would overflow, and changes nothing
-    share = q / (1.0 + q)
-
-    def slope(rule: Rule) -> float:
-        Z, w = rule
-        if smooth:
-            return float(w @ (Z * Z / np.sqrt(1.0 - (share * Z) ** 2)))
-        return float(w @ (Z * np.arcsin(Z)))
-
-    tolerance = SMOOTH_TOLERANCE if smooth else KINKED_TOLERANCE
-    ladder = NODE_LADDER if smooth else NODE_LADDER[: NODE_LADDER.index(64) + 1]
-    rules = (sphere_coordinate_rule(D, nodes) for nodes in ladder)
-    rule = next(rules)
-    for finer in rules:
-        coarse, fine = slope(rule), slope(finer)
-        if abs(coarse - fine) <= tolerance * abs(fine):
-            return rule
-        rule = finer
-    return rule
 
 
 def has_pair_forms(problem: Problem) -> bool:
@@ -253,7 +220,7 @@ class PairField:
         self, some: tuple[Array, Array], others: tuple[Array, Array, Array]
     ) -> tuple[Array, Array, Array]:
         """What E f σ(λ) and its slopes at some neurons may be off by."""
-        finer, rounding = _finer(self.D, self.rule), ROUNDED * UNIT
+        finer, rounding = finer_rule(self.D, self.rule), ROUNDED * UNIT
         value = self._student_values(*some, *others, self.rule)
         slopes = self._student_slopes(*some, *others, self.rule)
         again = self._student_values(*some, *others, finer)
@@ -287,13 +254,6 @@ class PairField:
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "overlap_nodes": len(self.rule[0])}
-
-
-def _finer(D: float, rule: Rule) -> Rule:
-    """A rule over Z of more nodes."""
-    if len(rule[0]) < 2 or D == 1:
-        return rule
-    return sphere_coordinate_rule(D, math.ceil(FINER * len(rule[0])))
 
 
 def _mean(a: Array, u: Array) -> Array:

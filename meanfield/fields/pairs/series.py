@@ -8,15 +8,14 @@ polynomial of the principal coordinates.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import EDGE, Array, charges, sample_neurons
+from meanfield.fields.base import EDGE, Array, charges
 from meanfield.fields.costs import SECONDS
-from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
-from meanfield.fields.pairs.closed import overlap_rule
+from meanfield.fields.pairs.overlap_rules import overlap_rule, smooth_overlap_rule
+from meanfield.fields.pairs.series_error import series_error
 from meanfield.fields.task import Cost, Task
 from meanfield.fields.units import (
     Units,
@@ -36,7 +35,6 @@ from meanfield.targets.potentials.hermite_sums import Coefficients, HermiteSums
 TOLERANCE = 1e-8
 TERMS = (16, 32, 64, 128, 256)
 HEADROOM = 1.3  # how far beyond the neurons a table reaches
-FINER = 1.5  # how much finer the rules are that check the rules
 GROWTH = 1.2  # of the largest variance, at which the number of terms is chosen again
 FURTHEST = 1e3  # no series converges there
 NO_OVERLAP = sphere_coordinate_rule(math.inf, 1)
@@ -143,7 +141,7 @@ class SeriesField:
         return True
 
     def _rule(self, finer: float = 1.0) -> Rule:
-        return _overlaps(self.D, self.r_bound, finer)
+        return smooth_overlap_rule(self.D, self.r_bound, finer)
 
     def _at(self, u: Array, r: Array, terms: int, finer: float = 1.0) -> Units:
         """Neurons with their series.
@@ -259,42 +257,9 @@ class SeriesField:
         return max(outside, 0.0), total
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: what twice the terms, finer rules and other nodes change at sample neurons.
-
-        The risk errs by less than the mean of |a| times what its potentials do.
-        """
-        a, u, r = measure.arrays()
-        found = Velocities.like(a, u, r)
-        self.velocity(a, u, r, *found)
-        charge, chosen = charges(a, self.mass), sample_neurons(u, r, a, self.mass)
-        if not self._cover(u, r, 2 * self.terms, FINER):
-            return math.inf
-        try:
-            once = self._parts(u, r, charge, chosen, self.terms, 1.0)
-            again = self._parts(u, r, charge, chosen, 2 * self.terms, FINER)
-            here = self.risk(a, u, r)
-        except FloatingPointError:
-            return math.inf
-        slope_u, slope_r, own, target = (x - y for x, y in zip(once, again, strict=True))
-        some = a[chosen]
-        miss = Velocities(self.rate * (target - own), some[:, None] * slope_u, some * slope_r)
-        off = float(np.abs(charge).mean() * (0.5 * np.abs(own) + np.abs(target)).max())
-        risk = off + 0.5 * self.energy_error
-        self.worst = max(
-            relative_error(miss, found, a, self.mass, self.energy, self.rate),
-            relative_risk_error(risk, here, self.energy),
-        )
+        """See `Field`: what twice the terms, finer rules and other nodes change."""
+        self.worst = series_error(self, measure)
         return self.worst
-
-    def _parts(
-        self, u: Array, r: Array, charge: Array, chosen: Array, terms: int, finer: float
-    ) -> tuple[Array, Array, Array, Array]:
-        """At some neurons: slopes of E ε σ(λ), E f σ(λ) and E f* σ(λ)."""
-        sources = self._at(u, r, terms, finer)
-        some = Units(*(part[chosen] for part in sources))
-        own = self._values(some, charge / len(r), sources, self._rule(finer))
-        slopes = self._slopes(some, charge, sources, terms, finer)
-        return *slopes, own, self._target_values(some, terms, finer)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
@@ -323,12 +288,3 @@ class SeriesField:
 def _largest_square(u: Array, r: Array) -> float:
     """Largest variance of a pre-activation, |u|² + r²."""
     return float((np.einsum("ix,ix->i", u, u) + r * r).max())
-
-
-@lru_cache(maxsize=32)
-def _overlaps(D: float, r_bound: float, finer: float) -> Rule:
-    """The rule over Z, or one with more nodes."""
-    rule = overlap_rule(D, r_bound, smooth=True)
-    if finer == 1.0 or len(rule[0]) < 2 or D == 1:
-        return rule
-    return sphere_coordinate_rule(D, math.ceil(finer * len(rule[0])))

@@ -20,6 +20,7 @@ from meanfield.fields.base import EDGE, Array, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
 from meanfield.fields.inputs import InputRule
+from meanfield.fields.quadrature.table_error import BLOCKS, table_error
 from meanfield.fields.quadrature.tables import Tables
 from meanfield.fields.task import Cost, Task
 from meanfield.kernels.fields import quadrature
@@ -39,9 +40,6 @@ MOST_NODES = 2**17
 MOST_PAIRS = 2**29  # of a neuron and a node: a right-hand side of a few seconds
 SCRAMBLINGS = 3  # independent ones, for the error
 GROWTH = 1.5  # of the largest |u|², at which the rule is chosen again
-BLOCKS = 16
-# averages that are taken one by one to check the table, and on how many nodes at most
-CHECKED, CHECKED_NODES, CHECKED_RADII = 2**15, 2**10, 3
 
 
 class DirectField:
@@ -231,21 +229,23 @@ class DirectField:
         """See `Field`: what other rules change, and averages one by one instead of a table."""
         assert self.rule is not None
         by_rule = self._change(measure, self._checking_rules(self.rule))
-        self.worst = math.hypot(by_rule, self._table_error(measure))
+        self.worst = math.hypot(by_rule, table_error(self, measure))
         return self.worst
 
-    def _velocities(self, a: Array, u: Array, r: Array) -> Velocities:
+    def velocities(self, a: Array, u: Array, r: Array) -> Velocities:
+        """The velocities of neurons, as new arrays."""
         out = Velocities.like(a, u, r)
         self.velocity(a, u, r, *out)
         return out
 
-    def _energy(self) -> float:
+    def energy(self) -> float:
+        """E f*² on the nodes in use."""
         return float((self.weight * self.values**2).sum())
 
     def _change(self, measure: ParticleMeasure, others: list[InputRule]) -> float:
         """Largest change of a velocity or of the risk under any of the other rules."""
         a, u, r = measure.arrays()
-        mine, energy = self._velocities(a, u, r), self._energy()
+        mine, energy = self.velocities(a, u, r), self.energy()
         chosen = sample_neurons(u, r, a, self.mass)
         some, change = (a[chosen], u[chosen], r[chosen]), 0.0
         worst = Velocities(*(np.zeros_like(part) for part in some))
@@ -264,58 +264,6 @@ class DirectField:
             relative_error(worst, mine, a, self.mass, energy, self.rate),
             relative_risk_error(change, here, energy),
         )
-
-    def _table_error(self, measure: ParticleMeasure) -> float:
-        """The same for averages g0, g1 and g2 taken one by one, of some neurons on few nodes."""
-        a, u, r = measure.arrays()
-        mine, rule = self._velocities(a, u, r), self._small_rule()
-        others = max(len(sample_neurons(u, r, a, self.mass)), CHECKED // rule.nodes)
-        part, charge = _part(charges(a, self.mass), sample_neurons(u, r, a, self.mass), others)
-        try:
-            table = self.checking.covering(u, r, rule)
-        except FloatingPointError:
-            return math.inf
-        values = self.target(np.ascontiguousarray(rule.z.T))
-        neurons = a[part], u[part], r[part]
-        sums = quadrature.field_at_nodes(
-            charge, *neurons[1:], rule.z, rule.rho, table, min(BLOCKS, len(part))
-        )
-        found = Velocities.like(*neurons)
-        weighted = rule.joint_weight * (values - sums.sum(axis=0))
-        quadrature.velocities(*neurons, rule.z, rule.rho, weighted, table, self.rate, *found)
-        exact = self._one_by_one(charge, *neurons, rule, values)
-        miss = found.minus(exact)
-        return relative_error(miss, mine, a, self.mass, self._energy(), self.rate)
-
-    def _one_by_one(
-        self, charge: Array, a: Array, u: Array, r: Array, rule: InputRule, values: Array
-    ) -> Velocities:
-        """Velocities of neurons that are each other's field, without a table."""
-        v, s = (u @ rule.z)[:, None, :], (r[:, None] * rule.rho)[:, :, None]
-        student = self.problem.student
-        refine = 1 if student.kinks else 2  # between kinks a few nodes are enough
-        g0 = student.average(v, s, self.D, refine=refine)
-        g1, g2 = student.average_slopes(v, s, self.D, refine=refine)
-        weighted = rule.joint_weight * (values - np.einsum("i,ibq->bq", charge, g0) / len(a))
-        return Velocities(
-            self.rate * np.einsum("ibq,bq->i", g0, weighted),
-            a[:, None] * np.einsum("ibq,bq,xq->ix", g1, weighted, rule.z),
-            a * np.einsum("ibq,bq,b->i", g2, weighted, rule.rho),
-        )
-
-    def _small_rule(self) -> InputRule:
-        """The one in use with a few ρ; one of its kind where its nodes are many.
-
-        A table errs to both sides of a kink, which only as many nodes as are used average out.
-        """
-        assert self.rule is not None
-        kind, size, nodes = self.rule.kind, self.rule.size, self.rule.z.shape[1]
-        radii = min(CHECKED_RADII, len(self.rule.rho))
-        while nodes > CHECKED_NODES:
-            size, nodes = (
-                (size - 1, nodes // 2) if kind == "sobol" else (size // 2, nodes // 2**self.k)
-            )
-        return inputs.make_rule(kind, size, radii, self.k, self.D)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
@@ -349,15 +297,3 @@ def _natural_tolerance(problem: Problem) -> float:
     kinked = not (problem.student.smooth and problem.target.smooth)
     natural = KINKED_TOLERANCES if kinked else SMOOTH_TOLERANCES
     return natural.get(problem.subspace_dim, SOBOL_TOLERANCE)
-
-
-def _part(charge: Array, chosen: Array, count: int) -> tuple[Array, Array]:
-    """Some neurons, those chosen among them, with charges that make nearly the field of all."""
-    n = len(charge)
-    if n <= count:
-        return np.arange(n), charge
-    rest = np.setdiff1d(np.arange(n), chosen)
-    even = rest[np.linspace(0, len(rest) - 1, max(1, count - len(chosen))).astype(np.int64)]
-    share = np.concatenate((np.ones(len(chosen)), np.full(len(even), len(rest) / len(even))))
-    part = np.concatenate((chosen, even))
-    return part, charge[part] * share * (len(part) / n)

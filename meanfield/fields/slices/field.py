@@ -29,6 +29,7 @@ from meanfield.fields.base import (
 )
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.pairs.closed import PairField, has_pair_forms
+from meanfield.fields.slices.deviation import deviation
 from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out, slice_size
 from meanfield.fields.slices.meshes import Out
 from meanfield.fields.task import Cost, Task
@@ -41,7 +42,6 @@ NARROW_TOLERANCE = 5e-8  # poles near the axis: polynomials converge slowly
 KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
 PART = 20_000  # neurons whose field it is
-NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
 MARGIN, KINKED_MARGIN = 1.0, 4.0  # of what another layout changes: kinks make errors fall slowly
 HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 
@@ -230,73 +230,8 @@ class SliceField(LinearField):
             charge, a, u, r = charge[part], a[part], u[part], r[part]
             out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
             self._scatter(self.gather(charge, u, r), a, u, r, 1.0, out)
-        self.worst = self._deviation(charge, a, u, r, out, size_u, size_r)
+        self.worst = deviation(self, charge, a, u, r, out, size_u, size_r)
         return self.worst
-
-    def _deviation(
-        self, charge: Array, a: Array, u: Array, r: Array, out: Out, size_u: float, size_r: float
-    ) -> float:
-        """Largest miss of velocities, over the sizes given; of a's they are those at κ = 1."""
-        largest = max(size_u, size_r) or 1.0
-        scale = (
-            math.sqrt(self.problem.target.second_moment()) or 1.0,
-            max(size_u, NEGLIGIBLE * largest),
-            max(size_r, NEGLIGIBLE * largest),
-        )
-        if self.exact is not None:
-            self.exact.plan(float(np.abs(r).max()))
-            return _largest([self._off_pairs(self.exact, charge, a, u, r, out)], scale)
-        return _largest([self._off_layout(charge, a, u, r, out), self._off_target(a, u, r)], scale)
-
-    def _off_pairs(
-        self, exact: PairField, charge: Array, a: Array, u: Array, r: Array, out: Out
-    ) -> Out:
-        """By how much some velocities are off pairs in closed form, and those what they know."""
-        chosen = sample_neurons(u, r, a)
-        own, some = a[chosen], (u[chosen], r[chosen])
-        value = exact.values(*some, charge, u, r)
-        slope_u, slope_r = exact.slopes(*some, charge, u, r)
-        found = value, own[:, None] * slope_u, own * slope_r
-        off = exact.target_part.miss(*some)
-        scaled = off[0], own[:, None] * off[1], own * off[2]
-        climb, miss_u, miss_r = (
-            np.abs(mine[chosen] - theirs) + np.abs(unknown)
-            for mine, theirs, unknown in zip(out, found, scaled, strict=True)
-        )
-        return climb, miss_u, miss_r
-
-    def _off_layout(self, charge: Array, a: Array, u: Array, r: Array, out: Out) -> Out:
-        """By how much all velocities are off those of a finer layout, of a coarser if none fits."""
-        layout = self.layout
-        none = np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
-        if layout is None:
-            return none
-        if self.other is None or self.other[0] is not layout:
-            levels = (self.level + 1, self.level - 1)
-            laid = (lay_out(self.problem, *layout.reach, level) for level in levels)
-            self.other = layout, next((one for one in laid if one is not None), None)
-        other = self.other[1]
-        moments = None if other is None else other.mesh.spread(charge, u, r)
-        if other is None or moments is None:
-            return none
-        found = np.empty_like(a), np.empty_like(u), np.empty_like(r)
-        other.velocity(other.residual(moments), a, u, r, 1.0, found)
-        climb, miss_u, miss_r = (
-            self.margin * (mine - theirs) for mine, theirs in zip(out, found, strict=True)
-        )
-        return climb, miss_u, miss_r
-
-    def _off_target(self, a: Array, u: Array, r: Array) -> Out:
-        """By how much what the target does to some neurons is off quadrature made for each."""
-        chosen = sample_neurons(u, r, a)
-        own, u, r = a[chosen], u[chosen], r[chosen]
-        found = np.empty_like(own), np.empty_like(u), np.empty_like(r)
-        layout = self.layout
-        if layout is None or self.others is None:
-            return np.zeros_like(own), np.zeros_like(u), np.zeros_like(r)
-        layout.velocity(layout.nodes.target, own, u, r, 1.0, found)
-        value, slope_u, slope_r = self.others(u, r)
-        return found[0] - value, found[1] - own[:, None] * slope_u, found[2] - own * slope_r
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""
@@ -309,12 +244,3 @@ class SliceField(LinearField):
             "directions": 2 * len(self.layout.directions),
             "layouts": self.layouts,
         }
-
-
-def _largest(misses: list[Out], scale: tuple[float, float, float]) -> float:
-    """Largest of all misses of a, u, r, each over its scale."""
-    return max(
-        float(np.sqrt((miss.reshape(len(miss), -1) ** 2).sum(axis=1).max())) / size
-        for miss_of in misses
-        for miss, size in zip(miss_of, scale, strict=True)
-    )

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meanfield as mf
-from meanfield.fields.pairs.closed import PairField, overlap_rule
+from meanfield.fields.pairs.closed import PairField
+from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.gaussian.rules import gaussian_nodes
 from meanfield.targets.potentials.link_rules import CosineSeries, LinkRules

@@ -1,0 +1,101 @@
+"""By how much velocities from slices are off: pairs, another layout, and nodes for each neuron."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from meanfield.fields.base import Array, sample_neurons
+from meanfield.fields.pairs.closed import PairField
+from meanfield.fields.slices.layouts import lay_out
+from meanfield.fields.slices.meshes import Out
+
+if TYPE_CHECKING:
+    from meanfield.fields.slices.field import SliceField
+
+NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
+
+
+def deviation(
+    field: SliceField,
+    charge: Array,
+    a: Array,
+    u: Array,
+    r: Array,
+    out: Out,
+    size_u: float,
+    size_r: float,
+) -> float:
+    """Largest miss of velocities, over the sizes given; of a's they are those at κ = 1."""
+    largest = max(size_u, size_r) or 1.0
+    scale = (
+        math.sqrt(field.problem.target.second_moment()) or 1.0,
+        max(size_u, NEGLIGIBLE * largest),
+        max(size_r, NEGLIGIBLE * largest),
+    )
+    if field.exact is not None:
+        field.exact.plan(float(np.abs(r).max()))
+        return _largest([off_pairs(field.exact, charge, a, u, r, out)], scale)
+    return _largest([off_layout(field, charge, a, u, r, out), off_target(field, a, u, r)], scale)
+
+
+def off_pairs(exact: PairField, charge: Array, a: Array, u: Array, r: Array, out: Out) -> Out:
+    """By how much some velocities are off pairs in closed form, and those what they know."""
+    chosen = sample_neurons(u, r, a)
+    own, some = a[chosen], (u[chosen], r[chosen])
+    value = exact.values(*some, charge, u, r)
+    slope_u, slope_r = exact.slopes(*some, charge, u, r)
+    found = value, own[:, None] * slope_u, own * slope_r
+    off = exact.target_part.miss(*some)
+    scaled = off[0], own[:, None] * off[1], own * off[2]
+    climb, miss_u, miss_r = (
+        np.abs(mine[chosen] - theirs) + np.abs(unknown)
+        for mine, theirs, unknown in zip(out, found, scaled, strict=True)
+    )
+    return climb, miss_u, miss_r
+
+
+def off_layout(field: SliceField, charge: Array, a: Array, u: Array, r: Array, out: Out) -> Out:
+    """By how much all velocities are off those of a finer layout, of a coarser if none fits."""
+    layout = field.layout
+    none = np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
+    if layout is None:
+        return none
+    if field.other is None or field.other[0] is not layout:
+        levels = (field.level + 1, field.level - 1)
+        laid = (lay_out(field.problem, *layout.reach, level) for level in levels)
+        field.other = layout, next((one for one in laid if one is not None), None)
+    other = field.other[1]
+    moments = None if other is None else other.mesh.spread(charge, u, r)
+    if other is None or moments is None:
+        return none
+    found = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+    other.velocity(other.residual(moments), a, u, r, 1.0, found)
+    climb, miss_u, miss_r = (
+        field.margin * (mine - theirs) for mine, theirs in zip(out, found, strict=True)
+    )
+    return climb, miss_u, miss_r
+
+
+def off_target(field: SliceField, a: Array, u: Array, r: Array) -> Out:
+    """By how much what the target does to some neurons is off quadrature made for each."""
+    chosen = sample_neurons(u, r, a)
+    own, u, r = a[chosen], u[chosen], r[chosen]
+    found = np.empty_like(own), np.empty_like(u), np.empty_like(r)
+    layout = field.layout
+    if layout is None or field.others is None:
+        return np.zeros_like(own), np.zeros_like(u), np.zeros_like(r)
+    layout.velocity(layout.nodes.target, own, u, r, 1.0, found)
+    value, slope_u, slope_r = field.others(u, r)
+    return found[0] - value, found[1] - own[:, None] * slope_u, found[2] - own * slope_r
+
+
+def _largest(misses: list[Out], scale: tuple[float, float, float]) -> float:
+    """Largest of all misses of a, u, r, each over its scale."""
+    return max(
+        float(np.sqrt((miss.reshape(len(miss), -1) ** 2).sum(axis=1).max())) / size
+        for miss_of in misses
+        for miss, size in zip(miss_of, scale, strict=True)
+    )
