@@ -38,7 +38,7 @@ STUDENTS = {"series": "tanh", "quadrature": "tanh", "half-sphere": "relu", "poly
 def test_a_right_hand_side_changes_nothing(name):
     """Not even of neurons beyond its layout; asked after a step, it is laid out for them."""
     problem = mf.Problem(mf.CommitteeTarget(2), STUDENTS.get(name, "erf"), second_layer_rate=1.0)
-    start, far = make_measure(2, n=12, scale=0.1), make_measure(2, n=12, scale=2.0)
+    start, far = make_measure(2, n=12, scale=0.1), make_measure(2, n=12, scale=0.7)
     field = choose_field(problem, start, name)
     before, state = velocity(field, start), field.layout_state()
     out = [np.empty_like(part) for part in far.arrays()]
