@@ -33,7 +33,7 @@ RESERVED = {
     "keep", "comm",
 }  # fmt: skip
 # arguments younger than stores of runs: at their defaults they are no part of a run's key
-YOUNGER = {"method"}
+YOUNGER = {"method", "evaluator"}
 SPACINGS = {"linear": linear_times, "logarithmic": logarithmic_times}
 KINDS: dict[Any, tuple[type, ...]] = {
     int: (int,), float: (int, float), str: (str,), bool: (bool,),
