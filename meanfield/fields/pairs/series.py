@@ -185,7 +185,8 @@ class SeriesField:
             link, weights = self._link(terms, finer)
             self._add_slopes(at, weights, link, NO_OVERLAP, out_u, out_r)
         else:
-            _, du, dr = self.sums.summed(at.u, at.r, Coefficients(at.h, at.s, at.t))
+            held = Coefficients(at.h, at.s, at.t)
+            _, du, dr = self.sums.summed(at.u, at.r, held, "slopes")
             out_u, out_r = out_u + du, out_r + dr
         return out_u, out_r
 
@@ -210,7 +211,8 @@ class SeriesField:
     def _target_values(self, at: Units, terms: int, finer: float = 1.0) -> Array:
         """E f* σ(λ)."""
         if self.sums is not None:
-            return self.sums.summed(at.u, at.r, Coefficients(at.h, at.s, at.t))[0]
+            held = Coefficients(at.h, at.s, at.t)
+            return self.sums.summed(at.u, at.r, held, "value")[0]
         link, weights = self._link(terms, finer)
         return self._values(at, weights, link, NO_OVERLAP)
 

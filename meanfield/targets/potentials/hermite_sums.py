@@ -60,44 +60,57 @@ class HermiteSums(Together):
 
     def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
         """See `Potential`."""
-        if students is None:
-            return self.summed(u, r, self._students(u, r))
-        return self.summed(u, r, Coefficients(students.C, students.S, students.B))
+        return self.summed(u, r, self._students(u, r, students))
 
-    def summed(self, u: Array, r: Array, students: Coefficients) -> Values:
-        """V and its slopes, for students whose coefficients are known."""
-        value, out_u, out_r = np.empty_like(r), np.empty_like(u), np.empty_like(r)
+    def value(self, u: Array, r: Array, students: Expansion | None = None) -> Array:
+        """See `Potential`."""
+        return self.summed(u, r, self._students(u, r, students), "value")[0]
+
+    def slopes(self, u: Array, r: Array, students: Expansion | None = None) -> tuple[Array, Array]:
+        """See `Potential`."""
+        return self.summed(u, r, self._students(u, r, students), "slopes")[1:]
+
+    def summed(self, u: Array, r: Array, students: Coefficients, wanted: str = "") -> Values:
+        """V and its slopes for students of these coefficients; zeros for what is not wanted."""
+        value, out_u, out_r = np.zeros_like(r), np.zeros_like(u), np.zeros_like(r)
         size = max(1, CHUNK // max(1, len(self.alpha)))
         for first in range(0, len(r), size):
             some = slice(first, first + size)
             own = Coefficients(*(part[some] for part in students))
-            value[some], out_u[some], out_r[some] = self._part(u[some], r[some], own)
+            powers = self._powers(u[some], r[some])
+            product = _monomials(powers, self.alpha, self.ways)
+            if wanted != "slopes":
+                value[some] = (product * own.C[:, self.size]) @ self.coefficient
+            if wanted != "value":
+                b = (product * own.B[:, self.size]) @ self.coefficient
+                out_u[some] = b[:, None] * u[some] + self._within(powers, own.S)
+                out_r[some] = b * r[some]
         return value, out_u, out_r
 
-    def _students(self, u: Array, r: Array) -> Coefficients:
+    def _students(self, u: Array, r: Array, students: Expansion | None) -> Coefficients:
+        if students is not None:
+            return Coefficients(students.C, students.S, students.B)
         root = np.sqrt(variances(u, r))
         h, s, above = student_coefficients(self.student, root, self.degree)
         inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0.0)
         return Coefficients(h, s, above * inverse[:, None])
 
-    def _part(self, u: Array, r: Array, students: Coefficients) -> Values:
-        powers = self._powers(u, r)
-        product = _monomials(powers, self.alpha, self.ways)
-        b = (product * students.B[:, self.size]) @ self.coefficient
-        out_u = b[:, None] * u
-        for j, (below, ways, weight) in enumerate(self.lowered):
-            slope = _monomials(powers, below, ways) * students.S[:, below.sum(axis=1)]
-            out_u[:, j] += slope @ weight
-        return (product * students.C[:, self.size]) @ self.coefficient, out_u, b * r
+    def _within(self, powers: list[Array], S: Array) -> Array:
+        """E ∇f*(z) σ'(λ), (n, k)."""
+        return np.column_stack(
+            [
+                (_monomials(powers, below, ways) * S[:, below.sum(axis=1)]) @ weight
+                for below, ways, weight in self.lowered
+            ]
+        )
 
     def _powers(self, u: Array, r: Array) -> list[Array]:
         """(u_j/√q)^m for m < degree, (n, degree) for each coordinate."""
         root = np.sqrt(variances(u, r))[:, None]
         direction = np.divide(u, root, out=np.zeros_like(u), where=root > 0.0)
         table = np.ones((u.shape[1], len(u), self.degree))
-        for m in range(1, self.degree):
-            table[:, :, m] = table[:, :, m - 1] * direction.T
-        return list(table)
+        table[:, :, 1:] = direction.T[:, :, None]
+        return list(np.cumprod(table, axis=2))
 
     def miss(
         self, u: Array, r: Array, students: Expansion | None = None, found: Values | None = None
