@@ -16,7 +16,6 @@ import meanfield as mf
 from meanfield.dynamics import checkpoint as module
 from meanfield.dynamics.checkpoint import CheckpointFile
 from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns
-from tests.dynamics.particles.test_mean_field import force_slices
 from tests.fields.cases import make_measure, make_problem
 
 PROBLEM = mf.Problem(mf.CommitteeTarget(k=2), dim=30, learning_rate=0.5, second_layer_rate=0.3)
@@ -97,15 +96,20 @@ def test_a_checkpoint_changes_nothing(case, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_layouts_are_put_back(tmp_path, monkeypatch):
+def test_layouts_are_put_back(tmp_path):
     """Neurons that leave the mesh make a new one; a resumed run has it, and its count."""
-    force_slices(monkeypatch)
     problem = make_problem("erf", "erf", D=9, kappa=1.0)
     start = make_measure(1, n=40, scale=0.1)
 
     def run(observable=norm, path=None):
         return mf.solve_mean_field(
-            problem, start, 60.0, save_at=12, observables={"norm": observable}, checkpoint=path
+            problem,
+            start,
+            60.0,
+            save_at=12,
+            evaluator="slices",
+            observables={"norm": observable},
+            checkpoint=path,
         )
 
     whole = run()

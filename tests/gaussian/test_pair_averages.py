@@ -177,4 +177,4 @@ def test_functions_numba_does_not_know_are_refused_by_name():
     with pytest.raises(CompilationError, match="prod"):
         point_address(source_of(lambda z: np.prod(z, axis=1)), 2)
     with pytest.raises(CompilationError):
-        scalar_function(lambda x: x + object())
+        scalar_function(source_of(lambda x: x + object()))

@@ -180,7 +180,7 @@ def test_the_time_of_a_share_of_few_neurons(saves):
 def test_observables_do_not_remember():
     """A resumed run asks about the same states in another order."""
     problem = make_problem("erf", k=1, D=9)
-    states = [make_measure(1, n=300, scale=s, seed=s) for s in (1, 3)]
+    states = [make_measure(1, n=300, scale=0.3 * s, seed=s) for s in (1, 3)]
     there, back = projection.observables(problem), projection.observables(problem)
     first = [there["leak"](0.0, state) for state in states]
     second = [back["leak"](0.0, state) for state in reversed(states)]

@@ -115,7 +115,7 @@ def test_second_moments_that_are_not_known_reach_the_solution(monkeypatch):
     assert overlaps.stats["average_error"] >= error
     measure = mf.gaussian_measure(problem, 4, seed=1)
     run = mf.solve_mean_field(problem, measure, 0.1, save_at=2, field_tolerance=0.5)
-    assert run.status == "inaccurate" and "averages over inputs" in run.message
+    assert run.success and "averages over inputs good to" in run.message  # as asked for
     assert run.stats["average_error"] == error
     plain = mf.solve_mean_field(mf.Problem(mf.CommitteeTarget(k=1), dim=20), mf.gaussian_measure(
         mf.Problem(mf.CommitteeTarget(k=1), dim=20), 4), 0.1, save_at=2)  # fmt: skip

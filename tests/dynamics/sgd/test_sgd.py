@@ -492,7 +492,11 @@ def call(problem=None, start=None, t_end=1.0, **options):
         ({"problem": make_problem(math.inf)}, ValueError, "finite dim"),
         ({"problem": make_problem(30, rate=0.0)}, ValueError, "learning_rate greater than 0"),
         ({"problem": make_problem(40)}, ValueError, "start must have dim = 40"),
-        ({"problem": make_problem(30, gram=np.eye(2))}, ValueError, "start must have the gram"),
+        (
+            {"problem": make_problem(30, gram=np.eye(2))},
+            ValueError,
+            "start must have the target's Gram",
+        ),
         ({"problem": make_problem(30, rate=1e-300)}, ValueError, "t_end = 1"),
         ({"t_end": 0.0}, ValueError, "t_end must be greater"),
         ({"t_end": 0.001}, ValueError, "t_end must hold at least one step"),
