@@ -54,6 +54,7 @@ def both_signs(measure, problem):
     return mf.Overlaps(u @ u.T + np.outer(r, r), u @ problem.target.basis.T, P, a)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "target"), ALL)
 def test_mean_field_in_one_more_dimension_is_a_network_of_twice_the_width(activation, target):
     """At D = 1 the direction outside is ±1, so the law of n neurons is a network of 2n: exactly.

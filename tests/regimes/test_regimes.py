@@ -331,6 +331,7 @@ def test_the_sgd_term_is_of_the_size_predicted():
     np.testing.assert_allclose(slopes, 1.0, atol=0.02)
 
 
+@pytest.mark.slow
 def test_finite_width_is_of_the_size_predicted():
     """Against the law of the start at infinite width: a bias 1/p and a spread 1/√p over starts."""
     t_end, draws, d = 1.0, 500, 10

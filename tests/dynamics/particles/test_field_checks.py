@@ -11,7 +11,7 @@ from meanfield.fields.pairs.closed import PairField
 
 
 def verdict(checks, message):
-    return judged("success", message, {}, 1e-6, estimate_of_velocities(checks, 1e-6, 1e-6))
+    return judged(mf.Status.SUCCESS, message, {}, 1e-6, estimate_of_velocities(checks, 1e-6, 1e-6))
 
 
 def test_an_error_that_grows_as_velocities_fade():
