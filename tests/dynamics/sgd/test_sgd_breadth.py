@@ -239,7 +239,7 @@ def test_kernels_come_from_the_cache_whatever_the_function():
     mf.simulate_sgd(problem, mf.gaussian_overlaps(problem, 2), 0.5)  # fills the cache
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     ).stdout.split()  # fmt: skip
     assert output == ["1", "0", "1"]
 
