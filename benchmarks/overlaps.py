@@ -27,7 +27,7 @@ from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import ErfNoise
 from meanfield.dynamics.overlaps.solve import solve_overlaps
-from meanfield.kernels.arcsines import EDGE, asin_sum
+from meanfield.kernels.arc_sines import EDGE, asin_sum
 from meanfield.kernels.options import parallel, serial, thread_limit
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from meanfield.kernels.activations.codes import ERF
-from meanfield.kernels.arcsines import EDGE, asin_sum
+from meanfield.kernels.arc_sines import EDGE, asin_sum
 from meanfield.kernels.gaussian.pair_averages import TWO_OVER_PI, pair_average
 from meanfield.kernels.options import parallel, serial
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from meanfield.kernels.activations.codes import ERF, RELU
-from meanfield.kernels.arcsines import asin
+from meanfield.kernels.arc_sines import asin
 from meanfield.kernels.gaussian.pair_averages import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_average
 from meanfield.kernels.options import inline, parallel, serial
 from meanfield.kernels.simd import (

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from meanfield.kernels.arcs import angles
+from meanfield.kernels.arctangents import angles
 from meanfield.kernels.fields.mesh import SHORT
 from meanfield.kernels.fields.places import (
     BATCH,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from meanfield.kernels.arcs import absolute_product
+from meanfield.kernels.arctangents import absolute_product
 from meanfield.kernels.options import parallel
 
 TASKS = 32

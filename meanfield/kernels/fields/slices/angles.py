@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import prange
 
-from meanfield.kernels.arcs import angles
+from meanfield.kernels.arctangents import angles
 from meanfield.kernels.fields.places import BATCH, BELOW, value_weights
 from meanfield.kernels.options import parallel, serial
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meanfield.kernels.arcs import angles
+from meanfield.kernels.arctangents import angles
 from meanfield.kernels.options import serial
 
 

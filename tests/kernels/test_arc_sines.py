@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from meanfield.kernels.arcsines import EDGE, asin_sum
+from meanfield.kernels.arc_sines import EDGE, asin_sum
 
 
 def arc_sine(x):
