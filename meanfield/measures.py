@@ -168,7 +168,7 @@ def _curve(points: Array) -> NDArray[np.int64]:
 
 
 def _monotone_cost(one: ParticleMeasure, other: ParticleMeasure) -> float:
-    """Root mean square distance when mass moves in the order in which neurons stand."""
+    """Root mean square distance when mass moves in the order of the two arrays."""
     ends_1, ends_2 = (_ends(measure.masses) for measure in (one, other))
     ends = np.union1d(ends_1, ends_2)
     widths = np.diff(ends, prepend=0.0)

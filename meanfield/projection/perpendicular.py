@@ -18,7 +18,7 @@ from meanfield.projection.neurons import Neurons, split
 Array = NDArray[np.float64]
 
 BINS = 2000
-LENGTHS = 64  # lengths that stand for the law of r, for a measure
+LENGTHS = 64  # lengths r that represent the law of r of a measure
 FAR = 100.0  # the largest overlap over the root mean square, beyond which bins widen outwards
 
 

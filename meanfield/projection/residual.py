@@ -1,4 +1,4 @@
-"""Where the labels still pull: first and second moments of the residual against the input.
+"""First and second moments of the residual against the input.
 
 With ε = f* − f, Stein's lemma gives E ε x = E ∇ε and E ε (x xᵀ − I) = E ∇²ε (Brillinger 1983; Li
 1992). For one neuron these are E σ'(λ) X and E σ''(λ) X Xᵀ with X = w/√d, and those of the target

@@ -70,8 +70,8 @@ def subspace(
         ``"weights"``: leading directions of E a² w wᵀ/d over the neurons. ``"gradients"``: of
         E ∇f ∇fᵀ over inputs, the average gradient outer product (Radhakrishnan et al. 2024), in
         closed form. ``"residual"``: of v vᵀ + H², where v = E (y − f) x and
-        H = E (y − f)(x xᵀ − I) say where the labels still pull (Brillinger 1983, Li 1992); it sees
-        nothing of a target without Hermite components of degree 1 and 2.
+        H = E (y − f)(x xᵀ − I) are the moments of the residual of degree 1 and 2 (Brillinger 1983,
+        Li 1992); it sees nothing of a target without Hermite components of degree 1 and 2.
     directions : int, optional
         How many; by default the dimension of the target subspace.
 
