@@ -24,6 +24,9 @@ TARGETS: dict[str, Maker] = {
     "parity": targets.parity,
 }
 
+# what may name a user's function in the plain values of a run
+NAMING = ("function", "derivative", "activation", "law", "observables")
+
 
 def build_problem(values: Values, place: str = "problem") -> Problem:
     """The problem that plain values describe; a target without a kind is a committee."""
@@ -55,19 +58,25 @@ def describe_problem(problem: Problem, place: str = "problem") -> dict[str, Any]
 
 
 def function_versions(values: Values) -> dict[str, str]:
-    """Fingerprints of the functions that a problem in plain values names, by "function name"."""
+    """Fingerprints of the functions that plain values name, by "function name".
+
+    Of a problem's parts, of laws that draw a start, and of observables and reducers.
+    """
     found: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             found |= function_versions(value)
-        elif key in ("function", "derivative", "activation") and ":" in str(value):
-            marks = fingerprint(find_function(value))
-            found[f"function {value}"] = f"{SCHEME}: {marks.code[:32]} {marks.captured[:32]}"
+        elif key in NAMING:
+            for name in value if isinstance(value, list | tuple) else [value]:
+                if ":" in str(name):
+                    marks = fingerprint(find_function(name))
+                    mark = f"{SCHEME}: {marks.code[:32]} {marks.captured[:32]}"
+                    found[f"function {name}"] = mark
     return found
 
 
 def changed_functions(made: Mapping[str, str], values: Values) -> list[str]:
-    """The functions of a problem that are other ones than those that made a result.
+    """The functions of a run that are other ones than those that made a result.
 
     Nothing is known of results older than fingerprints, or of byte code of another Python.
     """

@@ -146,7 +146,7 @@ class Store:
                 "results of two versions are not mixed; choose another folder"
             )
         if same_version and (
-            changed := changed_functions(record.versions, record.parameters["problem"])
+            changed := changed_functions(record.versions, record.parameters)
         ):
             raise ValueError(
                 f"{path} was made when the {' and the '.join(changed)} was another: results of two "

@@ -64,7 +64,7 @@ class Record:
     traceback : str
         Of a run that failed.
     versions : dict
-        Of the library, Python, NumPy and numba; fingerprints of the problem's own functions.
+        Of the library, Python, NumPy and numba; fingerprints of the user's functions in it.
     seconds : float
         How long it took, where it last ran.
 
@@ -97,19 +97,22 @@ class Record:
         return self.status not in (FAILED, MISSING, Status.INTERRUPTED)
 
 
-def versions(problem: Mapping[str, Any]) -> dict[str, str]:
-    """What computed a result; the functions of the problem by their fingerprints."""
-    try:
-        functions = function_versions(problem)
-    except ValueError:  # the run fails for it, and says so
-        functions = {}
+def versions(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """What computed a result; the functions that the run names by their fingerprints."""
     return {
         "meanfield": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": numba.__version__,
-        **functions,
+        **_functions(parameters),
     }
+
+
+def _functions(parameters: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        return function_versions(parameters)
+    except ValueError:  # the run fails for it, and says so
+        return {}
 
 
 def make_run(task: Task) -> Record:
@@ -124,7 +127,7 @@ def make_run(task: Task) -> Record:
 
 
 def _make_it(task: Task) -> Record:
-    started, made_by = time.perf_counter(), versions(task.parameters["problem"])
+    started, made_by = time.perf_counter(), versions(task.parameters)
     task, aside = _with_sound_checkpoint(task)
     try:
         with limited_threads(task.threads):
@@ -149,7 +152,7 @@ def _with_sound_checkpoint(task: Task) -> tuple[Task, str]:
     path = task.checkpoint
     if path is None or not path.parent.is_dir():
         return replace(task, checkpoint=None), ""
-    if functions := function_versions(task.parameters["problem"]):
+    if functions := _functions(task.parameters):
         # no function goes on from where another one stopped
         path = path.with_name(f"{path.name}-{digest(functions)[:16]}")
         task = replace(task, checkpoint=path)

@@ -279,6 +279,28 @@ def test_a_store_does_not_resume_under_a_changed_function(tmp_path, monkeypatch)
     assert found.complete and same(found, larger.run())
 
 
+def narrow(problem, n=20, seed=0):
+    return mf.gaussian_measure(problem, n, scale=float(small_slope[0]), seed=seed)
+
+
+def reduced(solution):
+    return small_slope[0] * solution.risk[-1]
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [({"start": {"law": f"{__name__}:narrow"}}, "narrow"), ({"observables": [reduced]}, "reduced")],
+)
+def test_nor_under_a_changed_law_or_reducer(tmp_path, monkeypatch, part, name):
+    study, larger = (small(replicas=n, grid={}, **part) for n in (1, 2))
+    first = study.run(store=tmp_path)
+    assert first.complete and study.run(store=tmp_path).complete
+    monkeypatch.setitem(globals(), "small_slope", np.array([2.0]))
+    for again in (study, larger):
+        with pytest.raises(ValueError, match=f"test_store:{name} was another"):
+            again.run(store=tmp_path, extend=True)
+
+
 def test_a_relative_store_is_found_wherever_workers_are(tmp_path, monkeypatch):
     """A task names whole paths, and a change of folder between two runs changes nothing."""
     (tmp_path / "here").mkdir()
