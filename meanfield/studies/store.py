@@ -145,9 +145,9 @@ class Store:
                 f"{path} was made by version {version} of the library, this is {__version__}: "
                 "results of two versions are not mixed; choose another folder"
             )
-        if same_version and (
-            changed := changed_functions(record.versions, record.parameters)
-        ):
+        # a run that failed has no numbers to mix, and a function may be mended to make it again
+        mixes = same_version and record.made
+        if mixes and (changed := changed_functions(record.versions, record.parameters)):
             raise ValueError(
                 f"{path} was made when the {' and the '.join(changed)} was another: results of two "
                 "functions are not mixed; remove it and the run will be made again, or choose "

@@ -56,8 +56,8 @@ def no_number(solution):
 
 
 def fragile(problem, n: int, seed: int = 0):
-    """A start that fails in 20 dimensions."""
-    if problem.dim == 20:
+    """A start that fails in 20 dimensions, until the machine is mended."""
+    if problem.dim == 20 and "MACHINE_IS_MENDED" not in os.environ:
         raise ArithmeticError("no start in 20 dimensions")
     return mf.gaussian_measure(problem, n, seed=seed)
 
@@ -67,11 +67,11 @@ def fragile_but_mended(problem, n: int, seed: int = 0):
 
 
 def deadly(problem, n: int, seed: int = 0):
-    """A start that kills its process in 20 dimensions."""
+    """A start that kills its process in 20 dimensions, until the machine is mended."""
     import os
     import signal
 
-    if problem.dim == 20:
+    if problem.dim == 20 and "MACHINE_IS_MENDED" not in os.environ:
         os.kill(os.getpid(), signal.SIGKILL)
     return mf.gaussian_measure(problem, n, seed=seed)
 

@@ -128,7 +128,7 @@ def test_a_run_that_fails_is_recorded_and_the_others_go_on(pool, tmp_path):
 def test_failures_are_made_again_only_when_asked(tmp_path, monkeypatch):
     study = small(start=START)
     study.run(store=tmp_path)
-    monkeypatch.setattr("tests.studies.small.fragile", mended)
+    monkeypatch.setenv("MACHINE_IS_MENDED", "1")
     assert study.run(store=tmp_path).counts["failed"] == 2
     made = []
     results = study.run(store=tmp_path, retry=True, callback=lambda step: made.append(step.record))
@@ -138,6 +138,13 @@ def test_failures_are_made_again_only_when_asked(tmp_path, monkeypatch):
 
 def mended(problem, n: int, seed: int = 0):
     return mf.gaussian_measure(problem, n, seed=seed)
+
+
+def test_a_function_may_be_mended_where_every_run_failed(tmp_path, monkeypatch):
+    study = small(start=START, grid={"problem.dim": [20]})
+    assert study.run(store=tmp_path).counts == {"failed": 2}
+    monkeypatch.setattr("tests.studies.small.fragile", mended)
+    assert study.run(store=tmp_path, retry=True).complete
 
 
 def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, monkeypatch):
@@ -151,7 +158,7 @@ def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, monkeypatch):
     assert results.text().count("not made: run") == 2
     whole = small(start={"law": "tests.studies.small:deadly", "n": 8}, grid={"problem.dim": [10]})
     assert np.array_equal(results.array("risk")[0], whole.run().array("risk")[0])
-    monkeypatch.setattr("tests.studies.small.deadly", mended)
+    monkeypatch.setenv("MACHINE_IS_MENDED", "1")
     made = []
     again = study.run(store=tmp_path, callback=lambda step: made.append(step.record.key))
     assert again.complete and set(made) == {record.key for record in lost}
