@@ -1,5 +1,8 @@
 """How two-layer networks learn: SGD, overlap ODEs and mean-field particles in one tool."""
 
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
+
 from meanfield import activations as activations
 from meanfield import measures as measures
 from meanfield import parallel as parallel
@@ -41,3 +44,24 @@ from meanfield.studies import concentration_study as concentration_study
 from meanfield.studies import load_study as load_study
 from meanfield.targets import CommitteeTarget as CommitteeTarget
 from meanfield.targets import MultiIndexTarget as MultiIndexTarget
+
+# the rooms that are for users; every other one is open to those who look, and not shown
+_ROOMS = (
+    "activations", "measures", "parallel", "plotting", "projection", "regimes", "studies",
+    "targets", "transport",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> _ModuleType:
+    if name == "plotting":  # with matplotlib, which takes a second to import: only if asked for
+        return _import_module("meanfield.plotting")
+    raise AttributeError(f"module 'meanfield' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    shown = (
+        name
+        for name, value in globals().items()
+        if not name.startswith("_") and not isinstance(value, _ModuleType)
+    )
+    return sorted({*shown, *_ROOMS, "__version__"})

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meanfield import checks
+from meanfield import checks, display
 from meanfield.activations import Activation, get_activation, named
 from meanfield.targets import Target, check_target, target_from_parameters
 
@@ -72,6 +72,16 @@ class Problem:
         object.__setattr__(self, "dim", check_dim(self.dim, self.target.k))
         for name in RATES:
             object.__setattr__(self, name, checks.real(getattr(self, name), name, minimum=0.0))
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "target": repr(self.target),
+            "student": self.student.name,
+            "dim d": "∞" if math.isinf(self.dim) else self.dim,
+            "target directions k": self.target.k,
+        }
+        rates = {name.replace("_", " "): getattr(self, name) for name in RATES}
+        return display.table("Problem", rows | {name: v for name, v in rates.items() if v != 0.0})
 
     @property
     def student(self) -> Activation:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield import checks
+from meanfield import checks, display
 from meanfield._version import __version__
+from meanfield.dynamics.arrays import StateArrays
+from meanfield.dynamics.export import dataset, frame
 from meanfield.dynamics.series import StateSeries
 from meanfield.integrate.outcome import Status
 from meanfield.problem import Problem, problem_from_parameters
 from meanfield.storage import PathLike, read_archive, write_archive
 
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
 SOLUTION_FORMAT = "meanfield-solution"
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(StateArrays):
     """A training run under one description.
+
+    The fields of its states are arrays over time under their own names: `u`, `r`, `a` of a law of
+    neurons; `Q`, `M`, `P`, `a` of overlaps; `W`, `a` of weights.
 
     Attributes
     ----------
@@ -51,6 +61,8 @@ class Solution:
     >>> run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, n=20), 1.0, save_at=5)
     >>> run.t.shape, run.risk.shape, run.final.n, str(run.status)
     ((5,), (5,), 20, 'success')
+    >>> run.u.shape
+    (5, 20, 1)
     """
 
     t: NDArray[np.float64]
@@ -66,6 +78,10 @@ class Solution:
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", {"version": __version__, **self.parameters})
         object.__setattr__(self, "status", Status(self.status))
+        for name in ("t", "risk"):  # as states are: a number that was computed stays what it was
+            values = np.asarray(getattr(self, name)).view()
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
 
     @property
     def success(self) -> bool:
@@ -102,6 +118,63 @@ class Solution:
         reached = f"t = {self.t[-1]:g}" if len(self.t) else "no saved time"
         last = f", risk {np.mean(self.risk[..., -1]):.4g}" if np.size(self.risk) else ""
         return f"<Solution: {description}, {self.status}, {reached}{last}; {self.message}>"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "status": f"{self.status}: {self.message}",
+            "t": f"{self.t[0]:g} to {self.t[-1]:g}, {len(self.t)} saved times"
+            if len(self.t)
+            else "",
+            "final risk": float(np.mean(self.risk[..., -1])) if np.size(self.risk) else None,
+            "states": repr(self.states)[1:-1],
+            "observables": ", ".join(self.observables),
+            **{name: value for name, value in self.stats.items() if name.endswith("error")},
+            "problem": repr(self.problem),
+            "version": self.parameters["version"],
+        }
+        return display.table(f"Solution: {self.parameters.get('description', 'run')}", rows)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Risk, observables and states with named dimensions, time as a coordinate.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dimensions ``time`` and ``run`` (SGD), then ``neuron``, ``direction``, ``target`` and so
+            on; ``state_time`` where states were kept at the ends only. Axes of an observable beyond
+            time are named after it. Problem, parameters, status and counts are attributes, as text.
+
+        Raises
+        ------
+        ImportError
+            Without the extra ``xarray``.
+        """
+        return dataset(self)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row for each saved time and run: time, risk, and observables that are numbers.
+
+        Raises
+        ------
+        ImportError
+            Without pandas, which the extra ``xarray`` brings.
+        """
+        return frame(self)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the risk against time; see `meanfield.plotting.plot_run`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default new ones.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        # pictures lie above all that can be drawn; only who asks for one pays for matplotlib
+        return import_module("meanfield.plotting").plot_run(self, ax)
 
     def save(self, path: PathLike) -> Path:
         """Write the run to one file; see `meanfield.load`.

@@ -12,4 +12,5 @@ from meanfield.plotting.concentration import plot_curves as plot_curves
 from meanfield.plotting.concentration import plot_rates as plot_rates
 from meanfield.plotting.phases import plot_phase_diagram as plot_phase_diagram
 from meanfield.plotting.regimes import plot_regimes as plot_regimes
+from meanfield.plotting.runs import plot_run as plot_run
 from meanfield.plotting.studies import plot_study as plot_study

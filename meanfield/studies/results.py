@@ -177,8 +177,9 @@ class StudyResults:
     def to_xarray(self) -> xarray.Dataset:
         """All arrays with named dimensions and coordinates, as an `xarray.Dataset`.
 
-        Status, seeds and error estimates are variables over the axes; the specification and the
-        versions are attributes. Needs the extra ``xarray``.
+        Time is a coordinate where all runs were saved at the same times. Status, seeds and error
+        estimates are variables over the axes; the specification and the versions are attributes.
+        Needs the extra ``xarray``.
         """
         try:
             import xarray
@@ -191,6 +192,9 @@ class StudyResults:
         coordinates = {name: [label(v, name) for v in values] for name, values in self.axes.items()}
         used = {dim for dims, _ in variables.values() for dim in dims}
         coordinates |= {name: list(v) for name, v in COORDINATES.items() if name in used}
+        times = [record.arrays["t"] for record in self.records if "t" in record.arrays]
+        if times and all(np.array_equal(times[0], other) for other in times):
+            coordinates[TIME] = times[0].tolist()
         return xarray.Dataset(variables, coordinates, attributes(self))
 
 

@@ -384,6 +384,7 @@ def test_named_dimensions(alone):
     assert isinstance(data, xarray.Dataset)
     assert data.risk.dims == ("dim", "replica", "time")
     assert np.array_equal(data.risk, alone.array("risk"))
+    assert np.array_equal(data.time, alone.records[0].arrays["t"])
     assert data.alignment_quantiles.sel(quantile=0.5, dim=20).shape == (2, 3)
     assert (data.status == "success").all() and (data.field_error < 1e-8).all()
     assert data.attrs["hash"] and "0.1" in data.attrs["versions"]

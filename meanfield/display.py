@@ -1,0 +1,29 @@
+"""Short tables that notebooks show in place of a repr."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+
+def table(title: str, rows: Mapping[str, Any]) -> str:
+    """A title and its rows as a piece of HTML without style of its own.
+
+    Parameters
+    ----------
+    title : str
+    rows : mapping of str to object
+        Numbers are written with six digits; None and empty strings are left out.
+    """
+    shown = {name: _text(value) for name, value in rows.items() if value not in (None, "")}
+    lines = (
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for name, value in shown.items()
+    )
+    return f"<table><caption>{html.escape(title)}</caption>{''.join(lines)}</table>"
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

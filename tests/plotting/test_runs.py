@@ -1,0 +1,26 @@
+"""The picture of one run."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import meanfield as mf
+from meanfield.plotting import plot_run
+
+
+def test_the_line_is_the_risk_and_runs_lie_behind_their_mean():
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=30, learning_rate=0.4)
+    start = mf.gaussian_overlaps(problem, p=2, seed=0)
+    ode = mf.solve_overlaps(problem, start, 0.5, save_at=4)
+    sgd = mf.simulate_sgd(problem, start, 0.5, runs=3, save_at=4)
+    ax = ode.plot()
+    assert np.array_equal(ax.lines[0].get_ydata(), ode.risk)
+    assert sgd.plot(ax) is ax and len(ax.lines) == 5
+    assert np.allclose(ax.lines[-1].get_ydata(), sgd.risk.mean(axis=0))
+    assert ax.get_yscale() == "log" and "3 runs" in ax.get_title("left")
+    plt.close(ax.figure)
+
+
+def test_what_is_no_run_is_refused():
+    with pytest.raises(TypeError, match="solution"):
+        plot_run([1.0, 2.0])
