@@ -203,7 +203,7 @@ def _dask(workers: int, scheduler: str | None) -> Iterator[Executor]:
         from distributed import Client
     except ImportError as error:
         raise ImportError(
-            "the dask executor needs Dask: pip install 'meanfield-sgd[dask]'"
+            "the dask executor needs Dask: pip install '.[dask]'"
         ) from error
     options = {"address": scheduler} if scheduler else {
         "n_workers": workers, "threads_per_worker": 1, "dashboard_address": None,
@@ -219,7 +219,7 @@ def _mpi(workers: int, scheduler: str | None) -> Iterator[Executor | None]:
         from mpi4py.futures import MPICommExecutor
     except ImportError as error:
         raise ImportError(
-            "the mpi executor needs mpi4py: pip install 'meanfield-sgd[mpi]'"
+            "the mpi executor needs mpi4py: pip install '.[mpi]'"
         ) from error
     if MPI.COMM_WORLD.size == 1:  # nobody to hand runs to
         yield SerialExecutor()

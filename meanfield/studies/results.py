@@ -185,7 +185,7 @@ class StudyResults:
             import xarray
         except ImportError as error:
             raise ImportError(
-                "to_xarray needs xarray: pip install 'meanfield-sgd[xarray]'"
+                "to_xarray needs xarray: pip install '.[xarray]'"
             ) from error
         variables = {name: (self.dims(name), self.array(name)) for name in self.names}
         variables |= {name: (tuple(self.axes), value) for name, value in per_run(self).items()}

@@ -182,7 +182,7 @@ def test_another_runs_checkpoint_is_refused_by_all(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(
     find_spec("mpi4py") is None or MPIEXEC is None,
-    reason="mpi4py or mpiexec is not installed: pip install 'meanfield-sgd[mpi]'",
+    reason="mpi4py or mpiexec is not installed: pip install '.[mpi]'",
 )
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_ranks_of_mpi(tmp_path, ranks):

@@ -25,7 +25,7 @@ replicas = 2
 needs_dask = pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
 needs_mpi = pytest.mark.skipif(
     find_spec("mpi4py") is None or MPIEXEC is None,
-    reason="mpi4py or mpiexec is not installed: pip install 'meanfield-sgd[mpi]'",
+    reason="mpi4py or mpiexec is not installed: pip install '.[mpi]'",
 )
 
 
@@ -67,7 +67,7 @@ def test_ranks_of_mpi(tmp_path, ranks):
 def test_an_engine_that_is_not_there_names_its_extra(engine, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setitem(sys.modules, f"{module}.futures", None)
-    with pytest.raises(ImportError, match=rf"meanfield-sgd\[{engine}\]"), open_executor(engine):
+    with pytest.raises(ImportError, match=rf"pip install .*\[{engine}\]"), open_executor(engine):
         pass
 
 
