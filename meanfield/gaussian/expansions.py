@@ -33,6 +33,7 @@ TOLERANCE = 1e-11  # of what the cut leaves out of E σ'², relative
 POLYNOMIALS = 24.0, 48.0  # wave numbers of those of degree 256 and 1024
 FINEST = 512.0  # wave number that equal steps resolve; beyond, panels of the function
 PANEL_NODES = 12
+LEAST = 1e-6  # of the largest norm: what errors of a unit with less are relative to
 
 
 class KinkExpansion(NamedTuple):
@@ -139,6 +140,15 @@ def expand(sigma: UnitFunction, q: Array, degree: int = 0) -> Expansion:
     )  # fmt: skip
 
 
+def held_to(square: Array) -> Array:
+    """The squared norms that errors of units are relative to, from their own (m,).
+
+    A unit of which there is next to none (σ' of a short neuron whose σ is flat around 0) moves
+    nothing, and rounding is all of it; it is held to `LEAST` of the largest norm.
+    """
+    return np.maximum(square, max(LEAST**2 * float(square.max(initial=0.0)), 1e-300))
+
+
 def _of_polynomial(sigma: UnitFunction, q: Array, degree: int) -> Expansion:
     """The same of a polynomial, exactly and at any variance.
 
@@ -179,8 +189,8 @@ def _inconsistency(C: Array, S: Array, root: Array, square: Array, slope_square:
     """See `Expansion.error`; whatever nodes or a derivative miss, they miss differently in both."""
     orders = np.sqrt(np.arange(1.0, C.shape[1]))
     miss = orders * C[:, 1:] - root[:, None] * S[:, :-1]
-    slopes = (miss**2).sum(axis=1) / np.maximum(root**2 * slope_square, 1e-300)
-    values = ((miss / orders) ** 2).sum(axis=1) / np.maximum(square, 1e-300)
+    slopes = (miss**2).sum(axis=1) / np.maximum(root**2 * held_to(slope_square), 1e-300)
+    values = ((miss / orders) ** 2).sum(axis=1) / held_to(square)
     found = np.sqrt(np.maximum(slopes, values))[root > 1e-150]
     return float(found.max(initial=0.0)) if np.isfinite(found).all() else math.inf
 

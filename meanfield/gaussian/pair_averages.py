@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.expansions import Expansion, KinkExpansion, expand
+from meanfield.gaussian.expansions import Expansion, KinkExpansion, expand, held_to
 from meanfield.gaussian.function import UnitFunction
-from meanfield.gaussian.kinks import ramp_averages
+from meanfield.gaussian.kinks import Ramps, ramp_averages
 from meanfield.kernels.activations.codes import ERF, GELU, LEAKY_RELU, RELU, SINE, SQUARE
 from meanfield.kernels.gaussian.mehler import pair_sums
 from meanfield.kernels.gaussian.pair_averages import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_matrices
@@ -27,7 +27,8 @@ Array = NDArray[np.float64]
 class PairAverages(NamedTuple):
     """I, A and B (m, n), and the largest error of I and A relative to their norms.
 
-    What a cut leaves out, and what the coefficients miss.
+    What a cut leaves out, what the coefficients miss, and what closed forms of ramps round. The
+    norms are those of `held_to`.
     """
 
     value: Array
@@ -78,18 +79,21 @@ def expanded_averages(
     scale = np.sqrt(np.outer(np.maximum(q1, 0.0), np.maximum(q2, 0.0)))
     rho = np.clip(np.divide(c, scale, out=np.zeros_like(c), where=scale > 0.0), -1.0, 1.0)
     value, A, B = _sums(left, right, rho)
-    tails = [
-        [np.outer(left.tail, right.tail), left.square, right.square],
-        [np.outer(left.slope_tail, right.slope_tail), left.slope_square, right.slope_square],
-    ]
+    missed = np.outer(left.tail, right.tail)
+    slopes_missed = np.outer(left.slope_tail, right.slope_tail)
+    norms = np.sqrt(np.outer(left.square, right.square))
+    slope_norms = np.sqrt(np.outer(left.slope_square, right.slope_square))
+    rounding = 0.0
     if left.kinks is not None and right.kinks is not None:
         # the cut sum of the ramps of both gives way to their closed form
         exact = ramp_averages(left.kinks.ramps, right.kinks.ramps, q1, q2, rho)
         cut = _sums(left.kinks, right.kinks, rho)
         value, A, B = (x + y - z for x, y, z in zip((value, A, B), exact, cut, strict=True))
-        tails[0][0] = np.outer(left.kinks.tail, right.tail) + np.outer(left.tail, right.kinks.tail)
-        tails[1][0] = np.outer(left.kinks.slope_tail, right.slope_tail)
-        tails[1][0] += np.outer(left.slope_tail, right.kinks.slope_tail)
+        value, A = np.clip(value, -norms, norms), np.clip(A, -slope_norms, slope_norms)
+        missed = np.outer(left.kinks.tail, right.tail) + np.outer(left.tail, right.kinks.tail)
+        slopes_missed = np.outer(left.kinks.slope_tail, right.slope_tail)
+        slopes_missed += np.outer(left.slope_tail, right.kinks.slope_tail)
+        rounding = _rounding(left.kinks.ramps, right.kinks.ramps)
     if same:
         np.fill_diagonal(value, left.square)
         np.fill_diagonal(A, left.slope_square)
@@ -97,10 +101,19 @@ def expanded_averages(
         np.fill_diagonal(rho, 0.0)
     damping = np.abs(rho) ** left.degree
     error = max(left.error, right.error)
-    for tail, norm, norm_other in tails:
-        norms = np.sqrt(max(float(norm.max()), 1e-300) * max(float(norm_other.max()), 1e-300))
-        error = max(error, float((damping * tail).max() / norms))
+    for miss, digits, norm, one, other in (
+        (missed, rounding * scale, norms, left.square, right.square),
+        (slopes_missed, rounding, slope_norms, left.slope_square, right.slope_square),
+    ):
+        held = np.sqrt(np.outer(held_to(one), held_to(other)))
+        error = max(error, float(((damping * miss + np.minimum(digits, norm)) / held).max()))
     return PairAverages(value, A, B, error)
+
+
+def _rounding(left: Ramps, right: Ramps) -> float:
+    """What the sums over pairs of ramps lose where they cancel: each is good to ε."""
+    eps = float(np.finfo(np.float64).eps)
+    return eps * float(np.abs(left.jumps).sum() * np.abs(right.jumps).sum())
 
 
 def _sums(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 from scipy.stats import multivariate_normal
 
 from meanfield.activations import custom, get_activation
@@ -178,3 +179,23 @@ def test_functions_numba_does_not_know_are_refused_by_name():
         point_address(source_of(lambda z: np.prod(z, axis=1)), 2)
     with pytest.raises(CompilationError):
         scalar_function(source_of(lambda x: x + object()))
+
+
+def test_a_short_unit_in_a_flat_place_is_given_no_rounding():
+    """σ = 0 on (−0.6, 0.6): a unit of length 0.03 has no norm, and so has every average of it."""
+    shrink = custom(
+        lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.6, 0.0),
+        lambda x: (np.abs(x) > 0.6) * 1.0, kinks=(-0.6, 0.6),
+    )  # fmt: skip
+    q, c = np.array([1e-3, 1.0]), np.array([[1e-3, 0.02], [0.02, 1.0]])
+    value, A, _, error = pair_averages(shrink, shrink, q, q, c, same=True)
+    assert value[0, 1] == A[0, 1] == A[1, 0] == 0.0
+    assert error < 1e-8
+    # one of length 0.1 has a little, half of whose digits rounding takes: said
+    q, c = np.array([0.01, 1.0]), np.array([[0.01, 0.05], [0.05, 1.0]])
+    _, A, _, error = pair_averages(shrink, shrink, q, q, c, same=True)
+    x, w = panel_rule(np.linspace(6.0, 9.0, 13), 12)
+    seen = ndtr((0.5 * x - 0.6) / math.sqrt(0.75)) + ndtr((-0.5 * x - 0.6) / math.sqrt(0.75))
+    wanted = 2.0 * (w * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)) @ seen
+    norms = math.sqrt(2.0 * ndtr(-6.0) * 2.0 * ndtr(-0.6))
+    assert abs(A[0, 1] - wanted) < error * norms < 1e-9

@@ -84,9 +84,11 @@ def overlap_error(case: Case, expected, sizes, dQ, dM, da, risk) -> dict[str, fl
     """Errors of the drift and the risk over the norms of what is averaged.
 
     ‖ε‖ is √(E f*²) + Σ |a_j| ‖σ_j‖/p; the average of a_i σ'_i ε λ_l is held to |a_i| ‖σ'_i‖ ‖ε‖
-    times the length of λ_l, that of σ_i ε to ‖σ_i‖ ‖ε‖, the risk to ‖ε‖².
+    times the length of λ_l, that of σ_i ε to ‖σ_i‖ ‖ε‖, the risk to ‖ε‖². The norms of σ_i and
+    σ'_i count for no less than a millionth of the largest.
     """
-    value, slope = sizes
+    # a unit of which there is next to none is held to a millionth of the largest norm
+    value, slope = (np.maximum(norm, CANCELLED * norm.max()) for norm in sizes)
     epsilon = math.sqrt(expected.square) + float(np.abs(case.a) @ value) / len(case.a)
     length = np.sqrt((case.u**2).sum(axis=1) + case.r**2)
     teacher = np.sqrt(np.diag(np.asarray(case.problem.target.gram)))

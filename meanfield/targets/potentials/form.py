@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.activations import Activation
-from meanfield.gaussian.expansions import Expansion, expand
+from meanfield.gaussian.expansions import Expansion, expand, held_to
 
 Array = NDArray[np.float64]
 Values = tuple[Array, Array, Array]  # V (n,), ∂V/∂u (n, rank), ∂V/∂r (n,)
@@ -104,12 +104,16 @@ def relative_error(
     potential: Potential, student: Activation, norm: float,
     u: Array, r: Array, students: Expansion | None,
 ) -> float:  # fmt: skip
-    """The largest of what V misses over √(E σ² E f*²), and its slopes over √(E σ'² E f*²)."""
+    """The largest of what V misses over √(E σ² E f*²), and its slopes over √(E σ'² E f*²).
+
+    E σ² and E σ'² of each neuron as `held_to` has them.
+    """
     value, slope_u, slope_r = potential.miss(u, r, students)
     off = np.maximum(np.abs(slope_u).max(axis=1), np.abs(slope_r))
     if not value.any() and not off.any():
         return 0.0
     units = expand(student, variances(u, r)) if students is None else students
-    shares = value / np.sqrt(units.square + TINY), off / np.sqrt(units.slope_square + TINY)
+    squares = held_to(units.square), held_to(units.slope_square)
+    shares = value / np.sqrt(squares[0]), off / np.sqrt(squares[1])
     largest = float(np.max(shares)) / max(norm, TINY)
     return largest if math.isfinite(largest) else math.inf
