@@ -16,32 +16,38 @@ from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.pairs import series
 
-SPACING = 0.03  # of the table in asinh √q
+SPACING = 0.03  # of the table in asinh √q, for a strip of half π at least
+STRIP = 0.5 * math.pi
 TINY = 1e-12
 
 
 class UnitTable:
-    """h_m and s_m of one activation as functions of √q, interpolated in asinh √q."""
+    """h_m and s_m of one activation as functions of √q, interpolated in asinh c√q.
+
+    c is 1, or more for a steep function, whose coefficients vary on a scale of its strip.
+    """
 
     def __init__(
         self, activation: Activation, reach: float, terms: int, finer: float = 1.0,
         *, by_panels: bool = False,
     ):  # fmt: skip
         self.reach, self.terms, self.spacing = reach, terms, SPACING / finer
-        rows = math.ceil(math.asinh(reach) / self.spacing) + POINTS
+        self.scale = 1.0 if activation.powers else max(1.0, STRIP / activation.strip)
+        rows = math.ceil(math.asinh(self.scale * reach) / self.spacing) + POINTS
+        root_q = np.sinh(self.spacing * np.arange(rows)) / self.scale
         parity = (-1.0) ** np.arange(terms + 1)
         expand = coefficients_by_panels if by_panels else coefficients
         self.grids = [
             np.concatenate((parity * grid[BELOW:0:-1], grid))
-            for grid in expand(activation, np.sinh(self.spacing * np.arange(rows)), terms + 1)
+            for grid in expand(activation, root_q, terms + 1)
         ]
 
     def at(self, root_q: Array) -> tuple[Array, Array]:
         """h and s, (n, terms + 1)."""
-        found = []
+        found, scaled = [], self.scale * root_q
         for grid in self.grids:
             out = np.empty((len(root_q), grid.shape[1]))
-            series.interpolate(root_q, grid, self.spacing, out)
+            series.interpolate(scaled, grid, self.spacing, out)
             found.append(out)
         return found[0], found[1]
 

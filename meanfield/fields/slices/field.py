@@ -42,7 +42,8 @@ NARROW_TOLERANCE = 5e-8  # poles near the axis: polynomials converge slowly
 KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
 PART = 20_000  # neurons whose field it is
-MARGIN, KINKED_MARGIN = 1.0, 4.0  # of what another layout changes: kinks make errors fall slowly
+# of what another layout changes: poles near the axis and kinks make errors fall slowly
+MARGIN, NARROW_MARGIN, KINKED_MARGIN = 1.0, 2.0, 4.0
 HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
 
 
@@ -72,7 +73,9 @@ class SliceField(LinearField):
         self.other: tuple[Layout, Layout | None] | None = None
         potential = potential_of(problem.target, problem.student)
         self.others = potential.other if self.exact is None else None
-        self.margin = MARGIN if self.smooth and problem.target.smooth else KINKED_MARGIN
+        self.margin = NARROW_MARGIN if problem.student.strip < NARROW else MARGIN
+        if not (self.smooth and problem.target.smooth):
+            self.margin = KINKED_MARGIN
 
     @staticmethod
     def serves(problem: Problem) -> bool:

@@ -8,6 +8,7 @@ import pytest
 import meanfield as mf
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.quadrature.field import DirectField
+from meanfield.fields.units import UnitTable
 from meanfield.gaussian.coefficients import coefficients
 from tests.fields.cases import make_measure, make_problem, relative_errors, velocity
 from tests.reference import mean_field as twin
@@ -140,3 +141,12 @@ def test_finite_dimensions_tend_to_infinity_at_the_rate_one_over_d(sigma):
         _, du, dr = mf.mean_field_velocity(problem, measure)
         gaps.append(max(np.abs(du - limit_u).max(), np.abs(dr - limit_r).max()))
     np.testing.assert_allclose(np.log2(np.divide(gaps[:-1], gaps[1:])), 1.0, atol=0.15)
+
+
+def test_the_table_of_a_steep_function_is_made_for_its_strip():
+    """tanh 20x, undeclared: its coefficients vary over 1/20; short neurons divide by their √q."""
+    steep = mf.activations.custom(lambda x: np.tanh(20.0 * x))
+    table = UnitTable(steep, 5.0, 16)
+    root = np.array([1e-6, 1e-3, 0.013, 0.2, 3.3])
+    for found, wanted in zip(table.at(root), coefficients(steep, root, 17), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-9)
