@@ -166,7 +166,10 @@ def plateaus() -> None:
     M = run.states.varying["M"]
     for i, r in np.ndindex(2, 2):
         shade = BLUE if run.final.M[i, r] > 0.5 else GREY
-        right.plot(run.t, M[:, i, r], color=shade, lw=1.6)
+        label = "a neuron and its unit" if shade == BLUE else "a neuron and the other unit"
+        first = label not in right.get_legend_handles_labels()[1]
+        right.plot(run.t, M[:, i, r], color=shade, lw=1.6, label=label if first else None)
+    right.legend(frameon=False, fontsize=8, loc="upper left")
     right.set(xlabel="time t", ylabel="overlaps M", ylim=(-0.05, 1.05))
     figure.savefig(IMAGES / "plateaus.png", dpi=130)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 ANGLE_LABEL = "angle to the target subspace (degrees)"
 INSET = (0.1, 0.68, 0.32, 0.25)
+STEEP = 2.5  # times the usual height of the highest bar: a square-root scale shows both
+HEADROOM = 1.55  # the risk and the legend lie above all bars
 
 
 def plot_alignment(concentration: Concentration, ax: Axes | None = None) -> Axes:
@@ -217,8 +219,12 @@ def _histogram_axes(ax: Axes, neurons: Neurons, edges: Array) -> tuple[Axes, Any
     bars = ax.bar(edges[:-1], heights[-1], np.diff(edges), align="edge", color="#5b8db8", lw=0)
     ax.stairs(heights[0], edges, color=INK, lw=1.2, ls="--", label=f"t = {neurons.t[0]:g}")
     ax.set(xlabel=ANGLE_LABEL, ylabel="share of the neurons per degree", xlim=(0, 90))
-    # a start far out in one bin would flatten the rest
-    ax.set_ylim(0, 1.9 * float(np.sort(heights.max(axis=1))[len(heights) // 2]))
+    highest = heights.max(axis=1)
+    if highest.max() > STEEP * np.median(highest):
+        # a start that lies in one bin would flatten all that comes after it
+        ax.set_yscale("function", functions=(_root, np.square))
+        ax.set_ylabel("share of the neurons per degree (square-root scale)")
+    ax.set_ylim(0, HEADROOM * float(highest.max()))
     ax.legend(frameon=False, loc="upper right", fontsize=8)
     marker = risk_inset(ax, neurons, INSET)
 
@@ -230,6 +236,10 @@ def _histogram_axes(ax: Axes, neurons: Neurons, edges: Array) -> tuple[Axes, Any
         return [*bars, marker]
 
     return ax, draw
+
+
+def _root(heights: Array) -> Array:
+    return np.sqrt(np.maximum(heights, 0.0))
 
 
 def _histogram(angles: Array, masses: Array, edges: Array) -> Array:

@@ -21,7 +21,10 @@ TRAILS = 60  # neurons whose way is drawn
 DOTS = 2000  # neurons drawn at each time
 MARKERS = "osD^vPX*"
 DOT = "#1b4f72"
-INSET = (0.68, 0.11, 0.3, 0.25)
+# corners for the risk, beside the legend's at the upper left, and how far the axes may be widened
+CORNERS = ((0.68, 0.11), (0.12, 0.11), (0.68, 0.69))
+INSET_SIZE = (0.3, 0.25)
+ROOM = (1.15, 1.4, 1.8)
 
 
 def plot_cloud(
@@ -214,12 +217,27 @@ class _Plane:
             [], [], facecolors="white", edgecolors=DOT, label="a < 0", **options
         )
         self._target(solution, x, y)
-        reach = 1.15 * max(float(np.abs(self.places).max()), self.longest)
+        reach, corner = self._room_for_the_risk()
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         ax.set(xlabel=f"principal coordinate {x + 1}", ylabel=f"principal coordinate {y + 1}")
         ax.plot([], [], color=LIMIT, lw=2, label="target")
         ax.legend(frameon=False, loc="upper left", fontsize=8, handlelength=1.2)
-        self.marker = risk_inset(ax, neurons, INSET)
+        self.marker = risk_inset(ax, neurons, (*corner, *INSET_SIZE))
+
+    def _room_for_the_risk(self) -> tuple[float, tuple[float, float]]:
+        """Half the width of the axes, and the corner where the inset covers the fewest neurons."""
+        widest = max(float(np.abs(self.places).max()), self.longest)
+        covered = []
+        for room in ROOM:
+            places = 0.5 + 0.5 * self.places / (room * widest)
+            for corner in CORNERS:
+                # its title and the numbers on its axes need a margin
+                low, high = np.subtract(corner, 0.1), np.add(corner, INSET_SIZE) + 0.04
+                inside = np.all((places > low) & (places < high), axis=-1)
+                covered.append((int(inside.sum()), room * widest, corner))
+                if covered[-1][0] == 0:
+                    return covered[-1][1:]
+        return min(covered)[1:]
 
     def _target(self, solution: Solution, x: int, y: int) -> None:
         """Arrows to the units of the target; its axes, where it has no units."""

@@ -28,14 +28,14 @@ TITLES = {
     "risk": "population risk",
     "energy": "share of squared weights\ninside the target subspace",
     "mean_alignment": "mean alignment of the neurons",
-    "leak": "share of the function's variance\ndue to other directions",
+    "leak": "leak: share of the function's\nvariance due to other directions",
     "leak_variance": "variance of the function\ndue to other directions",
     "function_energy": "mean square of the function",
     "perpendicular": "perpendicular overlaps\n(root mean square)",
 }
 RATE_TITLES = {
     "wasserstein": "Wasserstein distance\nof the neurons' law",
-    "leak": "share due to\nother directions",
+    "leak": "leak: share due to\nother directions",
     "risk": "difference in risk\nto d = ∞",
     "perpendicular": "perpendicular\noverlaps",
     "energy_difference": "difference in energy\nto d = ∞",
@@ -244,6 +244,8 @@ def _beside(ax: Axes, x: float, labels: list[tuple[float, str, str]]) -> None:
     """Labels to the right of points at x, from the top down, far enough apart to be read."""
     assert ax.figure is not None
     point = 72.0 / ax.figure.dpi
+    low, high = ax.get_ylim()
+    ax.set_ylim(low * (low / high) ** 0.12, high)  # the lowest one stays above the axis
     above = math.inf
     for y, text, colour in sorted(labels, reverse=True):
         wanted = float(ax.transData.transform((x, y))[1]) * point

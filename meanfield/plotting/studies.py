@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+POWERS = ("risk", "leak", "leak_variance", "perpendicular")
 MOST_PANELS, MOST_IN_LEGEND = 6, 12
 STYLES = ("-", "--", ":", "-.")
 
@@ -121,8 +122,11 @@ def _panel(ax: Axes, results: StudyResults, name: str) -> None:
         ax.plot(time, mean, STYLES[int(rest) % len(STYLES)], color=colour, lw=1.4,
                 label=_label(results, index))  # fmt: skip
         ax.fill_between(time, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
-    positive = values[np.isfinite(values)]
-    if positive.size and positive.min() > 0 and positive.max() > 100 * positive.min():
+    finite = values[np.isfinite(values)]
+    positive = finite[finite > 0.0]
+    # a leak is 0 at the start of a symmetric network and in its limit, and falls by powers else
+    spans = positive.size and positive.max() > 100.0 * positive.min()
+    if spans and (name in POWERS or finite.min() > 0.0):
         ax.set_yscale("log")
     ax.set_title(name.replace("_", " "), loc="left")
     ax.set_xlabel(TIME_LABEL)

@@ -202,9 +202,7 @@ def _dask(workers: int, scheduler: str | None) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise ImportError(
-            "the dask executor needs Dask: pip install '.[dask]'"
-        ) from error
+        raise ImportError("the dask executor needs Dask: pip install '.[dask]'") from error
     options = {"address": scheduler} if scheduler else {
         "n_workers": workers, "threads_per_worker": 1, "dashboard_address": None,
     }  # fmt: skip
@@ -218,9 +216,7 @@ def _mpi(workers: int, scheduler: str | None) -> Iterator[Executor | None]:
         from mpi4py import MPI
         from mpi4py.futures import MPICommExecutor
     except ImportError as error:
-        raise ImportError(
-            "the mpi executor needs mpi4py: pip install '.[mpi]'"
-        ) from error
+        raise ImportError("the mpi executor needs mpi4py: pip install '.[mpi]'") from error
     if MPI.COMM_WORLD.size == 1:  # nobody to hand runs to
         yield SerialExecutor()
         return

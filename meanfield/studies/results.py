@@ -184,9 +184,7 @@ class StudyResults:
         try:
             import xarray
         except ImportError as error:
-            raise ImportError(
-                "to_xarray needs xarray: pip install '.[xarray]'"
-            ) from error
+            raise ImportError("to_xarray needs xarray: pip install '.[xarray]'") from error
         variables = {name: (self.dims(name), self.array(name)) for name in self.names}
         variables |= {name: (tuple(self.axes), value) for name, value in per_run(self).items()}
         coordinates = {name: [label(v, name) for v in values] for name, values in self.axes.items()}

@@ -22,6 +22,7 @@ COLUMNS = {
     "risk": "risk",
     "energy": "energy in subspace",
     "leak": "leak",
+    "perpendicular": "perp. overlaps",
     "wasserstein": "W2 to d = ∞",
 }
 RATES = {
@@ -31,6 +32,13 @@ RATES = {
     "wasserstein": "W2 to the law at d = ∞",
 }
 LIMITS = ("risk", "energy")
+EXPLANATIONS = (
+    "risk: population risk ½ E(f − f*)². energy: share of the squared weights in the target's",
+    "subspace. leak: share of the function's variance due to other directions. perp. overlaps:",
+    "root mean square of the neurons' overlaps outside the subspace. W2: Wasserstein distance",
+    "between laws of neurons. d: input dimension; p: width, where finite; t counts γ/(p d) for",
+    "a step of SGD at learning rate γ. ±: standard error over replicas, draws of the start.",
+)
 NOTHING = 1e-16  # of E f*²: squares of what is lost to rounding
 
 
@@ -150,7 +158,7 @@ def concentration_text(study: ConcentrationStudy) -> str:
     lines = aligned(rows)
     for width in finite or [math.inf]:
         lines += ["", *_fits(study, width)]
-    lines.append("(±: standard error over replicas of the start)")
+    lines += ["", *EXPLANATIONS]
     lines.extend(f"note: {message}" for message in (*study.messages, *study.notes))
     return "\n".join(lines)
 
