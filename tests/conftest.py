@@ -5,6 +5,8 @@ import signal
 import pytest
 from hypothesis import settings
 
+import meanfield as mf
+
 # the same examples every time: a test goes red for a change of the code, not of a seed
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
@@ -16,3 +18,10 @@ def ctrl_c_is_heard():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def interrupted_results():
+    """A run that Ctrl-C cuts short is returned: what is in it is what a test is about."""
+    with mf.return_on_interrupt():
+        yield

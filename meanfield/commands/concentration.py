@@ -88,8 +88,8 @@ def run(arguments: Sequence[str], commands: Iterable[str]) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (RuntimeError, KeyboardInterrupt) as error:
-        print(f"stopped: {error or 'interrupted before any run had finished'}", file=sys.stderr)
+    except RuntimeError as error:
+        print(f"stopped: {error}", file=sys.stderr)
         return 1
     return _write(study, options.out, len(dims), started)
 

@@ -99,11 +99,16 @@ class CheckpointFile:
 
     def save(self, snapshot: Snapshot) -> None:
         """Replace the file, whole; where it cannot be written the run goes on with a warning."""
-        started = time.monotonic()
+        self.write(self.path, snapshot)
+
+    def write(self, path: Path, snapshot: Snapshot) -> bool:
+        """Put a snapshot into a file, and say whether it could be written."""
+        started, written = time.monotonic(), True
         header = {"call": self.call, "snapshot": snapshot.header}
         try:
-            storage.write_archive(self.path, CHECKPOINT_FORMAT, header, snapshot.arrays)
+            storage.write_archive(path, CHECKPOINT_FORMAT, header, snapshot.arrays)
         except OSError as error:
+            written = False
             warnings.warn(
                 f"checkpoint {self.path} could not be written ({error}); the run goes on",
                 RuntimeWarning,
@@ -111,6 +116,7 @@ class CheckpointFile:
             )
         now = time.monotonic()
         self.next = now + max(INTERVAL, PATIENCE * (now - started))
+        return written
 
     def remove(self) -> None:
         """The run is over: there is nothing to go on from."""

@@ -22,6 +22,7 @@ from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status, Trajectory
+from meanfield.integrate.interrupts import hand_on, heeding_termination
 from meanfield.integrate.records import Checkpoint
 from meanfield.integrate.saving import check_times
 from meanfield.integrate.tableau import METHODS
@@ -150,7 +151,7 @@ class Description(ABC):
 
     @abstractmethod
     def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
-        """Move to the end, or as far as it goes; Ctrl-C leaves a snapshot and is a status."""
+        """Move to the end, or as far as it goes; Ctrl-C leaves a snapshot and is a status here."""
 
     @abstractmethod
     def result(self, trajectory: Trajectory) -> Result:
@@ -165,6 +166,7 @@ class Description(ABC):
         assert not outside
 
 
+@heeding_termination()
 def carry_out(
     solver: str,
     problem: Problem,
@@ -175,6 +177,8 @@ def carry_out(
     open_file: Callable[..., CheckpointFile] = CheckpointFile,
 ) -> Solution:
     """Run a description from its start, or from its checkpoint, to a solution.
+
+    Ctrl-C and SIGTERM are raised again once there is one, see `hand_on`.
 
     Parameters
     ----------
@@ -213,7 +217,7 @@ def carry_out(
         allowed=run.allowed,
     )
     measurements = request.measurements
-    return Solution(
+    solution = Solution(
         t=trajectory.t,
         risk=result.risk,
         states=result.states,
@@ -226,6 +230,7 @@ def carry_out(
         },
         observables=measurements.stacked(trajectory.records, run.runs),
     )  # fmt: skip
+    return hand_on(solution, message) if status is Status.INTERRUPTED else solution
 
 
 def check_gram(problem: Problem, found: Array, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C, put off for as long as a few lines must not be cut short."""
+"""Ctrl-C and SIGTERM: put off, heard in the middle of a run, handed on with what was computed."""
 
 from __future__ import annotations
 
@@ -6,25 +6,113 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T")
+_returned: ContextVar[bool] = ContextVar("interrupted results are returned", default=False)
+_terminated = [False]  # whether the present outermost `heeding_termination` has heard SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, on its way from the middle of a run to the outermost call."""
+
+
+@contextmanager
+def return_on_interrupt() -> Iterator[None]:
+    """Let calls that Ctrl-C cuts short return what they have, in place of raising.
+
+    Without it Ctrl-C ends a program, a cell of a notebook or a loop, as anywhere in Python: a
+    checkpoint is left first, if one was asked for, and the error's ``result`` is what was computed.
+    SIGTERM, by which a batch system asks a program to end, ends it inside as well.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1))
+    >>> with mf.return_on_interrupt():
+    ...     sol = mf.solve_mean_field(problem, mf.gaussian_measure(problem, 20), t_end=1.0)
+    >>> sol.status is mf.Status.INTERRUPTED
+    False
+    """
+    token = _returned.set(True)
+    try:
+        yield
+    finally:
+        _returned.reset(token)
+
+
+def hand_on(result: T, message: str, error: KeyboardInterrupt | None = None) -> T:
+    """Return what a call that was cut short has, or raise with it as `result`.
+
+    It is a plain `KeyboardInterrupt` that is raised, for which alone Python ends a program as the
+    shell expects it (130), so that a loop around the program ends too.
+    """
+    terminated = _terminated[0] or isinstance(error, Terminated)
+    if _returned.get() and not terminated:
+        return result
+    kind = Terminated if terminated else KeyboardInterrupt
+    raised = kind(f"{message}; what was computed is this error's `result`")
+    vars(raised)["result"] = result
+    raise raised
+
+
+def terminate() -> NoReturn:
+    """Raise what SIGTERM raises, for a handler that only took note of it."""
+    _terminated[0] = True
+    raise Terminated
+
+
+@contextmanager
+def heeding_termination() -> Iterator[None]:
+    """SIGTERM, where it would end the process at once, raises `Terminated` in the middle.
+
+    So everything that Ctrl-C leaves behind is left. The outermost block ends with `SystemExit`,
+    code 143. A program's own handler stays, and other threads than the main one hear nothing.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def hear(number: int, frame: Any) -> None:
+        if not _terminated[0]:  # once: what is written now must not be cut short
+            terminate()
+
+    _terminated[0] = False
+    signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    except Terminated as error:
+        ended = SystemExit(128 + signal.SIGTERM)
+        vars(ended).update(vars(error))
+        raise ended from error
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _terminated[0] = False
 
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """A Ctrl-C inside is heard at the end.
+    """Ctrl-C or SIGTERM inside is heard at the end.
 
-    Other threads than the main one never hear it, and a program that handles it elsewhere than in
-    Python keeps its handler.
+    Other threads than the main one never hear them, and a program that handles them elsewhere than
+    in Python keeps its handler.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = [number for number, handler in before.items() if callable(handler)]
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     heard: list[tuple[int, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: heard.append((number, frame)))
+    for number in handled:
+        signal.signal(number, lambda number, frame: heard.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if heard and callable(before):
-        before(*heard[0])
+        for number in handled:
+            signal.signal(number, before[number])
+    for which, frame in heard:
+        handler = before[signal.Signals(which)]
+        assert callable(handler)
+        handler(which, frame)

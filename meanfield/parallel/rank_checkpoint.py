@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from meanfield.dynamics.checkpoint import CheckpointFile, PathLike
 from meanfield.integrate.records import Snapshot
 from meanfield.parallel.ranks import Ranks
+from meanfield.states import ParticleMeasure
+
+Array = NDArray[Any]
+MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
 
 
 class RankCheckpoint(CheckpointFile):
-    """The file of this rank, and the one before it.
+    """The file of this rank, and while all ranks write their next one, that beside it.
 
-    No rank can be more than one snapshot ahead of another, because it would have needed the other's
-    part of a sum; so of the last two on each rank one is on all, whenever they are killed.
+    No rank gives up its last snapshot before all have written the next: whenever and however often
+    ranks are killed, one step is on all of them. Where other numbers of ranks have left files that
+    reach further, neurons are dealt out anew from those.
+
+    Parameters
+    ----------
+    path, call, outside, restore
+        See `CheckpointFile`.
+    ranks : Ranks
+    part : ParticleMeasure
+        This rank's neurons at the start.
     """
 
     def __init__(
@@ -27,40 +44,131 @@ class RankCheckpoint(CheckpointFile):
         restore: Callable[[dict[str, Any]], None],
         *,
         ranks: Ranks,
+        part: ParticleMeasure,
     ):
-        mine = f"{os.fspath(path)}.{ranks.rank}-of-{ranks.size}"
-        super().__init__(mine, call, outside, restore)
-        self.ranks = ranks
-        self.before = Path(f"{mine}.before")
+        # how the start is dealt out to ranks is no part of what the call is
+        whole = {name: text for name, text in call.items() if not name.startswith("start's ")}
+        whole["start"] = fingerprint(part, ranks)
+        super().__init__(_file(path, ranks.rank, ranks.size), whole, outside, restore)
+        self.ranks, self.name = ranks, path
+        self.count, self.k = part.n, part.k
+        self.new = _new(self.path)
 
     def load(self) -> Snapshot | None:
-        """The latest snapshot that all ranks have; an error on one is an error on all."""
-        found: dict[int, Snapshot] = {}
-        trouble = ""
-        try:
-            for path in (self.path, self.before):
-                snapshot = self.read(path)
-                if snapshot is not None:
-                    found[snapshot.header["now"]["steps"]] = snapshot
-        except (OSError, ValueError) as error:
-            trouble = str(error)
-        troubles, steps = zip(*self.ranks.everyones((trouble, list(found))), strict=True)
-        for text in filter(None, troubles):
-            raise ValueError(text)
-        common = set.intersection(*map(set, steps))
-        return found[max(common)] if common else None
+        """The latest snapshot that all ranks have, of this or another number of them."""
+        mine = self._steps(self.path)
+        common = set.intersection(*map(set, self.ranks.everyones(list(mine))))
+        other = self._elsewhere() if self.ranks.rank == 0 else (-1, 0)
+        steps, size = self.ranks.everyones(other)[0]
+        if steps > max(common, default=-1):
+            return self._dealt_out(steps, size)
+        if not common:
+            return None
+        snapshot = self.read(mine[max(common)])
+        if mine[max(common)] == self.new:
+            os.replace(self.new, self.path)
+        self.new.unlink(missing_ok=True)
+        return snapshot
+
+    def _steps(self, path: Path) -> dict[int, Path]:
+        """At which steps there is a snapshot of a rank, and where."""
+        found = {}
+        for each in (path, _new(path)):
+            if (snapshot := self.read(each)) is not None:
+                found[int(snapshot.header["now"]["steps"])] = each
+        return found
+
+    def _elsewhere(self) -> tuple[int, int]:
+        """The latest step that all of another number of ranks have, and this number."""
+        found = (-1, 0)
+        for size in set(self._files().values()) - {self.ranks.size}:
+            steps = [set(self._steps(_file(self.name, rank, size))) for rank in range(size)]
+            found = max(found, (max(set.intersection(*steps), default=-1), size))
+        return found
+
+    def _files(self) -> dict[Path, int]:
+        """All files of this checkpoint, and of how many ranks each is one."""
+        whole = Path(self.name)
+        pattern = re.compile(re.escape(whole.name) + r"\.\d+-of-(\d+)(\.new)?")
+        matches = ((path, pattern.fullmatch(path.name)) for path in whole.parent.iterdir())
+        return {path: int(match[1]) for path, match in matches if match}
+
+    def _dealt_out(self, steps: int, size: int) -> Snapshot:
+        """The share of this rank in what `size` ranks left at a step."""
+        counts = self.ranks.everyones(self.count)
+        first = sum(counts[: self.ranks.rank])
+        parts: dict[str, list[Array]] = {}
+        begin, header = 0, {}
+        for rank in range(size):
+            snapshot = self.read(self._steps(_file(self.name, rank, size))[steps])
+            assert snapshot is not None
+            header, n = snapshot.header, int(snapshot.header["neurons"])
+            mine = slice(*(min(max(i - begin, 0), n) for i in (first, first + self.count)))
+            begin += n
+            for name, array in snapshot.arrays.items():
+                shared = _of_neurons(name)
+                parts.setdefault(name, []).append(
+                    _rows(array, n, self.k)[..., mine, :] if shared else array
+                )
+        return Snapshot(header, {
+            name: _vector(np.concatenate(each, axis=-2), self.k) if _of_neurons(name) else each[0]
+            for name, each in parts.items()
+        })  # fmt: skip
 
     def due(self) -> bool:
         """Whether it is time on any rank."""
         return self.ranks.largest(float(super().due()))[0] > 0.0
 
     def save(self, snapshot: Snapshot) -> None:
-        """Put a snapshot beside the last one, which replaces the one before."""
-        if self.path.exists():
-            os.replace(self.path, self.before)
-        super().save(snapshot)
+        """Write a snapshot beside the last one; it takes its place once all ranks have theirs."""
+        counted = Snapshot(snapshot.header | {"neurons": self.count}, snapshot.arrays)
+        written = self.write(self.new, counted)
+        if self.ranks.largest(float(not written))[0] > 0.0:
+            self.new.unlink(missing_ok=True)
+        else:
+            os.replace(self.new, self.path)
 
     def remove(self) -> None:
-        """See `CheckpointFile`."""
-        super().remove()
-        self.before.unlink(missing_ok=True)
+        """See `CheckpointFile`; what other numbers of ranks have left is done with as well."""
+        for path in (self.path, self.new, *(self._files() if self.ranks.rank == 0 else ())):
+            path.unlink(missing_ok=True)
+
+
+def fingerprint(part: ParticleMeasure, ranks: Ranks) -> str:
+    """Of all neurons in the order of ranks, the same however they are dealt out to them."""
+    counts = ranks.everyones(part.n)
+    first = sum(counts[: ranks.rank])
+    with np.errstate(over="ignore"):
+        mixed = np.arange(first, first + part.n, dtype=np.uint64) * MIX[0]
+        for column in np.column_stack(part.arrays()).T:
+            mixed = (mixed ^ np.ascontiguousarray(column).view(np.uint64)) * MIX[1]
+            mixed = (mixed ^ (mixed >> np.uint64(31))) * MIX[2]
+    return f"{sum(ranks.everyones(int(mixed.sum()))) % 2**64:016x}"
+
+
+def _file(path: PathLike, rank: int, size: int) -> Path:
+    return Path(f"{os.fspath(path)}.{rank}-of-{size}")
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+def _of_neurons(name: str) -> bool:
+    """Whether an array of a snapshot holds vectors of the state, or what all ranks have alike."""
+    return name == "values.state" or not name.startswith(("values.", "where."))
+
+
+def _rows(vectors: Array, n: int, k: int) -> Array:
+    """Vectors of n neurons with a row for each, (…, n, k + 1), or k + 2 where a moves."""
+    first = vectors.shape[-1] - n * (k + 1)  # a, then u, then r
+    a, u, r = np.split(vectors, [first, first + n * k], axis=-1)
+    parts = [u.reshape(*u.shape[:-1], n, k), r[..., None]]
+    return np.concatenate([a[..., None], *parts] if first else parts, axis=-1)
+
+
+def _vector(rows: Array, k: int) -> Array:
+    """The inverse of `_rows`."""
+    a, u, r = np.split(rows, [rows.shape[-1] - k - 1, rows.shape[-1] - 1], axis=-1)
+    flat = [part.reshape(*part.shape[:-2], -1) for part in (a, u, r)]
+    return np.concatenate(flat, axis=-1)

@@ -1,12 +1,19 @@
-"""What ranks of MPI tell one another: sums and largest values, the same on all of them."""
+"""What ranks of MPI tell one another: sums and largest values, the same on all; and errors."""
 
 from __future__ import annotations
 
+import builtins
 import math
-from typing import Any, Protocol
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from meanfield.integrate.interrupts import terminate
 
 Array = NDArray[np.float64]
 FEW = 64  # numbers that are summed exactly, whatever the order of ranks
@@ -30,6 +37,23 @@ class Communicator(Protocol):
         """Sum arrays over the ranks."""
 
 
+class Trouble(NamedTuple):
+    """What a rank says in place of what the others wait for: the error that ended it."""
+
+    kind: str
+    text: str
+
+    def error(self, rank: int) -> Exception:
+        """The same error, on a rank that has not met it."""
+        kind = getattr(builtins, self.kind, None)
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            kind = RuntimeError
+        error: Exception = kind(self.text)
+        error.add_note(f"raised on rank {rank}")
+        vars(error)["told"] = True
+        return error
+
+
 class Ranks:
     """Reductions over a communicator; without one, this process is all there is.
 
@@ -46,6 +70,7 @@ class Ranks:
         self.rank, self.size = (0, 1) if comm is None else (comm.rank, comm.size)
         self.reductions = 0
         self.bytes = 0
+        self.asked = 0  # the number of the signal by which this rank was asked to end
 
     def total(self, values: Array) -> Array:
         """Sum of an array over the ranks."""
@@ -53,10 +78,11 @@ class Ranks:
             return values
         self._count(values)
         if values.size > FEW:
+            self.everyones(None)  # that all of them come to this sum
             out = np.empty_like(values)
             self.comm.Allreduce(np.ascontiguousarray(values), out)
             return out
-        rows = self.comm.allgather(values.ravel().tolist())
+        rows = self.everyones(values.ravel().tolist())
         sums = [_sum(column) for column in zip(*rows, strict=True)]
         return np.array(sums).reshape(values.shape)
 
@@ -66,11 +92,17 @@ class Ranks:
         if self.comm is None:
             return sizes
         self._count(np.array(sizes))
-        return [max(column) for column in zip(*self.comm.allgather(sizes), strict=True)]
+        return [max(column) for column in zip(*self.everyones(sizes), strict=True)]
 
     def everyones(self, thing: Any) -> list[Any]:
-        """What each rank has to say, in their order."""
-        return [thing] if self.comm is None else self.comm.allgather(thing)
+        """What each rank has to say, in their order; an error of one is raised on all."""
+        if self.comm is None:
+            return [thing]
+        said = self.comm.allgather(thing)
+        for rank, each in enumerate(said):
+            if isinstance(each, Trouble):
+                raise each.error(rank)
+        return said
 
     def together(self, *arrays: Array) -> list[Array]:
         """Arrays of all ranks one after another, in their order."""
@@ -78,7 +110,58 @@ class Ranks:
             return list(arrays)
         for array in arrays:
             self._count(array)
-        return [np.concatenate(parts) for parts in zip(*self.comm.allgather(arrays), strict=True)]
+        return [np.concatenate(parts) for parts in zip(*self.everyones(arrays), strict=True)]
+
+    @contextmanager
+    def united(self) -> Iterator[None]:
+        """What one rank raises inside is raised by all, and nobody leaves before all are well."""
+        try:
+            with self._signals():
+                yield
+                self.everyones(None)
+        except Exception as error:
+            if self.comm is None or vars(error).get("told"):
+                raise
+            said = self.comm.allgather(Trouble(type(error).__name__, str(error)))
+            first = next(rank for rank, each in enumerate(said) if isinstance(each, Trouble))
+            if first == self.rank:
+                raise
+            raise said[first].error(first) from error
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM are noted: one rank alone must not leave the sums of the others."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        main = threading.current_thread() is threading.main_thread()
+        before = {n: signal.getsignal(n) for n in numbers if main and self.comm is not None}
+        for number in before:
+            signal.signal(number, self._hear)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: Any) -> None:
+        self.asked = number
+
+    def end_together(self, asked: float) -> None:
+        """Raise on all ranks what one of them was asked by a signal: the largest of `asked`."""
+        if asked == signal.SIGTERM:
+            terminate()
+        if asked:
+            raise KeyboardInterrupt
+
+    def check_same(self, call: Mapping[str, str]) -> None:
+        """Refuse calls that differ between ranks; the message says in what."""
+        calls = self.everyones(dict(call))
+        for rank, theirs in enumerate(calls):
+            for name, value in calls[0].items():
+                if theirs.get(name) != value:
+                    raise ValueError(
+                        f"{name} must be the same on all ranks: rank 0 has {value:.200}, "
+                        f"rank {rank} has {theirs.get(name, 'none'):.200}"
+                    )
 
     def _count(self, values: Array) -> None:
         self.reductions += 1

@@ -73,7 +73,11 @@ class SharedField:
     def outgrown(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`: on any rank."""
         sums = self._total(self.field.gather(a, u, r)) if self.field.grows_by_sums else None
-        return self.ranks.largest(float(self.field.outgrown(a, u, r, sums)))[0] > 0.0
+        grown = float(self.field.outgrown(a, u, r, sums))
+        # asked after each step: here all ranks can end together
+        grown, asked = self.ranks.largest(grown, float(self.ranks.asked))
+        self.ranks.end_together(asked)
+        return grown > 0.0
 
     def grow(self, measure: ParticleMeasure) -> bool:
         """See `Field`."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
+from meanfield._version import __version__
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particles.field_checks import Check
 from meanfield.dynamics.particles.flow import ParticleFlow
@@ -18,6 +19,7 @@ from meanfield.dynamics.run import Request, Result, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
 from meanfield.fields import check_evaluator
 from meanfield.integrate import Trajectory
+from meanfield.integrate.interrupts import heeding_termination
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
 from meanfield.parallel.shared import SharedField
@@ -28,6 +30,7 @@ Array = NDArray[np.float64]
 Averages = Mapping[str, Callable[[float, ParticleMeasure], ArrayLike]]
 
 
+@heeding_termination()
 def solve_mean_field(
     problem: Problem,
     part: ParticleMeasure,
@@ -68,7 +71,8 @@ def solve_mean_field(
         "slices", "half-sphere" or "polynomial", or "auto"; see `meanfield.solve_mean_field`.
     checkpoint : path, optional
         A file for each rank, ``path.0-of-8`` and so on, from which the same call on as many ranks
-        goes on, bit for bit; see `meanfield.solve_mean_field`.
+        goes on, bit for bit, and on another number of ranks to rounding; see
+        `meanfield.solve_mean_field`.
     threads : int, optional
         Threads of this rank's kernels; one a core in all is wanted.
     progress : bool
@@ -83,9 +87,11 @@ def solve_mean_field(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above; the message names it.
+        If an argument is not as above, or not the same on all ranks; the message names it.
     OSError
         If the checkpoint's folder does not exist or cannot be written in.
+
+    Whatever one rank raises, all raise, with the same message and a note that says which.
 
     Examples
     --------
@@ -96,23 +102,47 @@ def solve_mean_field(
     >>> solution.risk.shape, solution.stats["ranks"]
     ((3,), 1)
     """
+    ranks = Ranks(comm)
+    with ranks.united():
+        return _solve(
+            ranks, problem, part, t_end, save_at, Tolerances.checked(rtol, atol), averages,
+            evaluator, checkpoint, threads, progress,
+        )  # fmt: skip
+
+
+def _solve(
+    ranks: Ranks,
+    problem: Problem,
+    part: ParticleMeasure,
+    t_end: float,
+    save_at: ArrayLike | int | None,
+    tolerances: Tolerances,
+    averages: Averages | None,
+    evaluator: str,
+    checkpoint: str | os.PathLike[str] | None,
+    threads: int | None,
+    progress: bool,
+) -> Solution:
+    """The solve, as one rank of several that end together."""
     checks.instance(problem, "problem", Problem)
     checks.instance(part, "part", ParticleMeasure)
     if part.mass is not None:
         raise ValueError("part must have equal masses: how ranks weigh would be unsaid")
     _check_problem(problem, part)
     evaluator = check_evaluator(evaluator)
-    ranks = Ranks(comm)
+    request = Request.checked(
+        t_end, save_at, "ends", _named(averages), checkpoint, threads, progress
+    )
+    ranks.check_same(_told(problem, part, request, tolerances, evaluator))
     everyone = int(ranks.total(np.array([float(part.n)]))[0])
-    measurements = _whole(averages, ranks, part.n / everyone)
-    request = Request.checked(t_end, save_at, "ends", measurements, checkpoint, threads, progress)
-    request = replace(request, progress=request.progress and ranks.rank == 0)
-    tolerances = Tolerances.checked(rtol, atol)
+    measurements = _whole(request.measurements, ranks, part.n / everyone)
+    shown = request.progress and ranks.rank == 0
+    request = replace(request, progress=shown, measurements=measurements)
     return carry_out(
         "parallel.solve_mean_field", problem, part, request,
         tolerances._asdict() | {"evaluator": evaluator},
         lambda: _SplitFlow(problem, part, request, tolerances, ranks, everyone, evaluator),
-        partial(RankCheckpoint, ranks=ranks),
+        partial(RankCheckpoint, ranks=ranks, part=part),
     )  # fmt: skip
 
 
@@ -163,14 +193,37 @@ class _SplitFlow(ParticleFlow):
         return [Check(0.0, self.field_error), Check(trajectory.t_reached, last)]
 
 
-def _whole(averages: Averages | None, ranks: Ranks, share: float) -> Measurements:
-    """Averages over all neurons, from those over each rank's."""
+def _told(
+    problem: Problem,
+    part: ParticleMeasure,
+    request: Request,
+    tolerances: Tolerances,
+    evaluator: str,
+) -> dict[str, str]:
+    """The arguments that must be the same on all ranks, as text."""
+    asked = {
+        "t_end": request.t_end, "save_at": request.times.tolist(), **tolerances._asdict(),
+        "evaluator": evaluator, "averages": list(request.measurements.functions),
+        "checkpoint": None if request.checkpoint is None else os.fspath(request.checkpoint),
+        "part's directions": part.k, "version": __version__,
+    }  # fmt: skip
+    asked = {f"problem's {name}": value for name, value in problem.parameters().items()} | asked
+    return {name: repr(value) for name, value in asked.items()}
+
+
+def _named(averages: Averages | None) -> Measurements:
+    """The averages, checked."""
     try:
-        functions = Measurements(averages).functions
+        return Measurements(averages)
     except TypeError as error:
         raise TypeError(str(error).replace("observables", "averages", 1)) from error
+
+
+def _whole(averages: Measurements, ranks: Ranks, share: float) -> Measurements:
+    """Averages over all neurons, from those over each rank's."""
     whole = {
-        name: partial(_average, function, ranks, share) for name, function in functions.items()
+        name: partial(_average, function, ranks, share)
+        for name, function in averages.functions.items()
     }
     return Measurements(whole, required=True)
 

@@ -16,6 +16,7 @@ from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.dynamics.sgd.whole_steps import whole_steps
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
+from meanfield.integrate.interrupts import hand_on, heeding_termination
 from meanfield.integrate.saving import check_times
 from meanfield.problem import Problem
 from meanfield.regimes.diagnosis import TITLES, Diagnosis, diagnose
@@ -25,6 +26,7 @@ from meanfield.starts import gaussian_measure
 from meanfield.states import Overlaps, Weights
 
 
+@heeding_termination()
 def compare(
     problem: Problem,
     width: int,
@@ -89,8 +91,8 @@ def compare(
     Returns
     -------
     Comparison
-        After Ctrl-C, with what was computed: the run interrupted says so in its ``status``, and
-        those that would have followed are absent.
+        Cut short under `return_on_interrupt`, with what was computed: the run says so in its
+        ``status``, and those that would have followed are absent.
 
     Raises
     ------
@@ -145,23 +147,26 @@ def compare(
         at = problem if name == "mean_field" else problem.at_dim(math.inf)
         return solve_mean_field(at, measure, t_end, rtol=rtol, **common)
 
-    solutions, interrupted = _run_in_turn(names, run)
-    return Comparison(problem, diagnosis.width, start, solutions, diagnosis, interrupted)
+    solutions, cut = _run_in_turn(names, run)
+    found = Comparison(problem, diagnosis.width, start, solutions, diagnosis, cut is not None)
+    return found if cut is None else hand_on(found, "interrupted", cut)
 
 
 def _run_in_turn(
     names: Sequence[str], run: Callable[[str], Solution]
-) -> tuple[dict[str, Solution], bool]:
-    """The solutions by name, and whether Ctrl-C cut the sequence short."""
+) -> tuple[dict[str, Solution], KeyboardInterrupt | None]:
+    """The solutions by name, and the Ctrl-C that cut the sequence short."""
     solutions: dict[str, Solution] = {}
     for name in names:
         try:
             solutions[name] = run(name)
-        except KeyboardInterrupt:  # before the solver had anything to keep
-            return solutions, True
+        except KeyboardInterrupt as error:
+            if isinstance(partial := vars(error).get("result"), Solution):
+                solutions[name] = partial
+            return solutions, error
         if solutions[name].status is Status.INTERRUPTED:
-            return solutions, True
-    return solutions, False
+            return solutions, KeyboardInterrupt()
+    return solutions, None
 
 
 def _chosen(descriptions: Any, diagnosis: Diagnosis) -> list[str]:

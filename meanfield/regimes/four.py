@@ -66,7 +66,7 @@ def four_regimes(
     Returns
     -------
     dict of str to Comparison
-        By title. After Ctrl-C, those computed.
+        By title. After Ctrl-C under `return_on_interrupt`, those computed.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from typing import Any
 
 from meanfield import checks
 from meanfield.integrate import Status
+from meanfield.integrate.interrupts import hand_on, heeding_termination
 from meanfield.studies.executors import SerialExecutor
 from meanfield.studies.results import StudyResults
 from meanfield.studies.specification import Run, Specification
@@ -30,6 +31,7 @@ FORKED = (
 )
 
 
+@heeding_termination()
 def run_study(
     study: Specification,
     executor: Executor | None,
@@ -59,16 +61,23 @@ def run_study(
     engine = SerialExecutor() if executor is None else executor
     total = len(study.runs)
     campaign = _Campaign(engine, store, threads, again)
+    cut: KeyboardInterrupt | None = None
     with watch(study.name, total, total - len(missing), progress, callback) as watcher:
         try:
             for record in campaign.make(missing, watcher.wait):
                 records[record.key] = record
                 watcher.tell(record)
-        except KeyboardInterrupt:  # what is not there is missing
+        except KeyboardInterrupt as error:  # what is not there is missing
+            cut = error
             getattr(engine, "interrupt", lambda: None)()
         except BrokenExecutor as error:
             raise type(error)(f"{error}{_advice(engine)}") from error
-    return StudyResults(study, tuple(records[run.key] for run in study.runs))
+    results = StudyResults(study, tuple(records[run.key] for run in study.runs))
+    if cut is None:
+        return results
+    made = sum(record.status != MISSING for record in results.records)
+    said = f"interrupted with {made} of {total} runs made; the same call makes the others"
+    return hand_on(results, said if store is not None else said.partition(";")[0], cut)
 
 
 class _Campaign:

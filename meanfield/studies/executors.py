@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,9 +15,11 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from meanfield import checks
+from meanfield.integrate.interrupts import Terminated, heeding_termination
 from meanfield.kernels.options import thread_limit
 
 ENGINES = ("process", "serial", "dask", "mpi")  # by name, on the command line
+PATIENCE = 20.0  # seconds that workers have to write where they are
 _ALONE = threading.RLock()
 
 
@@ -82,20 +85,27 @@ class ProcessPool(Executor):
         """Run the task in a worker."""
         if self.pool is not None:
             try:
-                return self.pool.submit(fn, *args, **kwargs)
+                return self.pool.submit(_work, fn, *args, **kwargs)
             except BrokenExecutor:
                 self.pool.shutdown(wait=False)
         self.pool = ProcessPoolExecutor(self.workers, self.context, initializer=_settle)
-        return self.pool.submit(fn, *args, **kwargs)
+        return self.pool.submit(_work, fn, *args, **kwargs)
 
     def interrupt(self) -> None:
-        """Stop the workers in the middle of what they do; the next task finds new ones."""
+        """Stop the workers in the middle of what they do; the next task finds new ones.
+
+        Each has a moment to leave a checkpoint of its run.
+        """
         if self.pool is None:
             return
         workers = list((getattr(self.pool, "_processes", None) or {}).values())
         self.pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+            worker.kill()
         self.pool = None
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -116,6 +126,17 @@ def _start_forkserver() -> None:
     finally:
         if before is not None:  # not set by Python
             signal.signal(signal.SIGINT, before)
+
+
+def _work(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """In a worker: a task; told to end, it leaves what a run leaves and ends."""
+    try:
+        with heeding_termination():
+            return fn(*args, **kwargs)
+    except SystemExit as error:
+        if isinstance(error.__cause__, Terminated):
+            os._exit(128 + signal.SIGTERM)
+        raise
 
 
 def _settle() -> None:

@@ -134,8 +134,8 @@ class Study(Specification):
         Returns
         -------
         StudyResults
-            A run that raised an error is there with its traceback. Runs that Ctrl-C left out, or
-            that the machine failed, are missing; the next call makes them.
+            A run that raised an error is there with its traceback. Runs that the machine failed are
+            missing; the next call makes them.
 
         Raises
         ------
@@ -145,6 +145,8 @@ class Study(Specification):
             If the store holds another study, or a damaged or foreign file; the message names it.
         RuntimeError
             If the executor takes no runs, or loses all of them.
+        KeyboardInterrupt
+            After Ctrl-C; its ``result`` is what was made. See `meanfield.return_on_interrupt`.
         """
         whole = "problem" in self.runs[0].parameters  # or as a store remembers it
         study = self if whole else self.from_parameters(self.parameters())

@@ -18,6 +18,8 @@ from meanfield.dynamics.checkpoint import CheckpointFile
 from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns
 from tests.fields.cases import make_measure, make_problem
 
+pytestmark = pytest.mark.usefixtures("interrupted_results")
+
 PROBLEM = mf.Problem(mf.CommitteeTarget(k=2), dim=30, learning_rate=0.5, second_layer_rate=0.3)
 OVERLAPS = mf.gaussian_overlaps(PROBLEM, 3, seed=1)
 WEIGHTS = mf.gaussian_weights(PROBLEM, 3, seed=1)

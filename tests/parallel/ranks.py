@@ -1,6 +1,7 @@
 """Ranks as threads of one process, and the runs that the tests split over them."""
 
 import threading
+import time
 
 import numpy as np
 
@@ -23,6 +24,7 @@ class Team:
                 results[rank] = function(Member(self, rank))
             except BaseException as error:
                 errors.append(error)
+                time.sleep(0.1)  # others may be on their way out of the barrier
                 self.barrier.abort()
 
         workers = [threading.Thread(target=work, args=(rank,)) for rank in range(self.size)]

@@ -1,9 +1,12 @@
 """A solve split over ranks is the solve on one, to rounding."""
 
 import math
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,9 +15,10 @@ import pytest
 
 import meanfield as mf
 from meanfield.dynamics import checkpoint as checkpoints
+from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Ranks
 from meanfield.parallel.shared import SharedField
-from tests.parallel.ranks import CASES, Team, problem_of, solve
+from tests.parallel.ranks import CASES, Team, moment, problem_of, solve, square_of_u
 
 ROOT = Path(__file__).parent.parent.parent
 MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
@@ -141,32 +145,166 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("ahead", [0, 1])
-def test_a_split_run_goes_on_from_where_all_ranks_were(tmp_path, monkeypatch, ahead):
-    """Stopped in the middle; also with one rank's latest snapshot lost."""
+def test_stops_in_a_row_never_lose_the_step_that_all_ranks_have(tmp_path, monkeypatch):
+    """A rank ends just before or just after it writes, again and again."""
     monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
     monkeypatch.setattr(checkpoints, "PATIENCE", 0.0)
     expected = Team(2).run(lambda comm: solve("erf", comm))
     path = tmp_path / "run"
-    saved = []
+    rng, reached, load = random.Random(1), [-1], RankCheckpoint.load
+    write = checkpoints.CheckpointFile.write
 
-    def stop(self, snapshot, save=checkpoints.CheckpointFile.save):
-        save(self, snapshot)
-        saved.append(self.path)
-        if len(saved) >= 8:
-            raise Stopped
+    def loaded(self):
+        snapshot = load(self)
+        reached.append(-1 if snapshot is None else snapshot.header["now"]["steps"])
+        return snapshot
 
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.CheckpointFile, "save", stop)
-        with pytest.raises(Stopped):
-            Team(2).run(lambda comm: solve("erf", comm, checkpoint=path))
-    assert sorted(p.name for p in tmp_path.glob("*-of-2")) == ["run.0-of-2", "run.1-of-2"]
-    if ahead:
-        (tmp_path / "run.1-of-2").unlink()
+    monkeypatch.setattr(RankCheckpoint, "load", loaded)
+    for _ in range(6):
+        left, victim, after = [rng.randrange(2)], rng.randrange(2), rng.randrange(2)
+
+        def stop(self, where, snapshot, left=left, victim=victim, after=after):
+            struck = self.ranks.rank == victim and left[0] == 0
+            left[0] -= self.ranks.rank == victim
+            if not struck or after:
+                write(self, where, snapshot)
+            if struck:
+                raise Stopped
+            return True
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints.CheckpointFile, "write", stop)
+            with pytest.raises((Stopped, RuntimeError)):
+                Team(2).run(lambda comm: solve("erf", comm, checkpoint=path))
+    assert reached == sorted(reached) and reached[-1] > 0
     parts = Team(2).run(lambda comm: solve("erf", comm, checkpoint=path))
     for part, reference in zip(parts, expected, strict=True):
         assert part.final == reference.final and np.array_equal(part.risk, reference.risk)
     assert not list(tmp_path.iterdir())
+
+
+def stopped_on(size, path, monkeypatch, case="erf"):
+    """Files of a run on so many ranks, which has saved a few times."""
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
+    monkeypatch.setattr(checkpoints, "PATIENCE", 0.0)
+    saved = []
+
+    def stop(self, where, snapshot, write=checkpoints.CheckpointFile.write):
+        saved.append(where)
+        if len(saved) > 6 * size:
+            raise Stopped
+        return write(self, where, snapshot)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.CheckpointFile, "write", stop)
+        with pytest.raises((Stopped, RuntimeError)):
+            Team(size).run(lambda comm: solve(case, comm, checkpoint=path))
+
+
+@pytest.mark.parametrize(("case", "sizes"), [("erf", (2, 3)), ("large width", (3, 1)),
+                                             ("two directions", (1, 2))])  # fmt: skip
+def test_another_number_of_ranks_goes_on(case, sizes, tmp_path, monkeypatch):
+    before, after = sizes
+    stopped_on(before, tmp_path / "run", monkeypatch, case)
+    taken = []
+    load = RankCheckpoint.load
+    monkeypatch.setattr(RankCheckpoint, "load", lambda self: taken.append(load(self)) or taken[-1])
+    parts = Team(after).run(lambda comm: solve(case, comm, checkpoint=tmp_path / "run"))
+    assert len(taken) == after and all(one.header["now"]["steps"] > 0 for one in taken)
+    assert agree(parts, solve(case, None))
+    assert not list(tmp_path.iterdir())
+
+
+def test_neurons_of_another_start_are_refused(tmp_path, monkeypatch):
+    stopped_on(2, tmp_path / "run", monkeypatch)
+
+    def other(comm):
+        problem = problem_of("erf")
+        part = mf.parallel.draw(mf.gaussian_measure, problem, 1500, seed=4, comm=comm)
+        averages = {"square": square_of_u, "moment": moment}
+        return mf.parallel.solve_mean_field(problem, part, 4.0, 3, comm=comm, averages=averages,
+                                            checkpoint=tmp_path / "run")  # fmt: skip
+
+    for size in (2, 3):
+        with pytest.raises(ValueError, match="belongs to another call: it differs in start"):
+            Team(size).run(other)
+
+
+def ended(function):
+    """How each rank ends."""
+
+    def one(comm):
+        try:
+            return function(comm)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+
+    return Team(2).run(one)
+
+
+def fails_late(t, part):
+    if t > 0.0 and threading.current_thread().name == "rank 1":
+        raise ArithmeticError("no average here")
+    return 0.0
+
+
+def test_what_one_rank_raises_all_raise(tmp_path):
+    problem = problem_of("erf")
+    part = mf.parallel.draw(mf.gaussian_measure, problem, 1000)
+
+    def run(comm, **changes):
+        threading.current_thread().name = f"rank {comm.rank}"
+        options = {"t_end": 4.0, "save_at": 3, "comm": comm, "threads": 1}
+        return mf.parallel.solve_mean_field(problem, part, **(options | changes))
+
+    found = {
+        "no folder": ended(lambda c: run(c, checkpoint=tmp_path / ("no/x", "x")[c.rank])),
+        "average": ended(lambda c: run(c, averages={"x": fails_late})),
+        "part": ended(lambda c: run(c, t_end=(1.0, -1.0)[c.rank])),
+        "times": ended(lambda c: run(c, t_end=(1.0, 2.0)[c.rank])),
+        "seed": ended(lambda c: run(c, evaluator=("auto", "slices")[c.rank])),
+    }
+    assert all(one == other for one, other in found.values()), found
+    assert "no average here" in found["average"][0]
+    assert found["part"][0].startswith("ValueError: t_end must")
+    assert found["times"][0] == (
+        "ValueError: t_end must be the same on all ranks: rank 0 has 1.0, rank 1 has 2.0"
+    )
+
+
+def test_a_signal_to_one_rank_ends_all_at_the_same_step(tmp_path, monkeypatch):
+    whole = Team(2).run(lambda comm: solve("erf", comm))
+
+    def asked(t, part):
+        if threading.current_thread().name == "asked" and t > 0.0:
+            asked.ranks.asked = signal.SIGINT
+        return 0.0
+
+    init = Ranks.__init__
+
+    def remember(self, comm=None):
+        init(self, comm)
+        if comm is not None and comm.rank == 1:
+            asked.ranks = self
+
+    monkeypatch.setattr(Ranks, "__init__", remember)
+
+    def run(comm, average=asked):
+        threading.current_thread().name = "asked" if comm.rank == 1 else "other"
+        problem = problem_of("erf")
+        part = mf.parallel.draw(mf.gaussian_measure, problem, 1500, seed=3, comm=comm)
+        try:
+            return mf.parallel.solve_mean_field(
+                problem, part, 4.0, 3, comm=comm, averages={"x": average}, threads=1,
+                checkpoint=tmp_path / "run",
+            )  # fmt: skip
+        except KeyboardInterrupt as error:
+            return error.result
+
+    one, other = Team(2).run(run)
+    assert one.status is other.status is mf.Status.INTERRUPTED and one.message == other.message
+    parts = Team(2).run(lambda comm: run(comm, lambda t, part: 0.0))
+    assert all(mine.final == his.final for mine, his in zip(parts, whole, strict=True))
 
 
 def test_another_runs_checkpoint_is_refused_by_all(tmp_path, monkeypatch):

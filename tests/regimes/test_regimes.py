@@ -16,6 +16,8 @@ from meanfield.regimes.start import order_parameters
 from meanfield.starts import gaussian_overlaps
 from meanfield.studies.rates import fit_rate
 
+pytestmark = pytest.mark.usefixtures("interrupted_results")
+
 TARGET = mf.CommitteeTarget(k=1)
 
 

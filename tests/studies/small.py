@@ -101,3 +101,9 @@ def noted(problem, n: int, folder: str, seed: int = 0):
     (Path(folder) / f"{problem.dim} {seed} {uuid.uuid4()}").touch()
     time.sleep(0.02)
     return mf.gaussian_measure(problem, n, seed=seed)
+
+
+def slow_overlaps(problem, p: int, seed: int = 0):
+    """A start that leaves a sign that it has begun."""
+    Path(os.environ["SLOW_HAS_BEGUN"]).touch()
+    return mf.gaussian_overlaps(problem, p, seed=seed)

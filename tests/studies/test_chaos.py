@@ -152,7 +152,8 @@ def alive_in_session(session):
     return False
 
 
-def test_ctrl_c_ends_the_command_at_once(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_command_at_once(tmp_path, number, code):
     (tmp_path / "study.toml").write_text(TOML.replace("0.05", "20.0"))
     command = [sys.executable, "-m", "meanfield", "study", str(tmp_path / "study.toml"),
                "--out", str(tmp_path / "out"), "--workers", "1"]  # fmt: skip
@@ -164,7 +165,35 @@ def test_ctrl_c_ends_the_command_at_once(tmp_path):
     while not (tmp_path / "begun").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     output, _ = process.communicate(timeout=30)
-    assert process.returncode == 1
+    assert process.returncode == code
     assert "24 missing" in output and "Traceback" not in output
+
+
+LONG = """
+problem = { target = { k = 1 }, dim = 10, learning_rate = 0.5 }
+start = { law = "tests.studies.small:slow_overlaps", p = 2 }
+solver = { description = "sgd", t_end = 1e7, save_at = 3 }
+"""
+
+
+@pytest.mark.parametrize("engine", ["serial", "process"])
+def test_sigterm_leaves_a_checkpoint_in_every_engine(tmp_path, engine):
+    (tmp_path / "study.toml").write_text(LONG)
+    command = [sys.executable, "-m", "meanfield", "study", str(tmp_path / "study.toml"),
+               "--out", str(tmp_path / "out"), "--workers", "1", "--executor", engine]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env={**os.environ, "SLOW_HAS_BEGUN": str(tmp_path / "begun")},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60.0
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(1.0)
+    process.terminate()
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 143 and "stopped: interrupted" in output
+    assert len(list((tmp_path / "out" / "checkpoints").iterdir())) == 1, output
+    assert "Traceback" not in output

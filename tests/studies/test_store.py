@@ -23,6 +23,8 @@ from meanfield.studies import SerialExecutor, read_results
 from meanfield.studies.store import Store
 from tests.studies.small import same, small
 
+pytestmark = pytest.mark.usefixtures("interrupted_results")
+
 
 @pytest.fixture
 def folder(tmp_path):

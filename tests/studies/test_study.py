@@ -21,6 +21,8 @@ from meanfield.studies import OBSERVABLES, ProcessPool, SerialExecutor, read_res
 from meanfield.studies.campaign import as_they_finish
 from tests.studies.small import final_length, no_number, same, small, two_numbers  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("interrupted_results")
+
 START = {"law": "tests.studies.small:fragile", "n": 8}
 
 

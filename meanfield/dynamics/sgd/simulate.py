@@ -94,8 +94,8 @@ def simulate_sgd(
         With `t` (T,), the exact times of the recorded steps; `risk` (runs, T), the population
         risk in closed form or by quadrature, not sampled (its relative error at the last record is
         in ``stats["average_error"]``); `states` of shape (runs, T). Status ``"diverged"`` if an
-        error overflows in any run and ``"interrupted"`` after Ctrl-C: all runs then end at the
-        last time recorded before that.
+        error overflows in any run and ``"interrupted"`` after Ctrl-C (see
+        `return_on_interrupt`): all runs then end at the last time recorded before that.
 
     Raises
     ------

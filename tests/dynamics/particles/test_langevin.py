@@ -13,6 +13,8 @@ from meanfield.dynamics.particles.langevin import diffuse
 from meanfield.fields.pairs.closed import PairField
 from tests.fields.cases import make_measure, make_problem
 
+pytestmark = pytest.mark.usefixtures("interrupted_results")
+
 
 def hot(problem, temperature=0.05, decay=0.5):
     return replace(problem, temperature=temperature, weight_decay=decay)

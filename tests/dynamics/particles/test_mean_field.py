@@ -16,6 +16,8 @@ from meanfield.integrate import Status, Trajectory
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, velocity
 from tests.reference import mean_field as twin
 
+pytestmark = pytest.mark.usefixtures("interrupted_results")
+
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5])
 @pytest.mark.parametrize("D", [3, math.inf])

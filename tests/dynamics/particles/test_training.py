@@ -9,6 +9,8 @@ import pytest
 import meanfield as mf
 from tests.fields.cases import make_measure, make_problem
 
+pytestmark = pytest.mark.usefixtures("interrupted_results")
+
 
 @pytest.mark.parametrize("D", [7, math.inf])
 def test_decay_alone_is_exponential(D):

@@ -16,6 +16,8 @@ from meanfield.kernels.dynamics.sgd import random as sgd_random
 from meanfield.kernels.dynamics.sgd.step import closed_risk
 from tests.reference import sgd as twin
 
+pytestmark = pytest.mark.usefixtures("interrupted_results")
+
 NAMES = ("erf", "relu", "square")
 GRAM = np.array([[1.0, 0.3], [0.3, 0.8]])
 
