@@ -19,7 +19,7 @@ from meanfield.integrate.tableau import METHODS
 
 Observer = Callable[[float, Vector], Mapping[str, Any]]
 Progress = Callable[[float], None]
-Watch = Callable[[Vector, Vector], tuple[float, float]]
+Watch = Callable[[Vector, Vector], float]
 
 MAX_STEPS = 1_000_000
 ABSOLUTE = 1e-3  # of the relative tolerance: the absolute one, if it is left open
@@ -80,7 +80,7 @@ def integrate(
     weight : ndarray, shape (N,), optional
         How much each component counts: the error must meet the tolerance both so and unweighted.
     watch : callable, optional
-        ``watch(y, slope)`` after each step is two numbers; the largest are ``stats["watched"]``.
+        ``watch(y, slope)`` after each step is a number; the largest is ``stats["watched"]``.
         It may change what `rhs` works with, which the checkpoint then holds.
     method : str
         A name in `meanfield.integrate.tableau.METHODS`.
@@ -182,7 +182,7 @@ class _Run:
         """Make this the state to go on from."""
         if self.watch is not None:
             seen = self.watch(*(self.equation.rows[row] for row in now.rows[:2]))
-            now = now._replace(watched=tuple(map(max, now.watched, seen)))
+            now = now._replace(watched=max(now.watched, seen))
         outside = self.checkpoint.outside() if self.checkpoint is not None else now.outside
         self.now = now._replace(
             outside=outside,

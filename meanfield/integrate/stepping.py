@@ -56,7 +56,7 @@ class Now(NamedTuple):
     steps: int = 0
     rejected: int = 0
     first_size: float = 0.0
-    watched: tuple[float, ...] = (0.0, 0.0)
+    watched: float = 0.0
     noise: float = ROUNDING  # of the state's size: growth from below it is not controlled
     outside: Mapping[str, Any] | None = None  # what the right-hand side keeps to itself
 
@@ -67,8 +67,7 @@ class Now(NamedTuple):
         subspace = None if mode.subspace is None else Subspace(*mode.subspace)
         t, h, evaluations, steps = mode.trial
         mode = mode._replace(subspace=subspace, trial=(t, h, evaluations, steps))
-        tuples = {name: tuple(plain[name]) for name in ("rows", "watched")}
-        return cls(**{**plain, **tuples, "mode": mode})
+        return cls(**{**plain, "rows": tuple(plain["rows"]), "mode": mode})
 
     def vectors(self, basis: tuple[int, ...]) -> dict[str, int]:
         """The rows that hold more than work in progress."""

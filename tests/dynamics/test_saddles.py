@@ -98,15 +98,46 @@ def test_a_perturbation_that_no_coordinate_shows(delta):
     assert found(1e-6) == pytest.approx(found(1e-10), rel=1e-4)
 
 
+SAID = "a direction grew from velocities below their estimated error"
+
+
+def even_function(z):
+    """Without a push at z = 0, of coordinates that no rule has for its own."""
+    x, y = 0.6 * z[:, 0] + 0.8 * z[:, 1], 0.8 * z[:, 0] - 0.6 * z[:, 1]
+    return np.cos(2.0 * y) - 0.3 * np.log(np.cosh(x))
+
+
+def message(problem, m, t_end=2.0):
+    """Of a neuron at a distance from where nothing pushes it along z."""
+    start = mf.ParticleMeasure(np.ones(1), np.full((1, problem.target.k), m), np.ones(1))
+    return mf.solve_mean_field(problem, start, t_end, save_at=2).message
+
+
 def test_growth_below_the_error_of_velocities_is_said():
-    problem = mf.Problem(mf.CommitteeTarget(k=1, activation="hermite2"), "gelu")
+    """Slices err by 1e-12 where an even function pushes nothing: more than 1e-15 does."""
+    problem = mf.Problem(mf.MultiIndexTarget(even_function, k=2), "gelu")
+    assert SAID in message(problem, 1e-13)
+    assert SAID not in message(problem, 1e-6)
 
-    def message(m):
-        start = mf.ParticleMeasure(np.ones(1), np.array([[m]]), np.ones(1))
-        return mf.solve_mean_field(problem, start, 2.0, save_at=2).message
 
-    assert message(1e-3) == "reached t = 2"
-    assert "a direction grew from velocities below their estimated error" in message(1e-15)
+@pytest.mark.parametrize("student", ["square", "gelu"])
+@pytest.mark.parametrize("m", [1e-9, 1e-15])
+def test_an_error_that_vanishes_with_the_direction_is_not(student, m):
+    """Sums over pairs are even to the last bit; velocities are m times the same number."""
+    link = "square" if student == "square" else "hermite2"
+    problem = mf.Problem(mf.CommitteeTarget(k=1, activation=link), student)
+    assert message(problem, m) == "reached t = 2"
+
+
+def test_growth_of_overlaps_below_the_error_of_averages_is_said():
+    problem = mf.Problem(mf.MultiIndexTarget(even_function, k=2), "gelu", 100)
+
+    def said(m):
+        start = mf.Overlaps(np.eye(1), np.full((1, 2), m), np.eye(2), -np.ones(1))
+        return mf.solve_overlaps(problem, start, 2.0, save_at=2, sgd_noise=False).message
+
+    assert SAID in said(1e-18)
+    assert SAID not in said(1e-9)
 
 
 def crowd(kind, n):

@@ -106,6 +106,11 @@ class OverlapFlow:
             u, N = u / length[:, None], N / np.outer(length, length)
         return Reading(u @ u.T + N, u @ self.basis.T, a, np.hstack((u, N)), N)
 
+    def parts(self, y: Matrix) -> tuple[Matrix, Matrix]:
+        """Views of a state vector: the second layer if it moves, and the block of coordinates."""
+        moving = self.p if self.kappa > 0 else 0
+        return y[:moving].reshape(self.p, min(moving, 1)), y[moving:].reshape(self.p, self.columns)
+
     def velocity(self, t: float, y: Matrix, out: Matrix) -> None:
         """Write dy/dt into `out`."""
         if self.small is not None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.growth import REMARK, UNSURE, error_in_growth
 from meanfield.dynamics.overlaps.flow import OverlapFlow, without_negative_part
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
-from meanfield.integrate import Trajectory, integrate
+from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.records import Checkpoint
 from meanfield.states import Overlaps
 
@@ -34,8 +36,21 @@ class OverlapRun(Description):
         """See `Description`."""
         return integrate(
             self.flow.velocity, self.flow.y0, self.request.t_end, self.request.times, self.observe,
-            **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint,
+            **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint, watch=self.watch,
         )  # fmt: skip
+
+    def watch(self, y: Array, slope: Array) -> float:
+        """See `error_in_growth`; a direction is a coordinate, or a, of all neurons."""
+        flow = self.flow
+        velocity = partial(flow.velocity, 0.0)
+        return error_in_growth(velocity, y, slope, flow.parts, self.averages_error)
+
+    @cached_property
+    def averages_error(self) -> float:
+        """Of the averages at the start."""
+        flow = self.flow
+        with np.errstate(all="ignore"):
+            return flow.averages.energy(flow.network(flow.read(flow.y0))).error
 
     def observe(self, t: float, y: Array) -> dict[str, Any]:
         """Risk, errors and observables at a saved time, and the overlaps where they are kept."""
@@ -80,6 +95,8 @@ class OverlapRun(Description):
             stats |= {"noise_method": flow.noise.name} | flow.noise.stats
         elif flow.problem.target.noise > 0.0:
             remarks = "; label noise enters with the γ/p term alone, which this run leaves out"
+        if stats.pop("watched", 0.0) > UNSURE and trajectory.status is Status.SUCCESS:
+            remarks += REMARK
         risk = np.array([record["risk"] for record in records])
         states = StateSeries.of_records("Overlaps", records, shapes, fixed, start.origin)
         return Result(risk, states, stats, remarks=remarks)

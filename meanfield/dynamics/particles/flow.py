@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.growth import REMARK, UNSURE, error_in_growth
 from meanfield.dynamics.particles.field_checks import (
     Check,
     estimate_of_velocities,
@@ -25,9 +26,6 @@ from meanfield.integrate.equation import Total
 from meanfield.integrate.records import Checkpoint
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-
-SMALL = 1e-3  # of the largest coordinates: a direction of which there is next to nothing
-UNSURE = 3e-3  # an error of its velocities, relative to themselves, that shifts when it is seen
 
 Array = NDArray[np.float64]
 
@@ -114,20 +112,14 @@ class ParticleFlow(Description):
         m = np.asarray(mass) / np.max(mass)
         return self.packed(m, np.repeat(m, self.k).reshape(self.n, self.k), m)
 
-    def watch(self, y: Array, slope: Array) -> tuple[float, float]:
-        """The largest speed of a direction, and one over the least of one that grows from little.
+    def watch(self, y: Array, slope: Array) -> float:
+        """See `error_in_growth`; the field is laid out anew where neurons have outgrown it.
 
-        A direction is a coordinate of all neurons: a, each of u, and r. The field is laid out anew
-        where neurons have outgrown it.
+        A direction is a coordinate of all neurons: a, each of u, and r.
         """
         self.settle(y)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            sums = np.array([self._sums(*pair) for pair in ((y, y), (slope, slope), (y, slope))])
-            sums = sums if self.total is None else self.total(sums)
-            sizes, speeds = np.sqrt(sums[:2])
-            faint = (sums[2] > 0.0) & (sizes < SMALL * sizes.max()) & (speeds > 0.0)
-            found = float(speeds.max()), float(np.where(faint, 1.0 / speeds, 0.0).max())
-        return found if all(np.isfinite(found)) else (0.0, 0.0)
+        velocity = partial(self.slope, 0.0)
+        return error_in_growth(velocity, y, slope, self.parts, self.field_error, self.total)
 
     def settle(self, y: Array) -> None:
         """Lay the field out anew while neurons have outgrown it."""
@@ -136,10 +128,10 @@ class ParticleFlow(Description):
             while self.field.outgrown(*neurons) and self.field.grow(self.state(y)):
                 pass
 
-    def _sums(self, x: Array, y: Array) -> list[float]:
-        """Inner products of two vectors for each direction."""
-        (a, u, r), (b, v, s) = self.split(x, self.idle), self.split(y, self.idle)
-        return [float(a @ b), *np.einsum("ic,ic->c", u, v).tolist(), float(r @ s)]
+    def parts(self, y: Array) -> tuple[Array, Array, Array]:
+        """Views of a vector, a column for each direction; none of a fixed second layer."""
+        a, u, r = self.split(y, self.idle)
+        return a[:, None], u, r[:, None]
 
     def split(self, y: Array, a: Array) -> tuple[Array, Array, Array]:
         """Views of a, u, r in a vector; `a` serves where the second layer is fixed."""
@@ -189,12 +181,7 @@ class ParticleFlow(Description):
         """See `Description`."""
         checks, rtol, stats = self._checks(trajectory), self.tolerances.rtol, trajectory.stats
         error = max(check.error for check in checks)
-        remarks, unsure = "", error * math.prod(stats.get("watched", (0.0,))) > UNSURE
-        if trajectory.status is Status.SUCCESS and unsure:
-            remarks = (
-                "; a direction grew from velocities below their estimated error, so that the "
-                "time at which it is seen is not certain"
-            )
+        unsure = trajectory.status is Status.SUCCESS and stats.get("watched", 0.0) > UNSURE
         target = self.problem.target
         average = target.second_moment_error() / max(target.second_moment(), 1e-300)
         stats = {name: value for name, value in stats.items() if name != "watched"}
@@ -203,7 +190,7 @@ class ParticleFlow(Description):
             self._series(trajectory),
             stats | self.field.description() | {"field_error": error, "average_error": average},
             [estimate_of_velocities(checks, self.allowed, rtol)],
-            remarks,
+            REMARK if unsure else "",
             {"n": self.n, "seed": self.measure.origin.get("seed")},
         )
 

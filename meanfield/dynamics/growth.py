@@ -1,0 +1,79 @@
+"""Whether what grows from next to nothing is driven by itself, or by the error of its velocity.
+
+At a saddle a direction of which there is next to nothing grows in proportion to itself, and without
+it would stand still. A velocity that stays when the direction is taken away is a push of the
+problem's own, or, where it is below what velocities are known to be off by, an error of theirs:
+then the time at which the direction is seen is not certain. An error that vanishes along with the
+direction, as rounding does where symmetry is exact, moves that time by next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.integrate.equation import Total
+
+Array = NDArray[np.float64]
+
+SMALL = 1e-3  # of the largest coordinates: a direction of which there is next to nothing
+UNSURE = 3e-3  # the part of a velocity that an error may be before it shifts when growth is seen
+ROUNDING = 1e-14  # of the largest velocity: what any is off by
+
+REMARK = (
+    "; a direction grew from velocities below their estimated error, so that the time at which it "
+    "is seen is not certain"
+)
+
+
+def error_in_growth(
+    velocity: Callable[[Array, Array], None],
+    y: Array,
+    slope: Array,
+    parts: Callable[[Array], Sequence[Array]],
+    error: float,
+    total: Total | None = None,
+) -> float:
+    """The largest part of a growing direction's velocity that is no more than an error.
+
+    Parameters
+    ----------
+    velocity : callable
+        ``velocity(y, out)`` writes the right-hand side into `out`.
+    y, slope : ndarray, shape (N,)
+        State and its velocity.
+    parts : callable
+        Views of a vector, (n, m) each: n coordinates along each of m directions.
+    error : float
+        Of velocities, relative to the largest of them.
+    total : callable, optional
+        Sums over all holders of neurons.
+    """
+    summed = total or (lambda sums: sums)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        at, along = parts(y), parts(slope)
+        pairs = (at, at), (along, along), (at, along)
+        sums = summed(np.array([_products(*pair) for pair in pairs]))
+        sizes, speeds = np.sqrt(sums[:2])
+        off = max(error, ROUNDING) * float(speeds.max(initial=0.0))
+        faint = (sizes < SMALL * sizes.max(initial=0.0)) & (off > UNSURE * speeds)
+        grows = faint & (sums[2] > 0.0)
+        if not grows.any() or not np.isfinite(speeds).all():
+            return 0.0
+        # all of them are taken away at once: they push one another
+        without, left = y.copy(), np.empty_like(y)
+        first = 0
+        for part in parts(without):
+            part[:, faint[first : first + part.shape[1]]] = 0.0
+            first += part.shape[1]
+        velocity(without, left)
+        stays = np.sqrt(summed(np.array(_products(parts(left), parts(left)))))
+    errs = grows & (stays <= off)
+    return float((stays[errs] / speeds[errs]).max(initial=0.0))
+
+
+def _products(x: Sequence[Array], y: Sequence[Array]) -> list[float]:
+    """Inner products of two vectors for each direction."""
+    return [float(s) for p, q in zip(x, y, strict=True) for s in np.einsum("ic,ic->c", p, q)]
