@@ -2,9 +2,12 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from meanfield import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))  # mathml, beside this file
 
 project = "meanfield"
 author = "The meanfield developers"
@@ -15,10 +18,11 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "mathml",
 ]
 exclude_patterns = ["_build", "_templates", "**.ipynb_checkpoints"]
-myst_enable_extensions = ["dollarmath", "amsmath"]
+html_math_renderer = "mathml"
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 nb_execution_mode = "force"  # `-D nb_execution_mode=off` to look at the prose alone
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300  # seconds a cell

@@ -1,0 +1,131 @@
+"""The documentation as a reader sees it, in headless Chromium.
+
+It is looked for where `python -m sphinx -b html docs docs/_build/html` puts it.
+"""
+
+import functools
+import html
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import threading
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+SITE = Path(__file__).parent.parent / "docs" / "_build" / "html"
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+PHONE = 390  # pixels
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+# opens a page of the site in a frame as wide as asked, and writes down what it measures there
+PROBE = """<!doctype html><body><iframe id=f style="width:{width}px;height:1200px"></iframe><script>
+const frame = document.getElementById("f");
+frame.onload = () => setTimeout(() => {{
+  const page = frame.contentDocument, sizes = selector =>
+    [...page.querySelectorAll(selector)].map(e => e.getBoundingClientRect().height);
+  document.body.innerText = JSON.stringify({{
+    width: page.documentElement.scrollWidth,
+    formulas: sizes("math"),
+    pictures: [...page.querySelectorAll("article img")].map(e => e.naturalWidth),
+    definitions: page.querySelectorAll("article dl dt").length,
+    found: [...page.querySelectorAll("ul.search li a")].map(e => e.innerText),
+  }});
+}}, {wait});
+frame.src = "{page}";
+</script>"""
+
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed"),
+    pytest.mark.skipif(not SITE.exists(), reason="the documentation is not built"),
+]
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        address = urllib.parse.urlparse(self.path)
+        if address.path != "/probe":
+            return super().do_GET()
+        asked = {name: values[0] for name, values in urllib.parse.parse_qs(address.query).items()}
+        body = PROBE.format(**asked).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        return None
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def look(tmp_path_factory):
+    """What a page of the site measures, at a width, after a while."""
+    handler = functools.partial(_Handler, directory=SITE)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def look(page, width=1200, wait=300):
+        query = urllib.parse.urlencode({"page": page, "width": width, "wait": wait})
+        folder = tmp_path_factory.mktemp("browser")
+        shown = subprocess.run(
+            [BROWSER, *FLAGS, f"--user-data-dir={folder}", "--virtual-time-budget=15000",
+             "--dump-dom", f"http://127.0.0.1:{server.server_port}/probe?{query}"],
+            capture_output=True, text=True, timeout=120, check=True,
+        ).stdout  # fmt: skip
+        return json.loads(html.unescape(re.search(r"<body>(\{.*\})</body>", shown, re.S)[1]))
+
+    yield look
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "page", ["numerics.html", "concepts/training.html", "concepts/problem.html"]
+)
+def test_mathematics_is_drawn_without_a_network(look, page):
+    formulas = look(f"/{page}")["formulas"]
+    assert len(formulas) > 15 and min(formulas) > 4
+
+
+def test_pages_ask_nothing_of_the_network():
+    foreign = {
+        (page.name, found)
+        for page in SITE.rglob("*.html")
+        for found in re.findall(
+            r'<(?:script|img|link)[^>]+(?:src|href)="(https?://[^"]+)"', page.read_text("utf-8")
+        )
+    }
+    assert not foreign
+
+
+def test_definition_lists_are_lists(look):
+    assert look("/numerics.html")["definitions"] > 5
+
+
+@pytest.mark.parametrize("page", ["concepts/concentration.html", "concepts/regimes.html"])
+def test_pictures_are_there(look, page):
+    pictures = look(f"/{page}")["pictures"]
+    assert pictures and min(pictures) > 100
+
+
+@pytest.mark.parametrize(
+    "page", ["index.html", "numerics.html", "performance.html", "concepts/training.html",
+             "getting-started.html"]
+)  # fmt: skip
+def test_a_phone_scrolls_one_way(look, page):
+    assert look(f"/{page}", PHONE)["width"] <= PHONE
+
+
+@pytest.mark.parametrize(
+    "words", ["anneal", "fixed point", "steady state", "pandas", "covariance", "gradient flow"]
+)
+def test_search_finds(look, words):
+    query = urllib.parse.urlencode({"q": words})
+    assert look(f"/search.html?{query}", wait=4000)["found"]
