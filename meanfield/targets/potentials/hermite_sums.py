@@ -19,7 +19,7 @@ from meanfield.targets.hermite import Series
 from meanfield.targets.potentials.form import TINY, Array, Together, Values, variances
 
 COST = 1e-6  # seconds of a neuron, of few terms
-CHUNK = 2**19  # numbers at a time
+CHUNK = 2**17  # numbers at a time: a few arrays of them stay in the second-level cache
 
 
 class Coefficients(NamedTuple):
