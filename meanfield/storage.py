@@ -104,9 +104,12 @@ def read_archive(path: PathLike, kind: str) -> tuple[dict[str, Any], dict[str, N
             ) from error
     if not isinstance(header, dict) or header.get("format") != kind:
         raise ValueError(f"{path} does not hold a {kind}")
-    if header.get("format_version", 0) > FORMAT_VERSION:
+    version = header.get("format_version", 0)
+    if not isinstance(version, int):
+        raise ValueError(f"{path} is damaged: its format_version is no whole number")
+    if version > FORMAT_VERSION:
         raise ValueError(
-            f"{path} was written in format {header['format_version']}, by a newer version of the "
+            f"{path} was written in format {version}, by a newer version of the "
             f"library; this one reads up to {FORMAT_VERSION}"
         )
     # a damaged directory of the zip can hide an array without failing a checksum

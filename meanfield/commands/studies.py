@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from meanfield.commands.running import add_running, threads_of
@@ -84,12 +85,19 @@ def _show(results: StudyResults, folder: Path, figure: Path | None) -> None:
             print(f"\n{error}")
             return
         print("\n" + study.text())
-        figure = figure or folder / "concentration.png"
-        plot_concentration(study, figure)
+        path = figure or folder / "concentration.png"
+        draw = partial(plot_concentration, study, path)
     else:
-        figure = figure or folder / "study.png"
-        plot_study(results, figure)
-    print(f"\nfigure  {figure.resolve()}")
+        path = figure or folder / "study.png"
+        draw = partial(plot_study, results, path)
+    try:
+        draw()
+    except OSError as error:
+        if figure is not None:  # asked for there
+            raise
+        print(f"\nno figure: {error}; --figure FILE draws it elsewhere")
+        return
+    print(f"\nfigure  {path.resolve()}")
 
 
 def _verdict(results: StudyResults) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 
 from meanfield import storage
 from meanfield._version import __version__
+from meanfield.dynamics.machine import ANYWHERE, differing, machine, resumes_anywhere
 from meanfield.integrate.records import Snapshot
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
@@ -91,6 +92,12 @@ class CheckpointFile:
                 f"checkpoint {path} belongs to another call: it differs in "
                 f"{', '.join(other)}; remove the file, or name another, to start afresh"
             )
+        if (elsewhere := differing(header.get("machine", {}))) and not resumes_anywhere():
+            raise ValueError(
+                f"checkpoint {path} was made by a machine that rounds otherwise ("
+                f"{'; '.join(elsewhere)}): the result would be neither's; go on there, remove the "
+                f"file to start afresh, or set {ANYWHERE}=1 to go on all the same"
+            )
         return Snapshot(header["snapshot"], arrays)
 
     def due(self) -> bool:
@@ -104,7 +111,7 @@ class CheckpointFile:
     def write(self, path: Path, snapshot: Snapshot) -> bool:
         """Put a snapshot into a file, and say whether it could be written."""
         started, written = time.monotonic(), True
-        header = {"call": self.call, "snapshot": snapshot.header}
+        header = {"call": self.call, "snapshot": snapshot.header, "machine": machine()}
         try:
             storage.write_archive(path, CHECKPOINT_FORMAT, header, snapshot.arrays)
         except OSError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.machine import machine
 from meanfield.studies.work import NOT_MADE
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ def _notes(results: StudyResults) -> list[str]:
     versions = {record.versions["meanfield"] for record in results.records if record.versions}
     if len(versions) > 1:
         notes.append(f"note: made by several versions of the library: {', '.join(versions)}")
+    for name in machine():
+        found = {record.versions.get(name, "") for record in results.records if record.versions}
+        if len(found) > 1:
+            said = ", ".join(sorted(one or "unknown" for one in found))
+            notes.append(f"note: runs differ in their {name}, and so in rounding: {said}")
     for record in results.records:
         if record.made and record.status != "success":
             notes.append(f"note: run {record.key[:12]}: {record.status}, {record.message}")

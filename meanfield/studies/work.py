@@ -11,12 +11,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numba
-import numpy as np
 from numpy.typing import NDArray
 
 from meanfield._version import __version__
 from meanfield.dynamics.checkpoint import CHECKPOINT_FORMAT
+from meanfield.dynamics.machine import differing, machine, resumes_anywhere
 from meanfield.integrate import Status
 from meanfield.storage import read_archive
 from meanfield.studies.canonical import digest
@@ -64,7 +63,8 @@ class Record:
     traceback : str
         Of a run that failed.
     versions : dict
-        Of the library, Python, NumPy and numba; fingerprints of the user's functions in it.
+        Of the library, Python, NumPy, numba and BLAS, and which processor computed it;
+        fingerprints of the user's functions in it.
     seconds : float
         How long it took, where it last ran.
 
@@ -102,8 +102,7 @@ def versions(parameters: Mapping[str, Any]) -> dict[str, str]:
     return {
         "meanfield": __version__,
         "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
+        **machine(),
         **_functions(parameters),
     }
 
@@ -147,7 +146,8 @@ def _with_sound_checkpoint(task: Task) -> tuple[Task, str]:
     """The task with a checkpoint that can be used, and what is to be said of one that cannot.
 
     A worker that does not see the folder makes the run without; a damaged file is set aside, under
-    a name of its own, and the run starts again.
+    a name of its own, and the run starts again. That of a machine which rounds otherwise is left to
+    it.
     """
     path = task.checkpoint
     if path is None or not path.parent.is_dir():
@@ -157,7 +157,12 @@ def _with_sound_checkpoint(task: Task) -> tuple[Task, str]:
         path = path.with_name(f"{path.name}-{digest(functions)[:16]}")
         task = replace(task, checkpoint=path)
     try:
-        read_archive(path, CHECKPOINT_FORMAT)
+        header, _ = read_archive(path, CHECKPOINT_FORMAT)
+        elsewhere = differing(header.get("machine", {}))
+        if elsewhere and not resumes_anywhere():
+            mine = path.with_name(f"{path.name}-{digest(machine())[:8]}")
+            said = f"; {path} of another machine was not used: {'; '.join(elsewhere)}"
+            return replace(task, checkpoint=mine), said
     except FileNotFoundError:
         pass
     except ValueError as error:

@@ -1,7 +1,10 @@
 """The main job from the command line."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import meanfield as mf
 from meanfield.commands import warmup
@@ -229,3 +232,22 @@ def test_warming_up_names_what_it_compiled(monkeypatch, capsys):
     assert main(["warmup"]) == 0
     text = capsys.readouterr().out
     assert all(word in text for word in (*kept, "ready after"))
+
+
+def test_a_report_on_a_folder_that_cannot_be_written_to(study_file, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    assert main(["study", str(study_file), "--out", str(out), "--executor", "serial"]) == 0
+
+    def savefig(self, path, *arguments, real=Figure.savefig, **options):
+        if Path(path).parent == out:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(self, path, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    capsys.readouterr()
+    assert main(["report", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "2 success" in text and "no figure: " in text and "--figure FILE" in text
+    assert main(["report", str(out), "--figure", str(tmp_path / "f.png")]) == 0
+    assert (tmp_path / "f.png").stat().st_size > 1000
+    assert main(["report", str(out), "--figure", str(out / "f.png")]) == 2
