@@ -138,3 +138,13 @@ def test_version_is_stated_alike():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {meanfield.__version__}\n" in citation
     assert f"\n## {meanfield.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_each_promise_names_a_test_that_there_is():
+    root = Path(__file__).parent.parent
+    rows = [row for row in (root / "docs/promises.md").read_text().splitlines() if "`tests/" in row]
+    assert len(rows) > 12
+    for row in rows:
+        sources = [root / name for name in re.findall(r"`(tests/[\w/.]+)`", row)]
+        text = "".join(source.read_text() for source in sources)
+        assert all(f"def {name}(" in text for name in re.findall(r"`(test_\w+)`", row)), row
