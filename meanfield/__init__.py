@@ -11,6 +11,7 @@ from meanfield import regimes as regimes
 from meanfield import targets as targets
 from meanfield import transport as transport
 from meanfield._version import __version__ as __version__
+from meanfield.dynamics.fluctuations.solve import solve_fluctuations as solve_fluctuations
 from meanfield.dynamics.overlaps.solve import overlap_velocity as overlap_velocity
 from meanfield.dynamics.overlaps.solve import solve_overlaps as solve_overlaps
 from meanfield.dynamics.particles.solve import mean_field_velocity as mean_field_velocity

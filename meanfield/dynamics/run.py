@@ -113,8 +113,9 @@ class Tolerances(NamedTuple):
 class Result(NamedTuple):
     """What a description makes of its trajectory.
 
-    `estimates` are errors beside those in `stats`, `remarks` what the message adds, and
-    `parameters` what the solution says of the run beside its settings.
+    `estimates` are errors beside those in `stats`, `remarks` what the message adds, `parameters`
+    what the solution says of the run beside its settings, and `observables` what the description
+    itself measures.
     """
 
     risk: Array
@@ -123,6 +124,7 @@ class Result(NamedTuple):
     estimates: Sequence[Estimate] = ()
     remarks: str = ""
     parameters: Mapping[str, Any] = {}
+    observables: Mapping[str, Array] = {}
 
 
 class Description(ABC):
@@ -228,7 +230,9 @@ def carry_out(
         parameters={
             "description": run.name, **settings, **result.parameters, "start": dict(start.origin),
         },
-        observables=measurements.stacked(trajectory.records, run.runs),
+        observables={
+            **result.observables, **measurements.stacked(trajectory.records, run.runs),
+        },
     )  # fmt: skip
     return hand_on(solution, message) if status is Status.INTERRUPTED else solution
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,38 @@ class Solution(StateArrays):
         if len(self.states.shape) > 1:
             return [run[-1] for run in self.states]
         return self.states[-1]
+
+    def at_dim(self, dim: float) -> Solution:
+        """The same fluctuations, said for another input dimension.
+
+        Parameters
+        ----------
+        dim : int or math.inf
+            Greater than the number of target directions.
+
+        Returns
+        -------
+        Solution
+            With standard deviations that fall as 1/√d and biases that fall as 1/d.
+
+        Raises
+        ------
+        ValueError
+            If `dim` is not as above, or this is no run of `solve_fluctuations`: other
+            descriptions are not known at another d without a run there.
+        """
+        if self.parameters.get("description") != "fluctuations":
+            raise ValueError(
+                "at_dim is for what solve_fluctuations returned, got a run of "
+                f"{self.parameters.get('description')}"
+            )
+        problem = self.problem.at_dim(dim)
+        if not math.isfinite(self.problem.dim):
+            raise ValueError("at_dim needs a solution at a finite dim, got one at inf")
+        share = self.problem.dim / problem.dim
+        powers = {name: 0.5 if name.endswith("_std") else 1.0 for name in self.observables}
+        scaled = {name: v * share ** powers[name] for name, v in self.observables.items()}
+        return replace(self, problem=problem, observables=scaled)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Solution):

@@ -1,0 +1,71 @@
+"""Overlaps as one vector y = (Q_ij for i ≤ j, M row by row, a if it moves)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Parts(NamedTuple):
+    """Q (p, p), M (p, k) and a (p,)."""
+
+    Q: Array
+    M: Array
+    a: Array
+
+
+class Coordinates:
+    """The map between matrices and the vector, for width p and k directions.
+
+    Parameters
+    ----------
+    p, k : int
+    a : ndarray, shape (p,)
+        The second layer, where it does not move.
+    moving : bool
+        Whether a belongs to the vector.
+    """
+
+    def __init__(self, p: int, k: int, a: Array, moving: bool):
+        self.p, self.k, self.a, self.moving = p, k, np.asarray(a), moving
+        self.rows, self.columns = np.triu_indices(p)
+        self.pairs = len(self.rows)
+        self.first = self.pairs + p * k  # where the second layer begins
+        self.size = self.first + (p if moving else 0)
+        self.diagonal = np.flatnonzero(self.rows == self.columns)
+
+    def split(self, y: Array) -> Parts:
+        """The matrices in a vector."""
+        Q = np.empty((self.p, self.p))
+        Q[self.rows, self.columns] = y[: self.pairs]
+        Q[self.columns, self.rows] = y[: self.pairs]
+        M = y[self.pairs : self.first].reshape(self.p, self.k)
+        return Parts(Q, M, y[self.first :] if self.moving else self.a)
+
+    def join(self, Q: Array, M: Array, a: Array) -> Array:
+        """The vector of matrices; of Q the upper triangle."""
+        parts = [Q[self.rows, self.columns], np.ravel(M)]
+        return np.concatenate([*parts, a] if self.moving else parts)
+
+    def tangent(self, y: Array, v: Array) -> Array:
+        """What spheres leave of a velocity v (..., m) at y: of w_i half its own growth is taken.
+
+        v_ij − ½ Q_ij (v_ii + v_jj) and v_ir − ½ M_ir v_ii, for Q_ii = 1.
+        """
+        out = v + self.bend(y, v)
+        out[..., self.diagonal] = 0.0  # but for rounding, which would be integrated
+        return out
+
+    def bend(self, dy: Array, v: Array) -> Array:
+        """The part of `tangent` that is linear in y, which is its derivative along dy too."""
+        growth = v[..., self.diagonal]
+        both = growth[..., self.rows] + growth[..., self.columns]
+        out = np.zeros(np.broadcast_shapes(v.shape, dy.shape))
+        out[..., : self.pairs] = -0.5 * dy[..., : self.pairs] * both
+        single = np.repeat(growth, self.k, axis=-1)
+        out[..., self.pairs : self.first] = -0.5 * dy[..., self.pairs : self.first] * single
+        return out

@@ -1,0 +1,91 @@
+"""The overlap equations as a field F(y) that goes on beyond the cone of overlaps.
+
+The solver of the equations carries factors of Q, which exist on the cone alone. Derivatives need
+F's formulas at y ± h v, which may lie outside; closed forms are analytic there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.fluctuations.coordinates import Coordinates
+from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.dynamics.overlaps.noise import ErfNoise, Noise, SampledNoise
+from meanfield.problem import Problem
+
+Array = NDArray[np.float64]
+
+
+class OverlapField:
+    """F(y), with its γ/p term where that has a closed form.
+
+    Parameters
+    ----------
+    problem : Problem
+    coordinates : Coordinates
+    averages : OverlapAverages
+        Of the problem.
+    noise : Noise or None
+        The γ/p term; a sampled one is left to others.
+    batch_size : int
+    spherical : bool
+        Keep every |w_i|² at d.
+    """
+
+    def __init__(
+        self, problem: Problem, coordinates: Coordinates, averages: OverlapAverages,
+        noise: Noise | None, batch_size: int = 1, spherical: bool = False,
+    ):  # fmt: skip
+        self.problem, self.coordinates, self.averages = problem, coordinates, averages
+        self.noise = None if isinstance(noise, SampledNoise) else noise
+        self.spherical = spherical
+        self.rate = problem.learning_rate / (coordinates.p * batch_size)
+        self.basis = np.ascontiguousarray(problem.target.basis)
+        self.into = np.linalg.pinv(self.basis).T  # M into principal coordinates
+
+    def network(self, y: Array) -> Network:
+        """What averages are taken over, at a vector that may lie off the cone."""
+        Q, M, a = self.coordinates.split(y)
+        u = np.ascontiguousarray(M @ self.into)
+        return Network(a, u, Q, np.diag(Q) - (u * u).sum(axis=1), Q - u @ u.T)
+
+    def drift(self, y: Array) -> Array:
+        """F without its γ/p term, before spheres take their part."""
+        network, problem = self.network(y), self.problem
+        D, E = self.averages.drift(network)
+        D.flat[:: len(D) + 1] -= problem.weight_decay
+        half = D @ network.Q + E @ network.u.T
+        da = network.a
+        if self.coordinates.moving:
+            da = self.averages.fields(network) - problem.second_layer_decay * network.a
+            da *= problem.second_layer_rate
+        return self.coordinates.join(half + half.T, (D @ network.u + E) @ self.basis.T, da)
+
+    def noise_term(self, y: Array) -> Array:
+        """The γ/p term in closed form, 0 if it has none."""
+        out = np.zeros(self.coordinates.size)
+        if self.noise is not None:
+            network, c = self.network(y), self.coordinates
+            term = self.rate * np.outer(network.a, network.a) * self.noise.term(network)
+            out[: c.pairs] = term[c.rows, c.columns]
+        return out
+
+    def project(self, y: Array, velocity: Array) -> Array:
+        """What spheres leave of a velocity, where the problem has them."""
+        return self.coordinates.tangent(y, velocity) if self.spherical else velocity
+
+    def __call__(self, y: Array) -> Array:
+        """F(y)."""
+        return self.project(y, self.drift(y) + self.noise_term(y))
+
+    def risk(self, y: Array) -> float:
+        """R(y), which rounds to below zero where it vanishes."""
+        return 0.5 * self.averages.energy(self.network(y), with_error=False).value
+
+
+def smooth_noise(noise: Noise | None, p: int, widest: int) -> bool:
+    """Whether differences of the γ/p term are exact, and cheap enough."""
+    if noise is None:
+        return True
+    return not isinstance(noise, SampledNoise) and not (isinstance(noise, ErfNoise) and p > widest)

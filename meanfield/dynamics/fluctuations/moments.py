@@ -1,0 +1,173 @@
+"""The equations of the ODE, of Σ and of m as one vector, and the band of the risk.
+
+    dΣ/dt = JΣ + ΣJᵀ + C,    dm/dt = Jm + ½ H:Σ − ½ JF + e.
+
+With Σ = Σ_α s_α v_α v_αᵀ, the derivatives of F along the m eigenvectors are all that JΣ and H:Σ
+ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.fluctuations.differences import Directional, along, derivative
+from meanfield.dynamics.fluctuations.drift import OverlapField
+from meanfield.dynamics.fluctuations.sample import StepSample
+from meanfield.dynamics.fluctuations.scores import NoiseScores
+
+Array = NDArray[np.float64]
+
+NOTHING = 1e-15  # of the largest eigenvalue of Σ
+
+
+class Moments(NamedTuple):
+    """y (m,), the bias m (m,) and Σ (m, m)."""
+
+    y: Array
+    mean: Array
+    sigma: Array
+
+
+class Band(NamedTuple):
+    """√(∇RᵀΣ∇R) and ∇R·m + ½ tr ∇²R Σ: the risk's scatter over √η and its bias over η."""
+
+    risk: float
+    spread: float
+    shift: float
+
+
+class MomentFlow:
+    """Velocity of (y, m, Σ).
+
+    Parameters
+    ----------
+    field : OverlapField
+    sample : StepSample
+    scored : bool
+        Whether the γ/p term and its derivatives come from the sample; `value` says whether the
+        term itself does.
+    value : bool
+    """
+
+    def __init__(self, field: OverlapField, sample: StepSample, scored: bool, value: bool):
+        self.field, self.sample, self.scored, self.value = field, sample, scored, value
+        self.size = field.coordinates.size
+
+    def pack(self, moments: Moments) -> Array:
+        """One vector."""
+        return np.concatenate([np.ravel(part) for part in moments])
+
+    def read(self, vector: Array) -> Moments:
+        """The parts of one."""
+        m = self.size
+        sigma = vector[2 * m :].reshape(m, m)
+        return Moments(vector[:m], vector[m : 2 * m], 0.5 * (sigma + sigma.T))
+
+    def weight(self) -> Array:
+        """How much components count: Σ has m² of them, and y must not drown."""
+        ones = np.ones(2 * self.size)
+        return np.concatenate((ones, np.full(self.size**2, 1.0 / self.size)))
+
+    def scale(self, y: Array) -> float:
+        """Over which F changes: the lengths of neurons, or one."""
+        lengths = y[self.field.coordinates.diagonal]
+        return float(min(1.0, max(np.min(lengths), 1e-6)))
+
+    def velocity(self, t: float, vector: Array, out: Array) -> None:
+        """Write the velocity into `out`."""
+        now, m = self.read(vector), self.size
+        if not np.isfinite(vector).all():
+            out[:] = np.nan
+            return
+        y, field, sample = now.y, self.field, self.sample
+        draw = sample.at(y)
+        steps = sample.steps(draw)
+        scores = NoiseScores(field, draw, field.coordinates.split(y).a) if self.scored else None
+        fixed = self._fixed(y, scores)
+        F = field.project(y, field.drift(y) + fixed)
+        sizes, v = spectrum(now.sigma)
+        found = self.derivatives(y, F, fixed, scores, sizes, v)
+        JSigma = (found.first * sizes[:, None]).T @ v
+        # J(m − ½F) needs one direction more
+        rest = now.mean - 0.5 * F
+        pushed = self.derivatives(y, F, fixed, scores, np.zeros(1), unit(rest)[None])
+        out[:m] = F
+        out[m : 2 * m] = pushed.first[0] * np.linalg.norm(rest) + 0.5 * found.second
+        out[m : 2 * m] += sample.bias(y, steps, draw)
+        growth = JSigma + JSigma.T + sample.covariance(y, steps, draw)
+        out[2 * m :] = growth.ravel()
+
+    def _fixed(self, y: Array, scores: NoiseScores | None) -> Array:
+        """The γ/p term at y, where differences leave it alone or not."""
+        if scores is not None and self.value:
+            return scores.term()
+        return self.field.noise_term(y)
+
+    def _smooth(self, fixed: Array) -> Callable[[Array], Array]:
+        """What differences are taken of: all of F, or F with a γ/p term that stays as it is."""
+        field = self.field
+        if not self.scored:
+            return field
+        return lambda x: field.project(x, field.drift(x) + fixed)
+
+    def derivatives(
+        self, y: Array, F: Array, fixed: Array, scores: NoiseScores | None,
+        sizes: Array, v: Array, stretch: float = 1.0,
+    ) -> Directional:  # fmt: skip
+        """J v_α for each row of v, and Σ_α s_α of the second derivatives of F."""
+        field, scale = self.field, stretch * self.scale(y)
+        plain = along(self._smooth(fixed), y, v, sizes, scale, F)
+        if scores is None:
+            return plain
+        noise = scores.along(v, sizes)
+        first = plain.first + field.project(y, noise.first)
+        second = plain.second + field.project(y, noise.second)
+        if field.spherical:
+            second = second + 2.0 * sizes @ field.coordinates.bend(v, noise.first)
+        return Directional(first, second)
+
+    def derivative_error(self, now: Moments) -> float:
+        """By how much JΣ and H:Σ change with steps of twice the length, relatively."""
+        y, field = now.y, self.field
+        sizes, v = spectrum(now.sigma)
+        if not sizes.any():
+            return 0.0
+        fixed = field.noise_term(y)
+        F = field.project(y, field.drift(y) + fixed)
+        one, two = (self.derivatives(y, F, fixed, None, sizes, v, s) for s in (1.0, 2.0))
+        parts = [
+            np.linalg.norm((a - b) * w) / max(float(np.linalg.norm(a * w)), 1e-300)
+            for a, b, w in ((one.first, two.first, sizes[:, None]), (one.second, two.second, 1.0))
+        ]
+        return float(max(parts))
+
+    def band(self, now: Moments) -> Band:
+        """The risk and its band."""
+        y, field = now.y, self.field
+        sizes, v = spectrum(now.sigma)
+        risk, scale = field.risk(y), self.scale(y)
+
+        def value(x: Array) -> Array:
+            return np.asarray(field.risk(x))
+
+        found = along(value, y, v, sizes, scale, np.asarray(risk))
+        shift = float(derivative(value, y, now.mean, scale)) + 0.5 * float(found.second)
+        spread = float(np.sqrt(max(float(sizes @ found.first**2), 0.0)))
+        return Band(max(risk, 0.0), spread, shift)
+
+
+def spectrum(sigma: Array) -> tuple[Array, Array]:
+    """Eigenvalues (n,) and eigenvectors as rows (n, m), without those at the level of rounding."""
+    values, vectors = np.linalg.eigh(sigma)
+    kept = np.abs(values) > NOTHING * np.abs(values).max()
+    return values[kept], np.ascontiguousarray(vectors[:, kept].T)
+
+
+def unit(v: Array) -> Array:
+    """v of length one, or 0."""
+    length = float(np.linalg.norm(v))
+    return v / length if length > 0.0 else v

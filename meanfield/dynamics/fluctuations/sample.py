@@ -1,0 +1,222 @@
+"""One step of SGD over a fixed Gaussian sample: the covariance of g, and the bias e of a step.
+
+With b_i = a_i σ'(λ_i)(ε + √Δ ξ), a step of the overlaps is y += η g + η² e in the mean, where
+g_Q = b_i λ_j + b_j λ_i + (γ/pB) b_i b_j, g_M = b_i λ*_r and g_a = κ σ(λ_i)(ε + √Δ ξ), B the size
+of a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield.dynamics.fluctuations.drift import OverlapField
+from meanfield.dynamics.overlaps.noise import REPLICATES, gaussian_points
+
+Array = NDArray[np.float64]
+
+# Gauss–Hermite: exact to degree 5 in ξ, of which g gᵀ has 4
+LABEL_NODES = ((0.0, 2.0 / 3.0), (math.sqrt(3.0), 1.0 / 6.0), (-math.sqrt(3.0), 1.0 / 6.0))
+NODES = {2: 24, 3: 16, 4: 10}  # of a Gauss rule, by coordinates; the last is for polynomials
+ENTRIES, FEWEST = 2**22, 2**11  # numbers that a default sample holds, and its least points
+
+
+class Draw(NamedTuple):
+    """The sample at one state: rows of ĝ (S, rank + p), and what follows from them.
+
+    `factor` (rank + p, rank + p) takes ĝ to (z, λ); `weight` (S,) sums to one.
+    """
+
+    factor: Array
+    points: Array
+    weight: Array
+    value: Array
+    slope: Array
+    error: Array
+    b: Array
+    lam: Array
+    lam_star: Array
+
+
+class StepSample:
+    """Averages over one step of SGD.
+
+    Parameters
+    ----------
+    field : OverlapField
+    batch_size : int
+    samples : int or None
+        Points, rounded up to a power of two; None for as many as fit.
+    most : int
+        At most so many by default.
+    seed : int
+    nodes : int, optional
+        Of a Gauss–Hermite rule in each coordinate, in place of a sample: the default for smooth
+        functions of few pre-activations, polynomials among them, whose tails a sample misses.
+    """
+
+    def __init__(
+        self, field: OverlapField, batch_size: int, samples: Any, most: int, seed: int,
+        nodes: int | None = None,
+    ):  # fmt: skip
+        c, target = field.coordinates, field.problem.target
+        self.field, self.batch, self.target = field, batch_size, target
+        dims = target.rank + c.p
+        self.coarse: StepSample | None = None
+        if nodes is None and samples is None and dims <= _tensor(field):
+            nodes = NODES[dims]
+            fewer = nodes - 3
+            self.coarse = StepSample(field, batch_size, samples, most, seed, nodes=fewer)
+        if nodes is not None:
+            Z, share_of = tensor_rule(nodes, dims)
+        else:
+            if samples is None:
+                samples = min(most, max(FEWEST, ENTRIES // c.size))
+            part = 2 ** max(1, math.ceil(math.log2(samples / REPLICATES)))
+            noisy = int(target.noise > 0.0)  # label noise has a coordinate of its own
+            Z = np.concatenate(
+                [gaussian_points(part, dims + noisy, (seed, n)) for n in range(REPLICATES)]
+            )
+            share_of = np.full(len(Z), 1.0 / len(Z))
+        labels, root = target(Z[:, : target.rank]), math.sqrt(target.noise)
+        if Z.shape[1] > dims:
+            labels, Z = labels + root * Z[:, dims], np.ascontiguousarray(Z[:, :dims])
+            root = 0.0
+        noise = LABEL_NODES if root > 0.0 else ((0.0, 1.0),)
+        self.Z = np.concatenate([Z for _ in noise])
+        self.labels = np.concatenate([labels + root * xi for xi, _ in noise])
+        self.weight = np.concatenate([share * share_of for _, share in noise])
+        self.replicate = np.tile(np.arange(len(Z)) * REPLICATES // len(Z), len(noise))
+        self.lam_star = self.Z[:, : target.rank] @ target.basis.T
+        self.points = len(Z)
+
+    def at(self, y: Array) -> Draw:
+        """The sample at one state."""
+        network, sigma = self.field.network(y), self.field.averages.sigma
+        assert network.N is not None
+        rank, p = self.target.rank, len(network.a)
+        factor = np.eye(rank + p)
+        factor[rank:, :rank], factor[rank:, rank:] = network.u, root_of(network.N)
+        lam = self.Z @ factor[rank:].T
+        value, slope = sigma.function(lam), sigma.derivative(lam)
+        error = self.labels - value @ network.a / p
+        b = network.a * slope * error[:, None]
+        return Draw(factor, self.Z, self.weight, value, slope, error, b, lam, self.lam_star)
+
+    def steps(self, draw: Draw) -> Array:
+        """g (S, m) of every point, without decays, before spheres take their part."""
+        c, field = self.field.coordinates, self.field
+        b, lam = draw.b, draw.lam
+        out = np.empty((len(b), c.size))
+        i, j = c.rows, c.columns
+        out[:, : c.pairs] = b[:, i] * lam[:, j] + b[:, j] * lam[:, i]
+        out[:, : c.pairs] += field.rate * b[:, i] * b[:, j]
+        out[:, c.pairs : c.first] = (b[:, :, None] * draw.lam_star[:, None, :]).reshape(len(b), -1)
+        if c.moving:
+            out[:, c.first :] = field.problem.second_layer_rate * draw.value * draw.error[:, None]
+        return out
+
+    def covariance(self, y: Array, steps: Array, draw: Draw) -> Array:
+        """C = Cov(g) of a step (m, m), on spheres if the problem has them."""
+        g = self.field.project(y, steps)
+        centred = g - draw.weight @ g
+        return np.asarray((centred * draw.weight[:, None]).T @ centred / self.batch)
+
+    def covariance_error(self, y: Array) -> float:
+        """Error of C, relative (Frobenius norm): against a rule of fewer nodes, or scramblings."""
+        draw = self.at(y)
+        steps = self.steps(draw)
+        if self.coarse is not None:
+            fine, less = self.covariance(y, steps, draw), self.coarse.at(y)
+            coarse = self.coarse.covariance(y, self.coarse.steps(less), less)
+            size = float(np.linalg.norm(fine))
+            return float(np.linalg.norm(fine - coarse)) / size if size > 0.0 else 0.0
+        g = self.field.project(y, steps)
+        each = []
+        for number in range(REPLICATES):
+            chosen = self.replicate == number
+            w, part = draw.weight[chosen] * REPLICATES, g[chosen]
+            centred = part - w @ part
+            each.append((centred * w[:, None]).T @ centred)
+        mean = np.mean(each, axis=0)
+        spread = math.sqrt(sum(float(((one - mean) ** 2).sum()) for one in each))
+        size = float(np.linalg.norm(mean))
+        # twice the standard error of the mean
+        error = 2.0 * spread / math.sqrt(REPLICATES * (REPLICATES - 1))
+        return error / size if size > 0.0 else 0.0
+
+    def bias(self, y: Array, steps: Array, draw: Draw) -> Array:
+        """e (m,): what a step adds in the mean at second order in η."""
+        c, field = self.field.coordinates, self.field
+        Q = c.split(y).Q
+        w, b, decay = draw.weight, draw.b, field.problem.weight_decay
+        # |x|²/d given the pre-activations is 1 + (|ĝ|² − k − p)/d
+        excess = (draw.points**2).sum(axis=1) - draw.points.shape[1]
+        term = (b * (w * excess)[:, None]).T @ b / self.batch
+        # two inputs of a batch meet along the pre-activations alone
+        mean = (b * w[:, None]).T @ draw.points
+        term += (1.0 - 1.0 / self.batch) * mean @ mean.T
+        if decay > 0.0:
+            push = (b * w[:, None]).T @ draw.lam
+            term += decay**2 * Q - decay * (push + push.T)
+        out = np.zeros(c.size)
+        out[: c.pairs] = term[c.rows, c.columns]
+        return self._on_spheres(y, steps, draw, out) if field.spherical else out
+
+    def _on_spheres(self, y: Array, steps: Array, draw: Draw, e: Array) -> Array:
+        """The second order of w ← √d w/|w| after a step that grows Q by η g + η² e."""
+        c, decay = self.field.coordinates, self.field.problem.weight_decay
+        drift = draw.weight @ steps
+        shrink = np.zeros(c.size)
+        shrink[: c.pairs], shrink[c.pairs : c.first] = -2.0 * decay, -decay
+        mean = drift + shrink * y
+        # E[g_α g_ii] over a batch: the mean's product, and a share of the covariance
+        growth = steps[:, c.diagonal]
+        second = (steps * draw.weight[:, None]).T @ growth
+        second -= np.outer(drift, drift[c.diagonal])
+        second = second / self.batch + np.outer(mean, mean[c.diagonal])
+        own = second[c.diagonal]  # (p, p): E g_ii g_jj
+        i, j = c.rows, c.columns
+        out, Q, M = e.copy(), y[: c.pairs], y[c.pairs : c.first]
+        pair = np.arange(c.pairs)
+        out[: c.pairs] += -0.5 * (second[pair, i] + second[pair, j])
+        out[: c.pairs] += Q * (0.375 * (own[i, i] + own[j, j]) + 0.25 * own[i, j])
+        neuron = np.repeat(np.arange(c.p), c.k)
+        out[c.pairs : c.first] += -0.5 * second[np.arange(c.pairs, c.first), neuron]
+        out[c.pairs : c.first] += 0.375 * M * own[neuron, neuron]
+        out += c.bend(y, e)
+        out[c.diagonal] = 0.0
+        return out
+
+
+def smooth(field: OverlapField) -> bool:
+    """Whether a step of this problem has no kinks and no jumps."""
+    sigma = field.averages.sigma
+    return field.problem.target.smooth and sigma.smooth and not sigma.kinks and not sigma.breaks
+
+
+def _tensor(field: OverlapField) -> int:
+    """Up to how many coordinates a Gauss rule suits a step of this problem."""
+    if not smooth(field):
+        return 0
+    return max(NODES) if field.averages.sigma.powers else max(NODES) - 1
+
+
+def tensor_rule(nodes: int, dims: int) -> tuple[Array, Array]:
+    """Gauss–Hermite nodes (nodes^dims, dims) and weights that sum to one."""
+    x, w = np.polynomial.hermite_e.hermegauss(nodes)
+    grid = np.indices((nodes,) * dims).reshape(dims, -1)
+    weights = np.prod((w / w.sum())[grid], axis=0)
+    return np.ascontiguousarray(x[grid].T), weights
+
+
+def root_of(N: Array) -> Array:
+    """A root of a positive semi-definite matrix, triangular where N is positive definite."""
+    try:
+        return np.asarray(np.linalg.cholesky(N), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(N)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

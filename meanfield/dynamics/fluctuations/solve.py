@@ -1,0 +1,293 @@
+"""SGD to the next order beyond its overlap ODE: how it scatters, and by how much it is biased."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meanfield import checks
+from meanfield.dynamics.accuracy import Estimate
+from meanfield.dynamics.fluctuations.coordinates import Coordinates
+from meanfield.dynamics.fluctuations.drift import OverlapField, smooth_noise
+from meanfield.dynamics.fluctuations.moments import MomentFlow, Moments
+from meanfield.dynamics.fluctuations.sample import StepSample, smooth
+from meanfield.dynamics.overlaps.averages import OverlapAverages
+from meanfield.dynamics.overlaps.flow import OverlapFlow, without_negative_part
+from meanfield.dynamics.overlaps.noise import choose_noise
+from meanfield.dynamics.run import (
+    Advance,
+    Description,
+    Request,
+    Result,
+    Tolerances,
+    carry_out,
+    check_gram,
+)
+from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.solution import Solution
+from meanfield.integrate import Trajectory, integrate
+from meanfield.integrate.records import Checkpoint
+from meanfield.problem import Problem
+from meanfield.states import Overlaps
+
+Array = NDArray[np.float64]
+
+CLOSED_WIDTH = 10  # beyond, differences of the γ/p term of erf cost more than its scores
+SMOOTH_POINTS, SAMPLED_POINTS = 2**13, 2**15  # where C alone, and where the γ/p term is sampled
+SMOOTH_RTOL, KINKED_RTOL = 1e-5, 1e-3
+MOST_NUMBERS = 3000  # of y: Σ has as many squared
+COVARIANCE_ERROR, DERIVATIVE_ERROR = 0.05, 1e-2  # allowed under success
+ROOM = 1e-9  # of Q: what scores need between the overlaps and the edge of the cone
+
+
+def solve_fluctuations(
+    problem: Problem,
+    overlaps: Overlaps,
+    t_end: float,
+    *,
+    save_at: ArrayLike | int | None = None,
+    covariance: ArrayLike | None = None,
+    rtol: float | None = None,
+    spherical: bool = False,
+    batch_size: int = 1,
+    samples: int | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Solution:
+    """The overlap ODE together with the scatter and the bias of SGD about it.
+
+    With η = γ/(p d) and y = (Q_ij for i ≤ j, M, a), SGD is y(t) + √η ζ + η m + …, where y solves
+    the ODE dy/dt = F(y), ζ is Gaussian of covariance Σ, and
+
+        dΣ/dt = JΣ + ΣJᵀ + C,    dm/dt = Jm + ½ H:Σ − ½ JF + e,
+
+    with J and H the first two derivatives of F, C = Cov(g) of one step g, and e its second order.
+
+    Parameters
+    ----------
+    problem : Problem
+        With γ > 0 and a finite ``dim`` d, at which band and bias are said; `Solution.at_dim` says
+        them for another d. No temperature: its size τd is tied to one d.
+    overlaps : Overlaps
+        The start, with Q (p, p), M (p, k), P (k, k) equal to the target's Gram matrix, a (p,).
+    t_end : float
+        Final time, > 0, in units where one step of SGD takes γ/(p d).
+    save_at : array_like, int or None
+        Times to record, or how many equally spaced ones; 51 by default.
+    covariance : array_like, shape (m, m), optional
+        Covariance of the start itself over runs, at ``problem.dim``, for y as above: m is
+        p(p+1)/2 + pk, and p more if the second layer moves. It is taken to fall as 1/d. None: all
+        runs start at `overlaps`.
+    rtol : float, optional
+        Tolerance on the local error of y, m and Σ, > 0. By default 1e-5; 1e-3 with a kink in σ or
+        f*, for each point of the sample that crosses one is a jump of C in time.
+    spherical : bool
+        Keep |w_i|² = d, as projected SGD w ← √d w/|w| does. The start is projected first.
+    batch_size : int
+        Samples that a step of SGD averages over.
+    samples : int or None
+        Points of the sample behind C, e and, without a closed form, the γ/p term: at least 16,
+        rounded up to a power of two. By default a Gauss rule where all is smooth and at most four
+        pre-activations and coordinates meet; else 8,192 points, 32,768 with a sampled γ/p term,
+        fewer for wide networks.
+    seed : int
+        Seed of the sample, ≥ 0.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Solution
+        ``risk`` and states are the ODE's. In ``observables``, (T, ...): ``risk_std``,
+        ``risk_bias``; ``Q_std``, ``Q_bias`` (p, p), ``M_std``, ``M_bias`` (p, k) and, if κ > 0,
+        ``a_std``, ``a_bias`` (p,). In ``stats``: ``covariance_error``, twice the standard error
+        of C over independent scramblings of the sample (or its change with a rule of fewer
+        nodes), relative, the largest over the saved times; ``derivative_error``, the relative
+        change of JΣ and H:Σ with steps of twice the length; ``average_error`` as for
+        `solve_overlaps`; ``points`` of the sample; ``noise``: ``"closed"``, or ``"sampled"`` where
+        the γ/p term or its derivatives come from the sample.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or the overlaps do not belong to the problem. With a
+        sampled γ/p term the start must lie inside the cone of overlaps.
+
+    Notes
+    -----
+    Derivatives are central differences of F's closed forms and expansions along the eigenvectors of
+    Σ; those of a γ/p term without closed form are averages with the score of the Gaussian law. The
+    expansion is one in √η about a single trajectory. It fails where runs part: near a saddle that
+    SGD leaves by its own noise, and at small d. There `risk_std` is no longer small beside the
+    risk; see the page on fluctuations.
+
+    Sources: van Kampen's expansion; Li, Tai & E 2019 for −½ JF. One thread computes all, so that
+    results do not depend on their number.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=1.0)
+    >>> start = mf.Overlaps([[1.0, 0.1], [0.1, 0.8]], [[0.3], [-0.2]], [[1.0]], [1.0, 1.0])
+    >>> solution = mf.solve_fluctuations(problem, start, 1.0, save_at=3)
+    >>> far = solution.at_dim(400).observables["risk_std"]
+    >>> solution.observables["risk_std"][1:] / far[1:]
+    array([2., 2.])
+    """
+    request = Request.checked(t_end, save_at, threads=1, progress=progress)
+    flow, start = _make(problem, overlaps, spherical, batch_size, samples, seed, covariance)
+    least = SMOOTH_RTOL if smooth(flow.field) else KINKED_RTOL
+    tolerances = Tolerances.checked(least if rtol is None else rtol, None)
+    settings: dict[str, Any] = {
+        "spherical": spherical, "batch_size": batch_size, "samples": samples, "seed": seed,
+        "covariance": None if covariance is None else np.asarray(covariance).tolist(),
+    }  # fmt: skip
+    return carry_out(
+        "solve_fluctuations", problem, overlaps, request, tolerances._asdict() | settings,
+        lambda: FluctuationRun(flow, start, overlaps, request, tolerances),
+    )  # fmt: skip
+
+
+def _make(
+    problem: Problem, overlaps: Overlaps, spherical: Any, batch_size: Any, samples: Any, seed: Any,
+    covariance: Any,
+) -> tuple[MomentFlow, Moments]:  # fmt: skip
+    """The equations and where they start; refuses what they do not cover."""
+    checks.instance(problem, "problem", Problem)
+    checks.instance(overlaps, "overlaps", Overlaps)
+    check_gram(problem, overlaps.P, "overlaps")
+    spherical, batch_size = (
+        checks.switch(spherical, "spherical"), checks.integer(batch_size, "batch_size"),
+    )  # fmt: skip
+    if problem.learning_rate == 0.0 or math.isinf(problem.dim):
+        raise ValueError(
+            "problem must have a learning_rate above 0 and a finite dim, for the band of SGD is "
+            f"√(γ/(p d)) wide; got γ = {problem.learning_rate:g}, dim = {problem.dim:g} (at_dim "
+            "says a solution for another dim)"
+        )
+    if problem.temperature > 0.0:
+        raise ValueError(
+            "problem must have temperature 0 for solve_fluctuations, got "
+            f"{problem.temperature:g}: Langevin noise τd is tied to one d, and no expansion in "
+            "γ/(p d)"
+        )
+    p, moving = overlaps.p, problem.second_layer_rate > 0.0
+    averages = OverlapAverages(problem)
+    c = Coordinates(p, overlaps.k, overlaps.a, moving)
+    if c.size > MOST_NUMBERS:
+        raise ValueError(
+            f"overlaps must hold at most {MOST_NUMBERS} numbers, of which Σ has the square, got "
+            f"{c.size} at p = {p}"
+        )
+    noise = choose_noise(averages, problem, p, True, "auto", samples, seed)
+    field = OverlapField(problem, c, averages, noise, batch_size, spherical)
+    scored = not smooth_noise(noise, p, CLOSED_WIDTH)
+    value = field.noise is None
+    most = SAMPLED_POINTS if scored and value else SMOOTH_POINTS
+    sample = StepSample(field, batch_size, samples, most, checks.integer(seed, "seed", minimum=0))
+    flow = MomentFlow(field, sample, scored, value)
+    # the projection onto spheres, and what a start on them must fulfil, belong to the equations
+    begun = OverlapFlow(problem, overlaps, averages, None, spherical)
+    now = begun.read(begun.y0)
+    y = c.join(now.Q, now.M, now.a)
+    if scored:
+        network = field.network(y)
+        assert network.N is not None
+        if np.linalg.eigvalsh(network.N)[0] < ROOM * np.abs(network.Q).max():
+            raise ValueError(
+                "overlaps must lie inside the cone, that is Q − M P⁻¹ Mᵀ positive definite, where "
+                "the γ/p term is sampled"
+            )
+    return flow, Moments(y, np.zeros(c.size), _starting(problem, c, covariance, p))
+
+
+def _starting(problem: Problem, c: Coordinates, covariance: Any, p: int) -> Array:
+    """Σ(0): the covariance over η."""
+    m = c.size
+    if covariance is None:
+        return np.zeros((m, m))
+    found = checks.array(covariance, "covariance", (m, m), described=f"(m, m) with m = {m}")
+    size = float(np.abs(found).max())
+    if not np.allclose(found, found.T, rtol=0.0, atol=1e-10 * size) or (
+        float(np.linalg.eigvalsh(found)[0]) < -1e-10 * size * m
+    ):
+        raise ValueError("covariance must be symmetric and positive semi-definite")
+    return np.asarray(found) * (p * problem.dim / problem.learning_rate)
+
+
+class FluctuationRun(Description):
+    """(y, m, Σ) from a start on."""
+
+    name, title = "fluctuations", "fluctuations of SGD"
+
+    def __init__(
+        self, flow: MomentFlow, start: Moments, overlaps: Overlaps, request: Request,
+        tolerances: Tolerances,
+    ):  # fmt: skip
+        self.flow, self.start, self.overlaps = flow, start, overlaps
+        self.request, self.tolerances = request, tolerances
+        self.rtol, self.duration = tolerances.rtol, request.t_end
+
+    def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
+        """See `Description`."""
+        flow = self.flow
+        with np.errstate(all="ignore"):
+            return integrate(
+                flow.velocity, flow.pack(self.start), self.request.t_end, self.request.times,
+                self.observe, **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint,
+                weight=flow.weight(),
+            )  # fmt: skip
+
+    def observe(self, t: float, vector: Array) -> dict[str, Any]:
+        """The band, and the errors of what it is made of, at a saved time."""
+        flow, field = self.flow, self.flow.field
+        c, now = field.coordinates, flow.read(vector)
+        y, band = now.y, flow.band(now)
+        _, M, a = c.split(y)
+        network = field.network(y)
+        assert network.N is not None
+        spread = np.sqrt(np.maximum(np.diag(now.sigma), 0.0))
+        record: dict[str, Any] = {
+            "risk": band.risk, "risk_std": band.spread, "risk_bias": band.shift,
+            "covariance_error": flow.sample.covariance_error(y),
+            "derivative_error": flow.derivative_error(now),
+            "average_error": field.averages.energy(network).error,
+            "Q": network.u @ network.u.T + without_negative_part(network.N), "M": M.copy(),
+        }  # fmt: skip
+        for suffix, values in (("std", spread), ("bias", now.mean)):
+            parts = c.split(values)
+            record |= {f"Q_{suffix}": parts.Q, f"M_{suffix}": parts.M.copy()}
+            if c.moving:
+                record[f"a_{suffix}"] = parts.a.copy()
+        return record | ({"a": a.copy()} if c.moving else {})
+
+    def result(self, trajectory: Trajectory) -> Result:
+        """See `Description`."""
+        start, records, c = self.overlaps, trajectory.records, self.flow.field.coordinates
+        problem, sample = self.flow.field.problem, self.flow.sample
+        eta = problem.learning_rate / (c.p * problem.dim)
+        names = ("risk", "Q", "M", *(("a",) if c.moving else ()))
+        bands = {
+            f"{name}_{kind}": size * np.array([record[f"{name}_{kind}"] for record in records])
+            for name in names for kind, size in (("std", math.sqrt(eta)), ("bias", eta))
+        }  # fmt: skip
+        shapes: dict[str, tuple[int, ...]] = {"Q": (c.p, c.p), "M": (c.p, c.k)}
+        fixed = {"P": np.asarray(start.P)}
+        if c.moving:
+            shapes["a"] = (c.p,)
+        else:
+            fixed["a"] = np.asarray(start.a)
+        errors = ("covariance_error", "derivative_error", "average_error")
+        stats = {**trajectory.stats, "points": sample.points}
+        stats["noise"] = "sampled" if self.flow.scored else "closed"
+        stats |= {name: max((r[name] for r in records), default=0.0) for name in errors}
+        estimates = (
+            Estimate("covariances of a step", stats["covariance_error"], COVARIANCE_ERROR, 0.01),
+            Estimate("derivatives", stats["derivative_error"], DERIVATIVE_ERROR, 1e-3),
+        )
+        risk = np.array([record["risk"] for record in records])
+        states = StateSeries.of_records("Overlaps", records, shapes, fixed, start.origin)
+        return Result(risk, states, stats, estimates, observables=bands)
