@@ -165,6 +165,7 @@ def test_the_status_is_that_of_the_largest_error():
     assert judged(Status.SUCCESS, "done", good, 1e-6) == (Status.SUCCESS, "done")
     status, message = judged(Status.SUCCESS, "done", good | {"noise_error": 0.01}, 1e-6)
     assert status == "success" and message == "done, with the γ/p term good to 1e-02"
+    assert judged(Status.SUCCESS, "done", good | {"noise_error": 0.06}, 1e-6)[0] == "inaccurate"
     for name in good:
         status, message = judged(Status.SUCCESS, "done", good | {name: 0.35}, 1e-6)
         assert status == "inaccurate" and "estimated relative error of 3.5e-01" in message
