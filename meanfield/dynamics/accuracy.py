@@ -11,8 +11,8 @@ from meanfield.integrate.outcome import Status
 WORTH_SAYING = 1e-8
 
 # how large a relative error may be under success, and what it is an error of, by the names that
-# they have in ``Solution.stats``; a wider tolerance allows as much. Where the γ/p term is what holds
-# a risk up, as at its floor, the risk errs as the term does: by no more than a twentieth.
+# they have in ``Solution.stats``; a wider tolerance allows as much. Where the γ/p term is what
+# holds a risk up, as at its floor, the risk errs as the term does: by no more than a twentieth
 ALLOWED = {
     "average_error": (1e-5, "averages over inputs", "carry"),
     "noise_error": (0.05, "the γ/p term", "carries"),

@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.polynomial.hermite_e import poly2herme
 from numpy.typing import NDArray
 
 from meanfield.gaussian.function import UnitFunction
@@ -150,24 +149,17 @@ def held_to(square: Array) -> Array:
 
 
 def _of_polynomial(sigma: UnitFunction, q: Array, degree: int) -> Expansion:
-    """The same of a polynomial, exactly and at any variance.
-
-    With γ = √q, He_n(γg) = Σ_m n!/(2^m m! (n−2m)!) γ^{n−2m} (γ² − 1)^m He_{n−2m}(g)
-    (DLMF 18.18.13).
-    """
+    """The same of a polynomial, exactly and at any variance."""
     q, top = np.maximum(q, 0.0), len(sigma.powers) - 1
-    if sigma.code == HERMITE:
-        series = np.eye(1, top + 1, top)[0]
-    else:
-        norms = np.sqrt([float(math.factorial(n)) for n in range(top + 1)])
-        series = poly2herme(sigma.powers) * norms
     orders = np.arange(1.0, top + 1)
-    slopes = np.sqrt(orders) * series[1:]
+    if sigma.code == HERMITE:
+        scaled, series, factor = _scaled_hermite, np.eye(1, top + 1, top)[0], np.sqrt(orders)
+    else:
+        scaled, series, factor = _scaled_powers, np.array(sigma.powers), orders
+    slopes = factor * series[1:]
+    curvature = factor[:-1] * slopes[1:]
     with np.errstate(over="ignore", invalid="ignore"):  # a stage that blows up is not a number
-        C, S, B = (
-            _scaled(part, q, max(top + 1, degree))
-            for part in (series, slopes, np.sqrt(orders[:-1]) * slopes[1:])
-        )
+        C, S, B = (scaled(part, q, max(top + 1, degree)) for part in (series, slopes, curvature))
         square, slope_square, mixed = (
             (left * right).sum(axis=1) for left, right in ((C, C), (S, S), (B, C))
         )
@@ -175,13 +167,27 @@ def _of_polynomial(sigma: UnitFunction, q: Array, degree: int) -> Expansion:
     return Expansion(C, S, B, square, slope_square, mixed, none, none, top + 1)
 
 
-def _scaled(series: Array, q: Array, count: int) -> Array:
-    """Coefficients of Σ_n c_n h_n(√q g) in h_0(g), h_1(g) and so on, (m, count)."""
+def _scaled_hermite(series: Array, q: Array, count: int) -> Array:
+    """Coefficients of Σ_n c_n h_n(√q g) in h_0(g), h_1(g) and so on, (m, count).
+
+    With γ = √q, He_n(γg) = Σ_m n!/(2^m m! (n−2m)!) γ^{n−2m} (γ² − 1)^m He_{n−2m}(g)
+    (DLMF 18.18.13).
+    """
     out = np.zeros((len(q), count))
     for n, c in enumerate(series):
         for m in range(n // 2 + 1 if c != 0.0 else 0):
             ways = math.sqrt(math.perm(n, 2 * m)) / (2**m * math.factorial(m))
             out[:, n - 2 * m] += c * ways * np.sqrt(q) ** (n - 2 * m) * (q - 1.0) ** m
+    return out
+
+
+def _scaled_powers(series: Array, q: Array, count: int) -> Array:
+    """The same of Σ_n c_n (√q g)^n: no terms that cancel where q is small (DLMF 18.18.20)."""
+    out = np.zeros((len(q), count))
+    for n, c in enumerate(series):
+        for m in range(n // 2 + 1 if c != 0.0 else 0):
+            ways = math.perm(n, 2 * m) / (2**m * math.factorial(m))
+            out[:, n - 2 * m] += c * ways * math.sqrt(math.factorial(n - 2 * m)) * np.sqrt(q) ** n
     return out
 
 

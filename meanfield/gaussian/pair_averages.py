@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.expansions import Expansion, KinkExpansion, expand, held_to
+from meanfield.gaussian.expansions import REACH, Expansion, KinkExpansion, expand, held_to
 from meanfield.gaussian.function import UnitFunction
 from meanfield.gaussian.kinks import Ramps, ramp_averages
 from meanfield.kernels.activations.codes import ERF, GELU, LEAKY_RELU, RELU, SINE, SQUARE
@@ -81,8 +81,8 @@ def expanded_averages(
     value, A, B = _sums(left, right, rho)
     missed = np.outer(left.tail, right.tail)
     slopes_missed = np.outer(left.slope_tail, right.slope_tail)
-    norms = np.sqrt(np.outer(left.square, right.square))
-    slope_norms = np.sqrt(np.outer(left.slope_square, right.slope_square))
+    norms = np.outer(np.sqrt(left.square), np.sqrt(right.square))
+    slope_norms = np.outer(np.sqrt(left.slope_square), np.sqrt(right.slope_square))
     rounding = 0.0
     if left.kinks is not None and right.kinks is not None:
         # the cut sum of the ramps of both gives way to their closed form
@@ -90,6 +90,7 @@ def expanded_averages(
         cut = _sums(left.kinks, right.kinks, rho)
         value, A, B = (x + y - z for x, y, z in zip((value, A, B), exact, cut, strict=True))
         value, A = np.clip(value, -norms, norms), np.clip(A, -slope_norms, slope_norms)
+        B = _clipped_curvature(B, A, (left, right), (q1, q2), rho)
         missed = np.outer(left.kinks.tail, right.tail) + np.outer(left.tail, right.kinks.tail)
         slopes_missed = np.outer(left.kinks.slope_tail, right.slope_tail)
         slopes_missed += np.outer(left.slope_tail, right.kinks.slope_tail)
@@ -105,9 +106,20 @@ def expanded_averages(
         (missed, rounding * scale, norms, left.square, right.square),
         (slopes_missed, rounding, slope_norms, left.slope_square, right.slope_square),
     ):
-        held = np.sqrt(np.outer(held_to(one), held_to(other)))
+        held = np.outer(np.sqrt(held_to(one)), np.sqrt(held_to(other)))
         error = max(error, float(((damping * miss + np.minimum(digits, norm)) / held).max()))
     return PairAverages(value, A, B, error)
+
+
+def _clipped_curvature(
+    B: Array, A: Array, units: tuple[Expansion, Expansion], q: tuple[Array, Array], rho: Array
+) -> Array:
+    """E σ''(x) τ(y) within E |g σ'| |τ|/√q1 + |c A|/q1, g = x/√q1, by partial integration."""
+    (left, right), (q1, q2) = units, q
+    sizes = np.outer(np.sqrt(left.slope_square), np.sqrt(right.square))
+    root1, root2 = np.sqrt(np.maximum(q1, 1e-300))[:, None], np.sqrt(np.maximum(q2, 0.0))
+    bound = (REACH * sizes + np.abs(rho * A) * root2) / root1
+    return np.clip(B, -bound, bound)
 
 
 def _rounding(left: Ramps, right: Ramps) -> float:

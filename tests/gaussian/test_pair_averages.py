@@ -199,3 +199,23 @@ def test_a_short_unit_in_a_flat_place_is_given_no_rounding():
     wanted = 2.0 * (w * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)) @ seen
     norms = math.sqrt(2.0 * ndtr(-6.0) * 2.0 * ndtr(-0.6))
     assert abs(A[0, 1] - wanted) < error * norms < 1e-9
+
+
+@pytest.mark.parametrize("root", [1e-6, 1e-3, 1.0, 30.0])
+def test_a_square_of_any_length_keeps_its_digits(root):
+    """(√q g)² = q h_0 + √2 q h_2: sums that cancel lost the first at q = 1e-12."""
+    q = root**2
+    found = expand(get_activation("square"), np.array([q]))
+    np.testing.assert_allclose(found.C[0], [q, 0.0, math.sqrt(2.0) * q], rtol=1e-14)
+    np.testing.assert_allclose(found.S[0], [0.0, 2.0 * root, 0.0], rtol=1e-14)
+    np.testing.assert_allclose(found.B[0], [2.0, 0.0, 0.0], rtol=1e-14)
+
+
+def test_units_in_a_flat_place_have_no_averages_at_all():
+    shrink = custom(
+        lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.6, 0.0),
+        lambda x: (np.abs(x) > 0.6) * 1.0, kinks=(-0.6, 0.6),
+    )  # fmt: skip
+    q, c = np.array([2.5e-5, 4e-5]), np.array([[2.5e-5, 1e-5], [1e-5, 4e-5]])
+    found = pair_averages(shrink, shrink, q, q, c, same=True)
+    assert not any(part.any() for part in found[:3]) and found.error == 0.0
