@@ -58,11 +58,21 @@ def report(arguments: Sequence[str]) -> int:
     add("folder", type=Path, help="the study's folder")
     add("--csv", action="store_true", help="print one line a run, comma-separated, and no figure")
     add("--figure", type=Path, default=None, help="where to draw (DIR/study.png)")
+    add(
+        "--html", type=Path, nargs="?", const=True, default=None, metavar="FILE",
+        help="write one page with everything, which can be sent (DIR/report.html)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     try:
         results = read_results(options.folder)
         if options.csv:
             print(results.to_csv(), end="")
+            return _verdict(results)
+        if options.html is not None:
+            from meanfield.plotting import save_report
+
+            path = options.folder / "report.html" if options.html is True else options.html
+            print(f"report  {save_report(results, path).resolve()}")
             return _verdict(results)
         _show(results, options.folder, options.figure)
     except (ValueError, OSError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,7 +63,7 @@ def plot_study(
     'risk'
     """
     checks.instance(results, "results", StudyResults)
-    curves = [name for name in results.names if name != "t" and _is_curve(results, name)]
+    curves = curve_names(results)
     chosen = curves[:MOST_PANELS] if observables is None else list(observables)
     for name in chosen:
         checks.option(name, "observables", curves)
@@ -104,29 +104,59 @@ def _title(results: StudyResults) -> str:
     return f"{results.study.name}: {len(results.records)} runs ({counts})"
 
 
-def _panel(ax: Axes, results: StudyResults, name: str) -> None:
+class Curve(NamedTuple):
+    """Mean over the replicas of one point of the grid, with its standard error, (T,) each."""
+
+    label: str
+    first: int  # place on the first axis of the grid
+    rest: int  # on the others together
+    t: Any
+    mean: Any
+    error: Any
+
+
+def curves_of(results: StudyResults, name: str) -> list[Curve]:
+    """An observable's curves, one for each point of the grid that has runs."""
     values, t = results.array(name), results.array("t")
     grid = values.shape[: len(results.axes) - 1]
     values = values.reshape(*grid, -1, values.shape[-1])  # replicas, and runs inside a run
     t = t.reshape(*grid, -1, t.shape[-1])
-    first = grid[0] if grid else 1
-    colours = shades(first)
+    found = []
     for index in np.ndindex(*grid):
-        curves = values[index]
-        there = np.isfinite(curves).any(axis=1)
-        if not there.any():
-            continue
-        time, mean, error = _summary(t[index], curves)
-        colour: Any = colours[index[0] if index else 0]
-        rest = np.ravel_multi_index(index[1:], grid[1:]) if len(index) > 1 else 0
-        ax.plot(time, mean, STYLES[int(rest) % len(STYLES)], color=colour, lw=1.4,
-                label=_label(results, index))  # fmt: skip
-        ax.fill_between(time, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
+        if np.isfinite(values[index]).any():
+            rest = np.ravel_multi_index(index[1:], grid[1:]) if len(index) > 1 else 0
+            summary = _summary(t[index], values[index])
+            found.append(
+                Curve(_label(results, index), index[0] if index else 0, int(rest), *summary)
+            )
+    return found
+
+
+def is_logarithmic(results: StudyResults, name: str) -> bool:
+    """Whether the values span decades, and may be shown so."""
+    values = results.array(name)
     finite = values[np.isfinite(values)]
     positive = finite[finite > 0.0]
     # a leak is 0 at the start of a symmetric network and in its limit, and falls by powers else
-    spans = positive.size and positive.max() > 100.0 * positive.min()
-    if spans and (name in POWERS or finite.min() > 0.0):
+    decades = np.log10(positive.max() / positive.min()) if positive.size else 0.0
+    return bool(decades > 1.0 if name in POWERS else decades > 2.0 and finite.min() > 0.0)
+
+
+def curve_names(results: StudyResults) -> list[str]:
+    """Observables with one number a time."""
+    return [name for name in results.names if name != "t" and _is_curve(results, name)]
+
+
+def _panel(ax: Axes, results: StudyResults, name: str) -> None:
+    curves = curves_of(results, name)
+    colours = shades(1 + max((curve.first for curve in curves), default=0))
+    for curve in curves:
+        colour: Any = colours[curve.first]
+        ax.plot(curve.t, curve.mean, STYLES[curve.rest % len(STYLES)], color=colour, lw=1.4,
+                label=curve.label)  # fmt: skip
+        low, high = curve.mean - curve.error, curve.mean + curve.error
+        ax.fill_between(curve.t, low, high, color=colour, alpha=0.2, lw=0)
+    if is_logarithmic(results, name):
         ax.set_yscale("log")
     ax.set_title(name.replace("_", " "), loc="left")
     ax.set_xlabel(TIME_LABEL)
