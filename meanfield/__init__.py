@@ -8,6 +8,7 @@ from meanfield import measures as measures
 from meanfield import parallel as parallel
 from meanfield import projection as projection
 from meanfield import regimes as regimes
+from meanfield import schedules as schedules
 from meanfield import targets as targets
 from meanfield import transport as transport
 from meanfield._version import __version__ as __version__

@@ -8,6 +8,7 @@ from typing import Any
 
 from meanfield import checks, display
 from meanfield.activations import Activation, get_activation, named
+from meanfield.schedules import Schedule, check_rate, plain_rate
 from meanfield.targets import Target, check_target, target_from_parameters
 
 RATES = (
@@ -29,21 +30,23 @@ class Problem:
         ``"sine"``; or one's own function, elementwise on arrays (`meanfield.activations.custom`).
     dim : int or math.inf
         Input dimension d, greater than the number of target directions k.
-    learning_rate : float
+    learning_rate : float, Schedule or callable
         γ ≥ 0 of the first layer; 0 is gradient flow. The mean-field limit does not depend on it.
-    second_layer_rate : float
+        This rate and the next four may change along a run: see `meanfield.schedules`; a function is
+        one of an array of times.
+    second_layer_rate : float, Schedule or callable
         κ = d γ_a/γ ≥ 0, the speed of the second layer; 0 keeps it fixed.
-    weight_decay, second_layer_decay : float
+    weight_decay, second_layer_decay : float, Schedule or callable
         ≥ 0: dw/dt gains −weight_decay w and da/dt gains −κ second_layer_decay a.
-    temperature : float
+    temperature : float, Schedule or callable
         τ ≥ 0: Langevin noise √(2τ dt) on every coordinate of w/√d, so that |w|²/d gains 2τd a
         unit of time.
 
     Notes
     -----
-    Time is t = ν γ/(p d) after ν steps of SGD, for every description: a step of SGD takes
-    weight_decay γ/(p d) of every weight and adds noise of variance 2τ γ/(p d) to every coordinate
-    of w/√d.
+    Time is t = ν γ/(p d) after ν steps of SGD, Σ_ν γ_ν/(p d) where γ changes, for every
+    description: a step of SGD takes weight_decay γ/(p d) of every weight and adds
+    noise of variance 2τ γ/(p d) to every coordinate of w/√d.
 
     Raises
     ------
@@ -60,18 +63,18 @@ class Problem:
     target: Target
     activation: str | Activation = "erf"
     dim: float = math.inf
-    learning_rate: float = 0.0
-    second_layer_rate: float = 0.0
-    weight_decay: float = 0.0
-    second_layer_decay: float = 0.0
-    temperature: float = 0.0
+    learning_rate: Any = 0.0
+    second_layer_rate: Any = 0.0
+    weight_decay: Any = 0.0
+    second_layer_decay: Any = 0.0
+    temperature: Any = 0.0
 
     def __post_init__(self) -> None:
         check_target(self.target)
         object.__setattr__(self, "activation", named(get_activation(self.activation)))
         object.__setattr__(self, "dim", check_dim(self.dim, self.target.k))
         for name in RATES:
-            object.__setattr__(self, name, checks.real(getattr(self, name), name, minimum=0.0))
+            object.__setattr__(self, name, check_rate(getattr(self, name), name))
 
     def _repr_html_(self) -> str:
         rows = {
@@ -98,6 +101,18 @@ class Problem:
         """D, the number of directions outside the principal subspace; may be math.inf."""
         return self.dim - self.target.rank
 
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """The rates that change along a run, by name; ``"noise"`` is the target's."""
+        rates = {name: getattr(self, name) for name in RATES} | {"noise": self.target.noise}
+        return {name: rate for name, rate in rates.items() if isinstance(rate, Schedule)}
+
+    def at_rates(self, **rates: float) -> Problem:
+        """The same problem with other rates, ``noise`` among them."""
+        if "noise" in rates:
+            rates["target"] = replace(self.target, noise=rates.pop("noise"))  # type: ignore
+        return replace(self, **rates)  # type: ignore[arg-type]
+
     def at_dim(self, dim: float) -> Problem:
         """The same problem in another input dimension."""
         return replace(self, dim=dim)
@@ -108,8 +123,23 @@ class Problem:
             "target": self.target.parameters(),
             "activation": self.student.parameters(),
             "dim": "inf" if math.isinf(self.dim) else self.dim,
-            **{name: getattr(self, name) for name in RATES},
+            **{name: plain_rate(getattr(self, name)) for name in RATES},
         }
+
+
+def unpaced(problem: Problem) -> Problem:
+    """The problem with κ = 1 where κ changes: a run sets the pace of its second layer."""
+    paced = isinstance(problem.second_layer_rate, Schedule)
+    return problem.at_rates(second_layer_rate=1.0) if paced else problem
+
+
+def refuse_schedules(problem: Problem, what: str) -> None:
+    """Refuse a problem whose rates change, by name, where `what` needs numbers."""
+    if problem.schedules:
+        raise ValueError(
+            f"problem must have constant rates for {what}; "
+            f"{', '.join(problem.schedules)} follow schedules"
+        )
 
 
 def check_dim(dim: Any, k: int, argument: str = "dim") -> float:

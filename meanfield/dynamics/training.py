@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.rates import Rates
 from meanfield.problem import Problem
 
 Array = NDArray[np.float64]
 
 
 def add_decay(
-    problem: Problem,
+    problem: Problem | Rates,
     state: tuple[Array, Array, Array],
     velocity: tuple[Array, ...],
     *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from meanfield.integrate.equation import Attempt, Equation, RightHandSide, Total, Vector
 from meanfield.integrate.explicit import Plan
 from meanfield.integrate.interrupts import interrupts_held
-from meanfield.integrate.outcome import Status, Trajectory
+from meanfield.integrate.outcome import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
 from meanfield.integrate.stepping import Now, Stepper
 from meanfield.integrate.tableau import METHODS
@@ -46,6 +46,7 @@ def integrate(
     weight: Vector | None = None,
     watch: Watch | None = None,
     method: str = "auto",
+    stops: Sequence[float] = (),
 ) -> Trajectory:
     """Integrate y' = f(t, y) from 0 to `t_end`.
 
@@ -84,6 +85,9 @@ def integrate(
         It may change what `rhs` works with, which the checkpoint then holds.
     method : str
         A name in `meanfield.integrate.tableau.METHODS`.
+    stops : sequence of float
+        Increasing times at which f may jump: a step ends at each, and all steps before see f from
+        the left.
 
     Returns
     -------
@@ -94,22 +98,24 @@ def integrate(
     work = Plan(METHODS[method]).work
     equation = Equation(rhs, y0, rtol, atol, total, in_place=in_place, weight=weight, work=work)
     del y0  # at large widths, memory that matters
-    run = _Run(equation, save_at, observe, checkpoint, watch, method)
+    run = _Run(equation, save_at, observe, checkpoint, watch, method, (*stops, t_end))
     status, message = Status.SUCCESS, f"reached t = {t_end:g}"
     try:
         if not run.resume():
-            run.start(t_end)
+            run.start(run.stop(0.0))
         while run.now.t < t_end:
             if run.now.steps + run.now.rejected >= max_steps:
                 status = Status.MAX_STEPS
                 message = f"stopped at t = {run.now.t:g} after {max_steps} steps"
                 break
-            failure = run.step(t_end)
+            failure = run.step(run.stop(run.now.t))
             if failure is not None:
                 status, message = failure
                 break
             if advance is not None:
                 advance(run.now.t)
+    except BadRate as error:
+        status, message = Status.INVALID, f"stopped at t = {run.now.t:g}: {error}"
     except KeyboardInterrupt:
         status, message = Status.INTERRUPTED, f"interrupted at t = {run.now.t:g} of {t_end:g}"
         run.keep()
@@ -122,14 +128,22 @@ class _Run:
     def __init__(
         self, equation: Equation, save_at: Vector, observe: Observer,
         checkpoint: Checkpoint | None, watch: Watch | None, method: str,
+        stops: Sequence[float],
     ):  # fmt: skip
         self.equation, self.observe, self.checkpoint = equation, observe, checkpoint
-        self.watch = watch
+        self.watch, self.stops = watch, stops
         self.save_at = save_at
         self.stepper = Stepper(equation, method)
         self.records: list[Mapping[str, Any]] = []
         self.now = Now(first_size=equation.length(0), rows=equation.work)
         self.begun = False
+
+    def stop(self, t: float) -> float:
+        """The next time after t at which a step must end; until then f is seen from the left."""
+        found = next(stop for stop in self.stops if stop > t)
+        last = found == self.stops[-1]
+        self.equation.latest = math.inf if last else math.nextafter(found, 0.0)
+        return found
 
     # -- starting, and starting again -------------------------------------------------------------
 
@@ -241,7 +255,11 @@ class _Run:
             t = float(self.save_at[len(self.records)])
             row = step.rows[0] if t >= t_new else self.stepper.interpolate(self.now, step, t)
             self.records.append(self.observe(t, rows[row]))
-        self._stand(self.stepper.accept(self.now, step, t_new))
+        after = self.stepper.accept(self.now, step, t_new)
+        if t_new in self.stops[:-1]:  # the slope on the other side of the jump
+            self.stop(t_new)
+            self.equation.slope(t_new, after.rows[0], after.rows[1])
+        self._stand(after)
         if self.checkpoint is not None and self.checkpoint.due():
             self.keep()
 

@@ -59,7 +59,7 @@ class Equation:
         # what is never written takes no memory
         self.rows = np.zeros((first + len(self.basis), len(y0)))
         self.rows[0] = y0
-        self.evaluations = 0
+        self.evaluations, self.latest = 0, math.inf
         self.loose = 0.0
         self.stand(0, ROUNDING)
 
@@ -72,7 +72,7 @@ class Equation:
 
     def slope(self, t: float, y: int, out: int) -> None:
         """f at row y, written to row `out`."""
-        self.rhs(t, self.rows[y], self.rows[out])
+        self.rhs(min(t, self.latest), self.rows[y], self.rows[out])
         self.evaluations += 1
 
     def sample(self, row: int) -> Vector:

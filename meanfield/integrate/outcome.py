@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class BadRate(Exception):
+    """A schedule gave a value that no rate can have, in the middle of a run."""
+
+
 class Status(StrEnum):
     """How a run ended; compares equal to its word.
 
@@ -26,6 +30,7 @@ class Status(StrEnum):
     STEP_COLLAPSED = "step_collapsed"
     MAX_STEPS = "max_steps"
     INTERRUPTED = "interrupted"
+    INVALID = "invalid"
 
 
 @dataclass

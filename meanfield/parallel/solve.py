@@ -23,7 +23,8 @@ from meanfield.integrate.interrupts import heeding_termination
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
 from meanfield.parallel.shared import SharedField
-from meanfield.problem import Problem
+from meanfield.problem import Problem, unpaced
+from meanfield.schedules import largest
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]
@@ -151,8 +152,8 @@ def _check_problem(problem: Problem, part: ParticleMeasure) -> None:
     k = problem.subspace_dim
     if part.k != k:
         raise ValueError(f"part must have u of shape (n, {k}) for this problem, got {part.u.shape}")
-    if problem.temperature > 0.0:
-        raise ValueError(f"problem must have temperature 0 here, got {problem.temperature:g}")
+    if largest(problem.temperature) > 0.0:
+        raise ValueError(f"problem must have temperature 0 here, got {problem.temperature}")
 
 
 class _SplitFlow(ParticleFlow):
@@ -170,7 +171,7 @@ class _SplitFlow(ParticleFlow):
     ):
         self.ranks, self.everyone, self.total = ranks, everyone, ranks.total
         with np.errstate(over="ignore", invalid="ignore"):
-            field = SharedField(problem, ranks, everyone, part, evaluator)
+            field = SharedField(unpaced(problem), ranks, everyone, part, evaluator)
         super().__init__(problem, part, request, tolerances, field=field)
 
     def result(self, trajectory: Trajectory) -> Result:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from meanfield import checks
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
+from meanfield.dynamics.sgd.clock import EvenSteps
 from meanfield.dynamics.sgd.simulate import simulate_sgd
-from meanfield.dynamics.sgd.whole_steps import whole_steps
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
 from meanfield.integrate.interrupts import hand_on, heeding_termination
@@ -130,7 +130,7 @@ def compare(
         particles = checks.integer(particles, "particles")
         measure = gaussian_measure(problem, particles, scale, seed, "antithetic-sobol")
     if "sgd" in names:
-        schedule = whole_steps(times, t_end, diagnosis.step)
+        schedule = EvenSteps(times, t_end, diagnosis.step)
         times = np.minimum(schedule.times, t_end)
     common: dict[str, Any] = {"save_at": times, "threads": threads, "progress": progress}
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from meanfield import checks
-from meanfield.problem import Problem
+from meanfield.problem import Problem, refuse_schedules
 
 TITLES = {
     "sgd": "SGD",
@@ -194,6 +194,7 @@ def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnos
     (('sgd', 'overlap_ode'), 'high-dimensional')
     """
     checks.instance(problem, "problem", Problem)
+    refuse_schedules(problem, "a diagnosis")
     p = checks.integer(width, "width")
     tolerance = checks.real(tolerance, "tolerance", above=0.0)
     ratio = problem.learning_rate / p

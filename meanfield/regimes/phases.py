@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from meanfield import checks
-from meanfield.problem import Problem
+from meanfield.problem import Problem, refuse_schedules
 
 # beyond this, one step of the noise term moves the overlaps by more than a vanishing amount
 NO_ODE = -0.5
@@ -171,6 +171,7 @@ class PhaseDiagram:
             If an argument is not as above.
         """
         checks.instance(problem, "problem", Problem)
+        refuse_schedules(problem, "its place among phases")
         p = checks.integer(width, "width")
         if math.isinf(problem.dim):
             raise ValueError("problem must have a finite dim to have a place in the plane, got inf")

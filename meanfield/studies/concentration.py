@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from meanfield import checks
-from meanfield.problem import Problem, check_dim
+from meanfield.problem import Problem, check_dim, refuse_schedules
 from meanfield.starts import SAMPLINGS
 from meanfield.states import ParticleMeasure
 from meanfield.studies.analysis import OBSERVABLES, analyse, where
@@ -117,6 +117,7 @@ def concentration_study(
     True
     """
     problem = Problem(target, activation, math.inf, learning_rate, second_layer_rate)
+    refuse_schedules(problem, "a concentration study")
     dims = _check_dims(dims, problem.target.k)
     checks.option(kind, "kind", KINDS)
     checks.option(sampling, "sampling", SAMPLINGS)

@@ -10,7 +10,7 @@ from typing import Any
 from meanfield import checks, targets
 from meanfield.activations import Activation, custom
 from meanfield.functions.captures import SCHEME, fingerprint
-from meanfield.problem import Problem
+from meanfield.problem import RATES, Problem
 from meanfield.studies.functions import find_function, refuse_unknown
 from meanfield.targets import CommitteeTarget, MultiIndexTarget
 
@@ -36,6 +36,9 @@ def build_problem(values: Values, place: str = "problem") -> Problem:
     arguments = {**values, "target": _target(values["target"], f"{place}.target")}
     if "activation" in values:
         arguments["activation"] = _activation(values["activation"])
+    for name in RATES:
+        if isinstance(values.get(name), Mapping):
+            arguments[name] = _rate(values[name], f"{place}.{name}")
     if values.get("dim") == "inf":
         arguments["dim"] = math.inf
     try:
@@ -104,10 +107,19 @@ def _target(values: Values, place: str) -> Any:
         arguments["function"] = find_function(_reference(function, f"{place}.function"))
     if "activation" in arguments:
         arguments["activation"] = _activation(arguments["activation"])
+    if isinstance(arguments.get("noise"), Mapping):
+        arguments["noise"] = _rate(arguments["noise"], f"{place}.noise")
     try:
         return make(**arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{place}: {error}") from error
+
+
+def _rate(values: Values, place: str) -> Values:
+    """A schedule in plain values, its function found by name."""
+    if isinstance(values.get("law"), str):
+        return {**values, "law": find_function(_reference(values["law"], f"{place}.law"))}
+    return values
 
 
 def _activation(value: Any) -> Any:

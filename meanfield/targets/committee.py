@@ -13,6 +13,7 @@ from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
 from meanfield.gaussian.means import Estimate
 from meanfield.gaussian.pair_averages import pair_averages
+from meanfield.schedules import check_rate, plain_rate
 from meanfield.targets.base import LinkUnits
 from meanfield.targets.potentials.choice import potential_of_units
 from meanfield.targets.potentials.form import Potential
@@ -36,7 +37,7 @@ class CommitteeTarget:
         is allowed: the principal subspace then has dimension rank P.
     weights : array_like, shape (k,), optional
         a*; ones by default.
-    noise : float
+    noise : float, Schedule or callable
         Δ ≥ 0, the variance of the label noise. The population risk leaves it out.
 
     Attributes
@@ -64,7 +65,7 @@ class CommitteeTarget:
     activation: str | Activation = "erf"
     gram: ArrayLike | None = None
     weights: ArrayLike | None = None
-    noise: float = 0.0
+    noise: Any = 0.0
     rank: int = field(init=False)
     basis: NDArray[np.float64] = field(init=False, repr=False)
 
@@ -79,7 +80,7 @@ class CommitteeTarget:
             "activation": named(get_activation(self.activation)),
             "gram": P,
             "weights": checks.array(weights, "weights", (k,), described=f"(k,) = ({k},)"),
-            "noise": checks.real(self.noise, "noise", minimum=0.0),
+            "noise": check_rate(self.noise, "noise"),
             "basis": basis,
             "rank": basis.shape[1],
         }
@@ -154,7 +155,7 @@ class CommitteeTarget:
             "activation": self.link.parameters(),
             "gram": np.asarray(self.gram).tolist(),
             "weights": np.asarray(self.weights).tolist(),
-            "noise": self.noise,
+            "noise": plain_rate(self.noise),
         }
 
 

@@ -21,6 +21,7 @@ from meanfield.functions.users import (
     values_at,
 )
 from meanfield.gaussian.means import Estimate, gaussian_mean
+from meanfield.schedules import check_rate, plain_rate
 from meanfield.targets.hermite import Series, find_series
 from meanfield.targets.labels import compiled_labels, sample_points
 from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function
@@ -43,7 +44,7 @@ class MultiIndexTarget:
         compiles it with numba and refuses if that fails; every other description takes it as it is.
     k : int
         Number of coordinates.
-    noise : float
+    noise : float, Schedule or callable
         Δ ≥ 0, the variance of the label noise. The population risk leaves it out.
     smooth : bool
         False where g has kinks or jumps: quadratures then break at the coordinate planes.
@@ -79,7 +80,7 @@ class MultiIndexTarget:
 
     function: Callable[[Array], Array]
     k: int
-    noise: float = 0.0
+    noise: Any = 0.0
     smooth: bool = True
     name: str | None = None
     rank: int = field(init=False)
@@ -95,7 +96,7 @@ class MultiIndexTarget:
         basis.setflags(write=False)
         values = {
             "k": k,
-            "noise": checks.real(self.noise, "noise", minimum=0.0),
+            "noise": check_rate(self.noise, "noise"),
             "smooth": bool(self.smooth),
             "name": function_name(self.function) if self.name is None else str(self.name),
             "rank": k,
@@ -172,8 +173,10 @@ class MultiIndexTarget:
 
     def parameters(self) -> dict[str, Any]:
         """What is needed to build the target again."""
-        return {"kind": "multi-index", "function": self._described, "k": self.k,
-                "noise": self.noise, "smooth": self.smooth, "name": self.name}  # fmt: skip
+        return {
+            "kind": "multi-index", "function": self._described, "k": self.k,
+            "noise": plain_rate(self.noise), "smooth": self.smooth, "name": self.name,
+        }  # fmt: skip
 
     @KeptWhileSame
     def _described(self) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.noise import ErfNoise, Noise
+from meanfield.dynamics.rates import Rates, RateSeries
 from meanfield.kernels.dynamics.overlaps.velocity import shared_velocity, small_velocity
 from meanfield.problem import Problem
+from meanfield.schedules import largest
 from meanfield.states import Overlaps
 
 Matrix = NDArray[np.float64]
@@ -52,6 +54,8 @@ class OverlapFlow:
         Keep every |w_i|² at d.
     batch_size : int
         Samples that a step of SGD averages over; divides the γ/p term.
+    rates : RateSeries, optional
+        The problem's rates along the run, where they change.
     """
 
     def __init__(
@@ -62,18 +66,18 @@ class OverlapFlow:
         noise: Noise | None,
         spherical: bool,
         batch_size: int = 1,
+        rates: RateSeries | None = None,
     ):
         target = problem.target
         self.problem, self.averages = problem, averages
         self.noise, self.spherical = noise, spherical
-        self.kappa, self.decay = problem.second_layer_rate, problem.weight_decay
-        self.second_decay = problem.second_layer_decay
-        # Langevin noise: E |dw|²/d = 2τ d dt
-        self.heat = 0.0 if problem.temperature == 0.0 else 2.0 * problem.temperature * problem.dim
-        self.factored = noise is None and self.heat == 0.0
-        self.rate = problem.learning_rate / (start.p * batch_size)
+        self.p, self.batch_size = start.p, batch_size
+        self.rates = RateSeries(problem, start.p, 1.0) if rates is None else rates
+        self.moves_a = largest(problem.second_layer_rate) > 0.0
+        self.factored = noise is None and largest(problem.temperature) == 0.0
+        self.set_rates(self.rates(0.0))
         self.basis = np.ascontiguousarray(target.basis)
-        self.p, self.rank = start.p, target.rank
+        self.rank = target.rank
         self.a = np.asarray(start.a)
         u = np.linalg.lstsq(self.basis, start.M.T, rcond=None)[0].T
         N = 0.5 * (start.Q + start.Q.T) - u @ u.T
@@ -85,13 +89,23 @@ class OverlapFlow:
         rest = perpendicular_factor(N) if self.factored else without_negative_part(N)
         self.columns = self.rank + rest.shape[1]
         block = np.hstack((u, rest)).ravel()
-        self.y0 = np.concatenate((self.a, block)) if self.kappa > 0 else block
+        self.y0 = np.concatenate((self.a, block)) if self.moves_a else block
         self.P = np.asarray(target.gram)
         self.small = self._small()
 
+    def set_rates(self, now: Rates) -> None:
+        """Go on with these."""
+        self.kappa, self.decay = now.second_layer_rate, now.weight_decay
+        self.second_decay, self.label_noise = now.second_layer_decay, now.noise
+        # Langevin noise: E |dw|²/d = 2τ d dt
+        self.heat = 0.0 if now.temperature == 0.0 else 2.0 * now.temperature * self.problem.dim
+        self.rate = now.learning_rate / (self.p * self.batch_size)
+        if self.noise is not None:
+            self.noise.label_noise = now.noise
+
     def read(self, y: Matrix) -> Reading:
         """Overlaps held by a state vector."""
-        moving = self.p if self.kappa > 0 else 0
+        moving = self.p if self.moves_a else 0
         a = y[:moving] if moving else self.a
         block = y[moving:].reshape(self.p, self.columns)
         if self.factored:
@@ -113,6 +127,12 @@ class OverlapFlow:
 
     def velocity(self, t: float, y: Matrix, out: Matrix) -> None:
         """Write dy/dt into `out`."""
+        if self.rates:
+            self.set_rates(self.rates(t))
+        self.present_velocity(y, out)
+
+    def present_velocity(self, y: Matrix, out: Matrix) -> None:
+        """The same at the rates of the last call."""
         if self.small is not None:
             self.small(y, out)
             return
@@ -126,16 +146,21 @@ class OverlapFlow:
             return None
         if self.p > SMALL:
             return None
-        rates = tuple(
-            float(rate)
-            for rate in (self.decay, self.second_decay, self.kappa, self.heat, self.rate)
-        )
-        kind = (*self.averages.codes, rates, self.kappa > 0, self.factored, self.spherical)
+        codes, kind = self.averages.codes, (self.moves_a, self.factored, self.spherical)
         fixed = (self.a, self.basis, self.P, self.averages.e_target, self.columns)
-        label = float(self.problem.target.noise)
         if closed and self.p > ALONE:
-            return lambda y, out: shared_velocity(*kind, label, *fixed, y, out)
-        return lambda y, out: small_velocity(*kind, closed, label, *fixed, y, out)
+            return lambda y, out: shared_velocity(
+                *codes, self.numbers, *kind, self.label_noise, *fixed, y, out
+            )
+        return lambda y, out: small_velocity(
+            *codes, self.numbers, *kind, closed, self.label_noise, *fixed, y, out
+        )
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The present rates as the kernels take them."""
+        rates = (self.decay, self.second_decay, self.kappa, self.heat, self.rate)
+        return tuple(float(rate) for rate in rates)
 
     def _velocity(self, y: Matrix, out: Matrix) -> None:
         """The equations in NumPy, for every activation, target and width.
@@ -155,7 +180,7 @@ class OverlapFlow:
                 growth += np.diag(term)
             # w ← √d w/|w| takes back half the growth of |w_i|² from row i
             D.flat[:: self.p + 1] -= 0.5 * growth / np.diag(now.Q)
-        moving = self.p if self.kappa > 0 else 0
+        moving = self.p if self.moves_a else 0
         if moving:
             out[:moving] = self.averages.fields(network) - self.second_decay * now.a
             out[:moving] *= self.kappa
@@ -188,7 +213,7 @@ class OverlapFlow:
         out = np.empty_like(y)
         self.velocity(0.0, y, out)
         now = self.read(y)
-        moving = self.p if self.kappa > 0 else 0
+        moving = self.p if self.moves_a else 0
         speed = out[moving:].reshape(self.p, self.columns)
         u, du = now.block[:, : self.rank], speed[:, : self.rank]
         half = speed @ now.block.T if now.N is None else du @ u.T

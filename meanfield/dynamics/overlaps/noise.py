@@ -33,6 +33,7 @@ class Noise(Protocol):
 
     name: str
     stats: dict[str, Any]
+    label_noise: float  # Δ, at present
 
     def term(self, network: Network) -> Matrix:
         """The term itself."""
@@ -70,7 +71,7 @@ class ErfNoise:
 
     def __init__(self, target: Target) -> None:
         self.stats: dict[str, Any] = {}
-        self.joint, self.label_noise = Joint(target), target.noise
+        self.joint, self.label_noise = Joint(target), 0.0
         self.tau = self.joint.units.link.code
 
     def term(self, network: Network) -> Matrix:
@@ -98,7 +99,7 @@ class SquareNoise:
 
     def __init__(self, target: Target) -> None:
         self.stats: dict[str, Any] = {}
-        self.joint, self.label_noise = Joint(target), target.noise
+        self.joint, self.label_noise = Joint(target), 0.0
 
     def term(self, network: Network) -> Matrix:
         """See `Noise`."""
@@ -128,6 +129,7 @@ class SampledNoise:
 
     def __init__(self, averages: OverlapAverages, p: int, samples: int | None, seed: int):
         self.averages, self.target, self.sigma = averages, averages.target, averages.sigma
+        self.label_noise = 0.0
         dims = self.target.rank + p
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // dims))
@@ -142,8 +144,8 @@ class SampledNoise:
     def term(self, network: Network) -> Matrix:
         """See `Noise`."""
         total = self._sums(network).sum(axis=0) / len(self.Z)
-        if self.target.noise > 0.0:
-            total += self.target.noise * self.averages.slope_products(network)
+        if self.label_noise > 0.0:
+            total += self.label_noise * self.averages.slope_products(network)
         return total
 
     def error(self, network: Network) -> float:

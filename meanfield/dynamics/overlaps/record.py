@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from meanfield.dynamics.run import Advance, Description, Request, Result, Tolera
 from meanfield.dynamics.series import StateSeries
 from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.records import Checkpoint
+from meanfield.schedules import largest
 from meanfield.states import Overlaps
 
 Array = NDArray[np.float64]
@@ -37,13 +38,13 @@ class OverlapRun(Description):
         return integrate(
             self.flow.velocity, self.flow.y0, self.request.t_end, self.request.times, self.observe,
             **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint, watch=self.watch,
+            stops=self.flow.rates.breaks,
         )  # fmt: skip
 
     def watch(self, y: Array, slope: Array) -> float:
         """See `error_in_growth`; a direction is a coordinate, or a, of all neurons."""
         flow = self.flow
-        velocity = partial(flow.velocity, 0.0)
-        return error_in_growth(velocity, y, slope, flow.parts, self.averages_error)
+        return error_in_growth(flow.present_velocity, y, slope, flow.parts, self.averages_error)
 
     @cached_property
     def averages_error(self) -> float:
@@ -55,6 +56,8 @@ class OverlapRun(Description):
     def observe(self, t: float, y: Array) -> dict[str, Any]:
         """Risk, errors and observables at a saved time, and the overlaps where they are kept."""
         flow, request = self.flow, self.request
+        if flow.rates:
+            flow.set_rates(flow.rates(t))
         with np.errstate(all="ignore"):
             now = flow.read(y)
             Q, noise_error, clipped = now.Q, 0.0, 0.0
@@ -76,7 +79,7 @@ class OverlapRun(Description):
             state = Overlaps(Q, now.M, flow.P, now.a.copy(), self.start.origin)
             record |= request.measurements(t, state)
         if request.keeps(t):
-            record |= {"Q": Q, "M": now.M} | ({"a": now.a.copy()} if flow.kappa > 0 else {})
+            record |= {"Q": Q, "M": now.M} | ({"a": now.a.copy()} if flow.moves_a else {})
         return record
 
     def result(self, trajectory: Trajectory) -> Result:
@@ -84,7 +87,7 @@ class OverlapRun(Description):
         flow, start, records = self.flow, self.start, trajectory.records
         shapes: dict[str, tuple[int, ...]] = {"Q": (start.p, start.p), "M": (start.p, start.k)}
         fixed = {"P": np.asarray(flow.P)}
-        if flow.kappa > 0:
+        if flow.moves_a:
             shapes["a"] = (start.p,)
         else:
             fixed["a"] = np.asarray(start.a)
@@ -93,7 +96,7 @@ class OverlapRun(Description):
         remarks = ""
         if flow.noise is not None:
             stats |= {"noise_method": flow.noise.name} | flow.noise.stats
-        elif flow.problem.target.noise > 0.0:
+        elif largest(flow.problem.target.noise) > 0.0:
             remarks = "; label noise enters with the γ/p term alone, which this run leaves out"
         if stats.pop("watched", 0.0) > UNSURE and trajectory.status is Status.SUCCESS:
             remarks += REMARK

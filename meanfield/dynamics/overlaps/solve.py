@@ -16,9 +16,11 @@ from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import choose_noise
 from meanfield.dynamics.overlaps.record import OverlapRun
+from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, Tolerances, carry_out, check_gram
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
+from meanfield.schedules import largest
 from meanfield.states import Overlaps
 
 # below these widths, waking a second thread costs more than it gives
@@ -163,7 +165,7 @@ def solve_overlaps(
         "samples": samples,
         "seed": seed,
     }
-    flow = _make_flow(problem, overlaps, **settings)
+    flow = _make_flow(problem, overlaps, **settings, t_end=request.t_end)
     if threads is None:
         request = replace(request, threads=_default_threads(flow))
     return carry_out(
@@ -226,19 +228,21 @@ def _make_flow(
     noise_method: Any,
     samples: Any,
     seed: Any,
+    t_end: float = 1.0,
 ) -> OverlapFlow:
     """The equations from the overlaps on; refuses what is not a student of this problem."""
     checks.instance(problem, "problem", Problem)
     checks.instance(overlaps, "overlaps", Overlaps)
     check_gram(problem, overlaps.P, "overlaps")
-    if problem.temperature > 0.0 and math.isinf(problem.dim):
+    if largest(problem.temperature) > 0.0 and math.isinf(problem.dim):
         raise ValueError(
             "problem must have a finite dim for the overlap equations at a temperature, got inf: "
             "|w|²/d gains 2τd a unit of time"
         )
     averages = OverlapAverages(problem)
     noise = choose_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
-    return OverlapFlow(problem, overlaps, averages, noise, spherical, batch_size)
+    rates = RateSeries(problem, overlaps.p, t_end)
+    return OverlapFlow(problem, overlaps, averages, noise, spherical, batch_size, rates)
 
 
 def _default_threads(flow: OverlapFlow) -> int | None:

@@ -16,6 +16,7 @@ from meanfield.dynamics.particles.field_checks import (
     saved_speeds,
     slowest,
 )
+from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.training import Spheres, add_decay
@@ -25,6 +26,7 @@ from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.equation import Total
 from meanfield.integrate.records import Checkpoint
 from meanfield.problem import Problem
+from meanfield.schedules import largest
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]
@@ -52,7 +54,8 @@ class ParticleFlow(Description):
         self.tolerances, self.rtol, self.duration = tolerances, tolerances.rtol, request.t_end
         self.n, self.k = measure.u.shape
         self.a = unlocked(measure.a)
-        self.trains_a = problem.second_layer_rate > 0.0
+        self.rates = RateSeries(problem, None, request.t_end)
+        self.trains_a = largest(problem.second_layer_rate) > 0.0
         self.idle = np.zeros(self.n)
         self.spheres = Spheres(measure.u, measure.r) if spherical else None
         with np.errstate(over="ignore", invalid="ignore"):
@@ -68,8 +71,17 @@ class ParticleFlow(Description):
     def in_place(self) -> bool:
         """Whether `slope` may write over the neurons that it reads."""
         problem = self.problem
-        decays = problem.weight_decay > 0.0 or problem.second_layer_decay > 0.0
-        return getattr(self.field, "in_place", False) and self.spheres is None and not decays
+        decays = largest(problem.weight_decay) > 0.0 or largest(problem.second_layer_decay) > 0.0
+        return (
+            getattr(self.field, "in_place", False)
+            and self.spheres is None
+            and not (decays or self.paces_a)
+        )
+
+    @property
+    def paces_a(self) -> bool:
+        """Whether κ changes: the field then says what the second layer does at κ = 1."""
+        return "second_layer_rate" in self.rates.schedules
 
     def start(self) -> Array:
         """The vector of all coordinates at time 0."""
@@ -86,6 +98,7 @@ class ParticleFlow(Description):
             self.slope, self.start(), self.request.t_end, self.request.times, self.observe,
             rtol=rtol, atol=self.atol, method=method, advance=advance, checkpoint=checkpoint,
             total=self.total, in_place=self.in_place, weight=self.weight(), watch=self.watch,
+            stops=self.rates.breaks,
         )  # fmt: skip
 
     def outside(self) -> dict[str, Any]:
@@ -145,12 +158,15 @@ class ParticleFlow(Description):
         return (a, *self.spheres.project(u, r)) if self.spheres is not None else (a, u, r)
 
     def slope(self, t: float, y: Array, out: Array, *, first_layer_decay: bool = True) -> None:
-        """The right-hand side, autonomous."""
+        """The right-hand side; t enters by the rates alone."""
+        now = self.rates(t)
         with np.errstate(over="ignore", invalid="ignore"):
             a, u, r = self.neurons(y)
             velocity = self.split(out, self.idle)
             self.field.velocity(a, u, r, *velocity)
-            add_decay(self.problem, (a, u, r), velocity, first_layer=first_layer_decay)
+            if self.paces_a:
+                velocity[0][:] *= now.second_layer_rate
+            add_decay(now, (a, u, r), velocity, first_layer=first_layer_decay)
             if self.spheres is not None:
                 _, out_u, out_r = velocity
                 self.spheres.tangent(u, r, out_u, out_r)
@@ -200,7 +216,8 @@ class ParticleFlow(Description):
             return [Check(0.0, self.field_error)]
         with np.errstate(over="ignore", invalid="ignore"):
             last = self.field.error_estimate(self.state(trajectory.y))
-            first_speed, last_speed = self._speed(self.start()), self._speed(trajectory.y)
+            first_speed = self._speed(0.0, self.start())
+            last_speed = self._speed(trajectory.t_reached, trajectory.y)
             kept = [
                 (t, r["state"])
                 for t, r in zip(trajectory.t, trajectory.records, strict=True)
@@ -220,10 +237,10 @@ class ParticleFlow(Description):
                 checks.append(Check(times[between], error, faster / largest))
         return checks
 
-    def _speed(self, y: Array) -> float:
+    def _speed(self, t: float, y: Array) -> float:
         """Root mean square velocity of all coordinates."""
         out = np.empty_like(y)
-        self.slope(0.0, y, out)
+        self.slope(t, y, out)
         return root_mean(out)
 
     def _series(self, trajectory: Trajectory) -> StateSeries:

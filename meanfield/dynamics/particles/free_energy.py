@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, psi
 
+from meanfield.dynamics.rates import Rates, RateSeries
 from meanfield.fields import Field
 from meanfield.problem import Problem
+from meanfield.schedules import largest
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]
@@ -100,8 +102,8 @@ def _surprise(points: Array, mass: Array) -> Array:
 class FreeEnergy:
     """Observables of a run: free energy, entropy and its error, computed once for a state."""
 
-    def __init__(self, problem: Problem):
-        self.problem = problem
+    def __init__(self, problem: Problem, rates: RateSeries):
+        self.problem, self.rates = problem, rates
         self.field: Field | None = None
         self.at: tuple[ParticleMeasure, dict[str, float]] | None = None
 
@@ -110,24 +112,24 @@ class FreeEnergy:
         return {name: partial(self._value, name) for name in NAMES}
 
     def _value(self, name: str, t: float, state: ParticleMeasure) -> float:
-        return self(state)[name]
+        return self(t, state)[name]
 
-    def __call__(self, state: ParticleMeasure) -> dict[str, float]:
+    def __call__(self, t: float, state: ParticleMeasure) -> dict[str, float]:
         """All three at a state."""
         if self.at is None or self.at[0] is not state:
             assert self.field is not None
             with np.errstate(over="ignore", invalid="ignore"):
                 H, error = entropy(state, int(self.problem.perpendicular_dim))
-                energy = self._energy(self.field, state)
-            values = (energy - self.problem.temperature * H, H, error)
+                energy = self._energy(self.field, self.rates(t), state)
+            values = (energy - self.rates(t).temperature * H, H, error)
             self.at = state, dict(zip(NAMES, values, strict=True))
         return self.at[1]
 
-    def _energy(self, field: Field, state: ParticleMeasure) -> float:
+    def _energy(self, field: Field, now: Rates, state: ParticleMeasure) -> float:
         """Risk and penalties."""
-        problem, mass = self.problem, state.masses
+        mass = state.masses
         squares = float(mass @ ((state.u**2).sum(axis=1) + state.r**2))
-        energy = field.risk(*state.arrays()) + 0.5 * problem.weight_decay * squares
-        if problem.second_layer_rate > 0.0:
-            energy += 0.5 * problem.second_layer_decay * float(mass @ state.a**2)
+        energy = field.risk(*state.arrays()) + 0.5 * now.weight_decay * squares
+        if largest(self.problem.second_layer_rate) > 0.0:
+            energy += 0.5 * now.second_layer_decay * float(mass @ state.a**2)
         return energy

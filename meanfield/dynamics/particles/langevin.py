@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from meanfield.dynamics.accuracy import Estimate
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.run import Advance, Description, Result
-from meanfield.integrate import Status, Trajectory
+from meanfield.integrate import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
 
 Array = NDArray[np.float64]
@@ -71,6 +71,7 @@ class LangevinRun(Description):
         self.other = self.y.copy()
         self.step_error, self.drawn = 0.0, self.rng.bit_generator.state
         self.t, self.evaluations, self.steps = 0.0, 0, 0
+        self.latest = math.inf
         self.records: list[dict[str, Any]] = []
         self.first, self.second = np.zeros_like(self.y), np.zeros_like(self.y)
         self.step = self._default_step() if step is None else step
@@ -83,15 +84,17 @@ class LangevinRun(Description):
             self._restore(snapshot, checkpoint)
         try:
             for stop in times[len(self.records) :]:
-                failure = self._go_to(float(stop), advance, checkpoint)
+                failure = self._through(float(stop), advance, checkpoint)
                 if failure is not None:
                     status, message = Status.DIVERGED, failure
                     break
                 self.records.append(self.flow.observe(float(stop), self.y))
                 self._compare(self.records[-1]["risk"])
             else:
-                if (failure := self._go_to(t_end, advance, checkpoint)) is not None:
+                if (failure := self._through(t_end, advance, checkpoint)) is not None:
                     status, message = Status.DIVERGED, failure
+        except BadRate as error:
+            status, message = Status.INVALID, f"stopped at t = {self.t:g}: {error}"
         except KeyboardInterrupt:
             status, message = Status.INTERRUPTED, f"interrupted at t = {self.t:g} of {t_end:g}"
             if checkpoint is not None:
@@ -120,15 +123,25 @@ class LangevinRun(Description):
         )  # fmt: skip
         return found._replace(estimates=[*found.estimates, estimate])
 
+    def _through(self, stop: float, advance: Advance, checkpoint: Checkpoint | None) -> str | None:
+        """Up to a time, with a step that ends wherever a rate jumps."""
+        for way in (*(t for t in self.flow.rates.breaks if self.t < t < stop), stop):
+            failure = self._go_to(way, advance, checkpoint)
+            if failure is not None:
+                return failure
+        return None
+
     def _go_to(self, stop: float, advance: Advance, checkpoint: Checkpoint | None) -> str | None:
         """Equal steps up to a time, by twos; says what went wrong, if something did."""
         pairs = math.ceil(0.5 * (stop - self.t) / self.step * (1.0 - 1e-12))
         for done in range(pairs):
             h = 0.5 * (stop - self.t) / (pairs - done)
-            y = self._take(self._take(self.y, h, h, self.rng), h, h, self.rng)
+            self.latest = math.nextafter(stop, 0.0)  # a rate that jumps there is seen from the left
+            y = self._take(self.t, self.y, h, h, self.rng)
+            y = self._take(self.t + h, y, h, h, self.rng)
             if not np.isfinite(y).all():
                 return f"the state stops being finite just after t = {self.t:g}"
-            other = self._take(self.other, h, 2.0 * h, self.other_rng)
+            other = self._take(self.t, self.other, h, 2.0 * h, self.other_rng)
             self.y, self.other, self.t = y, other, stop if done == pairs - 1 else self.t + 2.0 * h
             self.drawn = self.rng.bit_generator.state
             self.steps += 2
@@ -137,15 +150,15 @@ class LangevinRun(Description):
                 checkpoint.save(self._snapshot(checkpoint))
         return None
 
-    def _take(self, y: Array, h: float, drift: float, rng: np.random.Generator) -> Array:
+    def _take(self, t: float, y: Array, h: float, drift: float, rng: np.random.Generator) -> Array:
         """Half of the noise, a drift for a time `drift`, the other half: in pieces of h/2."""
         pieces = round(drift / h)
         with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(pieces):
-                y = self._diffuse(y, 0.5 * h, rng)
-            y = self._drift(y, drift)
-            for _ in range(pieces):
-                y = self._diffuse(y, 0.5 * h, rng)
+            for i in range(pieces):
+                y = self._diffuse(t + 0.5 * i * h, y, 0.5 * h, rng)
+            y = self._drift(t, y, drift)
+            for i in range(pieces, 2 * pieces):
+                y = self._diffuse(t + 0.5 * i * h, y, 0.5 * h, rng)
             self.flow.settle(y)
             return y
 
@@ -163,34 +176,32 @@ class LangevinRun(Description):
                 error = float(np.divide(gap, abs(mine))) if gap != 0.0 else 0.0
                 self.step_error = max(self.step_error, math.inf if math.isnan(error) else error)
 
-    def _diffuse(self, y: Array, h: float, rng: np.random.Generator) -> Array:
+    def _diffuse(self, t: float, y: Array, h: float, rng: np.random.Generator) -> Array:
         a, u, r = self.flow.split(y, self.flow.a)
-        problem = self.problem
-        u, r = diffuse(
-            u, r, h, problem.weight_decay, problem.temperature, problem.perpendicular_dim, rng
-        )
+        now, D = self.flow.rates(t + 0.5 * h), self.problem.perpendicular_dim
+        u, r = diffuse(u, r, h, now.weight_decay, now.temperature, D, rng)
         return self.flow.packed(a, u, r)
 
-    def _drift(self, y: Array, h: float) -> Array:
-        self._slope(y, self.first)
-        self._slope(y + h * self.first, self.second)
+    def _drift(self, t: float, y: Array, h: float) -> Array:
+        self._slope(t, y, self.first)
+        self._slope(min(t + h, self.latest), y + h * self.first, self.second)
         return y + 0.5 * h * (self.first + self.second)
 
-    def _slope(self, y: Array, out: Array) -> None:
+    def _slope(self, t: float, y: Array, out: Array) -> None:
         """All but the decay of the first layer, which the Ornstein–Uhlenbeck part holds.
 
         Steps are of a given length: there is no shorter one for neurons that leave a mesh.
         """
         self.flow.settle(y)
-        self.flow.slope(0.0, y, out, first_layer_decay=False)
+        self.flow.slope(t, y, out, first_layer_decay=False)
         self.evaluations += 1
 
     def _default_step(self) -> float:
         """SAFETY over the steepest change of the drift, found by a few power iterations."""
-        self._slope(self.y, self.first)
+        self._slope(0.0, self.y, self.first)
         size = float(np.linalg.norm(self.y)) or 1.0
         # the noise adds to the state: the scale that it reaches in a unit of time counts too
-        reach = math.sqrt(self.problem.temperature * len(self.y))
+        reach = math.sqrt(self.flow.rates(0.0).temperature * len(self.y))
         probe = 1e-3 * (size + reach)
         direction = np.random.default_rng(0).standard_normal(len(self.y))
         steepest = 0.0
@@ -198,10 +209,10 @@ class LangevinRun(Description):
             norm = float(np.linalg.norm(direction))
             if not (norm > 0.0 and math.isfinite(norm)):
                 break
-            self._slope(self.y + probe / norm * direction, self.second)
+            self._slope(0.0, self.y + probe / norm * direction, self.second)
             direction = self.second - self.first
             steepest = max(steepest, float(np.linalg.norm(direction)) / probe)
-        return SAFETY / max(steepest, self.problem.weight_decay, 0.1)
+        return SAFETY / max(steepest, self.flow.rates(0.0).weight_decay, 0.1)
 
     def _snapshot(self, checkpoint: Checkpoint) -> Snapshot:
         header = {

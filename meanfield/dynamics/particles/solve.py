@@ -14,12 +14,14 @@ from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.particles.free_energy import FreeEnergy
 from meanfield.dynamics.particles.langevin import LangevinRun
+from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Description, Request, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.training import add_decay
 from meanfield.fields import check_evaluator, choose_field
 from meanfield.kernels.options import thread_limit
-from meanfield.problem import Problem
+from meanfield.problem import Problem, refuse_schedules
+from meanfield.schedules import largest
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]
@@ -156,7 +158,9 @@ def solve_mean_field(
     seed = checks.integer(seed, "seed", minimum=0)
     if step is not None:
         step = checks.real(step, "step", above=0.0)
-    free_energy = FreeEnergy(problem) if problem.temperature > 0.0 else None
+    free_energy = None
+    if largest(problem.temperature) > 0.0:
+        free_energy = FreeEnergy(problem, RateSeries(problem, None, request.t_end))
     if free_energy is not None:
         refuse_noise(problem, spherical)
         measurements.functions = {**free_energy.observables(), **measurements.functions}
@@ -182,8 +186,8 @@ def refuse_noise(problem: Problem, spherical: bool) -> None:
     """Where noise at a temperature has no mean-field description."""
     if math.isinf(problem.dim):
         raise ValueError(
-            f"problem must have a finite dim with a temperature of {problem.temperature:g}: noise "
-            "on each of d coordinates adds 2τd to |w|²/d in a unit of time, which has no limit"
+            "problem must have a finite dim with a temperature: noise on each of d coordinates "
+            "adds 2τd to |w|²/d in a unit of time, which has no limit"
         )
     if spherical:
         raise ValueError("spherical must be False where the problem has a temperature")
@@ -236,6 +240,7 @@ def mean_field_velocity(
     """
     checks.instance(problem, "problem", Problem)
     checks.instance(measure, "measure", ParticleMeasure)
+    refuse_schedules(problem, "a velocity outside of a run")
     a, u, r = measure.arrays()
     out = MeanFieldVelocity(np.zeros_like(a), np.empty_like(u), np.empty_like(r))
     with thread_limit(checks.thread_count(threads)):

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.overlaps.averages import OverlapAverages
+from meanfield.dynamics.rates import Rates
+from meanfield.dynamics.sgd.clock import rate_rows
 from meanfield.dynamics.sgd.compiled import compiled_unit
 from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.activations.units import Unit
@@ -17,6 +19,7 @@ from meanfield.kernels.dynamics.sgd.step import Step
 from meanfield.kernels.dynamics.sgd.weights import advance_weights, record_weights, stand
 from meanfield.kernels.dynamics.sgd.wide import advance_wide, stand_wide
 from meanfield.problem import Problem
+from meanfield.schedules import Schedule
 from meanfield.states import Overlaps, Weights
 from meanfield.states.factors import split
 from meanfield.targets import label_address, units_of
@@ -37,17 +40,27 @@ class Runs(Protocol):
     moving: tuple[str, ...]  # the arrays that say where the runs are
     done: NDArray[np.int64]  # of the last call, how many steps each run made
 
-    def advance(self, steps: int) -> NDArray[np.int64]:
-        """Move every run by `steps` updates; how many each made before its error overflowed."""
+    def advance(self, steps: int, rates: Array | None = None) -> NDArray[np.int64]:
+        """Move every run by `steps` updates; how many each made before its error overflowed.
+
+        `rates` (steps, 6) are read as `at_step` says; None: those of the `Step`.
+        """
 
     def record(self) -> tuple[dict[str, Array], Array]:
         """Fields of the present states, runs first, and their risk (runs,)."""
 
 
 def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Step:
-    """One update of the problem at width p, in numbers."""
-    d, gamma = float(problem.dim), problem.learning_rate
-    dt = gamma / (p * d)
+    """One update of the problem at width p, in numbers; of rates that change, the first ones.
+
+    Whether weights decay and whether noise is added must be right for all: infinity says that.
+    """
+    rates = {name: getattr(problem, name) for name in Rates._fields[:-1]}
+    rates["noise"] = problem.target.noise
+    constant = {n: 0.0 if isinstance(v, Schedule) else v for n, v in rates.items()}
+    row = rate_rows(constant, p, float(problem.dim))[0].tolist()
+    row[3] = math.inf if isinstance(problem.weight_decay, Schedule) else row[3]
+    row[5] = math.inf if isinstance(problem.temperature, Schedule) else row[5]
     target, sigma = problem.target, compiled_unit(problem.student)
     units = units_of(target)
     tau = Unit(-1, 0.0, 0, 0) if units is None else compiled_unit(units.link)
@@ -55,27 +68,25 @@ def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Ste
         *sigma,
         *tau,
         label=label_address(target) if units is None else 0,
-        gain=gamma / p,
-        second=problem.second_layer_rate * dt,
-        noise=math.sqrt(target.noise),
-        d=d,
+        gain=row[0],
+        second=row[1],
+        noise=row[2],
+        d=float(problem.dim),
         batch=batch_size,
         spherical=spherical,
-        keep=_left(problem, "weight_decay", dt),
-        second_keep=_left(problem, "second_layer_decay", problem.second_layer_rate * dt),
-        heat=math.sqrt(2.0 * problem.temperature * dt),
+        keep=row[3],
+        second_keep=row[4],
+        heat=row[5],
     )
 
 
-def _left(problem: Problem, name: str, dt: float) -> float:
-    """What a decay leaves of a weight after one step."""
-    left = 1.0 - getattr(problem, name) * dt
-    if left <= 0.0:
-        raise ValueError(
-            f"problem must have {name} below {1.0 / dt:g}, one over the time of a step, got "
-            f"{getattr(problem, name):g}"
-        )
-    return left
+def rates_of(step: Step, rates: Array | None) -> Array:
+    """The rates of steps; where none are said, the one row that a `Step` has."""
+    if rates is not None:
+        return rates
+    return np.array(
+        [[step.gain, step.second, step.noise, step.keep, step.second_keep, step.heat]]
+    )  # fmt: skip
 
 
 class Judge:
@@ -131,11 +142,12 @@ class WeightsRuns:
         self.done = np.zeros(runs, dtype=np.int64)
         self.work = runs * b * p * d * 0.2
 
-    def advance(self, steps: int) -> NDArray[np.int64]:
+    def advance(self, steps: int, rates: Array | None = None) -> NDArray[np.int64]:
         """See `Runs`."""
+        rows = rates_of(self.step, rates)
         self.done[:] = 0
         advance_weights(
-            self.step, self.W_star, self.a_star, self.W, self.X, self.C, self.scale, self.a,
+            self.step, rows, self.W_star, self.a_star, self.W, self.X, self.C, self.scale, self.a,
             self.words, steps, self.done,
         )  # fmt: skip
         return self.done
@@ -177,12 +189,13 @@ class WideRuns(WeightsRuns):
         super().__init__(problem, start, step, words, kind)
         self.W = np.ascontiguousarray(self.W.swapaxes(1, 2))
 
-    def advance(self, steps: int) -> NDArray[np.int64]:
+    def advance(self, steps: int, rates: Array | None = None) -> NDArray[np.int64]:
         """See `Runs`."""
+        rows = rates_of(self.step, rates)
         self.done[:] = 0
         advance_wide(
-            self.step, self.W_star, self.a_star, self.W, self.X, self.C, self.a, self.words, steps,
-            self.done,
+            self.step, rows, self.W_star, self.a_star, self.W, self.X, self.C, self.a, self.words,
+            steps, self.done,
         )  # fmt: skip
         return self.done
 
@@ -215,12 +228,14 @@ class LawRuns:
         self.done = np.zeros(runs, dtype=np.int64)
         self.work = runs * step.batch * (100.0 + 30.0 * p + 6.0 * p * p)
 
-    def advance(self, steps: int) -> NDArray[np.int64]:
+    def advance(self, steps: int, rates: Array | None = None) -> NDArray[np.int64]:
         """See `Runs`."""
+        rows = rates_of(self.step, rates)
         self.done[:] = 0
         advance_law(
-            self.step, self.B, self.a_star, self.u, self.T, self.a, self.words, steps, self.done
-        )
+            self.step, rows, self.B, self.a_star, self.u, self.T, self.a, self.words, steps,
+            self.done,
+        )  # fmt: skip
         return self.done
 
     def record(self) -> tuple[dict[str, Array], Array]:

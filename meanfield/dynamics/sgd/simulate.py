@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 
 from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
+from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, carry_out, check_gram
+from meanfield.dynamics.sgd.clock import EvenSteps, ScheduledSteps, StepClock
 from meanfield.dynamics.sgd.runs import (
     LawRuns,
     Runs,
@@ -20,9 +22,10 @@ from meanfield.dynamics.sgd.runs import (
     make_step,
     make_streams,
 )
-from meanfield.dynamics.sgd.whole_steps import SgdRun, whole_steps
+from meanfield.dynamics.sgd.whole_steps import SgdRun
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
+from meanfield.schedules import largest
 from meanfield.states import Overlaps, Weights
 
 KEEPS = ("all", "overlaps", "ends")
@@ -57,8 +60,9 @@ def simulate_sgd(
     start : Weights or Overlaps
         The start of every run. Its target must have the problem's Gram matrix.
     t_end : float
-        Final time; t = ν γ/(p d) after ν steps, whatever the batch size. The run makes the whole
-        steps that fit in it.
+        Final time; t = Σ_ν γ_ν/(p d), whatever the batch size: ν γ/(p d) after ν steps at constant
+        γ. A schedule is read before each step, where the steps before it have led. The run makes
+        the whole steps that fit in it.
     seed : int
         Seed of all runs, ≥ 0. Run i draws from the i-th stream spawned from it, so the numbers
         depend neither on `threads` nor on how many runs there are.
@@ -136,14 +140,21 @@ def simulate_sgd(
         "batch_size": checks.integer(batch_size, "batch_size"),
         "spherical": checks.switch(spherical, "spherical"),
     }
-    step_time = problem.learning_rate / (len(start.a) * problem.dim)
+    rates = RateSeries(problem, len(start.a), request.t_end)
 
     def prepare() -> SgdRun:
         simulator = _simulator(problem, start, keep=request.keep, **settings)
-        schedule = whole_steps(request.times, request.t_end, step_time)
-        return SgdRun(simulator, schedule, request, dict(start.origin), settings["batch_size"])
+        clock = _clock(problem, len(start.a), request, rates)
+        return SgdRun(simulator, clock, request, dict(start.origin), settings["batch_size"])
 
     return carry_out("simulate_sgd", problem, start, request, settings, prepare)
+
+
+def _clock(problem: Problem, p: int, request: Request, rates: RateSeries) -> StepClock:
+    """Even steps where γ is a number and nothing else changes."""
+    if rates:
+        return ScheduledSteps(problem, p, rates, request.times, request.t_end)
+    return EvenSteps(request.times, request.t_end, problem.learning_rate / (p * problem.dim))
 
 
 def _simulator(
@@ -177,7 +188,7 @@ def _check_problem(problem: Problem, start: Weights | Overlaps) -> None:
             "problem must have a finite dim for SGD, got inf; any finite dim costs the same from "
             "Overlaps, and the overlap equations hold at infinity"
         )
-    if problem.learning_rate <= 0.0:
+    if largest(problem.learning_rate) <= 0.0:
         raise ValueError(
             "problem must have a learning_rate greater than 0 for SGD, got "
             f"{problem.learning_rate:g}"

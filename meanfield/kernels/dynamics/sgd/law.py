@@ -21,7 +21,7 @@ from meanfield.kernels.dynamics.sgd.random import (
     read_stream,
     write_stream,
 )
-from meanfield.kernels.dynamics.sgd.step import batch_gradient, closed_risk
+from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient, closed_risk
 from meanfield.kernels.options import parallel, serial
 
 NEURONS = 256  # at a time through the rotations of a step: they stay in the second cache
@@ -197,10 +197,10 @@ def pre_activations(u, T, B, Z, H, pre, pre_star):
 
 
 @serial
-def run_law(step, B, a_star, u, T, a, words, steps):
+def run_law(fixed, rates, B, a_star, u, T, a, words, steps):
     """`steps` updates of one run, in place; returns the updates made before an error overflowed."""
     p, k = u.shape
-    b, outside = step.batch, step.d - k - p
+    b, outside = fixed.batch, fixed.d - k - p
     # one column is there even when no direction is left outside: it then stays 0
     extra = max(1, int(min(float(b), outside)))
     Z, H = np.zeros((b, k)), np.zeros((b, p + extra))
@@ -210,6 +210,7 @@ def run_law(step, B, a_star, u, T, a, words, steps):
     s = read_stream(words)
     done = steps
     for n in range(steps):
+        step = at_step(fixed, rates, n)
         s = draw_batch(s, p, outside, Z, H)
         pre_activations(u, T, B, Z, H, pre, pre_star)
         s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
@@ -237,10 +238,10 @@ def run_law(step, B, a_star, u, T, a, words, steps):
 
 
 @parallel
-def advance_law(step, B, a_star, u, T, a, words, steps, done):
+def advance_law(step, rates, B, a_star, u, T, a, words, steps, done):
     """Every run by `steps` updates: u (runs, p, k), T (runs, p + 1, p), a (runs, p)."""
     for run in prange(u.shape[0]):
-        done[run] = run_law(step, B, a_star, u[run], T[run], a[run], words[run], steps)
+        done[run] = run_law(step, rates, B, a_star, u[run], T[run], a[run], words[run], steps)
 
 
 @serial

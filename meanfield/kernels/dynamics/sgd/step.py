@@ -39,6 +39,21 @@ class Step(NamedTuple):
 
 
 @serial
+def at_step(step, rates, n):
+    """The n-th step: what of it may change stands in the rows of rates, or in its only one.
+
+    Columns: gain, second, noise, keep, second_keep, heat.
+    """
+    row = min(n, rates.shape[0] - 1)
+    return Step(
+        step.sigma, step.sigma_parameter, step.sigma_value, step.sigma_slope,
+        step.tau, step.tau_parameter, step.tau_value, step.tau_slope,
+        step.label, rates[row, 0], rates[row, 1], rates[row, 2], step.d, step.batch,
+        step.spherical, rates[row, 3], rates[row, 4], rates[row, 5],
+    )  # fmt: skip
+
+
+@serial
 def output(unit, a, pre):
     """(1/p) Σ_i a_i σ(pre_i)."""
     total = 0.0

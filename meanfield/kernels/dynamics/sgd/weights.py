@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from meanfield.kernels.dynamics.sgd.random import fill_normals, normal, read_stream, write_stream
-from meanfield.kernels.dynamics.sgd.step import batch_gradient, closed_risk, square_risk
+from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient, closed_risk, square_risk
 from meanfield.kernels.options import parallel, serial
 
 BLOCK = 1024  # columns a sweep takes at a time: the samples' share of them stays in the first cache
@@ -136,15 +136,16 @@ def products(W, X, pre):
 
 
 @serial
-def run_weights(step, W_star, a_star, W, X, C, scale, a, words, steps):
+def run_weights(fixed, rates, W_star, a_star, W, X, C, scale, a, words, steps):
     """`steps` updates of one run, in place; returns the updates made before an error overflowed."""
     b, p = C.shape
-    root_d = math.sqrt(step.d)
+    root_d = math.sqrt(fixed.d)
     fresh, value = np.empty((b, BLOCK)), np.empty(p)
     pre, pre_star = np.empty((b, p)), np.empty((b, W_star.shape[0]))
     s = read_stream(words)
     done = steps
     for n in range(steps):
+        step = at_step(fixed, rates, n)
         s = sweep(s, W, W_star, X, C, scale, fresh, pre, pre_star)
         pre /= root_d
         pre_star /= root_d
@@ -168,11 +169,21 @@ def run_weights(step, W_star, a_star, W, X, C, scale, a, words, steps):
 
 
 @parallel
-def advance_weights(step, W_star, a_star, W, X, C, scale, a, words, steps, done):
+def advance_weights(step, rates, W_star, a_star, W, X, C, scale, a, words, steps, done):
     """Every run by `steps` updates: W (runs, p, d), X (runs, b, d), C (runs, b, p), a (runs, p)."""
     for run in prange(W.shape[0]):
         done[run] = run_weights(
-            step, W_star, a_star, W[run], X[run], C[run], scale[run], a[run], words[run], steps
+            step,
+            rates,
+            W_star,
+            a_star,
+            W[run],
+            X[run],
+            C[run],
+            scale[run],
+            a[run],
+            words[run],
+            steps,
         )
 
 

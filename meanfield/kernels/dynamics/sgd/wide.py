@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from meanfield.kernels.dynamics.sgd.random import fill_normals, read_stream, write_stream
-from meanfield.kernels.dynamics.sgd.step import batch_gradient
+from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient
 from meanfield.kernels.options import parallel, serial
 
 BLOCK = 1024  # neurons a sweep takes at a time: what it gathers of them stays in the first cache
@@ -52,15 +52,16 @@ def sweep(s, W, W_star, x, c, fresh, pre, pre_star):
 
 
 @serial
-def run_wide(step, W_star, a_star, W, X, C, a, words, steps):
+def run_wide(fixed, rates, W_star, a_star, W, X, C, a, words, steps):
     """`steps` updates of one run, in place; returns the updates made before an error overflowed."""
     d, p = W.shape
-    root_d = math.sqrt(step.d)
+    root_d = math.sqrt(fixed.d)
     fresh, value = np.empty(d), np.empty(p)
     pre, pre_star = np.empty((1, p)), np.empty((1, W_star.shape[0]))
     s = read_stream(words)
     done = steps
     for n in range(steps):
+        step = at_step(fixed, rates, n)
         s = sweep(s, W, W_star, X[0], C[0], fresh, pre[0], pre_star[0])
         pre /= root_d
         pre_star /= root_d
@@ -74,11 +75,11 @@ def run_wide(step, W_star, a_star, W, X, C, a, words, steps):
 
 
 @parallel
-def advance_wide(step, W_star, a_star, W, X, C, a, words, steps, done):
+def advance_wide(step, rates, W_star, a_star, W, X, C, a, words, steps, done):
     """Every run by `steps` updates: W (runs, d, p), X (runs, 1, d), C (runs, 1, p), a (runs, p)."""
     for run in prange(W.shape[0]):
         done[run] = run_wide(
-            step, W_star, a_star, W[run], X[run], C[run], a[run], words[run], steps
+            step, rates, W_star, a_star, W[run], X[run], C[run], a[run], words[run], steps
         )
 
 
