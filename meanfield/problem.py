@@ -8,7 +8,8 @@ from typing import Any
 
 from meanfield import checks, display
 from meanfield.activations import Activation, get_activation, named
-from meanfield.schedules import Schedule, check_rate, plain_rate
+from meanfield.schedules.base import Schedule
+from meanfield.schedules.make import check_rate, plain_rate
 from meanfield.targets import Target, check_target, target_from_parameters
 
 RATES = (

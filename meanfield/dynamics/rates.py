@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import OdeSolution, solve_ivp
 
 from meanfield.integrate import BadRate
 from meanfield.problem import Problem
-from meanfield.schedules import BadValue, Schedule, allowed
+from meanfield.schedules.base import BadValue, Schedule, allowed
+
+if TYPE_CHECKING:
+    from scipy.integrate import OdeSolution
 
 Array = NDArray[np.float64]
 LOOKS = 1025  # times at which a schedule is looked at before a run
@@ -126,6 +128,8 @@ class Alphas:
         self._integrate(gamma, p, t_end, stops)
 
     def _integrate(self, gamma: Schedule, p: int, t_end: float, stops: list[float]) -> None:
+        from scipy.integrate import solve_ivp  # heavy, and seldom needed
+
         def rate(x: float, y: Array) -> Array:
             value = float(gamma(min(x, edge)))
             if not (math.isfinite(value) and value > 0.0):

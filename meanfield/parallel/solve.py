@@ -24,7 +24,7 @@ from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
 from meanfield.parallel.shared import SharedField
 from meanfield.problem import Problem, unpaced
-from meanfield.schedules import largest
+from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]

@@ -193,8 +193,7 @@ def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnos
     >>> diagnosis.holding, diagnosis.regime
     (('sgd', 'overlap_ode'), 'high-dimensional')
     """
-    checks.instance(problem, "problem", Problem)
-    refuse_schedules(problem, "a diagnosis")
+    refuse_schedules(checks.instance(problem, "problem", Problem), "a diagnosis")
     p = checks.integer(width, "width")
     tolerance = checks.real(tolerance, "tolerance", above=0.0)
     ratio = problem.learning_rate / p

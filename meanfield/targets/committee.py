@@ -13,7 +13,7 @@ from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
 from meanfield.gaussian.means import Estimate
 from meanfield.gaussian.pair_averages import pair_averages
-from meanfield.schedules import check_rate, plain_rate
+from meanfield.schedules.make import check_rate, plain_rate
 from meanfield.targets.base import LinkUnits
 from meanfield.targets.potentials.choice import potential_of_units
 from meanfield.targets.potentials.form import Potential

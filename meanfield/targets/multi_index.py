@@ -21,7 +21,7 @@ from meanfield.functions.users import (
     values_at,
 )
 from meanfield.gaussian.means import Estimate, gaussian_mean
-from meanfield.schedules import check_rate, plain_rate
+from meanfield.schedules.make import check_rate, plain_rate
 from meanfield.targets.hermite import Series, find_series
 from meanfield.targets.labels import compiled_labels, sample_points
 from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function

@@ -19,7 +19,7 @@ from meanfield.dynamics.overlaps.noise import ErfNoise, Noise
 from meanfield.dynamics.rates import Rates, RateSeries
 from meanfield.kernels.dynamics.overlaps.velocity import shared_velocity, small_velocity
 from meanfield.problem import Problem
-from meanfield.schedules import largest
+from meanfield.schedules.base import largest
 from meanfield.states import Overlaps
 
 Matrix = NDArray[np.float64]

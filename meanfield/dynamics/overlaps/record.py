@@ -14,7 +14,7 @@ from meanfield.dynamics.run import Advance, Description, Request, Result, Tolera
 from meanfield.dynamics.series import StateSeries
 from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.records import Checkpoint
-from meanfield.schedules import largest
+from meanfield.schedules.base import largest
 from meanfield.states import Overlaps
 
 Array = NDArray[np.float64]

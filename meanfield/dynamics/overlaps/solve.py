@@ -20,7 +20,7 @@ from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, Tolerances, carry_out, check_gram
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
-from meanfield.schedules import largest
+from meanfield.schedules.base import largest
 from meanfield.states import Overlaps
 
 # below these widths, waking a second thread costs more than it gives

@@ -26,7 +26,7 @@ from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.equation import Total
 from meanfield.integrate.records import Checkpoint
 from meanfield.problem import Problem
-from meanfield.schedules import largest
+from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]
@@ -55,6 +55,7 @@ class ParticleFlow(Description):
         self.n, self.k = measure.u.shape
         self.a = unlocked(measure.a)
         self.rates = RateSeries(problem, None, request.t_end)
+        self.t = 0.0  # of the last slope
         self.trains_a = largest(problem.second_layer_rate) > 0.0
         self.idle = np.zeros(self.n)
         self.spheres = Spheres(measure.u, measure.r) if spherical else None
@@ -131,7 +132,7 @@ class ParticleFlow(Description):
         A direction is a coordinate of all neurons: a, each of u, and r.
         """
         self.settle(y)
-        velocity = partial(self.slope, 0.0)
+        velocity = partial(self.slope, self.t)  # at the rates of this step's end
         return error_in_growth(velocity, y, slope, self.parts, self.field_error, self.total)
 
     def settle(self, y: Array) -> None:
@@ -159,7 +160,7 @@ class ParticleFlow(Description):
 
     def slope(self, t: float, y: Array, out: Array, *, first_layer_decay: bool = True) -> None:
         """The right-hand side; t enters by the rates alone."""
-        now = self.rates(t)
+        self.t, now = t, self.rates(t)
         with np.errstate(over="ignore", invalid="ignore"):
             a, u, r = self.neurons(y)
             velocity = self.split(out, self.idle)

@@ -18,7 +18,7 @@ from scipy.special import gammaln, psi
 from meanfield.dynamics.rates import Rates, RateSeries
 from meanfield.fields import Field
 from meanfield.problem import Problem
-from meanfield.schedules import largest
+from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]

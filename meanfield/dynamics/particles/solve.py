@@ -21,7 +21,7 @@ from meanfield.dynamics.training import add_decay
 from meanfield.fields import check_evaluator, choose_field
 from meanfield.kernels.options import thread_limit
 from meanfield.problem import Problem, refuse_schedules
-from meanfield.schedules import largest
+from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from meanfield.dynamics.rates import Rates, RateSeries
 from meanfield.integrate import BadRate
 from meanfield.kernels.dynamics.sgd.clock import accumulate, march
 from meanfield.problem import Problem
-from meanfield.schedules import BadValue, Schedule, allowed
+from meanfield.schedules.base import BadValue, Schedule, allowed
 
 Array = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from meanfield.kernels.dynamics.sgd.step import Step
 from meanfield.kernels.dynamics.sgd.weights import advance_weights, record_weights, stand
 from meanfield.kernels.dynamics.sgd.wide import advance_wide, stand_wide
 from meanfield.problem import Problem
-from meanfield.schedules import Schedule
+from meanfield.schedules.base import Schedule
 from meanfield.states import Overlaps, Weights
 from meanfield.states.factors import split
 from meanfield.targets import label_address, units_of

@@ -25,7 +25,7 @@ from meanfield.dynamics.sgd.runs import (
 from meanfield.dynamics.sgd.whole_steps import SgdRun
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
-from meanfield.schedules import largest
+from meanfield.schedules.base import largest
 from meanfield.states import Overlaps, Weights
 
 KEEPS = ("all", "overlaps", "ends")
