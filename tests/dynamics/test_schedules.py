@@ -293,3 +293,14 @@ def test_a_study_finds_a_function_by_its_name():
         solver={"description": "overlaps", "t_end": 1.0},
     )
     assert study.run().records[0].status == "success"
+
+
+def test_what_needs_numbers_refuses_a_schedule_by_name():
+    problem = make(SCHEDULES["power"])
+    start = mf.gaussian_overlaps(problem, p=2, seed=1)
+    for call in (
+        lambda: mf.solve_fluctuations(problem, start, 1.0),
+        lambda: mf.regimes.diagnose(problem, width=2),
+    ):
+        with pytest.raises(ValueError, match="learning_rate"):
+            call()

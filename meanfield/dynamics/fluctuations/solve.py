@@ -30,7 +30,7 @@ from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Trajectory, integrate
 from meanfield.integrate.records import Checkpoint
-from meanfield.problem import Problem
+from meanfield.problem import Problem, refuse_schedules
 from meanfield.states import Overlaps
 
 Array = NDArray[np.float64]
@@ -156,7 +156,7 @@ def _make(
     covariance: Any,
 ) -> tuple[MomentFlow, Moments]:  # fmt: skip
     """The equations and where they start; refuses what they do not cover."""
-    checks.instance(problem, "problem", Problem)
+    refuse_schedules(checks.instance(problem, "problem", Problem), "its fluctuations")
     checks.instance(overlaps, "overlaps", Overlaps)
     check_gram(problem, overlaps.P, "overlaps")
     spherical, batch_size = (

@@ -122,7 +122,7 @@ class OverlapFlow:
 
     def parts(self, y: Matrix) -> tuple[Matrix, Matrix]:
         """Views of a state vector: the second layer if it moves, and the block of coordinates."""
-        moving = self.p if self.kappa > 0 else 0
+        moving = self.p if self.moves_a else 0
         return y[:moving].reshape(self.p, min(moving, 1)), y[moving:].reshape(self.p, self.columns)
 
     def velocity(self, t: float, y: Matrix, out: Matrix) -> None:
