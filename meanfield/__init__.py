@@ -22,6 +22,10 @@ from meanfield.dynamics.series import StateSeries as StateSeries
 from meanfield.dynamics.sgd.simulate import simulate_sgd as simulate_sgd
 from meanfield.dynamics.solution import Solution as Solution
 from meanfield.dynamics.solution import load as load
+from meanfield.dynamics.stationary.plateaus import Plateau as Plateau
+from meanfield.dynamics.stationary.plateaus import plateaus as plateaus
+from meanfield.dynamics.stationary.point import StationaryPoint as StationaryPoint
+from meanfield.dynamics.stationary.point import find_stationary as find_stationary
 from meanfield.integrate import Status as Status
 from meanfield.integrate import linear_times as linear_times
 from meanfield.integrate import logarithmic_times as logarithmic_times

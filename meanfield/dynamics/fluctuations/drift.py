@@ -53,14 +53,19 @@ class OverlapField:
     def drift(self, y: Array) -> Array:
         """F without its γ/p term, before spheres take their part."""
         network, problem = self.network(y), self.problem
-        D, E = self.averages.drift(network)
-        D.flat[:: len(D) + 1] -= problem.weight_decay
+        D, E = self.drift_matrices(y)
         half = D @ network.Q + E @ network.u.T
         da = network.a
         if self.coordinates.moving:
             da = self.averages.fields(network) - problem.second_layer_decay * network.a
             da *= problem.second_layer_rate
         return self.coordinates.join(half + half.T, (D @ network.u + E) @ self.basis.T, da)
+
+    def drift_matrices(self, y: Array) -> tuple[Array, Array]:
+        """D (p, p) and E (p, rank): a weight w_i moves by Σ_j D_ij w_j + E_i, decay included."""
+        D, E = self.averages.drift(self.network(y))
+        D.flat[:: len(D) + 1] -= self.problem.weight_decay
+        return D, E
 
     def noise_term(self, y: Array) -> Array:
         """The γ/p term in closed form, 0 if it has none."""

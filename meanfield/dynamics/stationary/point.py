@@ -1,0 +1,246 @@
+"""Stationary points of the overlap equations by Newton's method, and the spectrum there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meanfield import checks
+from meanfield.dynamics.fluctuations.coordinates import Coordinates
+from meanfield.dynamics.fluctuations.drift import OverlapField
+from meanfield.dynamics.overlaps.averages import OverlapAverages
+from meanfield.dynamics.overlaps.flow import without_negative_part
+from meanfield.dynamics.overlaps.noise import SampledNoise, choose_noise
+from meanfield.dynamics.run import check_gram
+from meanfield.dynamics.stationary.newton import jacobian, newton, within_face
+from meanfield.problem import Problem
+from meanfield.states import Overlaps
+
+Array = NDArray[np.float64]
+
+OFF_CONE = 1e-7  # of Q: a smallest eigenvalue of N that is no rounding any more
+EDGE = 1e-6  # of Q_ii: r² that a formula with r cannot be continued from
+FLAT = 1e-6  # of the largest eigenvalue: what counts as 0
+
+
+class Direction(NamedTuple):
+    """A direction in the space of overlaps: dQ (p, p), dM (p, k), da (p,)."""
+
+    Q: Array
+    M: Array
+    a: Array
+
+
+@dataclass(frozen=True)
+class StationaryPoint:
+    """A point at which the flow of the overlaps stands still.
+
+    Attributes
+    ----------
+    overlaps : Overlaps
+        Where it lies.
+    risk : float
+        R there: the height of a plateau.
+    residual : float
+        The largest component of the velocity that is left.
+    eigenvalues : ndarray, shape (m,)
+        Of the flow's Jacobian J in the coordinates (Q_ij for i ≤ j, M, a if it moves), per unit of
+        time; largest real part first; complex where the flow turns. NaN if the overlaps lie on the
+        edge of the cone and F is not known beyond it.
+    eigenvectors : ndarray, shape (m, m)
+        In columns, of length one; `direction` lays them out as matrices.
+    kind : str
+        ``"stable"``, ``"saddle"``, ``"unstable"``, or ``"marginal"``: stable but for directions
+        along which the flow stands still to first order.
+    success : bool
+        Whether Newton's method converged, to overlaps of some network, and J is known there.
+    message : str
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=2), dim=100)
+    >>> start = mf.Overlaps([[0.35] * 2] * 2, [[0.4] * 2] * 2, [[1, 0], [0, 1]], [1, 1])
+    >>> point = mf.find_stationary(problem, start)
+    >>> point.kind, round(point.overlaps.Q[0, 1], 6)
+    ('saddle', 0.333333)
+    """
+
+    overlaps: Overlaps
+    risk: float
+    residual: float
+    eigenvalues: NDArray[np.number]
+    eigenvectors: NDArray[np.number]
+    kind: str
+    success: bool
+    message: str
+    _coordinates: Coordinates = field(repr=False, compare=False)
+
+    @property
+    def escape_rate(self) -> float:
+        """The largest real part of an eigenvalue: a deviation grows as e^(rate t), if above 0."""
+        return float(np.real(self.eigenvalues[0]))
+
+    def direction(self, number: int = 0) -> Direction:
+        """An eigenvector as matrices; number 0 is what the point is left along."""
+        v = np.real(self.eigenvectors[:, number])
+        Q, M, a = self._coordinates.split(v)
+        return Direction(Q, M, a if self._coordinates.moving else np.zeros(self._coordinates.p))
+
+
+def find_stationary(
+    problem: Problem,
+    overlaps: Overlaps,
+    sgd_noise: bool = False,
+    *,
+    spherical: bool = False,
+    batch_size: int = 1,
+) -> StationaryPoint:
+    """The stationary point of the overlap equations that Newton's method reaches from here.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of temperature 0.
+    overlaps : Overlaps
+        Where to start. Points on the edge of the cone of overlaps, such as equal units, are
+        reached and looked at as any other: F is analytic there and goes on.
+    sgd_noise : bool
+        Whether to keep the γ/p term, which needs a closed form here: erf students under erf, ReLU
+        or square, square under square.
+    spherical : bool
+        On the spheres |w_i|² = d; lengths of the start are set to 1.
+    batch_size : int
+        Samples that a step of SGD averages over; divides the γ/p term.
+
+    Returns
+    -------
+    StationaryPoint
+        Its ``success`` and ``message`` say if something is not as it should be.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Notes
+    -----
+    J is taken by central differences of F's formulas, good to about 1e-8. For an isotropic erf
+    committee of k units and as many neurons the symmetric plateau is Q_ij = 1/(2k − 1) and
+    M_ir = 1/√(k(2k − 1)) without the γ/p term (Saad & Solla 1995).
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> point = mf.find_stationary(problem, mf.Overlaps([[0.9]], [[0.8]], [[1.0]], [1.0]))
+    >>> point.kind, bool(point.risk < 1e-12)
+    ('stable', True)
+    """
+    field, y0 = _prepare(problem, overlaps, sgd_noise, spherical, batch_size)
+    c = field.coordinates
+    free = np.setdiff1d(np.arange(c.size), c.diagonal) if field.spherical else np.arange(c.size)
+
+    def velocity(x: Array) -> Array:
+        whole = y0.copy()
+        whole[free] = x
+        return np.asarray(field(whole)[free])
+
+    y = y0.copy()
+    with np.errstate(all="ignore"):
+        y[free], converged, message = newton(velocity, y0[free])
+        if converged:
+            y = within_face(field, y)
+        F, J = field(y), jacobian(velocity, y[free])
+    state, off = _state(field, y, overlaps)
+    if off > OFF_CONE:
+        converged = False
+        message = f"Newton's method left the cone of overlaps by {off:.1e}: start nearer"
+    known = field.averages.compiled or _inside(field, y)
+    if converged and not known:
+        message = "the point lies on the edge of the cone, beyond which F is not known: no spectrum"
+    values, vectors = _spectrum(J) if known and np.isfinite(J).all() else _nothing(len(free))
+    lifted = np.zeros((c.size, len(free)), dtype=vectors.dtype)
+    lifted[free] = vectors
+    return StationaryPoint(
+        state, max(field.risk(y), 0.0), float(np.abs(F).max()), values, lifted, _kind(values),
+        bool(converged and known), message, c,
+    )  # fmt: skip
+
+
+def _prepare(
+    problem: Problem, overlaps: Overlaps, sgd_noise: bool, spherical: bool, batch_size: int
+) -> tuple[OverlapField, Array]:
+    """F, and where Newton's method starts."""
+    checks.instance(problem, "problem", Problem)
+    checks.instance(overlaps, "overlaps", Overlaps)
+    check_gram(problem, overlaps.P, "overlaps")
+    if problem.temperature > 0.0:
+        raise ValueError(
+            f"problem must have temperature 0 for find_stationary, got {problem.temperature:g}"
+        )
+    sgd_noise = checks.switch(sgd_noise, "sgd_noise")
+    spherical = checks.switch(spherical, "spherical")
+    batch_size = checks.integer(batch_size, "batch_size")
+    averages = OverlapAverages(problem)
+    noise = choose_noise(averages, problem, overlaps.p, sgd_noise, "auto", None, 0)
+    if isinstance(noise, SampledNoise):
+        raise ValueError(
+            "sgd_noise must be False for this problem: its γ/p term is sampled, and a sample has "
+            "no derivatives on the edge of the cone"
+        )
+    c = Coordinates(overlaps.p, overlaps.k, overlaps.a, problem.second_layer_rate > 0.0)
+    Q, M = np.array(overlaps.Q), np.array(overlaps.M)
+    if spherical:
+        length = np.sqrt(np.diag(Q))
+        if not (length > 0.0).all():
+            raise ValueError("overlaps must have a positive diagonal of Q if spherical")
+        Q, M = Q / np.outer(length, length), M / length[:, None]
+        np.fill_diagonal(Q, 1.0)
+    field = OverlapField(problem, c, averages, noise, batch_size, spherical)
+    return field, c.join(Q, M, np.asarray(overlaps.a))
+
+
+def _state(field: OverlapField, y: Array, start: Overlaps) -> tuple[Overlaps, float]:
+    """The overlaps, and how far off the cone they were."""
+    Q, M, a = field.coordinates.split(y)
+    network = field.network(y)
+    assert network.N is not None
+    size = max(float(np.abs(Q).max()), 1e-300)
+    smallest = float(np.linalg.eigvalsh(network.N)[0])
+    N = without_negative_part(network.N)
+    whole = network.u @ network.u.T + N
+    return Overlaps(whole, M, start.P, a, start.origin), max(-smallest, 0.0) / size
+
+
+def _inside(field: OverlapField, y: Array) -> bool:
+    """Whether every neuron has a part outside the principal subspace."""
+    network = field.network(y)
+    return bool((network.r_squared > EDGE * np.diag(network.Q)).all())
+
+
+def _spectrum(J: Array) -> tuple[NDArray[np.number], NDArray[np.number]]:
+    """Eigenvalues and eigenvectors, those that grow fastest first; real if all are."""
+    values, vectors = np.linalg.eig(J)
+    size = float(np.abs(values).max())
+    if float(np.abs(np.imag(values)).max()) <= FLAT * size:
+        values, vectors = np.real(values), np.real(vectors)
+    order = np.argsort(-np.real(values), kind="stable")
+    return values[order], vectors[:, order]
+
+
+def _nothing(n: int) -> tuple[NDArray[np.number], NDArray[np.number]]:
+    return np.full(n, np.nan), np.full((n, n), np.nan)
+
+
+def _kind(values: NDArray[np.number]) -> str:
+    real = np.real(values)
+    if not np.isfinite(real).all():
+        return "unknown"
+    flat = FLAT * float(np.abs(values).max())
+    if real[0] > flat:
+        return "saddle" if real[-1] < flat else "unstable"
+    return "stable" if real[0] < -flat else "marginal"

@@ -1,0 +1,96 @@
+"""Stationary points against the closed form of Saad & Solla, and against trajectories."""
+
+import numpy as np
+import pytest
+
+import meanfield as mf
+
+
+def committee(k, gamma=0.0):
+    """An isotropic erf committee, and a start near the symmetric plateau of as many neurons."""
+    problem = mf.Problem(mf.CommitteeTarget(k=k), dim=1000, learning_rate=gamma)
+    Q, M = 1 / (2 * k - 1), 1 / np.sqrt(k * (2 * k - 1))
+    near = mf.Overlaps(np.full((k, k), Q + 0.02), np.full((k, k), M - 0.01), np.eye(k), np.ones(k))
+    return problem, near, Q, M
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_symmetric_plateau_in_closed_form(k):
+    """Q = 1/(2k − 1), M = 1/√(k(2k − 1)), risk (π/6 − k asin 1/2k)/πk, on the edge of the cone."""
+    problem, near, Q, M = committee(k)
+    point = mf.find_stationary(problem, near)
+    assert point.success, point.message
+    assert np.abs(point.overlaps.Q - Q).max() < 1e-10
+    assert np.abs(point.overlaps.M - M).max() < 1e-10
+    assert abs(point.risk - (np.pi / 6 - k * np.arcsin(1 / (2 * k))) / (np.pi * k)) < 1e-12
+    assert point.residual < 1e-12
+    assert point.kind == "saddle"
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_escape_rate_is_the_growth_along_a_trajectory(gamma):
+    problem, near, _, _ = committee(2, gamma)
+    point = mf.find_stationary(problem, near, sgd_noise=gamma > 0)
+    assert point.success, point.message
+    way = point.direction()
+    assert way.M[0, 0] * way.M[0, 1] < 0  # neurons part towards different directions
+    M = point.overlaps.M + 1e-6 * np.array([[1.0, -1.0], [-1.0, 1.0]])
+    Q = M @ M.T + point.overlaps.Q - point.overlaps.M @ point.overlaps.M.T
+    start = mf.Overlaps(Q, M, np.eye(2), np.ones(2))
+    run = mf.solve_overlaps(problem, start, 250.0, save_at=251, sgd_noise=gamma > 0, rtol=1e-9)
+    apart = run.states.varying["M"][:, 0, 0] - run.states.varying["M"][:, 0, 1]
+    linear = (apart > 1e-5) & (apart < 1e-3)
+    rate = np.polyfit(run.t[linear], np.log(apart[linear]), 1)[0]
+    assert point.escape_rate == pytest.approx(rate, rel=1e-3)
+
+
+def test_a_second_layer_and_spheres():
+    """One unit learning one: the minimum on the sphere, and along it with a second layer."""
+    target = mf.CommitteeTarget(k=1, activation="square")
+    problem = mf.Problem(target, "square", dim=100)
+    start = mf.Overlaps([[1.0]], [[0.9]], [[1.0]], [1.0])
+    top = mf.find_stationary(problem, start, spherical=True)
+    assert (top.kind, top.success) == ("stable", True)
+    assert top.overlaps.M[0, 0] == pytest.approx(1.0, abs=1e-10)
+    # ṁ = (1 − m²) c'(m) with c = 2m²: 4m at the saddle
+    saddle = mf.find_stationary(
+        problem, mf.Overlaps([[1.0]], [[0.01]], [[1.0]], [1.0]), spherical=True
+    )
+    assert saddle.overlaps.M[0, 0] == pytest.approx(0.0, abs=1e-10)
+    assert saddle.escape_rate == pytest.approx(4.0, rel=1e-6)
+    moving = mf.Problem(target, "square", dim=100, second_layer_rate=1.0)
+    valley = mf.find_stationary(moving, start)
+    assert (valley.kind, valley.success) == ("marginal", True)  # a w² is the same along a curve
+    assert valley.risk < 1e-20
+
+
+def test_says_where_it_knows_nothing():
+    problem = mf.Problem(mf.CommitteeTarget(k=2, activation="tanh"), "tanh", dim=100)
+    flat = mf.Overlaps(np.full((2, 2), 0.33), np.full((2, 2), 0.4), np.eye(2), np.ones(2))
+    point = mf.find_stationary(problem, flat)
+    assert not point.success
+    assert "edge of the cone" in point.message or "no step" in point.message
+    noisy = mf.Problem(mf.CommitteeTarget(k=2, activation="tanh"), "tanh", 100, 1.0)
+    with pytest.raises(ValueError, match="sgd_noise must be False"):
+        mf.find_stationary(noisy, flat, sgd_noise=True)
+    with pytest.raises(ValueError, match="temperature 0"):
+        mf.find_stationary(mf.Problem(mf.CommitteeTarget(k=2), dim=9, temperature=1.0), flat)
+
+
+def test_plateaus_of_a_run():
+    problem = committee(2)[0]
+    begin = mf.Overlaps(
+        [[0.2, 0.05], [0.05, 0.2]], [[0.11, 0.1], [0.1, 0.11]], np.eye(2), np.ones(2)
+    )
+    run = mf.solve_overlaps(problem, begin, 300.0, sgd_noise=False, save_at=601)
+    (plateau,) = mf.plateaus(run)
+    assert plateau.point.success
+    assert plateau.risk == pytest.approx(plateau.point.risk, rel=0.02)
+    assert plateau.begin < plateau.time < plateau.end
+    # from a deviation of 0.01, growing at the escape rate to order one
+    assert 0.5 < plateau.length * plateau.point.escape_rate / np.log(20) < 2.0
+    smooth = mf.Overlaps([[0.9]], [[0.8]], [[1.0]], [1.0])
+    assert mf.plateaus(mf.solve_overlaps(mf.Problem(mf.CommitteeTarget(k=1)), smooth, 5.0)) == []
+    sgd = mf.simulate_sgd(mf.Problem(mf.CommitteeTarget(k=1), dim=9, learning_rate=1.0), smooth, 1)
+    with pytest.raises(ValueError, match="overlap equations"):
+        mf.plateaus(sgd)
