@@ -65,7 +65,7 @@ class StationaryPoint:
     >>> problem = mf.Problem(mf.CommitteeTarget(k=2), dim=100)
     >>> start = mf.Overlaps([[0.35] * 2] * 2, [[0.4] * 2] * 2, [[1, 0], [0, 1]], [1, 1])
     >>> point = mf.find_stationary(problem, start)
-    >>> point.kind, round(point.overlaps.Q[0, 1], 6)
+    >>> point.kind, round(float(point.overlaps.Q[0, 1]), 6)
     ('saddle', 0.333333)
     """
 
