@@ -7,13 +7,16 @@ sequence), whose error other scramblings of the same size reveal.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
 
 from meanfield.fields.base import Array
+from meanfield.gaussian.resolution import find_panels
 from meanfield.gaussian.rules import GAUSSIAN_REACH, chi_rule, hermite_rule, panel_rule
+from meanfield.targets import Target
 
 NEGLIGIBLE_WEIGHT = 1e-15  # of a tensor rule, what its outermost nodes may carry together
 
@@ -63,14 +66,25 @@ def tensor_rule(k: int, D: float, size: int, radii: int) -> InputRule:
     return InputRule("tensor", size, np.ascontiguousarray(z[:, kept]), weight, *_radii(D, radii))
 
 
-def graded_rule(D: float, panels: int, radii: int) -> InputRule:
-    """k = 1, with a kink at the origin: panels that shrink geometrically towards it."""
+def graded_rule(D: float, panels: int, radii: int, breaks: Sequence[float] = ()) -> InputRule:
+    """k = 1, with a kink at the origin: panels that shrink geometrically towards it.
+
+    They end at the breaks of the target, too, and at their mirror images.
+    """
     edges = np.append(0.0, GAUSSIAN_REACH * 2.0 ** (-40.0 * np.arange(panels, -1, -1) / panels))
+    edges = np.union1d(edges, [abs(z) for z in breaks if abs(z) < GAUSSIAN_REACH])
     t, w = panel_rule(edges, 6)
     w = w * np.exp(-0.5 * t * t)
     z = np.concatenate((-t[::-1], t))[None, :]
     weight = np.concatenate((w[::-1], w)) / (2.0 * w.sum())
     return InputRule("graded", panels, z, weight, *_radii(D, radii))
+
+
+def breaks_of(target: Target) -> tuple[float, ...]:
+    """Where some derivative of a function of one coordinate jumps, declared or not."""
+    if target.rank != 1:
+        return ()
+    return find_panels(lambda z: target(z.reshape(-1, 1)).reshape(z.shape)).points
 
 
 def sobol_rule(k: int, D: float, power: int, radii: int, seed: int) -> InputRule:
@@ -90,12 +104,14 @@ def sobol_rule(k: int, D: float, power: int, radii: int, seed: int) -> InputRule
     return InputRule("sobol", power, z, weight, *_radii(D, radii))
 
 
-def make_rule(kind: str, size: int, radii: int, k: int, D: float) -> InputRule:
+def make_rule(
+    kind: str, size: int, radii: int, k: int, D: float, breaks: Sequence[float] = ()
+) -> InputRule:
     """A rule from its description."""
     if kind == "tensor":
         return tensor_rule(k, D, size, radii)
     if kind == "graded":
-        return graded_rule(D, size, radii)
+        return graded_rule(D, size, radii, breaks)
     return sobol_rule(k, D, size, radii, seed=0)
 
 

@@ -59,12 +59,12 @@ class DirectField:
         self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
         self.target, self.tables = problem.target, Tables(problem.student, self.D)
         self.kinked = not (problem.student.smooth and problem.target.smooth)
+        self.breaks = inputs.breaks_of(problem.target)
         self.tolerance = _natural_tolerance(problem) if tolerance is None else tolerance
         self.mass: Array | None = None
         self.checking = Tables(problem.student, self.D)  # for rules that reach further
         self.rule: InputRule | None = None
-        self.served = math.inf
-        self.worst = math.inf
+        self.served, self.worst = math.inf, math.inf
 
     @staticmethod
     def cost(task: Task) -> Cost:
@@ -121,11 +121,10 @@ class DirectField:
         if self._far(measure.u):
             self._refine(measure)
             return True
-        try:
+        with suppress(FloatingPointError):
             self.tables.covering(measure.u, measure.r, self.rule)
-        except FloatingPointError:
-            return False
-        return True
+            return True
+        return False
 
     def _radii(self, measure: ParticleMeasure) -> int:
         """How many ρ: more, until a third more of them change nothing."""
@@ -146,8 +145,9 @@ class DirectField:
     def _candidates(self, measure: ParticleMeasure, radii: int) -> Iterator[InputRule]:
         """Rules in the order they are tried."""
         most = max(2 ** POWERS[0], min(MOST_NODES, MOST_PAIRS // measure.n)) // radii
-        if self.kinked and self.k == 1:
-            yield from (inputs.graded_rule(self.D, panels, radii) for panels in PANEL_LADDER)
+        if self.k == 1 and (self.kinked or self.breaks):
+            for panels in PANEL_LADDER:
+                yield inputs.graded_rule(self.D, panels, radii, self.breaks)
         elif not self.kinked and self.k <= 3:
             for size in AXIS_LADDER:
                 rule = inputs.tensor_rule(self.k, self.D, size, radii)
@@ -176,7 +176,7 @@ class DirectField:
         if rule.kind == "tensor":
             return [inputs.tensor_rule(self.k, self.D, math.ceil(1.35 * rule.size), radii)]
         if rule.kind == "graded":
-            return [inputs.graded_rule(self.D, math.ceil(1.35 * rule.size), radii)]
+            return [inputs.graded_rule(self.D, math.ceil(1.35 * rule.size), radii, self.breaks)]
         seeds = range(1, 1 + SCRAMBLINGS)
         return [inputs.sobol_rule(self.k, self.D, rule.size, radii, seed) for seed in seeds]
 
@@ -279,7 +279,7 @@ class DirectField:
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
         kind, size, radii = state["rule"]
-        self._take(inputs.make_rule(kind, size, radii, self.k, self.D))
+        self._take(inputs.make_rule(kind, size, radii, self.k, self.D, self.breaks))
         self.served = state["served"]
         if state["reach"] is not None:
             self.tables.make(*state["reach"])

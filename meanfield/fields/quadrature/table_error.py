@@ -74,7 +74,7 @@ def small_rule(field: DirectField) -> InputRule:
         size, nodes = (
             (size - 1, nodes // 2) if kind == "sobol" else (size // 2, nodes // 2**field.k)
         )
-    return inputs.make_rule(kind, size, radii, field.k, field.D)
+    return inputs.make_rule(kind, size, radii, field.k, field.D, field.breaks)
 
 
 def part_of(charge: Array, chosen: Array, count: int) -> tuple[Array, Array]:

@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import erf
 
 import meanfield as mf
 from meanfield.fields import choose_field, inputs
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.quadrature.tables import Tables
-from meanfield.gaussian.rules import chi_rule
+from meanfield.gaussian.rules import chi_rule, panel_rule
 from meanfield.kernels.options import thread_limit
 from tests.fields.cases import make_measure, make_problem, velocity
 from tests.fields.pairs.test_series import miss, prepared
@@ -200,3 +201,27 @@ def test_nodes_grow_with_the_neurons():
     velocity(field, larger)
     assert field.rule.nodes > before
     assert field.error_estimate(larger) <= field.tolerance
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("r", [0.0, 0.5])
+def test_kinks_of_a_function_of_one_coordinate_are_found(smooth, r):
+    """Declared or not; against panels that end there."""
+
+    def bent(z):
+        return np.maximum(z[:, 0] - 0.63, 0.0) + np.abs(z[:, 0] + 1.1)
+
+    problem = mf.Problem(mf.MultiIndexTarget(bent, k=1, smooth=smooth), "erf")
+    measure = mf.ParticleMeasure([1.0, -1.0], [[0.7], [1.2]], [r, r])
+    field = DirectField(problem, tolerance=1e-9)
+    field.prepare(measure)
+    x, w = panel_rule(np.array([-9.0, -5.0, -3.0, -2.0, -1.1, 0.0, 0.63, 2.0, 3.0, 5.0, 9.0]), 40)
+    w = w * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+    s = np.sqrt(1.0 + r * r)
+    a, u = measure.a, measure.u[:, 0]
+    mean = erf(np.outer(u, x) / (math.sqrt(2.0) * s))
+    epsilon = w * (bent(x[:, None]) - a @ mean / 2.0)
+    slope = math.sqrt(2.0 / math.pi) / s * np.exp(-0.5 * (np.outer(u, x) / s) ** 2)
+    _, du, _ = velocity(field, measure)
+    np.testing.assert_allclose(du[:, 0], a * (slope @ (epsilon * x)), atol=1e-9)
+    assert field.error_estimate(measure) < 1e-8
