@@ -7,7 +7,7 @@ What is asked of them, and what errors are relative to, stands in `tests.referen
 
 The twin takes about a second a problem; with a store it is asked once for each. A problem that
 takes too long is left, and counted. The histogram in docs/numerics.md is drawn by docs/pictures.py
-from docs/calibration.json, which is `--step 4 --results docs/calibration.json`: every fourth one.
+from docs/calibration.json, which `--results docs/calibration.json` writes.
 """
 
 from __future__ import annotations
