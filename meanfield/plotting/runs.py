@@ -20,7 +20,9 @@ def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     solution : Solution
-        Of any description. Several runs of SGD are drawn in grey, with their mean over them.
+        Of any description. Several runs of SGD are drawn in grey, with their mean over them; the
+        ODE of `solve_fluctuations` with a band, two standard deviations of SGD to either side of
+        its mean.
     ax : matplotlib Axes, optional
         Where to draw; by default new ones.
 
@@ -51,6 +53,12 @@ def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
         ax.plot(solution.t, risk.T, color="0.75", linewidth=0.7)
         name = f"{name}, mean of {len(risk)} runs"
     ax.plot(solution.t, risk.mean(axis=0), color=style.INK, label=name)
+    if "risk_std" in solution.observables and "risk_bias" in solution.observables:
+        mean = solution.risk + solution.observables["risk_bias"]
+        reach = 2.0 * solution.observables["risk_std"]
+        # the band is Gaussian, the risk is not: below 0 there is none
+        low = np.maximum(mean - reach, 0.0)
+        ax.fill_between(solution.t, low, mean + reach, color="0.8", label="SGD, ±2 std")
     if np.all(risk > 0.0):
         ax.set_yscale("log")
     ax.set_xlabel(style.TIME_LABEL)

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-NODES = 14
+NODES = 20
 H = 1e-3
 
 

@@ -39,6 +39,9 @@ class OverlapField:
     ):  # fmt: skip
         self.problem, self.coordinates, self.averages = problem, coordinates, averages
         self.noise = None if isinstance(noise, SampledNoise) else noise
+        if self.noise is not None:
+            # forms of the term wait to be told the present variance of the label noise
+            self.noise.label_noise = float(problem.target.noise)
         self.spherical = spherical
         self.rate = problem.learning_rate / (coordinates.p * batch_size)
         self.basis = np.ascontiguousarray(problem.target.basis)

@@ -90,13 +90,13 @@ class MomentFlow:
         fixed = self._fixed(y, scores)
         F = field.project(y, field.drift(y) + fixed)
         sizes, v = spectrum(now.sigma)
+        # J(m − ½F) needs one direction more, which has no part in Σ
+        rest = now.mean - 0.5 * F
+        sizes, v = np.append(sizes, 0.0), np.vstack((v, unit(rest)))
         found = self.derivatives(y, F, fixed, scores, sizes, v)
         JSigma = (found.first * sizes[:, None]).T @ v
-        # J(m − ½F) needs one direction more
-        rest = now.mean - 0.5 * F
-        pushed = self.derivatives(y, F, fixed, scores, np.zeros(1), unit(rest)[None])
         out[:m] = F
-        out[m : 2 * m] = pushed.first[0] * np.linalg.norm(rest) + 0.5 * found.second
+        out[m : 2 * m] = found.first[-1] * np.linalg.norm(rest) + 0.5 * found.second
         out[m : 2 * m] += sample.bias(y, steps, draw)
         growth = JSigma + JSigma.T + sample.covariance(y, steps, draw)
         out[2 * m :] = growth.ravel()

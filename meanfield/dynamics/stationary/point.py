@@ -16,7 +16,7 @@ from meanfield.dynamics.overlaps.flow import without_negative_part
 from meanfield.dynamics.overlaps.noise import SampledNoise, choose_noise
 from meanfield.dynamics.run import check_gram
 from meanfield.dynamics.stationary.newton import jacobian, newton, within_face
-from meanfield.problem import Problem
+from meanfield.problem import Problem, refuse_schedules
 from meanfield.states import Overlaps
 
 Array = NDArray[np.float64]
@@ -175,7 +175,7 @@ def _prepare(
     problem: Problem, overlaps: Overlaps, sgd_noise: bool, spherical: bool, batch_size: int
 ) -> tuple[OverlapField, Array]:
     """F, and where Newton's method starts."""
-    checks.instance(problem, "problem", Problem)
+    refuse_schedules(checks.instance(problem, "problem", Problem), "its stationary points")
     checks.instance(overlaps, "overlaps", Overlaps)
     check_gram(problem, overlaps.P, "overlaps")
     if problem.temperature > 0.0:

@@ -94,3 +94,13 @@ def test_plateaus_of_a_run():
     sgd = mf.simulate_sgd(mf.Problem(mf.CommitteeTarget(k=1), dim=9, learning_rate=1.0), smooth, 1)
     with pytest.raises(ValueError, match="overlap equations"):
         mf.plateaus(sgd)
+
+
+def test_label_noise_lifts_the_plateau():
+    """With the γ/p term, F is that of `overlap_velocity`, label noise included."""
+    target = mf.CommitteeTarget(k=2, noise=0.3)
+    problem, near = mf.Problem(target, dim=1000, learning_rate=1.0), committee(2)[1]
+    point = mf.find_stationary(problem, near, sgd_noise=True)
+    assert point.success, point.message
+    velocity = mf.overlap_velocity(problem, point.overlaps)
+    assert np.abs(velocity.Q).max() < 1e-10
