@@ -54,8 +54,8 @@ from meanfield.targets import MultiIndexTarget as MultiIndexTarget
 
 # the rooms that are for users; every other one is open to those who look, and not shown
 _ROOMS = (
-    "activations", "measures", "parallel", "plotting", "projection", "regimes", "studies",
-    "targets", "transport",
+    "activations", "measures", "parallel", "plotting", "projection", "regimes", "schedules",
+    "studies", "targets", "transport",
 )  # fmt: skip
 
 

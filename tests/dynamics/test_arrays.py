@@ -93,7 +93,7 @@ def test_notebooks_show_a_short_table(runs, problem):
 
 def test_the_package_shows_what_is_public():
     shown = {name for name in dir(mf) if not name.startswith("_")}
-    assert {"Problem", "solve_mean_field", "plotting", "targets", "studies"} <= shown
+    assert {"Problem", "solve_mean_field", "plotting", "targets", "studies", "schedules"} <= shown
     assert not shown & {"kernels", "checks", "kinks", "factors", "dynamics", "import_module"}
     assert mf.plotting.plot_run is not None
     assert all(hasattr(mf, name) for name in shown)
