@@ -105,9 +105,10 @@ def test_public_functions_have_examples_parameters_and_errors():
         text = thing.__doc__ or ""
         assert text, name
         if not isinstance(thing, type) and "times" not in name:
-            assert "Parameters\n" in text, name
+            if inspect.signature(thing).parameters:
+                assert "Parameters\n" in text, name
+                assert "Raises\n" in text, name
             assert "Returns\n" in text, name
-            assert "Raises\n" in text, name
 
 
 def test_every_room_is_described():

@@ -26,6 +26,11 @@ def return_on_interrupt() -> Iterator[None]:
     checkpoint is left first, if one was asked for, and the error's ``result`` is what was computed.
     SIGTERM, by which a batch system asks a program to end, ends it inside as well.
 
+    Returns
+    -------
+    context manager
+        Inside it, the solution or the results of a study have the status ``"interrupted"`` instead.
+
     Examples
     --------
     >>> import meanfield as mf

@@ -328,6 +328,7 @@ def test_a_state_too_large_for_its_risk_is_recorded():
     assert math.isnan(run.observe(0.0, 1e120 * flow.y0)["risk"])
 
 
+@pytest.mark.usefixtures("interrupted_results")
 def test_interruption_keeps_what_was_computed(monkeypatch):
     problem = make_problem()
     calls = []
@@ -344,6 +345,7 @@ def test_interruption_keeps_what_was_computed(monkeypatch):
     assert 0 < len(run.t) == len(run.risk) == len(run.states) < 51
 
 
+@pytest.mark.usefixtures("interrupted_results")
 def test_interruption_before_anything_was_saved(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
