@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,8 @@ def population_risk(
     Raises
     ------
     TypeError, ValueError
-        If the state is none of these or does not belong to the problem.
+        If the state is none of these or does not belong to the problem, or has neurons so long that
+        no digit of the risk is known.
 
     Examples
     --------
@@ -50,6 +52,19 @@ def population_risk(
     """
     checks.instance(problem, "problem", Problem)
     evaluator = check_evaluator(evaluator)
+    try:
+        risk = _risk(problem, state, evaluator)
+    except FloatingPointError:  # of tables that end before these neurons do
+        risk = math.nan
+    if math.isnan(risk):
+        raise ValueError(
+            f"state must have neurons that averages of {problem.student.name} can follow, got "
+            f"lengths |w|/√d up to {_longest(state):.3g}, at which no digit of the risk is known"
+        )
+    return risk
+
+
+def _risk(problem: Problem, state: Any, evaluator: str) -> float:
     if isinstance(state, Weights):
         return _risk_of_weights(problem, state)
     if isinstance(state, Overlaps):
@@ -60,6 +75,15 @@ def population_risk(
             "state must be a ParticleMeasure, Overlaps or Weights, got " + type(state).__name__
         )
     return choose_field(problem, state, evaluator).risk(*state.arrays())
+
+
+def _longest(state: ParticleMeasure | Overlaps | Weights) -> float:
+    """The largest |w|/√d."""
+    if isinstance(state, Weights):
+        return float(np.sqrt((state.W**2).sum(axis=1).max() / state.dim))
+    if isinstance(state, Overlaps):
+        return float(np.sqrt(np.diag(state.Q).max()))
+    return float(np.sqrt((state.u**2).sum(axis=1) + state.r**2).max())
 
 
 def _risk_of_weights(problem: Problem, weights: Weights) -> float:

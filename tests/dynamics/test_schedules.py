@@ -246,6 +246,7 @@ def test_a_bad_value_met_in_the_run_is_a_status_with_what_was_computed():
     assert run.status == "invalid" and len(run.t) == 2
 
 
+@pytest.mark.usefixtures("interrupted_results")
 def test_threads_and_checkpoints_leave_the_numbers_alone(tmp_path, monkeypatch):
     problem = make(SCHEDULES["power"])
     start = mf.gaussian_overlaps(problem, p=2, seed=1)

@@ -62,10 +62,6 @@ def fragile(problem, n: int, seed: int = 0):
     return mf.gaussian_measure(problem, n, seed=seed)
 
 
-def fragile_but_mended(problem, n: int, seed: int = 0):
-    return mf.gaussian_measure(problem, n, seed=seed)
-
-
 def deadly(problem, n: int, seed: int = 0):
     """A start that kills its process in 20 dimensions, until the machine is mended."""
     import os

@@ -324,11 +324,11 @@ def interrupted_long_run(folder, monkeypatch, **changes):
     expected = study.run()
     advance, calls = LawRuns.advance, []
 
-    def struck(self, steps):
+    def struck(self, steps, rates):
         calls.append(steps)
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return advance(self, steps)
+        return advance(self, steps, rates)
 
     with monkeypatch.context() as patch:
         patch.setattr(LawRuns, "advance", struck)
@@ -348,7 +348,7 @@ LONG = {
 def test_a_run_that_fails_keeps_its_checkpoint(tmp_path, monkeypatch):
     study, expected, checkpoint = interrupted_long_run(tmp_path, monkeypatch)
 
-    def fail(self, steps):
+    def fail(self, steps, rates):
         raise MemoryError("no room")
 
     with monkeypatch.context() as patch:
@@ -357,7 +357,9 @@ def test_a_run_that_fails_keeps_its_checkpoint(tmp_path, monkeypatch):
     assert results.counts == {"failed": 1} and "no room" in results.records[0].message
     assert checkpoint.exists()
     steps, advance = [], LawRuns.advance
-    monkeypatch.setattr(LawRuns, "advance", lambda self, n: steps.append(n) or advance(self, n))
+    monkeypatch.setattr(
+        LawRuns, "advance", lambda self, n, rates: steps.append(n) or advance(self, n, rates)
+    )
     assert same(study.run(store=tmp_path, retry=True), expected)
     whole = expected.records[0].stats["steps"]
     assert sum(steps) < whole and not checkpoint.exists()

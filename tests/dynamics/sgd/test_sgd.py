@@ -446,9 +446,9 @@ def test_ctrl_c_returns_what_came_before(kind, monkeypatch):
     cls, calls = (WeightsRuns if kind == "weights" else LawRuns), []
     advance = cls.advance
 
-    def interrupted(self, steps):
+    def interrupted(self, steps, rates):
         calls.append(steps)
-        done = advance(self, steps)
+        done = advance(self, steps, rates)
         if len(calls) == 4:
             signal.raise_signal(signal.SIGINT)
         return done
@@ -465,9 +465,9 @@ def test_a_long_run_is_cut_into_short_calls(monkeypatch):
     start = make_start(make_problem(30)).overlaps()
     durations, advance = [], LawRuns.advance
 
-    def timed(self, steps):
+    def timed(self, steps, rates):
         began = time.perf_counter()
-        done = advance(self, steps)
+        done = advance(self, steps, rates)
         durations.append(time.perf_counter() - began)
         return done
 
