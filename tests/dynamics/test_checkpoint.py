@@ -80,8 +80,8 @@ def test_ctrl_c_during_a_compiled_call_is_heard_after_it(case, runs, tmp_path, m
     """The steps of that call are made, and count."""
     path, whole, calls = tmp_path / "run.part", solve(case), []
 
-    def advance(self, steps, real=runs.advance):
-        calls.append(real(self, steps))
+    def advance(self, steps, rates, real=runs.advance):
+        calls.append(real(self, steps, rates))
         if len(calls) == 4:
             raise KeyboardInterrupt
         return calls[-1]

@@ -272,11 +272,11 @@ def test_ctrl_c_inside_a_run_stops_the_study_and_leaves_a_checkpoint(tmp_path, m
     expected = study.run()
     advance, calls = LawRuns.advance, []
 
-    def struck_in_the_second_run(self, steps):
+    def struck_in_the_second_run(self, steps, rates):
         calls.append(self)
         if self is not calls[0] and calls.count(self) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        return advance(self, steps)
+        return advance(self, steps, rates)
 
     with monkeypatch.context() as patch:
         patch.setattr(LawRuns, "advance", struck_in_the_second_run)
