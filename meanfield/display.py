@@ -16,7 +16,7 @@ def table(title: str, rows: Mapping[str, Any]) -> str:
     rows : mapping of str to object
         Numbers are written with six digits; None and empty strings are left out.
     """
-    shown = {name: _text(value) for name, value in rows.items() if value not in (None, "")}
+    shown = {name: text(value) for name, value in rows.items() if value not in (None, "")}
     lines = (
         f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
         f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
@@ -25,5 +25,6 @@ def table(title: str, rows: Mapping[str, Any]) -> str:
     return f"<table><caption>{html.escape(title)}</caption>{''.join(lines)}</table>"
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A value as a reader wants it: numbers with six digits."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -153,11 +153,10 @@ class Solution(StateArrays):
         return f"<Solution: {description}, {self.status}, {reached}{last}; {self.message}>"
 
     def _repr_html_(self) -> str:
+        times = f"{self.t[0]:g} to {self.t[-1]:g}, {len(self.t)} saved" if len(self.t) else ""
         rows = {
             "status": f"{self.status}: {self.message}",
-            "t": f"{self.t[0]:g} to {self.t[-1]:g}, {len(self.t)} saved times"
-            if len(self.t)
-            else "",
+            "t": times,
             "final risk": float(np.mean(self.risk[..., -1])) if np.size(self.risk) else None,
             "states": repr(self.states)[1:-1],
             "observables": ", ".join(self.observables),

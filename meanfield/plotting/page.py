@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_hex
 
-from meanfield import checks
+from meanfield import checks, display
 from meanfield.plotting.studies import (
     MOST_IN_LEGEND,
     Curve,
@@ -111,14 +111,10 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     columns = [c for c in dict.fromkeys(name for row in rows for name in row) if c != "t"]
     lines = ["".join(f"<th>{html.escape(name)}</th>" for name in columns)]
     lines += [
-        "".join(f"<td>{html.escape(_text(row.get(name, '')))}</td>" for name in columns)
+        "".join(f"<td>{html.escape(display.text(row.get(name, '')))}</td>" for name in columns)
         for row in rows
     ]
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _failures(results: StudyResults) -> str:

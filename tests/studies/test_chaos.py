@@ -152,19 +152,25 @@ def alive_in_session(session):
     return False
 
 
+def begun(folder, *options):
+    """The command at work on the study in a folder, once its first start has been asked for."""
+    command = [sys.executable, "-m", "meanfield", "study", str(folder / "study.toml"),
+               "--out", str(folder / "out"), "--workers", "1", *options]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env={**os.environ, "SLOW_HAS_BEGUN": str(folder / "begun")},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60.0
+    while not (folder / "begun").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_command_at_once(tmp_path, number, code):
     (tmp_path / "study.toml").write_text(TOML.replace("0.05", "20.0"))
-    command = [sys.executable, "-m", "meanfield", "study", str(tmp_path / "study.toml"),
-               "--out", str(tmp_path / "out"), "--workers", "1"]  # fmt: skip
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, env={**os.environ, "SLOW_HAS_BEGUN": str(tmp_path / "begun")},
-    )  # fmt: skip
-    deadline = time.monotonic() + 60.0
-    while not (tmp_path / "begun").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    process = begun(tmp_path)
     os.kill(process.pid, number)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == code
@@ -181,16 +187,7 @@ solver = { description = "sgd", t_end = 1e7, save_at = 3 }
 @pytest.mark.parametrize("engine", ["serial", "process"])
 def test_sigterm_leaves_a_checkpoint_in_every_engine(tmp_path, engine):
     (tmp_path / "study.toml").write_text(LONG)
-    command = [sys.executable, "-m", "meanfield", "study", str(tmp_path / "study.toml"),
-               "--out", str(tmp_path / "out"), "--workers", "1", "--executor", engine]  # fmt: skip
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, env={**os.environ, "SLOW_HAS_BEGUN": str(tmp_path / "begun")},
-    )  # fmt: skip
-    deadline = time.monotonic() + 60.0
-    while not (tmp_path / "begun").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    process = begun(tmp_path, "--executor", engine)
     time.sleep(2.0)  # the run lasts for minutes
     process.terminate()
     output, _ = process.communicate(timeout=30)
