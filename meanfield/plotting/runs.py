@@ -58,7 +58,14 @@ def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
         reach = 2.0 * solution.observables["risk_std"]
         # the band is Gaussian, the risk is not: below 0 there is none
         low = np.maximum(mean - reach, 0.0)
-        ax.fill_between(solution.t, low, mean + reach, color="0.8", label="SGD, ±2 std")
+        ax.fill_between(
+            solution.t,
+            low,
+            mean + reach,
+            color="0.8",
+            label=f"SGD at d = {solution.problem.dim:g}, ±2 std",
+        )
+        ax.legend(frameon=False)
     if np.all(risk > 0.0):
         ax.set_yscale("log")
     ax.set_xlabel(style.TIME_LABEL)

@@ -30,7 +30,9 @@ def test_fluctuations_are_drawn_as_a_band():
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=50, learning_rate=1.0)
     start = mf.Overlaps([[1.0]], [[0.3]], [[1.0]], [1.0])
     run = mf.solve_fluctuations(problem, start, 1.0, save_at=3)
-    (band,) = run.plot().collections
+    ax = run.plot()
+    (band,) = ax.collections
+    assert "d = 50" in ax.get_legend().get_texts()[-1].get_text()
     corners = band.get_paths()[0].vertices
     edge = run.risk + run.observables["risk_bias"] + 2 * run.observables["risk_std"]
     assert corners[corners[:, 0] == 1.0, 1].max() == pytest.approx(edge[-1])
