@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 
 SERIAL_TERMS = 2**17  # below, waking a second thread costs more than it gives
 
@@ -46,18 +45,18 @@ def _sums_short(C, S, B, D, T, R, value, A, curvature):
         _row(i, C, S, B, D, T, R, value, A, curvature)
 
 
-@parallel
-def _sums_long(C, S, B, D, T, R, value, A, curvature):
-    for i in prange(R.shape[0]):
+@shared(lambda C, S, B, D, T, R, *_: len(R))
+def _sums_long(first, last, C, S, B, D, T, R, value, A, curvature):
+    for i in range(first, last):
         _row(i, C, S, B, D, T, R, value, A, curvature)
 
 
-@parallel
-def project_rows(f, slope, g, w, C, S):
+@shared(lambda f, slope, g, *_: len(g))
+def project_rows(first, last, f, slope, g, w, C, S):
     """C_in = Σ_s w_is f_is h_n(g_is), and S with the slopes: f, slope, g, w (m, nodes)."""
-    m, nodes = g.shape
+    nodes = g.shape[1]
     count = C.shape[1]
-    for i in prange(m):
+    for i in range(first, last):
         before, now = np.zeros(nodes), np.ones(nodes)
         for n in range(count):
             first, second = 0.0, 0.0
