@@ -16,7 +16,7 @@ import numpy as np
 import meanfield as mf
 from meanfield.activations import custom, get_activation
 from meanfield.gaussian.pair_averages import pair_averages
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 
 NAMES = (
     "erf", "relu", "leaky_relu", "square", "hermite3", "tanh", "sigmoid", "softplus", "gelu",

@@ -25,7 +25,7 @@ from meanfield.fields.hemisphere.field import HomogeneousField, make_mesh
 from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.slices.field import SliceField
 from meanfield.fields.slices.layouts import lay_out
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 
 REPEATS, NEAR = 5, 2.0
 

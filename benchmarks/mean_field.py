@@ -26,7 +26,7 @@ from meanfield.fields.choose import choose_field
 from meanfield.fields.polynomial import PolynomialField
 from meanfield.fields.slices.field import SliceField
 from meanfield.fields.slices.smooth import sees_ratio
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 
 # activation, k, d, neurons; neurons and nodes of the baseline; the ratio wanted
 LINES = (

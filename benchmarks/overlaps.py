@@ -28,7 +28,8 @@ from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import ErfNoise
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.kernels.arc_sines import EDGE, asin_sum
-from meanfield.kernels.options import parallel, serial, thread_limit
+from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.threads import thread_limit
 
 
 def loop_velocity(C, a, e, p, rate, dM, dQ):

@@ -30,7 +30,8 @@ from meanfield.kernels.dynamics.sgd.random import (
     write_stream,
 )
 from meanfield.kernels.dynamics.sgd.step import batch_gradient
-from meanfield.kernels.options import serial, thread_limit
+from meanfield.kernels.options import serial
+from meanfield.kernels.threads import thread_limit
 
 TURNS = 300
 

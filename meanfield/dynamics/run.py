@@ -26,7 +26,7 @@ from meanfield.integrate.interrupts import hand_on, heeding_termination
 from meanfield.integrate.records import Checkpoint
 from meanfield.integrate.saving import check_times
 from meanfield.integrate.tableau import METHODS
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem
 from meanfield.progress import progress_bar
 from meanfield.states import Overlaps, ParticleMeasure, Weights

@@ -12,11 +12,13 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numba
+
+from meanfield.kernels.pieces import kernel
+from meanfield.kernels.threads import share
 
 # Threads that spin while they wait ruin a shared machine: with two busy cores beside it, a solve of
 # 3 s took 50 s. OpenMP reads this when the first parallel kernel starts; the user's choice stands.
@@ -43,31 +45,33 @@ _ensure_cache()
 
 FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 
-_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": FAST}
+_SHARED: dict[str, Any] = {"error_model": "numpy", "fastmath": FAST}
 
 # No freedom for the compiler, where an operation is worth more than its vectorisation: what it made
 # of sums over arcsines was seen to differ between a function just compiled and one from the cache.
-_STRICT: dict[str, Any] = {"cache": True, "error_model": "numpy"}
+_STRICT: dict[str, Any] = {"error_model": "numpy"}
 
 # A kernel's own kernels are always put in place. Called, they would exist once in their own module
 # and once, compiled with what the caller knows, in the caller's; which of the two runs depends on
 # what a process has compiled before it, and they differ in the last bit.
-serial_strict = numba.njit(forceinline=True, **_STRICT)
-parallel_strict = numba.njit(parallel=True, **_STRICT)
-serial = numba.njit(forceinline=True, **_OPTIONS)
-parallel = numba.njit(parallel=True, **_OPTIONS)
+serial_strict = kernel({"cache": True}, _STRICT)
+parallel_strict = numba.njit(parallel=True, cache=True, **_STRICT)
+serial = kernel({"cache": True}, _SHARED)
+parallel = numba.njit(parallel=True, cache=True, **_SHARED)
+
+
+def shared(size: Callable[..., tuple[int, float]]) -> Any:
+    """A decorator for loops f(first, last, *args): f(*args) shares its tasks; see `share`."""
+    return lambda function: share(_loop(function), size)
+
+
+def shared_strict(size: Callable[..., tuple[int, float]]) -> Any:
+    """The same without freedom for the compiler."""
+    return lambda function: share(_strict_loop(function), size)
+
+
+_loop = numba.njit(cache=True, nogil=True, **_SHARED)
+_strict_loop = numba.njit(cache=True, nogil=True, **_STRICT)
 inline = numba.njit(inline="always", error_model="numpy", fastmath=FAST)
 # users' own functions: as they wrote them, and never cached, for a cache could not see them change
 own = numba.njit(error_model="numpy")
-
-
-@contextmanager
-def thread_limit(threads: int | None) -> Iterator[int]:
-    """Run the parallel kernels inside on at most `threads` threads (None: as set)."""
-    before = numba.get_num_threads()
-    if threads is not None:
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    try:
-        yield numba.get_num_threads()
-    finally:
-        numba.set_num_threads(before)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.fields import Field, check_evaluator, choose_field
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem
 from meanfield.projection.neurons import Neurons, pair_values, split
 from meanfield.states import Overlaps, ParticleMeasure, Weights

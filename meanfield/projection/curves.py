@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
 from meanfield.fields import Field, choose_field
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem
 from meanfield.projection.alignment import Concentration, State, placed, variance_parts
 from meanfield.projection.neurons import split

@@ -16,7 +16,7 @@ from typing import Any
 
 from meanfield import checks
 from meanfield.integrate.interrupts import Terminated, heeding_termination
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 
 ENGINES = ("process", "serial", "dask", "mpi")  # by name, on the command line
 PATIENCE = 20.0  # seconds that workers have to write where they are

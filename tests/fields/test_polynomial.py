@@ -10,7 +10,7 @@ import meanfield as mf
 from meanfield.fields.choose import choose_field
 from meanfield.fields.polynomial import PolynomialField
 from meanfield.kernels.fields import polynomial
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, relative_errors, velocity
 from tests.reference import mean_field as twin
 from tests.reference import nodes, quadratic

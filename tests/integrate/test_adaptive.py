@@ -9,7 +9,7 @@ from meanfield.integrate.equation import Equation
 from meanfield.integrate.explicit import Explicit, Plan
 from meanfield.integrate.tableau import BOGACKI_SHAMPINE, DORMAND_PRINCE, Tableau
 from meanfield.kernels.integrate.linear import BLOCK
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 
 
 def smooth(t, y, out):

@@ -8,7 +8,7 @@ from meanfield.integrate.equation import Equation
 from meanfield.integrate.implicit import Implicit, extrapolation_weights
 from meanfield.integrate.subspace import Subspace, find_subspace
 from meanfield.kernels.integrate.linear import BLOCK
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from tests.integrate.test_adaptive import START, exact, run, slope, smooth, states
 
 NONE = Subspace([], 0.0, 0.0, 0)

@@ -19,7 +19,7 @@ from meanfield.dynamics.run import Description, Request, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.training import add_decay
 from meanfield.fields import check_evaluator, choose_field
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.fields.places import (
     BATCH,
@@ -19,7 +18,7 @@ from meanfield.kernels.fields.places import (
     slope_weights,
     value_weights,
 )
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
 
 SHORT = 8192  # neurons that one thread takes alone: waking the others costs as much
@@ -160,63 +159,47 @@ def gather_block(a, u, r, first, last, lattice, mesh, rate, out_a, out_u, out_r)
                 out_a[start + j] = rate * value[j]
 
 
-@parallel
-def spread_blocks(charge, u, r, lattice, blocks):
-    """Meshes (blocks, size), each of one block of neurons; how many neurons of each lie outside."""
-    n, size = charge.size, 1
-    for count in lattice.counts:
-        size *= count
-    meshes, outside = np.zeros((blocks, size)), np.zeros(blocks, np.int64)
-    step = (n + blocks - 1) // blocks
-    for block in prange(blocks):
-        first, last = min(n, block * step), min(n, (block + 1) * step)
-        outside[block] = spread_block(charge, u, r, first, last, lattice, meshes[block])
-    chunk = (size + blocks - 1) // blocks
-    for part in prange(blocks):  # the sum over blocks, in order
-        for block in range(1, blocks):
-            for point in range(part * chunk, min(size, (part + 1) * chunk)):
-                meshes[0, point] += meshes[block, point]
-    return meshes[0], outside.sum()
-
-
-@parallel
-def gather_blocks(a, u, r, lattice, mesh, rate, out_a, out_u, out_r, blocks):
-    """`gather_block` for all neurons."""
-    n = a.size
-    step = (n + blocks - 1) // blocks
-    for block in prange(blocks):
-        first, last = min(n, block * step), min(n, (block + 1) * step)
-        gather_block(a, u, r, first, last, lattice, mesh, rate, out_a, out_u, out_r)
-
-
 def spread(charge, u, r, lattice):
     """Mesh moments (size,) of the measure Σ charge_i δ(u_i, r_i)/n; None if one lies outside."""
-    n, size = len(charge), int(lattice.counts.prod())
-    if n <= SHORT:
-        mesh = np.zeros(size)
-        outside = spread_block(charge, u, r, 0, n, lattice, mesh)
-    else:
+    n, size, blocks = len(charge), int(lattice.counts.prod()), 1
+    if n > SHORT:
         # a block costs a mesh to be zeroed and added up: it gets more neurons than that has points
         blocks = min(32, max(4, -(-n // max(2 * SHORT, size))))
-        mesh, outside = spread_blocks(charge, u, r, lattice, blocks)
-    return None if outside else mesh / n
+    meshes, outside = np.zeros((blocks, size)), np.zeros(blocks, np.int64)
+    _spread(meshes, outside, charge, u, r, lattice)
+    return None if outside.any() else meshes.sum(axis=0) / n
+
+
+@shared(lambda meshes, outside, charge, *_: (len(meshes), 20.0 * len(charge)))
+def _spread(first, last, meshes, outside, charge, u, r, lattice):
+    n, blocks = charge.size, outside.size
+    step = (n + blocks - 1) // blocks
+    for block in range(first, last):
+        left, right = min(n, block * step), min(n, (block + 1) * step)
+        outside[block] = spread_block(charge, u, r, left, right, lattice, meshes[block])
 
 
 def gather(a, u, r, lattice, mesh, rate, out_a, out_u, out_r):
     """Write the velocities that the potential on a mesh (size,) gives; see `gather_block`."""
     n = len(a)
-    if n <= SHORT:
-        gather_block(a, u, r, 0, n, lattice, mesh, rate, out_a, out_u, out_r)
-    else:
-        blocks = min(64, -(-n // (SHORT // 2)))
-        gather_blocks(a, u, r, lattice, mesh, rate, out_a, out_u, out_r, blocks)
+    blocks = 1 if n <= SHORT else min(64, -(-n // (SHORT // 2)))
+    _gather(blocks, a, u, r, lattice, mesh, rate, out_a, out_u, out_r)
 
 
-@parallel
-def add_along(part_a, part_u, part_r, e, rate, out_a, out_u, out_r):
+@shared(lambda blocks, a, *_: (blocks, 20.0 * len(a)))
+def _gather(first, last, blocks, a, u, r, lattice, mesh, rate, out_a, out_u, out_r):
+    n = a.size
+    step = (n + blocks - 1) // blocks
+    for block in range(first, last):
+        left, right = min(n, block * step), min(n, (block + 1) * step)
+        gather_block(a, u, r, left, right, lattice, mesh, rate, out_a, out_u, out_r)
+
+
+@shared(lambda part_a, part_u, part_r, *_: (-(-len(part_r) // SHORT), 3.0 * len(part_r)))
+def add_along(first, last, part_a, part_u, part_r, e, rate, out_a, out_u, out_r):
     """Add what one direction e gives: part_u (n, 1) is along it."""
     n = part_r.size
-    for block in prange((n + SHORT - 1) // SHORT):
+    for block in range(first, last):
         for i in range(block * SHORT, min(n, (block + 1) * SHORT)):
             for c in range(e.size):
                 out_u[i, c] += part_u[i, 0] * e[c]

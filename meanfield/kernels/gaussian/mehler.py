@@ -8,22 +8,20 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
-from meanfield.kernels.options import parallel, serial
-
-SERIAL_TERMS = 2**17  # below, waking a second thread costs more than it gives
+from meanfield.kernels.options import serial, shared
 
 
-def pair_sums(C, S, B, D, T, R, value, A, curvature):
+@shared(lambda C, S, B, D, T, R, *_: (len(R), 1.0 * R.size * C.shape[1]))
+def pair_sums(first, last, C, S, B, D, T, R, value, A, curvature):
     """Three sums for every pair, by Horner's rule in the correlations R (m, n).
 
     Coefficients of the left functions: C (m, N) of σ, S of σ', B of σ''. Of the right ones,
     transposed: D (N, n) of τ, T of τ'. Writes value = Σ C D Rⁿ, A = Σ S T Rⁿ and
     curvature = Σ B D Rⁿ, (m, n).
     """
-    small = R.size * C.shape[1] <= SERIAL_TERMS
-    (_sums_short if small else _sums_long)(C, S, B, D, T, R, value, A, curvature)
+    for i in range(first, last):
+        _row(i, C, S, B, D, T, R, value, A, curvature)
 
 
 @serial
@@ -40,32 +38,20 @@ def _row(i, C, S, B, D, T, R, value, A, curvature):
             curvature[i, j] = curvature[i, j] * rho + b * D[degree, j]
 
 
-@serial
-def _sums_short(C, S, B, D, T, R, value, A, curvature):
-    for i in range(R.shape[0]):
-        _row(i, C, S, B, D, T, R, value, A, curvature)
-
-
-@parallel
-def _sums_long(C, S, B, D, T, R, value, A, curvature):
-    for i in prange(R.shape[0]):
-        _row(i, C, S, B, D, T, R, value, A, curvature)
-
-
-@parallel
-def project_rows(f, slope, g, w, C, S):
+@shared(lambda f, slope, g, w, C, *_: (len(g), 1.0 * g.size * C.shape[1]))
+def project_rows(first, last, f, slope, g, w, C, S):
     """C_in = Σ_s w_is f_is h_n(g_is), and S with the slopes: f, slope, g, w (m, nodes)."""
-    m, nodes = g.shape
+    nodes = g.shape[1]
     count = C.shape[1]
-    for i in prange(m):
+    for i in range(first, last):
         before, now = np.zeros(nodes), np.ones(nodes)
         for n in range(count):
-            first, second = 0.0, 0.0
+            value, slopes = 0.0, 0.0
             low, high = math.sqrt(float(n)), 1.0 / math.sqrt(n + 1.0)
             for s in range(nodes):
                 weighted = w[i, s] * now[s]
-                first += weighted * f[i, s]
-                second += weighted * slope[i, s]
+                value += weighted * f[i, s]
+                slopes += weighted * slope[i, s]
                 following = (g[i, s] * now[s] - low * before[s]) * high
                 before[s], now[s] = now[s], following
-            C[i, n], S[i, n] = first, second
+            C[i, n], S[i, n] = value, slopes

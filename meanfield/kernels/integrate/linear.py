@@ -1,15 +1,14 @@
 """Sums of long vectors, in parallel and in a fixed order.
 
 The vectors are rows of one array, named by their indices. Waking the threads costs more than a
-block of work, and milliseconds on a busy machine: up to one block, the calling thread works alone.
+block of work, and milliseconds on a busy machine: one block, the calling thread works alone.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from meanfield.kernels.options import inline, parallel, serial
+from meanfield.kernels.options import inline, shared
 
 BLOCK = 4096
 SUMS = 7  # that `scaled_squares` takes in one pass
@@ -19,8 +18,7 @@ CHUNK = 1024  # what a pass holds of each sum while it gathers it: it stays in t
 
 def mix(rows, out, c, of):
     """rows[out[m]] = Σ_s c[m, s] rows[of[s]] for all m at once; a row may be on both sides."""
-    kernel = _mix_long if rows.shape[1] > BLOCK else _mix_short
-    kernel(rows, _indices(out), np.ascontiguousarray(np.atleast_2d(c), np.float64), _indices(of))
+    _mix(rows, _indices(out), np.ascontiguousarray(np.atleast_2d(c), np.float64), _indices(of))
 
 
 def scaled_squares(rows, c, of, y, y_new, weight, floors, rtol):
@@ -30,22 +28,30 @@ def scaled_squares(rows, c, of, y, y_new, weight, floors, rtol):
     the second for what grows away from zero and the first for all else; m = |y_new − y| over the
     third floor + s. An empty `weight` is one of ones.
     """
-    total = _scaled_long if rows.shape[1] > BLOCK else _scaled_short
-    return total(rows, np.asarray(c, np.float64), _indices(of), y, y_new, weight, floors, rtol)
+    partial = np.empty((_blocks(rows), SUMS))
+    c = np.asarray(c, np.float64)
+    _scaled(rows, c, _indices(of), y, y_new, weight, floors, rtol, partial)
+    return partial.sum(axis=0)
 
 
 def dots(rows, of, other, w):
     """Inner products of rows[of[s]] with row w of another array (or the same)."""
-    kernel = _dots_long if rows.shape[1] > BLOCK else _dots_short
-    return kernel(rows, _indices(of), other, w)
+    of = _indices(of)
+    partial = np.empty((_blocks(rows), of.size))
+    _dots(rows, of, other, w, partial)
+    return partial.sum(axis=0)
 
 
 def _indices(values):
     return np.array(values, dtype=np.int64).reshape(-1)
 
 
+def _blocks(rows):
+    return -(-rows.shape[1] // BLOCK)
+
+
 @inline
-def _mix(rows, out, c, of, sums, first, last):
+def _mix_block(rows, out, c, of, sums, first, last):
     for left in range(first, last, CHUNK):
         count = min(CHUNK, last - left)
         for m in range(out.size):
@@ -67,21 +73,16 @@ def _mix(rows, out, c, of, sums, first, last):
                 row[j] = total[j]
 
 
-@serial
-def _mix_short(rows, out, c, of):
-    _mix(rows, out, c, of, np.empty((out.size, CHUNK)), 0, rows.shape[1])
-
-
-@parallel
-def _mix_long(rows, out, c, of):
-    N = rows.shape[1]
-    for block in prange((N + BLOCK - 1) // BLOCK):
-        sums = np.empty((out.size, CHUNK))
-        _mix(rows, out, c, of, sums, block * BLOCK, min((block + 1) * BLOCK, N))
+@shared(lambda rows, out, c, of: (_blocks(rows), 0.5 * c.size * rows.shape[1]))
+def _mix(first, last, rows, out, c, of):
+    sums = np.empty((out.size, CHUNK))
+    for block in range(first, last):
+        end = min((block + 1) * BLOCK, rows.shape[1])
+        _mix_block(rows, out, c, of, sums, block * BLOCK, end)
 
 
 @inline
-def _scaled(rows, c, of, y, y_new, weight, floors, rtol, out, first, last):
+def _scaled_block(rows, c, of, y, y_new, weight, floors, rtol, out, first, last):
     idle, growing, moving = floors
     out[:] = 0.0
     x = np.empty(CHUNK)
@@ -111,37 +112,15 @@ def _scaled(rows, c, of, y, y_new, weight, floors, rtol, out, first, last):
             out[6] += loose * loose
 
 
-@serial
-def _scaled_short(rows, c, of, y, y_new, weight, floors, rtol):
-    out = np.empty(SUMS)
-    _scaled(rows, c, of, y, y_new, weight, floors, rtol, out, 0, rows.shape[1])
-    return out
-
-
-@parallel
-def _scaled_long(rows, c, of, y, y_new, weight, floors, rtol):
-    N = rows.shape[1]
-    blocks = (N + BLOCK - 1) // BLOCK
-    partial = np.zeros((blocks, SUMS))
-    for block in prange(blocks):
-        first, last = block * BLOCK, min((block + 1) * BLOCK, N)
-        _scaled(rows, c, of, y, y_new, weight, floors, rtol, partial[block], first, last)
-    out = np.empty(SUMS)
-    for s in range(SUMS):
-        out[s] = _ordered_sum(partial[:, s])
-    return out
-
-
-@serial
-def _ordered_sum(partial):
-    total = 0.0
-    for block in range(partial.size):
-        total += partial[block]
-    return total
+@shared(lambda rows, c, *_: (_blocks(rows), (3.0 + 0.5 * c.size) * rows.shape[1]))
+def _scaled(first, last, rows, c, of, y, y_new, weight, floors, rtol, partial):
+    for block in range(first, last):
+        left, right = block * BLOCK, min((block + 1) * BLOCK, rows.shape[1])
+        _scaled_block(rows, c, of, y, y_new, weight, floors, rtol, partial[block], left, right)
 
 
 @inline
-def _dots(rows, of, other, w, out, first, last):
+def _dots_block(rows, of, other, w, out, first, last):
     right = other[w, first:last]
     for s in range(of.size):
         total, left = 0.0, rows[of[s], first:last]
@@ -150,21 +129,8 @@ def _dots(rows, of, other, w, out, first, last):
         out[s] = total
 
 
-@serial
-def _dots_short(rows, of, other, w):
-    out = np.empty(of.size)
-    _dots(rows, of, other, w, out, 0, rows.shape[1])
-    return out
-
-
-@parallel
-def _dots_long(rows, of, other, w):
-    N = rows.shape[1]
-    blocks = (N + BLOCK - 1) // BLOCK
-    partial = np.empty((blocks, of.size))
-    for block in prange(blocks):
-        _dots(rows, of, other, w, partial[block], block * BLOCK, min((block + 1) * BLOCK, N))
-    out = np.empty(of.size)
-    for s in range(of.size):
-        out[s] = _ordered_sum(partial[:, s])
-    return out
+@shared(lambda rows, of, *_: (_blocks(rows), 0.5 * of.size * rows.shape[1]))
+def _dots(first, last, rows, of, other, w, partial):
+    for block in range(first, last):
+        left, right = block * BLOCK, min((block + 1) * BLOCK, rows.shape[1])
+        _dots_block(rows, of, other, w, partial[block], left, right)

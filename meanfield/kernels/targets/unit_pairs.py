@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from numba import prange
-
 from meanfield.kernels.gaussian.pair_averages import pair_average
-from meanfield.kernels.options import parallel_strict
+from meanfield.kernels.options import shared_strict
 
 
-@parallel_strict
-def target_slopes(code, link, u, r, b, weights, out_value, out_u, out_r):
+@shared_strict(lambda code, link, u, r, b, *_: (len(u), 30.0 * len(u) * len(b)))
+def target_slopes(first, last, code, link, u, r, b, weights, out_value, out_u, out_r):
     """Value and slopes of E f*(z) σ(λ) at neurons (u, r), for f* = Σ_r weights_r σ*(b_r·z)."""
-    m, k = u.shape
-    for i in prange(m):
+    k = u.shape[1]
+    for i in range(first, last):
         q = r[i] * r[i]
         for x in range(k):
             q += u[i, x] * u[i, x]

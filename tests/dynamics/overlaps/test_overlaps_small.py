@@ -9,7 +9,7 @@ import pytest
 from meanfield.dynamics.overlaps import flow as overlap_flow
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.noise import ErfNoise
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from tests.dynamics.overlaps.test_overlaps import PAIRS, make_overlaps, make_problem
 
 

@@ -12,7 +12,7 @@ from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.quadrature.tables import Tables
 from meanfield.gaussian.rules import chi_rule, panel_rule
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from tests.fields.cases import make_measure, make_problem, velocity
 from tests.fields.pairs.test_series import miss, prepared
 from tests.reference import mean_field as twin

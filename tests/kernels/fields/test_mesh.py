@@ -7,7 +7,7 @@ import pytest
 from meanfield.kernels.fields import mesh as kernel
 from meanfield.kernels.fields.mesh import SHORT
 from meanfield.kernels.fields.places import BATCH, Lattice, locate
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from tests.reference import mesh as twin
 
 KINDS = [(2, 1), (3, 1), (1, 0), (2, 0)]  # k, whether the coordinates are ratios

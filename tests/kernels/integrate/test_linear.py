@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from meanfield.kernels.integrate.linear import BLOCK, GROWTH, dots, mix, scaled_squares
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 
 FLOORS = (1e-3, 1e-3, 1.0)
 SIZES = [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 17]
@@ -92,20 +92,3 @@ def test_threads_do_not_change_a_bit():
                 (rows.tobytes(), squares.tobytes(), dots(rows, [1, 5], rows, 0).tobytes())
             )
     assert results[0] == results[1]
-
-
-def test_thread_limit_is_put_back():
-    before = numba.get_num_threads()
-
-    def fail():
-        with thread_limit(1):
-            assert numba.get_num_threads() == 1
-            raise RuntimeError("inside")
-
-    with pytest.raises(RuntimeError, match="inside"):
-        fail()
-    assert numba.get_num_threads() == before
-    with thread_limit(None) as used:
-        assert used == before
-    with thread_limit(10**6) as used:
-        assert used == numba.config.NUMBA_NUM_THREADS

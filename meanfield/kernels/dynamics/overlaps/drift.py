@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.activations.codes import ERF
 from meanfield.kernels.arc_sines import EDGE, asin_sum
 from meanfield.kernels.gaussian.pair_averages import TWO_OVER_PI, pair_average
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 
 
 @serial
@@ -59,11 +58,11 @@ def _drift_row(i, sigma, tau, Q, M, q, q_target, a, e, D, E):
     D[i, i] += a[i] * b
 
 
-@parallel
-def drift_matrices(sigma, tau, Q, M, P, a, e, D, E):
+@shared(lambda sigma, tau, Q, *_: (len(Q), 10.0 * Q.size))
+def drift_matrices(first, last, sigma, tau, Q, M, P, a, e, D, E):
     """Fill D (p, p) and E (p, k) from Q (p, p), M (p, k), P (k, k), a (p,) and e (p + k,)."""
     q, q_target = _diagonal(Q), _diagonal(P)
-    for i in prange(a.size):
+    for i in range(first, last):
         _drift_row(i, sigma, tau, Q, M, q, q_target, a, e, D, E)
 
 
@@ -106,12 +105,12 @@ def _field(i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge):
     return students + targets
 
 
-@parallel
-def field_averages(sigma, tau, Q, M, P, e, out):
+@shared(lambda sigma, tau, Q, *_: (len(Q), 10.0 * Q.size))
+def field_averages(first, last, sigma, tau, Q, M, P, e, out):
     """out_i = ⟨σ(λ_i) ε⟩, the drift of the second layer; arguments as for `drift_matrices`."""
     q, q_target = _diagonal(Q), _diagonal(P)
     scale, scale_target = _scales(q), _scales(q_target)
-    for i in prange(q.size):
+    for i in range(first, last):
         edge = np.empty(EDGE)
         out[i] = _field(i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge)
 
@@ -149,22 +148,17 @@ def _target_energy(tau, P, q_target, scale_target, e_target, edge):
     return total, size
 
 
-@parallel
-def error_energy(sigma, tau, Q, M, P, e, rows, sizes):
-    """⟨ε²⟩ in p + 1 parts for the caller to sum, and the sums of their terms' sizes.
-
-    Two rows at a time, a short one and a long one: threads then get the same work.
-    """
+@shared(lambda sigma, tau, Q, *_: (len(Q) + 1, 5.0 * Q.size))
+def error_energy(first, last, sigma, tau, Q, M, P, e, rows, sizes):
+    """⟨ε²⟩ in p + 1 parts for the caller to sum, and the sums of their terms' sizes."""
     p, q, q_target = M.shape[0], _diagonal(Q), _diagonal(P)
-    scale, scale_target = _scales(q), _scales(q_target)
-    for pair in prange((p + 1) // 2):
-        edge = np.empty(EDGE)
-        for turn in range(2):
-            i = np.int64(pair) if turn == 0 else p - 1 - np.int64(pair)
-            rows[i], sizes[i] = _energy_row(
-                i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge
-            )
-    rows[p], sizes[p] = _target_energy(tau, P, q_target, scale_target, e[p:], np.empty(EDGE))
+    scale, scale_target, edge = _scales(q), _scales(q_target), np.empty(EDGE)
+    for i in range(first, min(last, p)):
+        rows[i], sizes[i] = _energy_row(
+            i, sigma, tau, Q, M, q, q_target, scale, scale_target, e, edge
+        )
+    if last > p:
+        rows[p], sizes[p] = _target_energy(tau, P, q_target, scale_target, e[p:], edge)
 
 
 @serial

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.activations.codes import ERF, RELU
 from meanfield.kernels.arc_sines import asin
 from meanfield.kernels.gaussian.pair_averages import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_average
-from meanfield.kernels.options import inline, parallel, serial
+from meanfield.kernels.options import inline, serial, shared
 from meanfield.kernels.simd import (
     LANES,
     divide,
@@ -155,11 +154,10 @@ def erf_noise_group(tau, C, e, p, label_noise, first, work, out):
         out[i, j] = out[j, i] = TWO_OVER_PI / math.sqrt(determinant) * value
 
 
-@parallel
-def erf_noise(tau, C, e, p, label_noise, out):
+@shared(lambda tau, C, e, p, *_: (-(-(p * (p + 1) // 2) // LANES), 0.2 * p * p * C.size))
+def erf_noise(first, last, tau, C, e, p, label_noise, out):
     """out_ij = ⟨σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩ for erf students; C (n, n) joint covariance, e (n,)."""
-    groups = (p * (p + 1) // 2 + LANES - 1) // LANES
-    for group in prange(groups):
+    for group in range(first, last):
         work = np.empty((3, LANES * e.size))
         erf_noise_group(tau, C, e, p, label_noise, LANES * group, work, out)
 
@@ -183,11 +181,10 @@ def _sample_row(code, field, gauss, e, slope):
     return total
 
 
-@parallel
-def noise_rows(sigma, field, gauss, e, labels, out):
+@shared(lambda sigma, field, *_: (len(field), 5.0 * field.size))
+def noise_rows(first, last, sigma, field, gauss, e, labels, out):
     """out_si = σ'(λ_i) ε at each sample s; field (S, p), gauss = exp(−field²/2), labels (S,)."""
-    S, p = field.shape
-    for s in prange(S):
+    for s in range(first, last):
         error = labels[s] + _sample_row(sigma, field[s], gauss[s], e, out[s])
-        for m in range(p):
+        for m in range(out.shape[1]):
             out[s, m] *= error

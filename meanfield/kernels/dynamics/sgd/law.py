@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.dynamics.sgd.random import (
     chi_square,
@@ -22,7 +21,7 @@ from meanfield.kernels.dynamics.sgd.random import (
     write_stream,
 )
 from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient, closed_risk
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 
 NEURONS = 256  # at a time through the rotations of a step: they stay in the second cache
 
@@ -237,10 +236,10 @@ def run_law(fixed, rates, B, a_star, u, T, a, words, steps):
     return done
 
 
-@parallel
-def advance_law(step, rates, B, a_star, u, T, a, words, steps, done):
+@shared(lambda step, rates, B, a_star, u, *rest: (len(u), 20.0 * u.shape[1] * u.size * rest[-2]))
+def advance_law(first, last, step, rates, B, a_star, u, T, a, words, steps, done):
     """Every run by `steps` updates: u (runs, p, k), T (runs, p + 1, p), a (runs, p)."""
-    for run in prange(u.shape[0]):
+    for run in range(first, last):
         done[run] = run_law(step, rates, B, a_star, u[run], T[run], a[run], words[run], steps)
 
 
@@ -263,9 +262,9 @@ def overlaps_of(u, T, B, Q, M):
             M[i, r] = total
 
 
-@parallel
-def record_law(step, B, P, a_star, u, T, a, Q, M, risk):
+@shared(lambda step, B, P, a_star, u, *_: (len(u), 20.0 * u.shape[1] * u.size))
+def record_law(first, last, step, B, P, a_star, u, T, a, Q, M, risk):
     """Overlaps Q (runs, p, p), M (runs, p, k) and risk (runs,) of every run."""
-    for run in prange(u.shape[0]):
+    for run in range(first, last):
         overlaps_of(u[run], T[run], B, Q[run], M[run])
         risk[run] = closed_risk(step.sigma, step.tau, Q[run], M[run], P, a[run], a_star)

@@ -11,11 +11,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.dynamics.sgd.random import fill_normals, normal, read_stream, write_stream
 from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient, closed_risk, square_risk
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 
 BLOCK = 1024  # columns a sweep takes at a time: the samples' share of them stays in the first cache
 
@@ -168,10 +167,12 @@ def run_weights(fixed, rates, W_star, a_star, W, X, C, scale, a, words, steps):
     return done
 
 
-@parallel
-def advance_weights(step, rates, W_star, a_star, W, X, C, scale, a, words, steps, done):
+@shared(lambda step, rates, W_star, a_star, W, *rest: (len(W), 1.0 * W.size * rest[-2]))
+def advance_weights(
+    first, last, step, rates, W_star, a_star, W, X, C, scale, a, words, steps, done
+):
     """Every run by `steps` updates: W (runs, p, d), X (runs, b, d), C (runs, b, p), a (runs, p)."""
-    for run in prange(W.shape[0]):
+    for run in range(first, last):
         done[run] = run_weights(
             step,
             rates,
@@ -209,20 +210,20 @@ def overlaps_of(W, W_star, Q, M):
             M[i, r] = dot(W[i], W_star[r]) / d
 
 
-@parallel
-def stand(W, X, C, scale, out):
+@shared(lambda W, *_: (len(W), 1.0 * W.size))
+def stand(first, last, W, X, C, scale, out):
     """The weights that the runs stand for, out (runs, p, d)."""
-    for run in prange(W.shape[0]):
+    for run in range(first, last):
         standing_weights(W[run], X[run], C[run], scale[run], out[run])
 
 
-@parallel
-def record_weights(step, W_star, P, a_star, W, a, by_matrix, Q, M, risk):
+@shared(lambda step, W_star, P, a_star, W, *_: (len(W), 0.2 * W.shape[1] * W.size))
+def record_weights(first, last, step, W_star, P, a_star, W, a, by_matrix, Q, M, risk):
     """Overlaps Q (runs, p, p) and M (runs, p, k), where there is room for them, and risk (runs,).
 
     W (runs, p, d), a (runs, p); `by_matrix`: squares, whose risk takes no overlaps.
     """
-    for run in prange(W.shape[0]):
+    for run in range(first, last):
         if Q.shape[1] > 0:
             overlaps_of(W[run], W_star, Q[run], M[run])
         if by_matrix:

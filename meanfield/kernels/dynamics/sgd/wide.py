@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.dynamics.sgd.random import fill_normals, read_stream, write_stream
 from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 
 BLOCK = 1024  # neurons a sweep takes at a time: what it gathers of them stays in the first cache
 
@@ -74,19 +73,19 @@ def run_wide(fixed, rates, W_star, a_star, W, X, C, a, words, steps):
     return done
 
 
-@parallel
-def advance_wide(step, rates, W_star, a_star, W, X, C, a, words, steps, done):
+@shared(lambda step, rates, W_star, a_star, W, *rest: (len(W), 1.0 * W.size * rest[-2]))
+def advance_wide(first, last, step, rates, W_star, a_star, W, X, C, a, words, steps, done):
     """Every run by `steps` updates: W (runs, d, p), X (runs, 1, d), C (runs, 1, p), a (runs, p)."""
-    for run in prange(W.shape[0]):
+    for run in range(first, last):
         done[run] = run_wide(
             step, rates, W_star, a_star, W[run], X[run], C[run], a[run], words[run], steps
         )
 
 
-@parallel
-def stand_wide(W, X, C, out):
+@shared(lambda W, *_: (len(W), 1.0 * W.size))
+def stand_wide(first, last, W, X, C, out):
     """The weights that the runs stand for, out (runs, p, d)."""
-    for run in prange(W.shape[0]):
+    for run in range(first, last):
         d, p = W[run].shape
         for i in range(p):
             for j in range(d):

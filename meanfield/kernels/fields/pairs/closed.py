@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.activations.codes import ERF
 from meanfield.kernels.gaussian.pair_averages import (
@@ -19,23 +18,23 @@ from meanfield.kernels.gaussian.pair_averages import (
     relu_slopes,
     relu_value,
 )
-from meanfield.kernels.options import parallel_strict
+from meanfield.kernels.options import shared_strict
 
 TWO_OVER_PI = 2.0 / math.pi
 
 
-@parallel_strict
-def student_slopes(code, u, r, a_j, u_j, r_j, Z, wZ, out_u, out_r):
+@shared_strict(lambda code, u, r, a_j, *_: (len(u), 10.0 * len(u) * len(a_j)))
+def student_slopes(first, last, code, u, r, a_j, u_j, r_j, Z, wZ, out_u, out_r):
     """∂Φ/∂u (m, k) and ∂Φ/∂r (m,) of the measure (a_j, u_j, r_j) at neurons (u, r).
 
     u_j comes transposed, (k, n). erf and ReLU; the square has moments instead.
     """
-    m, k = u.shape
+    k = u.shape[1]
     n = a_j.size
     q_j = r_j * r_j
     for x in range(k):
         q_j += u_j[x] * u_j[x]
-    for i in prange(m):
+    for i in range(first, last):
         dot = np.zeros(n)
         for x in range(k):
             for j in range(n):
@@ -74,12 +73,12 @@ def student_slopes(code, u, r, a_j, u_j, r_j, Z, wZ, out_u, out_r):
             out_u[i, x] = (total + u[i, x] * B) / n
 
 
-@parallel_strict
-def student_values(code, u, r, a_j, u_j, r_j, Z, wZ, out):
+@shared_strict(lambda code, u, r, a_j, *_: (len(u), 10.0 * len(u) * len(a_j)))
+def student_values(first, last, code, u, r, a_j, u_j, r_j, Z, wZ, out):
     """Φ (m,) of the measure (a_j, u_j, r_j) at neurons (u, r); u_j transposed, (k, n)."""
-    m, k = u.shape
+    k = u.shape[1]
     n = a_j.size
-    for i in prange(m):
+    for i in range(first, last):
         q = r[i] * r[i]
         for x in range(k):
             q += u[i, x] * u[i, x]

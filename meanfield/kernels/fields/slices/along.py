@@ -7,10 +7,9 @@ from theirs.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.fields.places import BATCH, BELOW, POINTS, locate, value_weights
-from meanfield.kernels.options import inline, parallel, serial
+from meanfield.kernels.options import inline, serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply_add, store
 
 
@@ -55,15 +54,22 @@ def take_vectors(start, n, width, cell, offset, mesh, out):
             store(out, (start + j) * width + c, y)
 
 
-@parallel
 def spread_points(points, vectors, directions, lattice, width, meshes):
     """Add vectors (P width,) at points (P, k) to a mesh along each direction, (m, size width).
 
     How many points lie outside; NaN counts as outside.
     """
-    P, M = points.shape[0], directions.shape[0]
-    outside = np.zeros(M, np.int64)
-    for m in prange(M):
+    outside = np.zeros(len(directions), np.int64)
+    _spread_points(points, vectors, directions, lattice, width, meshes, outside)
+    return outside.sum()
+
+
+@shared(
+    lambda points, vectors, directions, *_: (len(directions), 3.0 * vectors.size * len(directions))
+)
+def _spread_points(first_m, last_m, points, vectors, directions, lattice, width, meshes, outside):
+    P = points.shape[0]
+    for m in range(first_m, last_m):
         cell, offset, root = np.empty(BATCH, np.int64), np.empty(BATCH), np.empty(BATCH)
         x, y = np.empty(BATCH), np.empty(BATCH)
         bits, mesh = y.view(np.int64), meshes[m]
@@ -73,14 +79,18 @@ def spread_points(points, vectors, directions, lattice, width, meshes):
                 points, first, n, directions[m], lattice, x, cell, offset, root, y, bits
             )
             add_vectors(first, n, width, cell, offset, vectors, mesh)
-    return outside.sum()
 
 
-@parallel
-def gather_points(points, directions, lattice, width, meshes, out):
+@shared(
+    lambda points, directions, lattice, width, *_: (
+        -(-len(points) // BATCH),
+        3.0 * len(points) * width * len(directions),
+    )
+)
+def gather_points(first_task, last_task, points, directions, lattice, width, meshes, out):
     """Fill vectors (P width,) at points with the sum over directions of what their meshes say."""
     P, M = points.shape[0], directions.shape[0]
-    for task in prange((P + BATCH - 1) // BATCH):
+    for task in range(first_task, last_task):
         cell, offset, root = np.empty(BATCH, np.int64), np.empty(BATCH), np.empty(BATCH)
         x, y = np.empty(BATCH), np.empty(BATCH)
         bits, first = y.view(np.int64), task * BATCH

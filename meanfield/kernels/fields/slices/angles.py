@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.arctangents import angles
 from meanfield.kernels.fields.places import BATCH, BELOW, value_weights
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
 
 PAD = 4  # mirrored points beyond each end
@@ -67,18 +66,23 @@ def spread_block(a, u, r, e, first, last, cells, moments):
             store(moments, at, multiply_add(value_weights(offset[j]), weight, load(moments, at)))
 
 
-@parallel
 def spread(a, u, r, e, cells, blocks):
     """Moments (blocks, m, cells + 1 + 2 PAD) of the measure a R along each direction e (m, k)."""
-    n, m = u.shape[0], e.shape[0]
-    moments = np.zeros((blocks, m, cells + 1 + 2 * PAD))
+    moments = np.zeros((blocks, len(e), cells + 1 + 2 * PAD))
+    _spread(moments, a, u, r, e, cells)
+    return moments
+
+
+@shared(lambda moments, a, u, r, e, *_: (len(moments) * len(e), 8.0 * len(u) * len(e)))
+def _spread(first_task, last_task, moments, a, u, r, e, cells):
+    n, m, blocks = u.shape[0], e.shape[0], moments.shape[0]
     size = (n + blocks - 1) // blocks
-    for task in prange(blocks * m):
+    for task in range(first_task, last_task):
         block, x = task // m, task % m
         first, last = min(n, block * size), min(n, (block + 1) * size)
         spread_block(a, u, r, e[x], first, last, cells, moments[block, x])
-        moments[block, x] /= n
-    return moments
+        for point in range(moments.shape[2]):
+            moments[block, x, point] /= n
 
 
 @serial
@@ -128,11 +132,11 @@ def gather_block(a, u, r, e, share, first, last, cells, fields, rate, out_a, out
                     out_a[start + j] += rate * R[j] * phi[j]
 
 
-@parallel
-def gather(a, u, r, e, share, cells, fields, rate, out_a, out_u, out_r):
+@shared(lambda a, u, r, e, *_: (GATHERS, 8.0 * len(u) * len(e)))
+def gather(first_task, last_task, a, u, r, e, share, cells, fields, rate, out_a, out_u, out_r):
     """Velocities from mesh fields (m, 2, cells + 1 + 2 PAD): φ and ∂φ/∂ψ; see `mesh.gather`."""
     n = u.shape[0]
     size = (n + GATHERS - 1) // GATHERS
-    for block in prange(GATHERS):
+    for block in range(first_task, last_task):
         first, last = min(n, block * size), min(n, (block + 1) * size)
         gather_block(a, u, r, e, share, first, last, cells, fields, rate, out_a, out_u, out_r)

@@ -7,14 +7,12 @@ how many threads there are; a library's product may split its sums.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply_add, store, total
 
 ROWS = 32  # of a task
 BLOCK = 512  # of sums at a time: what they read stays in cache
-SHORT = 2**18  # multiplications that one thread does alone
 
 
 def multiply(A, X):
@@ -23,8 +21,7 @@ def multiply(A, X):
     whole = C - C % LANES
     rest = np.ascontiguousarray(X[:, whole:].T).ravel()
     out = np.zeros((M, C))
-    product = _multiply_short if M * K * C < SHORT else _multiply_long
-    product(A.ravel(), X.ravel(), rest, out.ravel(), M, K, C, whole)
+    _multiply(A.ravel(), X.ravel(), rest, out.ravel(), M, K, C, whole)
     return out
 
 
@@ -101,23 +98,17 @@ def _narrow_tile(A, X, out, i0, last, start, stop, K, C, c):
     store(out, p3, y3)
 
 
-@serial
-def _multiply_short(A, X, rest, out, M, K, C, whole):
-    _multiply_rows(A, X, rest, out, 0, M, K, C, whole)
+@shared(lambda A, X, rest, out, M, K, C, whole: (-(-M // ROWS), 0.2 * M * K * C))
+def _multiply(first, last, A, X, rest, out, M, K, C, whole):
+    for task in range(first, last):
+        _multiply_rows(A, X, rest, out, task * ROWS, min(M, (task + 1) * ROWS), K, C, whole)
 
 
-@parallel
-def _multiply_long(A, X, rest, out, M, K, C, whole):
-    for task in prange((M + ROWS - 1) // ROWS):
-        first, last = task * ROWS, min(M, (task + 1) * ROWS)
-        _multiply_rows(A, X, rest, out, first, last, K, C, whole)
-
-
-@parallel
-def multiply_each(A, X, width, out):
+@shared(lambda A, X, *_: (len(X), 0.2 * len(A) * X.size))
+def multiply_each(first, last, A, X, width, out):
     """A X for each X of a stack: (m, columns of A times width) to (m, rows of A times width)."""
     rows, columns = A.shape
     flat, rest = A.ravel(), np.empty(0)
-    for m in prange(X.shape[0]):
+    for m in range(first, last):
         out[m] = 0.0
         _multiply_rows(flat, X[m], rest, out[m], 0, rows, columns, width, width)

@@ -8,7 +8,7 @@ from meanfield.fields.hemisphere.sphere_mesh import Fineness, make_rows
 from meanfield.kernels.fields.hemisphere import sphere_mesh as kernel
 from meanfield.kernels.fields.mesh import SHORT
 from meanfield.kernels.fields.places import BATCH
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from tests.reference import hemisphere as twin
 
 ROWS, C, S = make_rows(Fineness(0.2, 0.1, 128))

@@ -8,7 +8,7 @@ import pytest
 
 from meanfield.kernels.fields.places import BATCH
 from meanfield.kernels.fields.slices import angles as kernel
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 
 CELLS = 48
 

@@ -9,7 +9,7 @@ import pytest
 from meanfield.kernels.fields.places import BATCH
 from meanfield.kernels.fields.slices import cells as kernel
 from meanfield.kernels.fields.slices.cells import BLOCK, LINE, PLANE, SHORT, Cells, slot
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from tests.reference import cells as twin
 
 KINDS = [(1, 0, 0.5, 3), (0, 0, 0.7, 2), (0, 1, 0.5, 3)]  # ratio, odd, shift, bits

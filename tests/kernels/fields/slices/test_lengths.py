@@ -8,7 +8,7 @@ from meanfield.kernels.fields.places import BATCH, Lattice
 from meanfield.kernels.fields.slices import along, space
 from meanfield.kernels.fields.slices.lengths import Lengths
 from meanfield.kernels.fields.slices.products import multiply_each
-from meanfield.kernels.options import thread_limit
+from meanfield.kernels.threads import thread_limit
 from tests.reference import lengths as twin
 
 rng = np.random.default_rng(0)

@@ -1,0 +1,107 @@
+"""Kernels that only other kernels call, compiled as the parts of their callers that they are.
+
+numba makes of every compiled function a finished library: optimised, turned into machine code, kept
+on disk. A kernel that is always put in place in its callers is optimised and turned into machine
+code there once more, so for it all this is lost work, most of what a first call waited for. Here it
+ends as unoptimised code that callers take in; only what Python calls is finished.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from numba import njit, types
+from numba.core import event
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.registry import CPUDispatcher
+
+
+class _Codegen:
+    """A code generator that does not look for the environment of code that is never run."""
+
+    def __init__(self, codegen):
+        self._codegen = codegen
+
+    def __getattr__(self, name):
+        return getattr(self._codegen, name)
+
+    def set_env(self, name, environment):
+        """Nothing: kernels use no Python objects, and the code has no address."""
+
+
+class _Library(JITCodeLibrary):
+    """Code to be taken in by that of callers, who optimise it with their own."""
+
+    @property
+    def codegen(self):
+        return _Codegen(self._codegen)
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        self._ensure_finalized()
+        return 0
+
+
+class _Compiler(CompilerBase):
+    def define_pipelines(self):
+        state = self.state
+        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
+        return [DefaultPassBuilder.define_nopython_pipeline(state)]
+
+
+class _Kernel(CPUDispatcher):
+    """What Python calls; kernels that call it see its piece."""
+
+    @property
+    def _numba_type_(self):
+        return types.Dispatcher(self.piece)
+
+
+def kernel(entry: dict[str, Any], shared: dict[str, Any]) -> Any:
+    """A decorator: called from Python a finished function, from kernels a piece of the caller.
+
+    `shared` are numba's options for both, `entry` those of the finished function alone.
+    """
+
+    def decorate(function):
+        finished = njit(**entry, **shared)(function)
+        finished.__class__ = _Kernel
+        finished.piece = njit(
+            forceinline=True,
+            no_cpython_wrapper=True,
+            no_cfunc_wrapper=True,
+            pipeline_class=_Compiler,
+            **shared,
+        )(function)
+        return finished
+
+    return decorate
+
+
+class _Pause(event.Listener):
+    """No collection of garbage while code is compiled: it frees little, and takes a tenth."""
+
+    def __init__(self):
+        self._depth, self._was_on = 0, False
+
+    def on_start(self, event):
+        if self._depth == 0:
+            self._was_on = gc.isenabled()
+            gc.disable()
+        self._depth += 1
+
+    def on_end(self, event):
+        self._depth -= 1
+        if self._depth == 0 and self._was_on:
+            gc.enable()
+
+
+event.register("numba:compile", _Pause())
