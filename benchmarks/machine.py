@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba import prange
 
-from meanfield.kernels.options import parallel
+from meanfield.kernels.options import shared
 from meanfield.kernels.simd import fill, load, multiply_add, total
 
 
@@ -77,9 +76,9 @@ def in_a_row(call: Callable[[], object], repeats: int) -> float:
     return float(np.median(seconds))
 
 
-@parallel
-def _touch(source, target):
-    for i in prange(target.shape[0]):
+@shared(lambda source, target: (-(-len(target) // 4096), 10.0 * target.size))
+def _touch(first, last, source, target):
+    for i in range(4096 * first, min(4096 * last, target.shape[0])):
         for c in range(target.shape[1]):
             target[i, c] = source[i, c] + source[i, target.shape[1]]
 
@@ -90,9 +89,9 @@ def touching(n: int, k: int) -> Callable[[], object]:
     return lambda: _touch(source, target)
 
 
-@parallel
-def _multiply_adds(x, factor, out, times):
-    for task in prange(out.size):
+@shared(lambda x, factor, out, times: (out.size, 5.0 * times * out.size))
+def _multiply_adds(first, last, x, factor, out, times):
+    for task in range(first, last):
         scale, one = fill(factor), fill(x[0])
         a, b, c, d = load(x, 0), load(x, 1), load(x, 2), load(x, 3)
         e, f, g, h = load(x, 4), load(x, 5), load(x, 6), load(x, 7)

@@ -28,7 +28,7 @@ from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import ErfNoise
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.kernels.arc_sines import EDGE, asin_sum
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.threads import thread_limit
 
 
@@ -71,10 +71,10 @@ plain_loops = numba.njit(loop_velocity)
 fast_loops = serial(loop_velocity)
 
 
-@parallel
-def bare_arc_sines(x, ones, repeats, out):
+@shared(lambda x, ones, repeats, out: (repeats, 5.0 * repeats * x.size))
+def bare_arc_sines(first, last, x, ones, repeats, out):
     """Σ asin(x) over a row held in cache, `repeats` times."""
-    for block in numba.prange(repeats):
+    for block in range(first, last):
         out[block], _ = asin_sum(x, ones, 1.0, ones, np.empty(EDGE))
 
 

@@ -1,14 +1,12 @@
 """The one owner of the jit options.
 
 `fastmath=True` would let the compiler delete NaN checks, so the flags are listed; `nnan` and `ninf`
-are left out. Parallel kernels never reduce a scalar in a `prange`: they fill fixed blocks that are
-then summed in order, so that a result does not depend on the number of threads.
+are left out. numba's own parallel loops (`parallel=True`) are not used; see `threads`.
 """
 
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import tempfile
 import warnings
@@ -19,10 +17,6 @@ import numba
 
 from meanfield.kernels.pieces import kernel
 from meanfield.kernels.threads import share
-
-# Threads that spin while they wait ruin a shared machine: with two busy cores beside it, a solve of
-# 3 s took 50 s. OpenMP reads this when the first parallel kernel starts; the user's choice stands.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _ensure_cache() -> None:
@@ -55,9 +49,7 @@ _STRICT: dict[str, Any] = {"error_model": "numpy"}
 # and once, compiled with what the caller knows, in the caller's; which of the two runs depends on
 # what a process has compiled before it, and they differ in the last bit.
 serial_strict = kernel({"cache": True}, _STRICT)
-parallel_strict = numba.njit(parallel=True, cache=True, **_STRICT)
 serial = kernel({"cache": True}, _SHARED)
-parallel = numba.njit(parallel=True, cache=True, **_SHARED)
 
 
 def shared(size: Callable[..., tuple[int, float]]) -> Any:

@@ -29,21 +29,29 @@ _own = threading.local()
 
 def thread_count() -> int:
     """How many threads loops that this thread starts may take, itself among them."""
-    return getattr(_own, "limit", numba.config.NUMBA_NUM_THREADS)
+    limit = getattr(_own, "limit", None)
+    return _of_numba() if limit is None else limit
+
+
+def _of_numba() -> int:
+    """What the user has told numba, whose threads are not started to ask for it."""
+    try:
+        numba.threading_layer()
+    except ValueError:  # not started, so `numba.set_num_threads` was not called
+        return numba.config.NUMBA_NUM_THREADS
+    return numba.get_num_threads()
 
 
 @contextmanager
 def thread_limit(threads: int | None) -> Iterator[int]:
-    """Run the loops inside on at most `threads` threads (None: as set), numba's own as well."""
-    before, numbas = thread_count(), numba.get_num_threads()
-    if threads is not None:
-        _own.limit = min(threads, numba.config.NUMBA_NUM_THREADS)
-        numba.set_num_threads(_own.limit)
+    """Run the loops inside on at most `threads` threads (None: as set)."""
+    before = getattr(_own, "limit", None)
+    most = thread_count() if threads is None else threads
+    _own.limit = min(most, numba.config.NUMBA_NUM_THREADS)
     try:
-        yield thread_count()
+        yield _own.limit
     finally:
         _own.limit = before
-        numba.set_num_threads(numbas)
 
 
 class _Job:

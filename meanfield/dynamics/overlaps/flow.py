@@ -148,12 +148,13 @@ class OverlapFlow:
             return None
         codes, kind = self.averages.codes, (self.moves_a, self.factored, self.spherical)
         fixed = (self.a, self.basis, self.P, self.averages.e_target, self.columns)
+        term = np.zeros((self.p, self.p))
         if closed and self.p > ALONE:
             return lambda y, out: shared_velocity(
-                *codes, self.numbers, *kind, self.label_noise, *fixed, y, out
+                *codes, self.numbers, *kind, self.label_noise, *fixed, y, term, out
             )
         return lambda y, out: small_velocity(
-            *codes, self.numbers, *kind, closed, self.label_noise, *fixed, y, out
+            *codes, self.numbers, *kind, closed, self.label_noise, *fixed, y, term, out
         )
 
     @property

@@ -115,8 +115,9 @@ class CellMesh:
         else:
             m = self.across.shape[1]
             rows = np.empty((ORDER * self.rows, m))
-            down = cell_polynomials.down_short if self._few(charge) else cell_polynomials.down_long
-            down(moments, self.across_down, self.rows, self.columns, m, rows.ravel())
+            cell_polynomials.down(
+                moments, self.across_down, self.rows, self.columns, m, rows.ravel()
+            )
         return multiply(self.down, rows) / len(charge)
 
     def gather(self, potential: Array, a: Array, u: Array, r: Array, rate: float, out: Out) -> None:
@@ -131,17 +132,11 @@ class CellMesh:
             table = np.stack([cell_polynomials.line_coefficients(poly) for poly in polys], axis=1)
             self.table[:] = table.ravel()
         else:
-            up = cell_polynomials.up_short if self._few(a) else cell_polynomials.up_long
-            up(
+            cell_polynomials.up(
                 whole.reshape(2, -1), self.across.reshape(2, -1), self.rows, self.columns,
                 self.across.shape[1], parts, self.table,
             )  # fmt: skip
         kernel.gather(a, u, r, self.cells, self.table, parts, rate, *out)
-
-    @staticmethod
-    def _few(neurons: Array) -> bool:
-        """Whether one thread does it all: waking the others costs as much."""
-        return len(neurons) <= kernel.SHORT
 
 
 def _aligned(shape: tuple[int, ...]) -> Array:

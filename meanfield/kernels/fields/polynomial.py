@@ -8,9 +8,8 @@ that every operation is one of long vectors.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 
 BATCH = 128
 BLOCK = 4096  # neurons of a task
@@ -34,13 +33,17 @@ def fill_monomials(u, r, first, n, parent, factor, x, psi):
             made[j] = before[j] * by[j]
 
 
-@parallel
 def moments(charge, u, r, parent, factor, wanted):
     """Σ charge ψ / n for each monomial ψ that is wanted, else 0; blocks are summed in order."""
+    parts = np.zeros((-(-len(charge) // BLOCK), len(parent)))
+    _moments(charge, u, r, parent, factor, wanted, parts)
+    return parts.sum(axis=0) / len(charge)
+
+
+@shared(lambda charge, u, r, parent, *rest: (len(rest[-1]), 1.0 * len(charge) * len(parent)))
+def _moments(first_block, last_block, charge, u, r, parent, factor, wanted, parts):
     n, count = charge.size, parent.size
-    blocks = (n + BLOCK - 1) // BLOCK
-    parts = np.zeros((blocks, count))
-    for block in prange(blocks):
+    for block in range(first_block, last_block):
         x, psi = np.empty((u.shape[1] + 1, BATCH)), np.empty((count, BATCH))
         last = min(n, (block + 1) * BLOCK)
         for first in range(block * BLOCK, last, BATCH):
@@ -53,18 +56,13 @@ def moments(charge, u, r, parent, factor, wanted):
                 for j in range(size):
                     total += charge[first + j] * values[j]
                 parts[block, i] += total
-    found = np.zeros(count)
-    for block in range(blocks):
-        for i in range(count):
-            found[i] += parts[block, i]
-    return found / n
 
 
-@parallel
-def velocities(a, u, r, parent, factor, weight, rate, out_a, out_u, out_r):
+@shared(lambda a, u, r, parent, *_: (-(-len(a) // BLOCK), 2.0 * len(a) * len(parent)))
+def velocities(first_block, last_block, a, u, r, parent, factor, weight, rate, out_a, out_u, out_r):
     """Velocities in the potential Φ = Σ weight ψ; out_a is filled only if rate > 0."""
     n, count, k = a.size, parent.size, u.shape[1]
-    for block in prange((n + BLOCK - 1) // BLOCK):
+    for block in range(first_block, last_block):
         x, psi = np.empty((k + 1, BATCH)), np.empty((count, BATCH))
         back, slope = np.empty((count, BATCH)), np.empty((k + 1, BATCH))
         last = min(n, (block + 1) * BLOCK)

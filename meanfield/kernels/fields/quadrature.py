@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.fields.lagrange import arcsinh, lagrange_weights
 from meanfield.kernels.fields.mesh import POINTS
-from meanfield.kernels.options import inline, parallel
+from meanfield.kernels.options import inline, shared
+
+BLOCKS = 64  # of neurons, for velocities
 
 
 class Table(NamedTuple):
@@ -113,17 +114,22 @@ def span(furthest, step, cells):
     return half - reach, half + reach
 
 
-@parallel
 def field_at_nodes(charge, u, r, z, rho, table, blocks):
     """f at nodes (z_q, ρ_b) in parts (blocks, B, N), to be summed in order.
 
     charge (n,) is a times n times mass; u (n, k), r (n,), z (k, N), rho (B,).
     """
-    n, N, B = u.shape[0], z.shape[1], rho.size
-    parts = np.zeros((blocks, B, N))
+    parts = np.zeros((blocks, rho.size, z.shape[1]))
+    _field_at_nodes(charge, u, r, z, rho, table, parts)
+    return parts
+
+
+@shared(lambda charge, u, r, z, rho, table, parts: (len(parts), 10.0 * len(u) * parts[0].size))
+def _field_at_nodes(first_block, last_block, charge, u, r, z, rho, table, parts):
+    n, N, B, blocks = u.shape[0], z.shape[1], rho.size, parts.shape[0]
     size = (n + blocks - 1) // blocks
     cells = table.line0.shape[1]
-    for block in prange(blocks):
+    for block in range(first_block, last_block):
         v, wr, work = np.empty(N), np.empty(POINTS), np.empty(cells + POINTS)
         own = np.empty((POINTS, 0 if table.homogeneous else cells))
         for i in range(block * size, min(n, (block + 1) * size)):
@@ -144,18 +150,16 @@ def field_at_nodes(charge, u, r, z, rho, table, blocks):
                 for q in range(N):
                     j, x = place(v[q], scale, origin, cells)
                     f[q] += weight * horner(line, j, x)
-    return parts
 
 
-@parallel
-def velocities(a, u, r, z, rho, charge, table, rate, out_a, out_u, out_r):
+@shared(lambda a, u, r, z, rho, *_: (BLOCKS, 20.0 * len(u) * z.shape[1] * rho.size))
+def velocities(first_block, last_block, a, u, r, z, rho, charge, table, rate, out_a, out_u, out_r):
     """Velocities from charges (B, N), node weights times ε; out_a is filled only if rate > 0."""
     n, k = u.shape
     N, B = z.shape[1], rho.size
-    blocks = 64
-    size = (n + blocks - 1) // blocks
+    size = (n + BLOCKS - 1) // BLOCKS
     cells = table.line0.shape[1]
-    for block in prange(blocks):
+    for block in range(first_block, last_block):
         v, wr, work, along = np.empty(N), np.empty(POINTS), np.empty(cells + POINTS), np.empty(N)
         own0 = np.empty((POINTS, 0 if table.homogeneous else cells))
         own2 = np.empty((POINTS, 0 if table.homogeneous else cells))

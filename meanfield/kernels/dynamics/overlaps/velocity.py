@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.dynamics.overlaps.drift import drift_alone, fields_alone
-from meanfield.kernels.dynamics.overlaps.noise import erf_noise_group
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.dynamics.overlaps.noise import erf_noise, erf_noise_group
+from meanfield.kernels.options import serial
 from meanfield.kernels.simd import LANES
 
 
@@ -120,14 +119,17 @@ def finish(sigma, tau, rates, moving, factored, spherical, a, e, basis, P, block
 @serial
 def small_velocity(
     sigma, tau, rates, moving, factored, spherical, noisy, label_noise,
-    a_fixed, basis, P, e_target, columns, y, out,
+    a_fixed, basis, P, e_target, columns, y, term, out,
 ):  # fmt: skip
-    """dy/dt into `out`, by the calling thread; `rates` as in `finish`."""
+    """dy/dt into `out`, by the calling thread; `rates` as in `finish`.
+
+    The γ/p term of squares of gradients is `term` (p, p), which is computed here if `noisy`.
+    """
     p, k = a_fixed.size, e_target.size
     a = y[:p] if moving else a_fixed
     block, Q, M = np.empty((p, columns)), np.empty((p, p)), np.empty((p, k))
     read_overlaps(y, moving, factored, spherical, basis, block, Q, M)
-    C, e, term = np.empty((p + k, p + k)), np.empty(p + k), np.zeros((p, p))
+    C, e = np.empty((p + k, p + k)), np.empty(p + k)
     join(Q, M, P, a, e_target, C, e)
     if noisy:
         work = np.empty((3, LANES * (p + k)))
@@ -136,19 +138,26 @@ def small_velocity(
     finish(sigma, tau, rates, moving, factored, spherical, a, e, basis, P, block, Q, M, term, out)
 
 
-@parallel
-def shared_velocity(
-    sigma, tau, rates, moving, factored, spherical, label_noise,
-    a_fixed, basis, P, e_target, columns, y, out,
-):  # fmt: skip
-    """The same with the γ/p term, shared between the threads."""
+@serial
+def joint(moving, factored, spherical, a_fixed, basis, P, e_target, columns, y, C, e):
+    """The joint covariance C (p + k, p + k) of a state, and e (p + k,); see `join`."""
     p, k = a_fixed.size, e_target.size
     a = y[:p] if moving else a_fixed
     block, Q, M = np.empty((p, columns)), np.empty((p, p)), np.empty((p, k))
     read_overlaps(y, moving, factored, spherical, basis, block, Q, M)
-    C, e, term = np.empty((p + k, p + k)), np.empty(p + k), np.empty((p, p))
     join(Q, M, P, a, e_target, C, e)
-    for group in prange((p * (p + 1) // 2 + LANES - 1) // LANES):
-        work = np.empty((3, LANES * (p + k)))
-        erf_noise_group(tau, C, e, p, label_noise, LANES * group, work, term)
-    finish(sigma, tau, rates, moving, factored, spherical, a, e, basis, P, block, Q, M, term, out)
+
+
+def shared_velocity(
+    sigma, tau, rates, moving, factored, spherical, label_noise,
+    a_fixed, basis, P, e_target, columns, y, term, out,
+):  # fmt: skip
+    """The same with the γ/p term, shared between the threads."""
+    p, kind = len(a_fixed), (moving, factored, spherical)
+    C, e = np.empty((p + len(e_target),) * 2), np.empty(p + len(e_target))
+    joint(*kind, a_fixed, basis, P, e_target, columns, y, C, e)
+    erf_noise(tau, C, e, p, label_noise, term)
+    small_velocity(
+        sigma, tau, rates, *kind, False, label_noise,
+        a_fixed, basis, P, e_target, columns, y, term, out,
+    )  # fmt: skip

@@ -17,7 +17,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.arctangents import angles
 from meanfield.kernels.fields.mesh import SHORT
@@ -31,7 +30,7 @@ from meanfield.kernels.fields.places import (
     slope_weights,
     value_weights,
 )
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
 
 TINY = 1e-300
@@ -173,29 +172,22 @@ def _push(a, u, r, i, rows, y, R, C, S, value, slope_s, slope_turn, rate, out_a,
         out_a[i] += rate * R * value
 
 
-@parallel
-def spread_blocks(charge, u, r, rows, points, blocks):
-    """Meshes of one block of neurons each, summed in order; how many neurons are nowhere."""
-    n = charge.size
-    meshes, outside = np.zeros((blocks, points)), np.zeros(blocks, np.int64)
+@shared(lambda meshes, outside, charge, *_: (len(meshes), 50.0 * len(charge)))
+def _spread(first_block, last_block, meshes, outside, charge, u, r, rows):
+    """Meshes of one block of neurons each; how many neurons are nowhere."""
+    n, blocks = charge.size, outside.size
     step = (n + blocks - 1) // blocks
-    for block in prange(blocks):
+    for block in range(first_block, last_block):
         first, last = min(n, block * step), min(n, (block + 1) * step)
         outside[block] = spread_block(charge, u, r, first, last, rows, meshes[block])
-    chunk = (points + 4 * blocks - 1) // (4 * blocks)
-    for part in prange(4 * blocks):
-        for block in range(1, blocks):
-            for point in range(part * chunk, min(points, (part + 1) * chunk)):
-                meshes[0, point] += meshes[block, point]
-    return meshes[0], outside.sum()
 
 
-@parallel
-def gather_blocks(a, u, r, rows, mesh, rate, out_a, out_u, out_r, blocks):
+@shared(lambda blocks, a, *_: (blocks, 50.0 * len(a)))
+def _gather(first_block, last_block, blocks, a, u, r, rows, mesh, rate, out_a, out_u, out_r):
     """`gather_block` for all neurons."""
     n = a.size
     step = (n + blocks - 1) // blocks
-    for block in prange(blocks):
+    for block in range(first_block, last_block):
         first, last = min(n, block * step), min(n, (block + 1) * step)
         gather_block(a, u, r, first, last, rows, mesh, rate, out_a, out_u, out_r)
 
@@ -203,20 +195,13 @@ def gather_blocks(a, u, r, rows, mesh, rate, out_a, out_u, out_r, blocks):
 def spread(charge, u, r, rows, points):
     """Moments (points,) of the measure Σ charge_i R_i/n on directions; None if one is nowhere."""
     n = len(charge)
-    if n <= SHORT:
-        mesh = np.zeros(points)
-        outside = spread_block(charge, u, r, 0, n, rows, mesh)
-    else:
-        blocks = min(8, max(2, n // max(2 * SHORT, points)))
-        mesh, outside = spread_blocks(charge, u, r, rows, points, blocks)
-    return None if outside else mesh / n
+    blocks = 1 if n <= SHORT else min(8, max(2, n // max(2 * SHORT, points)))
+    meshes, outside = np.zeros((blocks, points)), np.zeros(blocks, np.int64)
+    _spread(meshes, outside, charge, u, r, rows)
+    return None if outside.any() else meshes.sum(axis=0) / n
 
 
 def gather(a, u, r, rows, mesh, rate, out_a, out_u, out_r):
     """Add the velocities that the potential on a mesh gives; see `gather_block`."""
-    n = len(a)
-    if n <= SHORT // 2:
-        gather_block(a, u, r, 0, n, rows, mesh, rate, out_a, out_u, out_r)
-    else:
-        blocks = min(64, -(-n // (SHORT // 4)))
-        gather_blocks(a, u, r, rows, mesh, rate, out_a, out_u, out_r, blocks)
+    blocks = min(64, -(-len(a) // (SHORT // 4)))
+    _gather(blocks, a, u, r, rows, mesh, rate, out_a, out_u, out_r)

@@ -15,21 +15,20 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.fields.lagrange import arcsinh, lagrange_weights
 from meanfield.kernels.fields.mesh import POINTS
-from meanfield.kernels.options import parallel, parallel_strict
+from meanfield.kernels.options import shared, shared_strict
 
 TILE = 64  # sources at a time, so that their coefficients stay in cache
 GROUP = 8  # neurons that share them
 
 
-@parallel
-def interpolate(root_q, grid, spacing, out):
+@shared(lambda root_q, grid, *_: (len(root_q), 5.0 * len(root_q) * grid.shape[1]))
+def interpolate(first, last, root_q, grid, spacing, out):
     """Rows of `grid` (rows, M), in asinh(√q)/spacing from 3 below 0 on, at √q (n,) -> (n, M)."""
     M = grid.shape[1]
-    for i in prange(root_q.size):
+    for i in range(first, last):
         w = np.empty(POINTS)
         t = arcsinh(root_q[i]) / spacing
         row = int(t)
@@ -41,8 +40,16 @@ def interpolate(root_q, grid, spacing, out):
                 out[i, m] += w[p] * grid[row + p, m]
 
 
-@parallel_strict
-def slopes(u, r, s_i, t_i, c_j, u_j, r_j, scale_j, s_j, h_j, stride, Z, wZ, out_u, out_r):
+@shared_strict(
+    lambda u, r, s_i, t_i, c_j, *rest: (
+        -(-len(u) // GROUP),
+        1.0 * s_i.size * len(c_j) * len(rest[-3]),
+    )
+)
+def slopes(
+    first_group, last_group,
+    u, r, s_i, t_i, c_j, u_j, r_j, scale_j, s_j, h_j, stride, Z, wZ, out_u, out_r,
+):  # fmt: skip
     """∂/∂u (m, k) and ∂/∂r (m,) of Σ_j c_j E_Z E σ(x_i) σ(y_j).
 
     s_i, t_i (m, M) of the neurons, t_i with the factor 1/√q; u_j (k, n), r_j (n,) and
@@ -50,7 +57,7 @@ def slopes(u, r, s_i, t_i, c_j, u_j, r_j, scale_j, s_j, h_j, stride, Z, wZ, out_
     """
     m, k = u.shape
     n, M = c_j.size, s_i.shape[1]
-    for group in prange((m + GROUP - 1) // GROUP):
+    for group in range(first_group, last_group):
         dot, rho, x = np.empty(TILE), np.empty(TILE), np.empty(TILE)
         A, B = np.empty(TILE), np.empty(TILE)
         for first in range(0, n, TILE):
@@ -94,12 +101,14 @@ def slopes(u, r, s_i, t_i, c_j, u_j, r_j, scale_j, s_j, h_j, stride, Z, wZ, out_
                     out_r[i] += Z[z] * total_r + r[i] * total_B
 
 
-@parallel_strict
-def values(u, r, h_i, c_j, u_j, r_j, scale_j, h_j, stride, Z, wZ, out):
+@shared_strict(
+    lambda u, r, h_i, c_j, *rest: (-(-len(u) // GROUP), 0.5 * h_i.size * len(c_j) * len(rest[-2]))
+)
+def values(first_group, last_group, u, r, h_i, c_j, u_j, r_j, scale_j, h_j, stride, Z, wZ, out):
     """Σ_j c_j E_Z E σ(x_i) σ(y_j), added to out (m,); arguments as for `slopes`."""
     m, k = u.shape
     n, M = c_j.size, h_i.shape[1]
-    for group in prange((m + GROUP - 1) // GROUP):
+    for group in range(first_group, last_group):
         dot, rho, x, K = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
         for first in range(0, n, TILE):
             width = min(TILE, n - first)

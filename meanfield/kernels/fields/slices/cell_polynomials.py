@@ -9,11 +9,10 @@ degrees is the first 8 − i of its blocks; cells are padded to whole vectors of
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 from numpy.polynomial import chebyshev
 
 from meanfield.kernels.fields.slices.cells import DEGREE, LINE, PLANE, slot
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply_add, store
 
 ORDER = DEGREE + 1
@@ -117,40 +116,26 @@ def row_up(left, row, across, cells, m, part, parts, table):
             table[first + s] = turned[s * cells + c]
 
 
-@serial
-def down_short(moments, across, rows, cells, m, out):
-    """`row_down` for all rows, by one thread."""
-    for row in range(rows):
-        row_down(moments, row, across, cells, m, out)
-
-
-@parallel
-def down_long(moments, across, rows, cells, m, out):
-    """The same by all threads."""
-    for row in prange(rows):
+@shared(lambda moments, across, rows, *_: (rows, 2.0 * moments.size))
+def down(first, last, moments, across, rows, cells, m, out):
+    """`row_down` for all rows."""
+    for row in range(first, last):
         row_down(moments, row, across, cells, m, out)
 
 
 @serial
 def up_row(lefts, matrices, row, cells, m, parts, table):
-    """Both slopes in a row of cells, and Φ if there are three parts; see `up_short`."""
+    """Both slopes in a row of cells, and Φ if there are three parts; see `up`."""
     for part in range(parts):
         left, across = lefts[1 if part == 0 else 0], matrices[1 if part == 1 else 0]
         row_up(left, row, across, cells, m, part, parts, table)
 
 
-@serial
-def up_short(lefts, matrices, rows, cells, m, parts, table):
-    """`row_up` for all rows and parts, by one thread.
+@shared(lambda lefts, matrices, rows, cells, m, parts, table: (rows, 2.0 * table.size))
+def up(first, last, lefts, matrices, rows, cells, m, parts, table):
+    """`row_up` for all rows and parts.
 
     `lefts` and `matrices` hold what makes values, then what makes slopes along their coordinate.
     """
-    for row in range(rows):
-        up_row(lefts, matrices, row, cells, m, parts, table)
-
-
-@parallel
-def up_long(lefts, matrices, rows, cells, m, parts, table):
-    """The same by all threads."""
-    for row in prange(rows):
+    for row in range(first, last):
         up_row(lefts, matrices, row, cells, m, parts, table)

@@ -16,10 +16,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.fields.places import BATCH, coordinates
-from meanfield.kernels.options import inline, parallel, serial
+from meanfield.kernels.options import inline, serial, shared
 from meanfield.kernels.simd import (
     fill,
     join,
@@ -230,28 +229,28 @@ def gather_block(a, u, r, first, last, cells, table, parts, rate, out_a, out_u, 
                 out_a[start + j] = rate * other
 
 
-@parallel
-def spread_blocks(charge, u, r, cells, meshes, outside):
-    """Moments of blocks of neurons, then their sum, in order, in the first of `meshes`."""
+@shared(
+    lambda charge, u, r, cells, meshes, *_: (len(meshes), 10.0 * len(charge) + 0.5 * meshes.size)
+)
+def _spread(first_block, last_block, charge, u, r, cells, meshes, outside):
+    """Moments of blocks of neurons; how many of each lie outside."""
     n, (blocks, size) = charge.size, meshes.shape
     step = (n + blocks - 1) // blocks
-    for block in prange(blocks):
-        meshes[block] = 0.0
+    for block in range(first_block, last_block):
+        for point in range(size):
+            meshes[block, point] = 0.0
         first, last = min(n, block * step), min(n, (block + 1) * step)
         outside[block] = spread_block(charge, u, r, first, last, cells, meshes[block])
-    chunk = (size + blocks - 1) // blocks
-    for part in prange(blocks):
-        for block in range(1, blocks):
-            for point in range(part * chunk, min(size, (part + 1) * chunk)):
-                meshes[0, point] += meshes[block, point]
 
 
-@parallel
-def gather_blocks(a, u, r, cells, table, parts, rate, out_a, out_u, out_r, blocks):
+@shared(lambda blocks, a, *_: (blocks, 10.0 * len(a)))
+def _gather(
+    first_block, last_block, blocks, a, u, r, cells, table, parts, rate, out_a, out_u, out_r
+):
     """`gather_block` for all neurons."""
     n = a.size
     step = (n + blocks - 1) // blocks
-    for block in prange(blocks):
+    for block in range(first_block, last_block):
         first, last = min(n, block * step), min(n, (block + 1) * step)
         gather_block(a, u, r, first, last, cells, table, parts, rate, out_a, out_u, out_r)
 
@@ -271,14 +270,11 @@ def spread(charge, u, r, cells, meshes):
 
     `meshes` is (spread_count, size), of any content.
     """
-    blocks = len(meshes)
-    if blocks == 1:
-        meshes[:] = 0.0
-        outside = spread_block(charge, u, r, 0, len(charge), cells, meshes[0])
-        return None if outside else meshes[0]
-    counts = np.zeros(blocks, np.int64)
-    spread_blocks(charge, u, r, cells, meshes, counts)
-    return None if counts.any() else meshes[0]
+    outside = np.zeros(len(meshes), np.int64)
+    _spread(charge, u, r, cells, meshes, outside)
+    for mesh in meshes[1:]:
+        meshes[0] += mesh
+    return None if outside.any() else meshes[0]
 
 
 def gather(a, u, r, cells, table, parts, rate, out_a, out_u, out_r):
@@ -286,9 +282,5 @@ def gather(a, u, r, cells, table, parts, rate, out_a, out_u, out_r):
 
     A cell of the table has `parts` polynomials: its slopes, and Φ itself where rate > 0.
     """
-    n = len(a)
-    if n <= SHORT:
-        gather_block(a, u, r, 0, n, cells, table, parts, rate, out_a, out_u, out_r)
-    else:
-        blocks = min(64, -(-n // (BLOCK // 4)))
-        gather_blocks(a, u, r, cells, table, parts, rate, out_a, out_u, out_r, blocks)
+    blocks = min(64, -(-len(a) // (BLOCK // 4)))
+    _gather(blocks, a, u, r, cells, table, parts, rate, out_a, out_u, out_r)

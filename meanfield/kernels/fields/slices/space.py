@@ -8,24 +8,22 @@ all directions.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.fields.places import BELOW, POINTS, slope_weights, value_weights
 from meanfield.kernels.fields.slices.along import locate_along, spread_points
 from meanfield.kernels.fields.slices.lengths import length_slopes, length_values, locate_lengths
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply, multiply_add, store, total
 
 CHUNK = 8192  # neurons whose vectors are kept at a time
 BLOCK = 512  # of a task: meshes of all directions go by once for each
 
 
-@parallel
-def make_vectors(charge, r, first, n, lengths, out):
-    """charge b(r) of n neurons from `first` on; how many r lie outside the table."""
-    width, blocks = lengths.width, (n + BLOCK - 1) // BLOCK
-    outside = np.zeros(blocks, np.int64)
-    for block in prange(blocks):
+@shared(lambda charge, r, first, n, *_: (-(-n // BLOCK), 50.0 * n))
+def _make_vectors(first_block, last_block, charge, r, first, n, lengths, out, outside):
+    """charge b(r) of n neurons from `first` on; how many r of each block lie outside the table."""
+    width = lengths.width
+    for block in range(first_block, last_block):
         cell, offset, root = np.empty(BLOCK, np.int64), np.empty(BLOCK), np.empty(BLOCK)
         x, y, weight = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
         bits, start = y.view(np.int64), block * BLOCK
@@ -37,7 +35,6 @@ def make_vectors(charge, r, first, n, lengths, out):
             weight[j] = charge[first + start + j]
         part = out[start * width : (start + size) * width]
         length_values(size, lengths, cell, offset, weight, part)
-    return outside.sum()
 
 
 def spread(charge, u, r, directions, lattice, lengths, meshes):
@@ -48,7 +45,9 @@ def spread(charge, u, r, directions, lattice, lengths, meshes):
     vectors, outside = np.empty(min(len(r), CHUNK) * lengths.width), 0
     for first in range(0, len(r), CHUNK):
         n = min(CHUNK, len(r) - first)
-        outside += make_vectors(charge, r, first, n, lengths, vectors)
+        lost = np.zeros(-(-n // BLOCK), np.int64)
+        _make_vectors(charge, r, first, n, lengths, vectors, lost)
+        outside += lost.sum()
         part = u[first : first + n]
         outside += spread_points(part, vectors, directions, lattice, lengths.width, meshes)
     return outside
@@ -110,11 +109,30 @@ def gather_block(
             out_a[first + j] = rate * phi[j]
 
 
-@parallel
-def gather(a, u, r, directions, lattice, lengths, meshes, rate, out_a, out_u, out_r):
+@shared(
+    lambda a, u, r, e, lattice, lengths, *_: (
+        -(-len(a) // BLOCK),
+        5.0 * len(a) * len(e) * lengths.width,
+    )
+)
+def gather(
+    first_block,
+    last_block,
+    a,
+    u,
+    r,
+    directions,
+    lattice,
+    lengths,
+    meshes,
+    rate,
+    out_a,
+    out_u,
+    out_r,
+):
     """Write the velocities that potentials along all directions, weighed, give together."""
     n = a.size
-    for block in prange((n + BLOCK - 1) // BLOCK):
+    for block in range(first_block, last_block):
         first = block * BLOCK
         gather_block(
             a, u, r, first, min(BLOCK, n - first), directions, lattice, lengths, meshes, rate,
