@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import queue
 import random
@@ -24,11 +23,7 @@ from meanfield.studies.work import FAILED, MISSING, NOT_MADE, TAKEN, Record, Tas
 
 IN_FLIGHT = 512  # runs handed to an executor ahead of time
 PAUSE = 0.2  # seconds between looks at what others are making
-FORKED = (
-    "; workers forked from a process whose parallel kernels have run die at once: use "
-    "meanfield.studies.ProcessPool, or a pool with "
-    "mp_context=multiprocessing.get_context('forkserver')"
-)
+MORTAL = "; meanfield.studies.ProcessPool starts new workers where one has died"
 
 
 @heeding_termination()
@@ -237,8 +232,5 @@ def _named(error: BaseException) -> str:
 
 
 def _advice(executor: Executor) -> str:
-    """What else to use, where a pool broke for a reason that is known."""
-    if not isinstance(executor, ProcessPoolExecutor):
-        return ""
-    context = getattr(executor, "_mp_context", multiprocessing)
-    return FORKED if context.get_start_method() == "fork" else ""
+    """What else to use, where a worker's death broke a pool."""
+    return MORTAL if isinstance(executor, ProcessPoolExecutor) else ""

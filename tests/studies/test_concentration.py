@@ -182,8 +182,10 @@ def test_a_foreign_file_is_refused(tmp_path):
         load_study(tmp_path / "nothing.npz")
 
 
-def test_processes_compute_what_this_one_does():
-    context = multiprocessing.get_context("spawn")  # a forked child dies after parallel kernels
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_processes_compute_what_this_one_does(method):
+    context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         outside = small(executor=pool)
     assert same(outside, small(threads=1))

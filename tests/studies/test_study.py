@@ -218,7 +218,7 @@ def test_what_was_taken_on_is_kept_when_an_executor_takes_no_more(tmp_path):
     assert read_results(tmp_path).counts == {"success": 4, "missing": 2}
 
 
-def test_a_pool_of_forks_says_what_to_use():
+def test_a_pool_that_broke_says_what_to_use():
     context = multiprocessing.get_context("fork")
     study = small(start={"law": "tests.studies.small:deadly", "n": 8}, grid={"problem.dim": [20]})
     with (

@@ -231,9 +231,9 @@ def test_kernels_come_from_the_cache_whatever_the_function():
         "for shift in (0.0, 1.0):\n"
         "    problem = mf.Problem(mf.CommitteeTarget(k=1), lambda x: np.tanh(x + shift), 30, 0.5)\n"
         "    mf.simulate_sgd(problem, mf.gaussian_overlaps(problem, 2), 0.5)\n"
-        "stats = advance_law.stats\n"
-        "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()),"
-        " len(advance_law.signatures))"
+        "kernel = advance_law.__wrapped__\n"
+        "print(sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()),"
+        " len(kernel.signatures))"
     )
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=30, learning_rate=0.5)
     mf.simulate_sgd(problem, mf.gaussian_overlaps(problem, 2), 0.5)  # fills the cache
