@@ -16,6 +16,7 @@ from meanfield import checks, display
 from meanfield._version import __version__
 from meanfield.dynamics.arrays import StateArrays
 from meanfield.dynamics.export import dataset, frame
+from meanfield.dynamics.rates import samples_per_dimension
 from meanfield.dynamics.series import StateSeries
 from meanfield.integrate.outcome import Status
 from meanfield.problem import Problem, problem_from_parameters
@@ -88,6 +89,32 @@ class Solution(StateArrays):
     def success(self) -> bool:
         """Whether the run reached its end within its tolerances."""
         return self.status is Status.SUCCESS
+
+    @property
+    def alpha(self) -> NDArray[np.float64]:
+        """α = ν/d, (T,): samples per dimension, one a step, until each of the saved times.
+
+        Of SGD what it did, otherwise dα/dt = p/γ, along a schedule too. A law of neurons has no
+        width p, and a learning rate of 0 no steps: an AttributeError says so.
+        """
+        if "steps" in self.parameters:
+            return np.asarray(self.parameters["steps"]) / self.problem.dim
+        fields = self.states.varying | self.states.fixed
+        p = None if self.states.kind == "ParticleMeasure" else fields["a"].shape[-1]
+        return samples_per_dimension(self.problem, p, self.t)
+
+    @property
+    def steps(self) -> NDArray[Any]:
+        """Steps of SGD until each of the saved times, (T,): αd, at a finite d.
+
+        Whole numbers of SGD itself. See `alpha`; an AttributeError where d is infinite.
+        """
+        if "steps" in self.parameters:
+            return np.asarray(self.parameters["steps"])
+        alpha, d = self.alpha, self.problem.dim
+        if math.isinf(d):
+            raise AttributeError("steps are of a finite dim, got a problem at inf; see alpha")
+        return alpha * d
 
     @property
     def final(self) -> Any:
