@@ -26,7 +26,7 @@ from meanfield.dynamics.sgd.whole_steps import SgdRun
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
-from meanfield.states import Overlaps, Weights
+from meanfield.states import Overlaps, Weights, check_state
 
 KEEPS = ("all", "overlaps", "ends")
 
@@ -181,8 +181,7 @@ def _simulator(
 def _check_problem(problem: Problem, start: Weights | Overlaps) -> None:
     """Refuse a problem that SGD does not have, or a start of another problem."""
     checks.instance(problem, "problem", Problem)
-    if not isinstance(start, Weights | Overlaps):
-        raise TypeError(f"start must be Weights or Overlaps, got {type(start).__name__}")
+    check_state(start, "start", Weights, Overlaps)
     if math.isinf(problem.dim):
         raise ValueError(
             "problem must have a finite dim for SGD, got inf; any finite dim costs the same from "
