@@ -33,6 +33,6 @@ def printed(value: Any) -> str:
 
 def text(value: Any) -> str:
     """A value as a reader wants it: numbers with six digits."""
-    if isinstance(value, float):
-        return "∞" if value == math.inf else f"{value:.6g}"
-    return str(value)
+    if value in (math.inf, "inf"):  # plain values of a study have no infinity
+        return "∞"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield import checks
+from meanfield import checks, display
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.storage import write_archive

@@ -56,7 +56,7 @@ def solve_fluctuations(
     samples: int | None = None,
     seed: int = 0,
     progress: bool = False,
-) -> Solution:
+) -> Solution[Overlaps, Overlaps]:
     """The overlap ODE together with the scatter and the bias of SGD about it.
 
     With η = γ/(p d) and y = (Q_ij for i ≤ j, M, a), SGD is y(t) + √η ζ + η m + …, where y solves

@@ -55,7 +55,7 @@ def solve_overlaps(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
-) -> Solution:
+) -> Solution[Overlaps, Overlaps]:
     """Integrate the ordinary differential equations of the overlaps.
 
     With ⟨·⟩ over the joint Gaussian law of the pre-activations,

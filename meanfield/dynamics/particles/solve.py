@@ -46,7 +46,7 @@ def solve_mean_field(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
-) -> Solution:
+) -> Solution[ParticleMeasure, ParticleMeasure]:
     """Evolve a measure of neurons by the mean-field equation.
 
     da/dt = κ E[ε g0], du/dt = a E[ε g1 z], dr/dt = a E[ε ρ g2], where ε = f* − f and g0, g1, g2

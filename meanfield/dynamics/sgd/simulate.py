@@ -13,6 +13,7 @@ from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, carry_out, check_gram
+from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.sgd.clock import EvenSteps, ScheduledSteps, StepClock
 from meanfield.dynamics.sgd.runs import (
     LawRuns,
@@ -46,7 +47,7 @@ def simulate_sgd(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
-) -> Solution:
+) -> Solution[StateSeries[Any], list[Any]]:
     """Run one-pass SGD: fresh samples x ~ N(0, I_d) at every step.
 
     From `Weights`, SGD in R^d. From `Overlaps`, a chain of the overlaps alone that has exactly
