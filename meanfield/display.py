@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,13 @@ def table(title: str, rows: Mapping[str, Any]) -> str:
     return f"<table><caption>{html.escape(title)}</caption>{''.join(lines)}</table>"
 
 
+def printed(value: Any) -> str:
+    """What prints as a table, as it prints."""
+    return f"<pre>{html.escape(str(value))}</pre>"
+
+
 def text(value: Any) -> str:
     """A value as a reader wants it: numbers with six digits."""
+    if value in (math.inf, "inf"):  # plain values of a study have no infinity
+        return "∞"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

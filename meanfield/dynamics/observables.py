@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ class Measurements:
                 raise TypeError(
                     f"observables must be functions of (t, state), got {function!r} for {name!r}"
                 )
+            _check_signature(name, function)
         self.functions, self.required = dict(observables), required
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.reasons: dict[str, str] = {}  # why values are missing, the first one of each
@@ -106,6 +108,20 @@ class Measurements:
                 f"({reason or 'in the part of the run before this call'})"
             )
         return "".join(parts)
+
+
+def _check_signature(name: str, function: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called with two arguments, where that can be told."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C do not say
+        return
+    try:
+        signature.bind(0.0, None)
+    except TypeError as error:
+        raise TypeError(
+            f"observables must be functions of (t, state), got {signature} for {name!r}: {error}"
+        ) from error
 
 
 def _filled(values: Sequence[Any]) -> NDArray[Any]:

@@ -191,6 +191,18 @@ class Alphas:
         return math.inf
 
 
+def samples_per_dimension(problem: Problem, p: int | None, t: Array) -> Array:
+    """α at times t of a run of the problem from 0 on; an AttributeError where it has none."""
+    gamma = problem.learning_rate
+    if p is None:
+        raise AttributeError("alpha is of networks: a law of neurons has no width p, hence no α")
+    if not isinstance(gamma, Schedule) and gamma == 0.0:
+        raise AttributeError("alpha is of runs with a learning_rate above 0, got 0: no step of SGD")
+    if t.size == 0:
+        return t.copy()
+    return Alphas(gamma, p, max(float(t[-1]), 1e-300))(t)
+
+
 def _turned(piece: OdeSolution, y: float) -> float:
     """x with piece(x) = y, by bisection in the table of its steps and then within one."""
     low, high = piece.t_min, piece.t_max

@@ -219,7 +219,7 @@ def carry_out(
         allowed=run.allowed,
     )
     measurements = request.measurements
-    solution = Solution(
+    solution: Solution[Any, Any] = Solution(
         t=trajectory.t,
         risk=result.risk,
         states=result.states,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.states.base import KINDS
 
+Kept = TypeVar("Kept", covariant=True)  # what is at one index: a state, or the series of one run
 
-class StateSeries:
+
+class StateSeries(Generic[Kept]):
     """A sequence of states (or a sequence of sequences: runs, then times).
 
     Parameters
@@ -85,6 +87,12 @@ class StateSeries:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @overload
+    def __getitem__(self, index: int) -> Kept: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> StateSeries[Kept]: ...
+
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             part = {name: array[index] for name, array in self.varying.items()}
@@ -96,7 +104,7 @@ class StateSeries:
             return StateSeries(self.kind, varying, self.fixed, self.shape[1:], self.origin)
         return KINDS[self.kind](**varying, **self.fixed, origin=self.origin)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Kept]:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from meanfield import checks, display
 from meanfield._version import __version__
 from meanfield.dynamics.arrays import StateArrays
 from meanfield.dynamics.export import dataset, frame
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.rates import samples_per_dimension
+from meanfield.dynamics.series import Kept, StateSeries
 from meanfield.integrate.outcome import Status
 from meanfield.problem import Problem, problem_from_parameters
 from meanfield.storage import PathLike, read_archive, write_archive
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
+Final = TypeVar("Final", covariant=True)  # the last state, or one of each run
 SOLUTION_FORMAT = "meanfield-solution"
 
 
 @dataclass(frozen=True, eq=False)
-class Solution(StateArrays):
+class Solution(StateArrays, Generic[Kept, Final]):
     """A training run under one description.
 
     The fields of its states are arrays over time under their own names: `u`, `r`, `a` of a law of
@@ -68,7 +70,7 @@ class Solution(StateArrays):
 
     t: NDArray[np.float64]
     risk: NDArray[np.float64]
-    states: StateSeries
+    states: StateSeries[Kept]
     status: Status
     message: str
     stats: dict[str, Any]
@@ -90,13 +92,39 @@ class Solution(StateArrays):
         return self.status is Status.SUCCESS
 
     @property
-    def final(self) -> Any:
+    def alpha(self) -> NDArray[np.float64]:
+        """α = ν/d, (T,): samples per dimension, one a step, until each of the saved times.
+
+        Of SGD what it did, otherwise dα/dt = p/γ, along a schedule too. A law of neurons has no
+        width p, and a learning rate of 0 no steps: an AttributeError says so.
+        """
+        if "steps" in self.parameters:
+            return np.asarray(self.parameters["steps"]) / self.problem.dim
+        fields = self.states.varying | self.states.fixed
+        p = None if self.states.kind == "ParticleMeasure" else fields["a"].shape[-1]
+        return samples_per_dimension(self.problem, p, self.t)
+
+    @property
+    def steps(self) -> NDArray[Any]:
+        """Steps of SGD until each of the saved times, (T,): αd, at a finite d.
+
+        Whole numbers of SGD itself. See `alpha`; an AttributeError where d is infinite.
+        """
+        if "steps" in self.parameters:
+            return np.asarray(self.parameters["steps"])
+        alpha, d = self.alpha, self.problem.dim
+        if math.isinf(d):
+            raise AttributeError("steps are of a finite dim, got a problem at inf; see alpha")
+        return alpha * d
+
+    @property
+    def final(self) -> Final:
         """The last saved state (a list with one per run, for SGD)."""
         if 0 in self.states.shape:
             raise ValueError(f"the run saved no state: {self.message}")
-        if len(self.states.shape) > 1:
-            return [run[-1] for run in self.states]
-        return self.states[-1]
+        states: StateSeries[Any] = self.states  # what `Kept` and `Final` are goes with its axes
+        last: Any = [run[-1] for run in states] if len(states.shape) > 1 else states[-1]
+        return last
 
     def at_dim(self, dim: float) -> Solution:
         """The same fluctuations, said for another input dimension.
@@ -270,7 +298,7 @@ def load(path: PathLike) -> Solution:
     header, arrays = read_archive(path, SOLUTION_FORMAT)
     try:
         kept = header["states"]
-        states = StateSeries(
+        states: StateSeries[Any] = StateSeries(
             kept["kind"],
             {name[8:]: array for name, array in arrays.items() if name.startswith("varying.")},
             {name[6:]: array for name, array in arrays.items() if name.startswith("fixed.")},

@@ -83,6 +83,11 @@ def check_times(save_at: Any, t_end: float) -> NDArray[np.float64]:
         return linear_times(t_end)
     if isinstance(save_at, int | np.integer) and not isinstance(save_at, bool):
         return linear_times(t_end, checks.integer(save_at, "save_at", minimum=2))
+    if isinstance(save_at, float):
+        raise TypeError(
+            f"save_at must be times or how many of them, got {save_at!r}; for one in every "
+            f"{save_at:g} units of time numpy.arange(0, t_end, {save_at:g})"
+        )
     times = checks.array(save_at, "save_at", (None,), described="(T,)")
     if times.size == 0:
         raise ValueError("save_at must hold at least one time, got none")

@@ -46,7 +46,7 @@ def solve_mean_field(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
-) -> Solution:
+) -> Solution[ParticleMeasure, ParticleMeasure]:
     """Evolve a measure whose neurons lie on several ranks; every rank makes this call.
 
     The equation and method of `meanfield.solve_mean_field`. For each right-hand side the ranks sum
@@ -123,7 +123,7 @@ def _solve(
     checkpoint: str | os.PathLike[str] | None,
     threads: int | None,
     progress: bool,
-) -> Solution:
+) -> Solution[ParticleMeasure, ParticleMeasure]:
     """The solve, as one rank of several that end together."""
     checks.instance(problem, "problem", Problem)
     checks.instance(part, "part", ParticleMeasure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from meanfield import checks
+from meanfield import checks, display
 from meanfield.problem import Problem, refuse_schedules
 
 TITLES = {
@@ -151,6 +151,9 @@ class Diagnosis:
 
     def __str__(self) -> str:
         return _as_table(self)
+
+    def _repr_html_(self) -> str:
+        return display.printed(self)
 
 
 def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnosis:

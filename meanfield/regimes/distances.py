@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield import checks
+from meanfield import checks, display
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
 from meanfield.problem import Problem
@@ -154,6 +154,9 @@ class Comparison:
             if not solution.success:
                 lines.append(f"{titles[name]}: {solution.status}, {solution.message}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return display.printed(self)
 
 
 def _mean_risk(solution: Solution) -> Array:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from meanfield import checks
+from meanfield import checks, display
 from meanfield.problem import Problem, refuse_schedules
 
 # beyond this, one step of the noise term moves the overlaps by more than a vanishing amount
@@ -184,6 +184,9 @@ class PhaseDiagram:
         lines = ["p ~ d^κ, γ ~ d^−δ, as d → ∞:"]
         lines += [f"  {one.name:<18}{one.where:<20}{one.limit}" for one in self.phases]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return display.printed(self)
 
 
 def phase_diagram() -> PhaseDiagram:

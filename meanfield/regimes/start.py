@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
 from meanfield.starts import gaussian_overlaps, gaussian_weights
-from meanfield.states import Overlaps, Weights
+from meanfield.states import Overlaps, Weights, check_state
 
 # entries of W above which overlaps are drawn from their law instead
 WEIGHTS_THAT_FIT = 10**7
@@ -26,8 +26,7 @@ def run_start(
         if in_law and not fits:
             return gaussian_overlaps(problem, p, scale, seed)
         start = gaussian_weights(problem, p, scale, seed)
-    if not isinstance(start, Weights | Overlaps):
-        raise TypeError(f"start must be Weights or Overlaps, got {type(start).__name__}")
+    check_state(start, "start", Weights, Overlaps)
     if len(start.a) != p:
         raise ValueError(f"start must have the width of {p} neurons, got {len(start.a)}")
     if not in_law and not isinstance(start, Weights):

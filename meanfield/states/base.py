@@ -40,3 +40,34 @@ def check_conversion(problem: Any, seed: Any, *, finite: bool) -> int | None:
     if finite and math.isinf(problem.dim):
         raise ValueError("problem must have a finite dim to have weights in R^d, got inf")
     return None if seed is None else checks.integer(seed, "seed", minimum=0)
+
+
+WAYS = {
+    (
+        "ParticleMeasure",
+        "Overlaps",
+    ): "its .overlaps(problem, p) draws a network of width p",
+    ("ParticleMeasure", "Weights"): "its .weights(problem, p) draws a network of width p",
+    ("Overlaps", "ParticleMeasure"): "its .measure() is the law of its neurons",
+    ("Overlaps", "Weights"): "its .weights(problem) are weights with these overlaps",
+    ("Weights", "ParticleMeasure"): "its .measure() is the law of its neurons",
+    ("Weights", "Overlaps"): "its .overlaps() are its order parameters",
+}
+DRAWN = {
+    "ParticleMeasure": "gaussian_measure",
+    "Overlaps": "gaussian_overlaps",
+    "Weights": "gaussian_weights",
+}
+
+
+def check_state(value: Any, name: str, *kinds: type[Any]) -> Any:
+    """Return `value` if it is a state of one of these kinds; else say how to come to one."""
+    if isinstance(value, kinds):
+        return value
+    allowed, got = [kind.__name__ for kind in kinds], type(value).__name__
+    ways = [WAYS[got, kind] for kind in allowed if (got, kind) in WAYS]
+    if hasattr(value, "final"):
+        ways = ["its .final is the state that it ended in"]
+    elif not ways:
+        ways = [f"{DRAWN[allowed[0]]}(problem, ...) draws one"]
+    raise TypeError(f"{name} must be {' or '.join(allowed)}, got {got}; {ways[0]}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from meanfield import checks, starts
 from meanfield.dynamics.overlaps.solve import solve_overlaps
@@ -17,12 +17,13 @@ from meanfield.dynamics.particles.solve import solve_mean_field
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.integrate import linear_times, logarithmic_times
 from meanfield.problem import Problem
-from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.states import Overlaps, ParticleMeasure, State, Weights
 from meanfield.studies.functions import find_function, refuse_unknown
 from meanfield.studies.problems import build_problem, describe_problem
 
 Values = Mapping[str, Any]
-SOLVERS: dict[str, Callable[..., Any]] = {
+Function = Callable[..., Any]
+SOLVERS: dict[str, Function] = {
     "mean_field": solve_mean_field,
     "overlaps": solve_overlaps,
     "sgd": simulate_sgd,
@@ -63,7 +64,7 @@ def given_measure(
     return ParticleMeasure(a, u, r, mass, origin={"start": "given"})  # type: ignore[arg-type]
 
 
-LAWS: dict[str, Callable[..., Any]] = {
+LAWS: dict[str, Function] = {
     law.__name__: law
     for law in (
         starts.aligned_measure, starts.aligned_overlaps, starts.aligned_weights,
@@ -74,7 +75,7 @@ LAWS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def start_law(values: Values, place: str = "start") -> tuple[Callable[..., Any], dict[str, Any]]:
+def start_law(values: Values, place: str = "start") -> tuple[Function, dict[str, Any]]:
     """The function that draws a start, and its parameters."""
     if "law" not in values:
         raise ValueError(f"{place}.law is missing: it names how the start is drawn")
@@ -87,7 +88,7 @@ def start_law(values: Values, place: str = "start") -> tuple[Callable[..., Any],
     return function, _check_arguments(function, given, {"problem"}, place)
 
 
-def solver_of(values: Values, place: str = "solver") -> tuple[Callable[..., Any], dict[str, Any]]:
+def solver_of(values: Values, place: str = "solver") -> tuple[Function, dict[str, Any]]:
     """The function that solves, and its settings with the times to save at made out."""
     if "description" not in values:
         raise ValueError(f"{place}.description is missing: one of {', '.join(SOLVERS)}")
@@ -108,8 +109,9 @@ def complete(values: Values) -> dict[str, Any]:
     TypeError, ValueError
         If one of them cannot be; the message names the place, as in ``start.n``.
     """
-    _, start = start_law(values["start"])
-    _, solver = solver_of(values["solver"])
+    law, start = start_law(values["start"])
+    solve, solver = solver_of(values["solver"])
+    _check_kinds(values["start"]["law"], law, values["solver"]["description"], solve)
     return {
         "problem": describe_problem(build_problem(values["problem"])),
         "start": {"law": values["start"]["law"], **start},
@@ -117,22 +119,49 @@ def complete(values: Values) -> dict[str, Any]:
     }
 
 
-def takes(function: Callable[..., Any], argument: str) -> bool:
+def _check_kinds(start: str, law: Function, solver: str, solve: Function) -> None:
+    """Refuse a start that this solver does not take, as far as types are declared."""
+    made = _kinds(_signature(law).return_annotation)
+    declared = (p.annotation for p in _arguments(solve).values())
+    taken = next(kinds for annotation in declared if (kinds := _kinds(annotation)))
+    if made and not made & taken:
+        fitting = [n for n in LAWS if _kinds(_signature(LAWS[n]).return_annotation) & taken]
+        raise ValueError(
+            f"start.law must draw {_named(taken)} for solver.description {solver!r}, as "
+            f"{', '.join(fitting)} do; got {start!r}, which draws {_named(made)}"
+        )
+
+
+def _kinds(annotation: Any) -> set[type[State]]:
+    """The kinds of states that a type allows."""
+    types = (annotation, *get_args(annotation))
+    return {kind for kind in types if isinstance(kind, type) and issubclass(kind, State)}
+
+
+def _named(kinds: set[type[State]]) -> str:
+    return " or ".join(sorted(kind.__name__ for kind in kinds))
+
+
+def takes(function: Function, argument: str) -> bool:
     """Whether a function has such an argument."""
     return argument in _arguments(function)
 
 
 @cache
-def _arguments(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """The arguments of a function, their types evaluated where they can be."""
+def _signature(function: Function) -> inspect.Signature:
+    """What a function takes and gives, the types evaluated where they can be."""
     try:
-        return inspect.signature(function, eval_str=True).parameters
+        return inspect.signature(function, eval_str=True)
     except NameError:  # a type that only a type checker imports
-        return inspect.signature(function).parameters
+        return inspect.signature(function)
+
+
+def _arguments(function: Function) -> Mapping[str, inspect.Parameter]:
+    return _signature(function).parameters
 
 
 def _check_arguments(
-    function: Callable[..., Any], values: Values, reserved: set[str], place: str
+    function: Function, values: Values, reserved: set[str], place: str
 ) -> dict[str, Any]:
     """The arguments with their defaults: a run's key must not depend on what was left unsaid.
 

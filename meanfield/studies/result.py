@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield import checks
+from meanfield import checks, display
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.storage import write_archive
@@ -75,6 +75,21 @@ class ConcentrationStudy:
     laws: list[list[ParticleMeasure]]
     parameters: dict[str, Any]
     messages: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<ConcentrationStudy: {len(self.dims)} cases of {self.distances.shape[1]} replicas>"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "dimensions d": ", ".join(display.text(d) for d in sorted(set(self.dims.tolist()))),
+            "widths": ", ".join(display.text(p) for p in sorted(set(self.widths.tolist()))),
+            "replicas": self.distances.shape[1],
+            "t": f"{self.t[0]:g} to {self.t[-1]:g}, {len(self.t)} saved",
+            "leak at the end": ", ".join(map(display.text, self.final("leak").tolist())),
+            "messages": "; ".join(self.messages[:3]),
+            "notes": "; ".join(self.notes[:3]),
+        }
+        return display.table("Concentration study", rows)
 
     @property
     def finals(self) -> list[ParticleMeasure]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield import display
 from meanfield.studies.observables import COORDINATES, RISK, named
 from meanfield.studies.specification import Specification
 from meanfield.studies.tables import ERROR, attributes, per_run, study_text
@@ -57,6 +58,21 @@ class StudyResults:
 
     study: Specification
     records: tuple[Record, ...]
+
+    def __repr__(self) -> str:
+        axes = " × ".join(f"{len(values)} {name}" for name, values in self.axes.items())
+        counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
+        return f"<StudyResults: {self.study.name}, {axes}; {counts}>"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            **{name: ", ".join(map(display.text, values)) for name, values in self.axes.items()},
+            "runs": ", ".join(f"{count} {status}" for status, count in self.counts.items()),
+            "kept": ", ".join(self.names),
+            "failures": "; ".join(f"{each.message}" for each in self.failures[:3]),
+            "seed": str(self.study.seed),
+        }
+        return display.table(f"Study: {self.study.name}", rows)
 
     @property
     def complete(self) -> bool:

@@ -1,6 +1,7 @@
 """A run's states as arrays, and a run for other tools."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -89,6 +90,23 @@ def test_notebooks_show_a_short_table(runs, problem):
     assert "dim d" in problem._repr_html_() and "30" in problem._repr_html_()
     infinite = mf.Problem(mf.CommitteeTarget(k=1))
     assert "∞" in infinite._repr_html_() and "learning rate" not in infinite._repr_html_()
+
+
+def test_notebooks_show_what_prints_as_a_table_and_a_study(problem):
+    diagnosis = mf.regimes.diagnose(problem, width=4)
+    assert "overlap ODE" in diagnosis._repr_html_() and diagnosis._repr_html_().startswith("<pre>")
+    study = mf.Study(
+        problem=mf.Problem(mf.CommitteeTarget(k=1)),
+        start={"law": "gaussian_measure", "n": 5},
+        solver={"description": "mean_field", "t_end": 0.1, "save_at": 2},
+        grid={"problem.dim": [10, math.inf]},
+    )
+    results = study.run()
+    shown = results._repr_html_()
+    assert "2 success" in shown and "10, ∞" in shown and "risk" in shown and "seed" in shown
+    assert repr(results) == "<StudyResults: study, 2 dim × 1 replica; 2 success>"
+    found = mf.concentration_study(mf.CommitteeTarget(k=1), [20, math.inf], n=20, t_end=0.1)
+    assert "20, ∞" in found._repr_html_() and "leak at the end" in found._repr_html_()
 
 
 def test_the_package_shows_what_is_public():

@@ -122,6 +122,35 @@ def test_alpha_follows_from_its_equation(name):
         assert float(alphas(np.array(t))) == pytest.approx(x, rel=1e-9)
 
 
+@pytest.mark.parametrize("name", ["number", *SCHEDULES])
+def test_every_run_says_its_clock_in_samples_per_dimension_and_in_steps(name):
+    """An integral against the steps that SGD counts: half a step at either end, and rounding."""
+    problem = make(SCHEDULES.get(name, 0.5), 300)
+    start = mf.gaussian_overlaps(problem, p=2, seed=1)
+    times = [0.0, 1.0, 3.5, 6.0]
+    sgd = mf.simulate_sgd(problem, start, 6.0, save_at=times)
+    theory = mf.solve_overlaps(problem, start, 6.0, save_at=times)
+    assert sgd.steps.dtype.kind == "i" and (np.diff(sgd.steps) > 0).all()
+    np.testing.assert_array_equal(sgd.alpha, sgd.steps / 300)
+    assert np.abs(theory.steps - sgd.steps).max() <= 3.0
+    np.testing.assert_allclose(theory.alpha, theory.steps / 300, rtol=1e-14)
+
+
+def test_what_has_no_steps_says_so():
+    problem = make(0.5, 100)
+    start = mf.gaussian_overlaps(problem, p=2, seed=1)
+    field = mf.solve_mean_field(problem, start.measure(), 1.0, save_at=2)
+    with pytest.raises(AttributeError, match="width"):
+        _ = field.alpha
+    flow = mf.solve_overlaps(make(0.0, 100), start, 1.0, save_at=2)
+    with pytest.raises(AttributeError, match="learning_rate"):
+        _ = flow.steps
+    endless = mf.solve_overlaps(problem.at_dim(math.inf), start, 1.0, save_at=2)
+    assert endless.alpha.tolist() == [0.0, 4.0]
+    with pytest.raises(AttributeError, match="inf"):
+        _ = endless.steps
+
+
 def _quad(f, a, b):
     nodes, weights = np.polynomial.legendre.leggauss(60)
     x = a + (b - a) * 0.5 * (1.0 + nodes)

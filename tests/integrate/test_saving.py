@@ -57,7 +57,7 @@ def test_any_increasing_times_will_do():
         ([0.0, math.nan], ValueError, "save_at must be finite"),
         ([[0.0, 1.0]], ValueError, r"save_at must have shape \(T,\), got \(1, 2\)"),
         (1, ValueError, "save_at must be an integer of at least 2, got 1"),
-        (1.5, ValueError, r"save_at must have shape \(T,\)"),
+        (1.5, TypeError, r"save_at must be times or how many .* got 1.5; for one in every 1.5"),
         (True, ValueError, r"save_at must have shape \(T,\)"),
         ("all", TypeError, "save_at must be an array"),
     ],

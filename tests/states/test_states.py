@@ -81,6 +81,23 @@ def test_origin_travels_down_and_does_not_count_in_equality():
     assert weights == mf.Weights(W, W_star, np.ones(2))
 
 
+def test_a_state_of_another_kind_is_told_the_way():
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=30, learning_rate=0.5)
+    law, network = mf.gaussian_measure(problem, n=5), mf.gaussian_overlaps(problem, p=2)
+    run = mf.solve_overlaps(problem, network, 0.1, save_at=2)
+    for solve, start, match in (
+        (mf.solve_overlaps, law, r"Overlaps, got ParticleMeasure; its \.overlaps\(problem, p\)"),
+        (mf.solve_mean_field, network, r"ParticleMeasure, got Overlaps; its \.measure\(\)"),
+        (mf.simulate_sgd, law, r"Weights or Overlaps, got ParticleMeasure; its \.weights"),
+        (mf.solve_overlaps, run, r"Overlaps, got Solution; its \.final"),
+        (mf.solve_overlaps, 3, r"Overlaps, got int; gaussian_overlaps\(problem, \.\.\.\)"),
+    ):
+        with pytest.raises(TypeError, match=match):
+            solve(problem, start, 1.0)
+    assert law.overlaps(problem, 2).M.shape == (2, 1)  # the ways exist
+    assert network.measure().n == law.weights(problem, 2).measure().n == 2
+
+
 @pytest.mark.parametrize("kind", ["measure", "overlaps", "weights"])
 def test_equality_looks_at_every_array(kind):
     def build(change=None):

@@ -215,6 +215,10 @@ def test_lists_of_problems_and_reducing_functions():
             {"solver": {"description": "sgd", "t_end": 1, "save_at": {"count": 1}}},
             r"solver\.save_at: count",
         ),
+        (
+            {"solver": {"description": "overlaps", "t_end": 1}},
+            r"start\.law must draw Overlaps .*, as aligned_overlaps, .*draws ParticleM",
+        ),
         ({"observables": ["speed"]}, r"observables\[0\]"),
         ({"observables": "speed"}, r"observables\[0\]"),
         ({"observables": 3}, "observables must be"),

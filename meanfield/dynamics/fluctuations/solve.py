@@ -31,7 +31,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Trajectory, integrate
 from meanfield.integrate.records import Checkpoint
 from meanfield.problem import Problem, refuse_schedules
-from meanfield.states import Overlaps
+from meanfield.states import Overlaps, check_state
 
 Array = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def solve_fluctuations(
     samples: int | None = None,
     seed: int = 0,
     progress: bool = False,
-) -> Solution:
+) -> Solution[Overlaps, Overlaps]:
     """The overlap ODE together with the scatter and the bias of SGD about it.
 
     With η = γ/(p d) and y = (Q_ij for i ≤ j, M, a), SGD is y(t) + √η ζ + η m + …, where y solves
@@ -157,7 +157,7 @@ def _make(
 ) -> tuple[MomentFlow, Moments]:  # fmt: skip
     """The equations and where they start; refuses what they do not cover."""
     refuse_schedules(checks.instance(problem, "problem", Problem), "its fluctuations")
-    checks.instance(overlaps, "overlaps", Overlaps)
+    check_state(overlaps, "overlaps", Overlaps)
     check_gram(problem, overlaps.P, "overlaps")
     spherical, batch_size = (
         checks.switch(spherical, "spherical"), checks.integer(batch_size, "batch_size"),

@@ -21,7 +21,7 @@ from meanfield.dynamics.run import Request, Tolerances, carry_out, check_gram
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
-from meanfield.states import Overlaps
+from meanfield.states import Overlaps, check_state
 
 # below these widths, waking a second thread costs more than it gives
 SERIAL_WIDTH, SERIAL_CLOSED_WIDTH = 256, 24
@@ -55,7 +55,7 @@ def solve_overlaps(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
-) -> Solution:
+) -> Solution[Overlaps, Overlaps]:
     """Integrate the ordinary differential equations of the overlaps.
 
     With ⟨·⟩ over the joint Gaussian law of the pre-activations,
@@ -232,7 +232,7 @@ def _make_flow(
 ) -> OverlapFlow:
     """The equations from the overlaps on; refuses what is not a student of this problem."""
     checks.instance(problem, "problem", Problem)
-    checks.instance(overlaps, "overlaps", Overlaps)
+    check_state(overlaps, "overlaps", Overlaps)
     check_gram(problem, overlaps.P, "overlaps")
     if largest(problem.temperature) > 0.0 and math.isinf(problem.dim):
         raise ValueError(

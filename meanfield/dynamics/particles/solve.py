@@ -22,7 +22,7 @@ from meanfield.fields import check_evaluator, choose_field
 from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.schedules.base import largest
-from meanfield.states import ParticleMeasure
+from meanfield.states import ParticleMeasure, check_state
 
 Array = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def solve_mean_field(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
-) -> Solution:
+) -> Solution[ParticleMeasure, ParticleMeasure]:
     """Evolve a measure of neurons by the mean-field equation.
 
     da/dt = κ E[ε g0], du/dt = a E[ε g1 z], dr/dt = a E[ε ρ g2], where ε = f* − f and g0, g1, g2
@@ -147,7 +147,7 @@ def solve_mean_field(
     True
     """
     checks.instance(problem, "problem", Problem)
-    checks.instance(measure, "measure", ParticleMeasure)
+    check_state(measure, "measure", ParticleMeasure)
     measurements = Measurements(observables)
     request = Request.checked(t_end, save_at, keep, measurements, checkpoint, threads, progress)
     tolerances = Tolerances.checked(rtol, atol, method)
@@ -239,7 +239,7 @@ def mean_field_velocity(
     True
     """
     checks.instance(problem, "problem", Problem)
-    checks.instance(measure, "measure", ParticleMeasure)
+    check_state(measure, "measure", ParticleMeasure)
     refuse_schedules(problem, "a velocity outside of a run")
     a, u, r = measure.arrays()
     out = MeanFieldVelocity(np.zeros_like(a), np.empty_like(u), np.empty_like(r))

@@ -13,6 +13,7 @@ from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, carry_out, check_gram
+from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.sgd.clock import EvenSteps, ScheduledSteps, StepClock
 from meanfield.dynamics.sgd.runs import (
     LawRuns,
@@ -26,7 +27,7 @@ from meanfield.dynamics.sgd.whole_steps import SgdRun
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
-from meanfield.states import Overlaps, Weights
+from meanfield.states import Overlaps, Weights, check_state
 
 KEEPS = ("all", "overlaps", "ends")
 
@@ -46,7 +47,7 @@ def simulate_sgd(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
-) -> Solution:
+) -> Solution[StateSeries[Any], list[Any]]:
     """Run one-pass SGD: fresh samples x ~ N(0, I_d) at every step.
 
     From `Weights`, SGD in R^d. From `Overlaps`, a chain of the overlaps alone that has exactly
@@ -181,8 +182,7 @@ def _simulator(
 def _check_problem(problem: Problem, start: Weights | Overlaps) -> None:
     """Refuse a problem that SGD does not have, or a start of another problem."""
     checks.instance(problem, "problem", Problem)
-    if not isinstance(start, Weights | Overlaps):
-        raise TypeError(f"start must be Weights or Overlaps, got {type(start).__name__}")
+    check_state(start, "start", Weights, Overlaps)
     if math.isinf(problem.dim):
         raise ValueError(
             "problem must have a finite dim for SGD, got inf; any finite dim costs the same from "

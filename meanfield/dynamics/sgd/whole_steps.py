@@ -114,8 +114,10 @@ class SgdRun(Description):
             return False
         record = {"t": t, "steps": self.at.steps, "risk": risk, **fields}
         if measurements:
-            now = StateSeries(simulator.kind, fields, simulator.fixed, (self.count,), self.origin)
-            record |= measurements.of_runs(t, now)
+            states: StateSeries[Any] = StateSeries(
+                simulator.kind, fields, simulator.fixed, (self.count,), self.origin
+            )
+            record |= measurements.of_runs(t, states)
         before = self.records[-1:]
         if self.request.keep == "ends" and len(self.records) > 1:
             # runs may end anywhere, so that the last state so far is the one to keep

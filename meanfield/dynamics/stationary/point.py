@@ -17,7 +17,7 @@ from meanfield.dynamics.overlaps.noise import SampledNoise, choose_noise
 from meanfield.dynamics.run import check_gram
 from meanfield.dynamics.stationary.newton import jacobian, newton, within_face
 from meanfield.problem import Problem, refuse_schedules
-from meanfield.states import Overlaps
+from meanfield.states import Overlaps, check_state
 
 Array = NDArray[np.float64]
 
@@ -176,7 +176,7 @@ def _prepare(
 ) -> tuple[OverlapField, Array]:
     """F, and where Newton's method starts."""
     refuse_schedules(checks.instance(problem, "problem", Problem), "its stationary points")
-    checks.instance(overlaps, "overlaps", Overlaps)
+    check_state(overlaps, "overlaps", Overlaps)
     check_gram(problem, overlaps.P, "overlaps")
     if problem.temperature > 0.0:
         raise ValueError(
