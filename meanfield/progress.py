@@ -1,11 +1,24 @@
-"""One progress bar: drawn in notebooks and terminals, silent elsewhere."""
+"""What people see while they wait, in notebooks and terminals: one progress bar, and compiling.
+
+A first call compiles its kernels, for seconds, which is said: by the bar if one is drawn, in place
+of what it counts, else by one line. Elsewhere both are silent.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from typing import Any
+
+from numba.core import event
+
+COMPILING = "compiling, once"
+LINE = "meanfield: compiling, once; the next call, and the next process, find it done\n"
+APART = 10.0  # seconds without compiling after which a new line is due
 
 
 def _in_notebook() -> bool:
@@ -43,5 +56,63 @@ def progress_bar(total: float, description: str, show: bool) -> Iterator[Callabl
     def move(position: float) -> None:
         bar.update(min(position, total) - bar.n)
 
-    with bar:
+    with bar, _announcer.on(bar, description):
         yield move
+
+
+class _Announcer(event.Listener):
+    """Says that the library's kernels are compiled, from events of the compiler."""
+
+    def __init__(self) -> None:
+        self.bars: list[tuple[Any, str]] = []
+        self.depth, self.began, self.ended = 0, 0.0, -APART
+
+    @contextmanager
+    def on(self, bar: Any, description: str) -> Iterator[None]:
+        """Say it on a bar while it is drawn, unless one inside says it."""
+        self.bars.append((bar, description))
+        try:
+            yield
+        finally:
+            self.bars.remove((bar, description))
+
+    def on_start(self, event: event.Event) -> None:
+        if not _is_ours(event):
+            return
+        self.depth += 1
+        if self.depth == 1:
+            self.began = time.monotonic()
+            with suppress(OSError, ValueError):  # a stream that is closed stops no compilation
+                self._say()
+
+    def on_end(self, event: event.Event) -> None:
+        if not _is_ours(event):
+            return
+        self.depth -= 1
+        if self.depth == 0:
+            self.ended = time.monotonic()
+            for bar, description in self.bars[-1:]:
+                with suppress(OSError, ValueError, AttributeError):  # hidden bars have no clock
+                    bar.set_description_str(description)
+                    bar.start_t += self.ended - self.began  # which says nothing of the run's pace
+
+    def _say(self) -> None:
+        if self.bars:
+            self.bars[-1][0].set_description_str(COMPILING)
+        elif self.began - self.ended >= APART and _is_first_process() and can_draw():
+            sys.stderr.write(LINE)
+            sys.stderr.flush()
+
+
+def _is_ours(event: event.Event) -> bool:
+    """Whether a kernel of the library is compiled; users' functions take a moment, each time."""
+    return str(event.data["dispatcher"].py_func.__module__).startswith("meanfield.kernels.")
+
+
+def _is_first_process() -> bool:
+    """Workers leave the terminal to who made them."""
+    return multiprocessing.parent_process() is None
+
+
+_announcer = _Announcer()
+event.register("numba:compile", _announcer)

@@ -1,12 +1,17 @@
 """The bar is drawn for people and silent for files."""
 
+import io
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import numba
 import pytest
 import tqdm.std
 
-from meanfield.progress import progress_bar
+from meanfield.progress import LINE, _announcer, progress_bar
 
 
 @pytest.fixture
@@ -77,3 +82,86 @@ def test_a_real_bar_writes_to_stderr_only(capsys):
         move(1.0)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""  # captured streams are no terminal
+
+
+def compile_a_kernel(module="meanfield.kernels.test"):
+    """Compile something that says it is a kernel of the library."""
+
+    def twice(x):
+        return x + x
+
+    twice.__module__ = module
+    assert numba.njit(twice)(1) == 2
+
+
+def terminal(monkeypatch, isatty=True):
+    """A terminal, or a file, that has not been told of compiling, and what is written there."""
+    written = io.StringIO()
+    written.isatty = lambda: isatty
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.setattr(_announcer, "ended", -1e9)
+    return written
+
+
+def test_compiling_is_said_in_one_line(monkeypatch):
+    stderr = terminal(monkeypatch)
+    compile_a_kernel()
+    compile_a_kernel()
+    assert stderr.getvalue() == LINE
+
+
+def test_compiling_is_said_in_a_notebook(monkeypatch):
+    stderr = terminal(monkeypatch, isatty=False)
+    ipython = SimpleNamespace(get_ipython=lambda: SimpleNamespace(config={"IPKernelApp": {}}))
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    compile_a_kernel()
+    assert stderr.getvalue() == LINE
+
+
+def test_compiling_is_silent_where_nobody_looks(monkeypatch):
+    stderr = terminal(monkeypatch, isatty=False)
+    compile_a_kernel()
+    assert stderr.getvalue() == ""
+
+
+def test_users_functions_are_compiled_without_a_word(monkeypatch):
+    stderr = terminal(monkeypatch)
+    compile_a_kernel("script")
+    assert stderr.getvalue() == ""
+
+
+def test_compiling_where_errors_cannot_be_written(monkeypatch):
+    stderr = terminal(monkeypatch)
+    stderr.write = lambda text: stderr.close() or io.StringIO.write(stderr, text)
+    compile_a_kernel()
+
+
+def test_a_bar_says_that_it_is_compiling_and_does_not_count_it(monkeypatch):
+    stderr = terminal(monkeypatch)
+    with progress_bar(1.0, "run", show=True) as move:
+        began = _announcer.bars[-1][0].start_t
+        compile_a_kernel()
+        assert _announcer.bars[-1][0].start_t > began + 0.01
+        move(0.5)
+    drawn = stderr.getvalue()
+    assert LINE not in drawn
+    assert "run:   0%" in drawn and "compiling, once:   0%" in drawn
+    assert drawn.index("compiling, once:   0%") < drawn.rindex("run:   0%")
+    assert not _announcer.bars
+
+
+def test_a_call_that_compiles_says_so(tmp_path):
+    """In a fresh cache and a terminal; the second time there is nothing to say."""
+    code = (
+        "import sys; sys.stderr.isatty = lambda: True\n"
+        "import meanfield, numpy\n"
+        "from meanfield.kernels.integrate.linear import dots\n"
+        "dots(numpy.ones((2, 3)), [0], numpy.ones((1, 3)), 0)\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    for expected in (LINE, ""):
+        said = subprocess.run(
+            [sys.executable, "-c", code], env=environment, text=True, capture_output=True,
+            check=True, cwd=Path(__file__).parents[1],
+        ).stderr  # fmt: skip
+        assert said == expected

@@ -46,8 +46,8 @@ class SerialExecutor(Executor):
 class ProcessPool(Executor):
     """Processes of this machine, which outlive neither their parent nor one another's crashes.
 
-    A pool broken by the death of a worker is made anew by the next task. Ctrl-C reaches this process
-    alone.
+    A pool broken by the death of a worker is made anew by the next task. Ctrl-C reaches this
+    process alone.
 
     Parameters
     ----------
