@@ -15,7 +15,7 @@ from meanfield.problem import Problem
 from meanfield.starts import gaussian_measure, gaussian_weights
 from meanfield.targets import CommitteeTarget
 
-MANY, FEW = 20_000, 20  # neurons: kernels for many run in parallel and are compiled apart
+MANY, FEW = 20_000, 20  # neurons: another way to evaluate the field may be the cheaper one
 T_END = 0.01
 
 
