@@ -1,10 +1,10 @@
-"""Short tables that notebooks show in place of a repr."""
+"""Tables: of words in columns, and in HTML, that notebooks show in place of a repr."""
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -24,6 +24,15 @@ def table(title: str, rows: Mapping[str, Any]) -> str:
         for name, value in shown.items()
     )
     return f"<table><caption>{html.escape(title)}</caption>{''.join(lines)}</table>"
+
+
+def columns(
+    rows: Sequence[Sequence[str]], justify: Callable[[str, int], str] = str.rjust
+) -> list[str]:
+    """Lines of text: rows of words as columns, with a rule below the first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(justify, row, widths)).rstrip() for row in rows]
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
 def printed(value: Any) -> str:

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from meanfield import checks, display
 from meanfield._version import __version__
+from meanfield.dynamics.archive import read_solution, write_solution
 from meanfield.dynamics.arrays import StateArrays
 from meanfield.dynamics.export import dataset, frame
 from meanfield.dynamics.rates import samples_per_dimension
 from meanfield.dynamics.series import Kept, StateSeries
 from meanfield.integrate.outcome import Status
-from meanfield.problem import Problem, problem_from_parameters
-from meanfield.storage import PathLike, read_archive, write_archive
+from meanfield.problem import Problem
+from meanfield.storage import PathLike
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
 Final = TypeVar("Final", covariant=True)  # the last state, or one of each run
-SOLUTION_FORMAT = "meanfield-solution"
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,22 +249,7 @@ class Solution(StateArrays, Generic[Kept, Final]):
         Path
             The file written.
         """
-        states = self.states
-        header = {
-            "problem": self.problem.parameters(),
-            "parameters": dict(self.parameters),
-            "stats": self.stats,
-            "status": str(self.status),
-            "message": self.message,
-            "states": {"kind": states.kind, "shape": states.shape, "origin": states.origin},
-            "observables": list(self.observables),
-        }
-        arrays = {"t": self.t, "risk": self.risk}
-        arrays |= {f"varying.{name}": array for name, array in states.varying.items()}
-        arrays |= {f"fixed.{name}": array for name, array in states.fixed.items()}
-        # by number: any string may name an observable, not any string a file
-        arrays |= {f"observable.{i}": each for i, each in enumerate(self.observables.values())}
-        return write_archive(path, SOLUTION_FORMAT, header, arrays)
+        return write_solution(path, self)
 
 
 def load(path: PathLike) -> Solution:
@@ -295,29 +280,4 @@ def load(path: PathLike) -> Solution:
     ...     mf.load(run.save(f"{folder}/run.meanfield")) == run
     True
     """
-    header, arrays = read_archive(path, SOLUTION_FORMAT)
-    try:
-        kept = header["states"]
-        states: StateSeries[Any] = StateSeries(
-            kept["kind"],
-            {name[8:]: array for name, array in arrays.items() if name.startswith("varying.")},
-            {name[6:]: array for name, array in arrays.items() if name.startswith("fixed.")},
-            tuple(kept["shape"]),
-            kept["origin"],
-        )
-        return Solution(
-            t=arrays["t"],
-            risk=arrays["risk"],
-            states=states,
-            status=header["status"],
-            message=header["message"],
-            stats=header["stats"],
-            problem=problem_from_parameters(header["problem"]),
-            parameters=header["parameters"],
-            observables={
-                name: arrays[f"observable.{i}"]
-                for i, name in enumerate(header.get("observables", []))
-            },
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} lacks a part of a saved solution: {error}") from error
+    return Solution(**read_solution(path))

@@ -8,6 +8,7 @@ number in the lanes of a vector, and sums over lanes two at a time.
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -17,6 +18,14 @@ LANES = 8
 VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _INDEX = ir.IntType(32)
 _FAST = ("contract", "reassoc", "nsz", "arcp", "afn")
+
+
+def aligned(shape):
+    """Zeros that start with a line of the cache, so that no vector of eight lies across two."""
+    size = int(np.prod(shape))
+    memory = np.zeros(size + LANES)
+    first = -memory.ctypes.data % (8 * LANES) // 8
+    return memory[first : first + size].reshape(shape)
 
 
 class _Lanes(types.Type):

@@ -289,14 +289,9 @@ def _as_table(diagnosis: Diagnosis) -> str:
         sizes = ", ".join(f"{part.formula} = {part.size:.2g}" for part in one.neglects)
         largest = f"{one.size:.2g}" if one.neglects else ("nothing" if one.exists else "–")
         table.append((one.title, verdict, largest, sizes or "–"))
-    widths = [max(len(row[column]) for row in table) for column in range(4)]
-    rows = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table
-    ]
-    rows.insert(1, "-" * max(map(len, rows)))
     notes = [f"{one.title}: {one.note}" for one in diagnosis.descriptions if one.note]
     closing = (
         f"holds: every size neglected is at most {diagnosis.tolerance:g}; "
         "sizes carry factors of order one"
     )
-    return "\n".join([*lines, *rows, "", closing, *notes])
+    return "\n".join([*lines, *display.columns(table, str.ljust), "", closing, *notes])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield import display
 from meanfield.dynamics.machine import machine
 from meanfield.studies.work import NOT_MADE
 
@@ -60,7 +61,7 @@ def study_text(results: StudyResults) -> str:
         cells = [_cell(name, [row[name] for row in made if name in row]) for name in values]
         count = f"{len(made)}/{len(members)}" if len(made) < len(members) else str(len(made))
         lines.append([*(number(item) for item in place), *cells, count])
-    return "\n".join([_title(results), "", *aligned(lines), "", *_notes(results)]).rstrip()
+    return "\n".join([_title(results), "", *display.columns(lines), "", *_notes(results)]).rstrip()
 
 
 def _title(results: StudyResults) -> str:
@@ -91,13 +92,6 @@ def _notes(results: StudyResults) -> list[str]:
     if len(failures) > SHOWN_FAILURES:
         notes.append(f"failed: {len(failures) - SHOWN_FAILURES} more")
     return notes
-
-
-def aligned(lines: list[list[str]]) -> list[str]:
-    """Rows of words as columns, with a line below the first."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
-    return [text[0], "-" * len(text[0]), *text[1:]]
 
 
 def number(value: Any) -> str:
@@ -161,7 +155,7 @@ def concentration_text(study: ConcentrationStudy) -> str:
             value, error = study.final(name)[i], study.sampling_error[name][i]
             row.append(_with_error(float(value), float(error)))
         rows.append(row)
-    lines = aligned(rows)
+    lines = display.columns(rows)
     for width in finite or [math.inf]:
         lines += ["", *_fits(study, width)]
     lines += ["", *EXPLANATIONS]

@@ -10,8 +10,9 @@ import pytest
 
 import meanfield as mf
 from meanfield import storage
+from meanfield.dynamics.archive import SOLUTION_FORMAT
 from meanfield.dynamics.series import StateSeries
-from meanfield.dynamics.solution import SOLUTION_FORMAT, Solution
+from meanfield.dynamics.solution import Solution
 
 T, N, P, K, D, RUNS = 3, 4, 2, 2, 5, 2
 

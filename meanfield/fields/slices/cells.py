@@ -18,7 +18,7 @@ from meanfield.fields.slices.meshes import Out
 from meanfield.kernels.fields.slices import cell_polynomials
 from meanfield.kernels.fields.slices import cells as kernel
 from meanfield.kernels.fields.slices.products import multiply
-from meanfield.kernels.simd import LANES
+from meanfield.kernels.simd import LANES, aligned
 
 ORDER = kernel.DEGREE + 1
 FITTED = 14  # points in a cell through which a polynomial is laid before it is cut down
@@ -106,7 +106,7 @@ class CellMesh:
         """Moments on the coarse mesh, (coarse u, coarse r); None if a neuron lies outside."""
         shape = kernel.spread_count(len(charge), self.size), self.size
         if self.meshes.shape != shape:
-            self.meshes = _aligned(shape)
+            self.meshes = aligned(shape)
         moments = kernel.spread(charge, u, r, self.cells, self.meshes)
         if moments is None:
             return None
@@ -124,7 +124,7 @@ class CellMesh:
         """Write the velocities of a potential on the coarse mesh; `out` may be (a, u, r)."""
         parts = self.cells.counts.size + (rate > 0.0)
         if self.table.shape != (parts * self.size,):
-            self.table = _aligned((parts * self.size,))
+            self.table = aligned((parts * self.size,))
         whole = multiply(self.up, potential)
         left, slopes = whole[: len(whole) // 2], whole[len(whole) // 2 :]
         if self.across is None:
@@ -137,11 +137,3 @@ class CellMesh:
                 self.across.shape[1], parts, self.table,
             )  # fmt: skip
         kernel.gather(a, u, r, self.cells, self.table, parts, rate, *out)
-
-
-def _aligned(shape: tuple[int, ...]) -> Array:
-    """An array that starts on a cache line, so that no vector of eight lies across two."""
-    size = math.prod(shape)
-    raw = np.zeros(size + 8)
-    first = (-raw.ctypes.data % 64) // 8
-    return raw[first : first + size].reshape(shape)

@@ -7,7 +7,7 @@ import pytest
 
 from meanfield.activations import get_activation
 from meanfield.fields.slices.axes import Axis, Resolution
-from meanfield.fields.slices.lengths import length_basis, length_table
+from meanfield.fields.slices.planes import length_basis, length_table
 from meanfield.gaussian.rules import chi_rule
 from tests.reference.lengths import length_vector
 

@@ -1,7 +1,7 @@
 """What a neuron's length r does to the field, as a vector b(r) read from a table.
 
-A few functions b_j(r) hold it (see `fields.lengths`), a multiple of eight side by side, so that
-points of a mesh carry their coefficients.
+A few functions b_j(r) hold it (see `fields.slices.planes`), a multiple of eight side by side, so
+that points of a mesh carry their coefficients.
 """
 
 from __future__ import annotations
@@ -65,11 +65,3 @@ def locate_lengths(r, first, n, lengths, x, cell, offset, root, work, bits):
     return locate(
         x, n, lengths.scale, lengths.origin, lengths.points, cell, offset, root, work, bits
     )
-
-
-def aligned(shape):
-    """An empty array of doubles that starts with a line of the cache, as vectors want it."""
-    size = int(np.prod(shape))
-    memory = np.empty(size + LANES)
-    skip = -memory.ctypes.data % (8 * LANES) // 8
-    return memory[skip : skip + size].reshape(shape)
