@@ -29,5 +29,5 @@ def test_no_function_is_compiled_twice():
     """Two compiled versions of one function would share an entry of the cache on disk."""
     for path in (PACKAGE / "kernels").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        for decorator in ("serial", "parallel", "serial_strict", "parallel_strict", "inline"):
+        for decorator in ("serial", "serial_strict", "_loop"):
             assert f"{decorator}(" not in text or path.name == "options.py", path.name

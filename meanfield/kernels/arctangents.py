@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from meanfield.kernels.options import inline
+from meanfield.kernels.options import serial
 
 TINY = 1e-300
 SCALE = 2.0 / math.tan(math.pi / 8.0) ** 2
@@ -24,7 +24,7 @@ SINES = _series(np.arcsin, math.sqrt(0.5), 20)
 (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19) = SINES
 
 
-@inline
+@serial
 def angles(y, x, n, out):
     """Angles atan2(|y|, |x|) in [0, π/2] of n points; 0 within 1e-300 of the origin.
 
@@ -42,7 +42,7 @@ def angles(y, x, n, out):
         out[j] = 0.5 * math.pi - angle if steep else angle
 
 
-@inline
+@serial
 def absolute_product(s):
     """√(1 − s²) + s asin s for |s| ≤ 1: for unit Gaussians of correlation s, (π/2) E |x y|.
 

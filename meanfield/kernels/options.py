@@ -15,7 +15,7 @@ from typing import Any
 
 import numba
 
-from meanfield.kernels.pieces import kernel
+from meanfield.kernels.pieces import FINISHED, kernel
 from meanfield.kernels.threads import share
 
 
@@ -62,8 +62,7 @@ def shared_strict(size: Callable[..., tuple[int, float]]) -> Any:
     return lambda function: share(_strict_loop(function), size)
 
 
-_loop = numba.njit(cache=True, nogil=True, **_SHARED)
-_strict_loop = numba.njit(cache=True, nogil=True, **_STRICT)
-inline = numba.njit(inline="always", error_model="numpy", fastmath=FAST)
+_loop = numba.njit(cache=True, nogil=True, **FINISHED, **_SHARED)
+_strict_loop = numba.njit(cache=True, nogil=True, **FINISHED, **_STRICT)
 # users' own functions: as they wrote them, and never cached, for a cache could not see them change
 own = numba.njit(error_model="numpy")

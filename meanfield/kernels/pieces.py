@@ -31,7 +31,14 @@ class _Codegen:
         """Nothing: kernels use no Python objects, and the code has no address."""
 
 
-class _Library(JITCodeLibrary):
+class _Unpolished(JITCodeLibrary):
+    """Code whose functions are optimised together, when all is there, and not one by one before."""
+
+    def _optimize_functions(self, module):
+        module.data_layout = self._codegen._data_layout
+
+
+class _Piece(_Unpolished):
     """Code to be taken in by that of callers, who optimise it with their own."""
 
     @property
@@ -50,11 +57,26 @@ class _Library(JITCodeLibrary):
         return 0
 
 
-class _Compiler(CompilerBase):
+class FinishedCompiler(CompilerBase):
+    """For kernels that Python calls."""
+
+    def define_pipelines(self):
+        """As numba's own, into another library."""
+        state = self.state
+        state.library = _Unpolished(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return [DefaultPassBuilder.define_nopython_pipeline(state)]
+
+
+class _PieceCompiler(CompilerBase):
     def define_pipelines(self):
         state = self.state
-        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = _Piece(state.targetctx.codegen(), state.func_id.func_qualname)
         return [DefaultPassBuilder.define_nopython_pipeline(state)]
+
+
+# nothing in C calls a kernel
+FINISHED: dict[str, Any] = {"no_cfunc_wrapper": True, "pipeline_class": FinishedCompiler}
 
 
 class _Kernel(CPUDispatcher):
@@ -72,13 +94,13 @@ def kernel(entry: dict[str, Any], shared: dict[str, Any]) -> Any:
     """
 
     def decorate(function):
-        finished = njit(**entry, **shared)(function)
+        finished = njit(**FINISHED, **entry, **shared)(function)
         finished.__class__ = _Kernel
         finished.piece = njit(
             forceinline=True,
             no_cpython_wrapper=True,
             no_cfunc_wrapper=True,
-            pipeline_class=_Compiler,
+            pipeline_class=_PieceCompiler,
             **shared,
         )(function)
         return finished

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from meanfield.kernels.options import inline
+from meanfield.kernels.options import serial
 
 
-@inline
+@serial
 def lagrange_weights(x, w):
     """Weights at offsets -3..4 for a point x in [0, 1); w (8,) is overwritten."""
     d0, d1, d2, d3 = x + 3.0, x + 2.0, x + 1.0, x
@@ -24,7 +24,7 @@ def lagrange_weights(x, w):
     w[7] = low * p45 * d6 * (1.0 / 5040.0)
 
 
-@inline
+@serial
 def arcsinh(x):
     """asinh(x), to full relative accuracy near 0, odd."""
     y = abs(x)

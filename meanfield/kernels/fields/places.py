@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from meanfield.kernels.options import inline
+from meanfield.kernels.options import serial
 from meanfield.kernels.simd import fill, load, multiply_add
 
 POINTS = 8
@@ -64,7 +64,7 @@ VALUE, SLOPE = _flat(_lagrange_table(range(-BELOW, POINTS - BELOW)))
 POLE_VALUE, POLE_SLOPE = _flat(_lagrange_table(range(-BELOW, BELOW + 1)))
 
 
-@inline
+@serial
 def _seventh_degree(table, x):
     X = fill(x)
     w = multiply_add(load(table, 56), X, load(table, 48))
@@ -76,7 +76,7 @@ def _seventh_degree(table, x):
     return multiply_add(w, X, load(table, 0))
 
 
-@inline
+@serial
 def _sixth_degree(table, x):
     X = fill(x)
     w = multiply_add(load(table, 48), X, load(table, 40))
@@ -87,31 +87,31 @@ def _sixth_degree(table, x):
     return multiply_add(w, X, load(table, 0))
 
 
-@inline
+@serial
 def value_weights(x):
     """Lagrange weights at offsets −3..4 for the point x + ½ of the cell [0, 1]."""
     return _seventh_degree(VALUE, x)
 
 
-@inline
+@serial
 def slope_weights(x):
     """Derivatives of the Lagrange weights."""
     return _sixth_degree(SLOPE, x)
 
 
-@inline
+@serial
 def pole_value_weights(x):
     """Weights at offsets −3..3 (and 0 at 4): through even values they give an even polynomial."""
     return _sixth_degree(POLE_VALUE, x)
 
 
-@inline
+@serial
 def pole_slope_weights(x):
     """Derivatives of `pole_value_weights`."""
     return _sixth_degree(POLE_SLOPE, x)
 
 
-@inline
+@serial
 def locate(x, n, scale, origin, count, cell, offset, root, work, bits):
     """Cells of asinh(x) on a mesh and offsets from their middles; how many lie outside.
 
@@ -144,7 +144,7 @@ def locate(x, n, scale, origin, count, cell, offset, root, work, bits):
     return outside
 
 
-@inline
+@serial
 def coordinates(u, r, first, n, ratio, x, q):
     """Coordinates x (axes, n) of the batch that starts at `first`; q = 1/√(1 + r²) for ratios."""
     k = u.shape[1]
@@ -162,7 +162,7 @@ def coordinates(u, r, first, n, ratio, x, q):
             x[k, j] = abs(r[first + j])
 
 
-@inline
+@serial
 def places(u, r, first, n, lattice, x, q, cell, offset, root, work, bits):
     """Cells and offsets (axes, n) of the batch that starts at `first`; how many lie outside."""
     coordinates(u, r, first, n, lattice.ratio, x, q)

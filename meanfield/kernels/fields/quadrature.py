@@ -13,7 +13,7 @@ import numpy as np
 
 from meanfield.kernels.fields.lagrange import arcsinh, lagrange_weights
 from meanfield.kernels.fields.mesh import POINTS
-from meanfield.kernels.options import inline, shared
+from meanfield.kernels.options import serial, shared
 
 BLOCKS = 64  # of neurons, for velocities
 
@@ -36,7 +36,7 @@ class Table(NamedTuple):
     line2: np.ndarray
 
 
-@inline
+@serial
 def collapse(grid, row, wr, basis, low, high, work, line):
     """Coefficients of the cells low..high-1 of a line in v at one s, into line (POINTS, cells)."""
     count = high - low
@@ -58,7 +58,7 @@ def collapse(grid, row, wr, basis, low, high, work, line):
                 coefficient[low + g] += weight * work[g + p]
 
 
-@inline
+@serial
 def place(v, scale, origin, cells):
     """Cell of v and the position in it; at the ends the cell is kept and the position runs on."""
     x = v * scale + origin
@@ -66,7 +66,7 @@ def place(v, scale, origin, cells):
     return cell, x - cell
 
 
-@inline
+@serial
 def horner(line, j, x):
     """Value at x of the polynomial of cell j."""
     y = line[7, j]
@@ -79,7 +79,7 @@ def horner(line, j, x):
     return y * x + line[0, j]
 
 
-@inline
+@serial
 def horner_slope(line, j, x):
     """Derivative at x of the polynomial of cell j."""
     y = 7.0 * line[7, j]
@@ -91,7 +91,7 @@ def horner_slope(line, j, x):
     return y * x + line[1, j]
 
 
-@inline
+@serial
 def coordinates(u, i, z, v):
     """v_q = u_i · z_q for all nodes, z (k, N); the largest |v|."""
     k, N = z.shape
@@ -106,7 +106,7 @@ def coordinates(u, i, z, v):
     return furthest
 
 
-@inline
+@serial
 def span(furthest, step, cells):
     """First and one-past-last cell that a line of half-width `furthest` touches."""
     half = cells // 2

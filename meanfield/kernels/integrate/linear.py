@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from meanfield.kernels.options import inline, shared
+from meanfield.kernels.options import serial, shared
 
 BLOCK = 4096
 SUMS = 7  # that `scaled_squares` takes in one pass
@@ -50,7 +50,7 @@ def _blocks(rows):
     return -(-rows.shape[1] // BLOCK)
 
 
-@inline
+@serial
 def _mix_block(rows, out, c, of, sums, first, last):
     for left in range(first, last, CHUNK):
         count = min(CHUNK, last - left)
@@ -81,7 +81,7 @@ def _mix(first, last, rows, out, c, of):
         _mix_block(rows, out, c, of, sums, block * BLOCK, end)
 
 
-@inline
+@serial
 def _scaled_block(rows, c, of, y, y_new, weight, floors, rtol, out, first, last):
     idle, growing, moving = floors
     out[:] = 0.0
@@ -119,7 +119,7 @@ def _scaled(first, last, rows, c, of, y, y_new, weight, floors, rtol, partial):
         _scaled_block(rows, c, of, y, y_new, weight, floors, rtol, partial[block], left, right)
 
 
-@inline
+@serial
 def _dots_block(rows, of, other, w, out, first, last):
     right = other[w, first:last]
     for s in range(of.size):

@@ -14,7 +14,7 @@ import numpy as np
 from meanfield.kernels.activations.codes import ERF, RELU
 from meanfield.kernels.arc_sines import asin
 from meanfield.kernels.gaussian.pair_averages import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_average
-from meanfield.kernels.options import inline, serial, shared
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import (
     LANES,
     divide,
@@ -39,7 +39,7 @@ ERFCX = (
 )  # fmt: skip
 
 
-@inline
+@serial
 def fast_erf(x, gauss):
     """erf(x/√2) given gauss = exp(−x²/2), without a call or a branch."""
     y = ROOT_HALF * abs(x)

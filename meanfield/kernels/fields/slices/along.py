@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from meanfield.kernels.fields.places import BATCH, BELOW, POINTS, locate, value_weights
-from meanfield.kernels.options import inline, serial, shared
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply_add, store
 
 
-@inline
+@serial
 def locate_along(points, first, n, e, lattice, x, cell, offset, root, work, bits):
     """Places of x·e for n points from `first` on; how many lie outside."""
     for j in range(n):

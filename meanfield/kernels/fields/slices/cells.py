@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from meanfield.kernels.fields.places import BATCH, coordinates
-from meanfield.kernels.options import inline, serial, shared
+from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import (
     fill,
     join,
@@ -61,7 +61,7 @@ def slot(i, j):
     return 8 * j + i if j <= 4 else 8 * (8 - j) + 7 - i
 
 
-@inline
+@serial
 def locate(x, n, shift, top, m, first, count, cell, offset, work, bits):
     """Add cells of |x| to count · cell; places in them, in [−1, 1); how many lie outside.
 
@@ -81,7 +81,7 @@ def locate(x, n, shift, top, m, first, count, cell, offset, work, bits):
     return outside
 
 
-@inline
+@serial
 def cells_of(u, r, first, n, cells, x, q, at, offset, work, bits):
     """Cells `at` and offsets (axes, n) of the batch from `first` on; how many are outside."""
     coordinates(u, r, first, n, cells.ratio, x, q)
@@ -96,7 +96,7 @@ def cells_of(u, r, first, n, cells, x, q, at, offset, work, bits):
     return outside
 
 
-@inline
+@serial
 def powers(scale, y, n, out):
     """scale y^0, …, scale y^7 of n places y, shape (8, n)."""
     for j in range(n):
@@ -136,7 +136,7 @@ def spread_block(charge, u, r, first, last, cells, moments):
     return outside
 
 
-@inline
+@serial
 def add_monomials(x, y, j, moments, p):
     """Add x^i y^l, i + l ≤ 7, from `p` on; powers of y are column j."""
     X, Z = ladder(x), tail(x)
@@ -153,7 +153,7 @@ def add_monomials(x, y, j, moments, p):
     store(moments, p + 32, multiply_add(X, fill(y[4, j]), load(moments, p + 32)))
 
 
-@inline
+@serial
 def monomials(x, y, j):
     """The same five vectors, by themselves."""
     X, Z = ladder(x), tail(x)
@@ -163,7 +163,7 @@ def monomials(x, y, j):
     return X, one, two, three, multiply(X, fill(y[4, j]))
 
 
-@inline
+@serial
 def along(v0, v1, v2, v3, v4, table, p):
     """Products with the coefficients from `p` on, still to be summed over the lanes."""
     s = multiply_add(v0, load(table, p), multiply(v1, load(table, p + 8)))
@@ -171,7 +171,7 @@ def along(v0, v1, v2, v3, v4, table, p):
     return multiply_add(v4, load(table, p + 32), s), t
 
 
-@inline
+@serial
 def read_plane(offset, y, at, n, parts, table, slope, value):
     """Slopes (2, n) at places in cells, and Φ where the table has it as a third part."""
     for j in range(n):
@@ -185,7 +185,7 @@ def read_plane(offset, y, at, n, parts, table, slope, value):
             value[j] = total(s) + total(t)
 
 
-@inline
+@serial
 def read_line(offset, at, n, parts, table, slope, value):
     """The same in one coordinate."""
     for j in range(n):

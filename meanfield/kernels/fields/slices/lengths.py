@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from meanfield.kernels.fields.places import BELOW, POINTS, locate, slope_weights, value_weights
-from meanfield.kernels.options import inline, serial
+from meanfield.kernels.options import serial
 from meanfield.kernels.simd import LANES, fill, load, multiply, multiply_add, store
 
 
@@ -57,7 +57,7 @@ def length_slopes(n, lengths, cell, offset, root, r, out):
             store(out, j * width + c, multiply(y, fill(factor)))
 
 
-@inline
+@serial
 def locate_lengths(r, first, n, lengths, x, cell, offset, root, work, bits):
     """Places of |r| on the table; how many lie outside."""
     for j in range(n):

@@ -21,7 +21,7 @@ def multiply(A, X):
     whole = C - C % LANES
     rest = np.ascontiguousarray(X[:, whole:].T).ravel()
     out = np.zeros((M, C))
-    _multiply(A.ravel(), X.ravel(), rest, out.ravel(), M, K, C, whole)
+    _multiply(A.ravel(), X.reshape(1, -1), rest, out.reshape(1, -1), M, K, C, whole)
     return out
 
 
@@ -98,17 +98,16 @@ def _narrow_tile(A, X, out, i0, last, start, stop, K, C, c):
     store(out, p3, y3)
 
 
-@shared(lambda A, X, rest, out, M, K, C, whole: (-(-M // ROWS), 0.2 * M * K * C))
-def _multiply(first, last, A, X, rest, out, M, K, C, whole):
-    for task in range(first, last):
-        _multiply_rows(A, X, rest, out, task * ROWS, min(M, (task + 1) * ROWS), K, C, whole)
-
-
-@shared(lambda A, X, *_: (len(X), 0.2 * len(A) * X.size))
-def multiply_each(first, last, A, X, width, out):
+def multiply_each(A, X, width, out):
     """A X for each X of a stack: (m, columns of A times width) to (m, rows of A times width)."""
-    rows, columns = A.shape
-    flat, rest = A.ravel(), np.empty(0)
-    for m in range(first, last):
-        out[m] = 0.0
-        _multiply_rows(flat, X[m], rest, out[m], 0, rows, columns, width, width)
+    (M, K), none = A.shape, np.empty(0)
+    out[:] = 0.0
+    _multiply(A.ravel(), X, none, out, M, K, width, width)
+
+
+@shared(lambda A, X, rest, out, M, K, C, whole: (len(X) * -(-M // ROWS), 0.2 * M * X.size))
+def _multiply(first, last, A, X, rest, out, M, K, C, whole):
+    blocks = (M + ROWS - 1) // ROWS
+    for task in range(first, last):
+        m, start = task // blocks, task % blocks * ROWS
+        _multiply_rows(A, X[m], rest, out[m], start, min(M, start + ROWS), K, C, whole)
