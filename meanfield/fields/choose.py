@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,14 +20,25 @@ from meanfield.fields.task import Cost, Task
 from meanfield.problem import Problem, unpaced
 from meanfield.states import ParticleMeasure
 
-Kind = (
-    type[PolynomialField] | type[PairField] | type[SeriesField] | type[HomogeneousField]
-    | type[SliceField] | type[DirectField]
-)  # fmt: skip
-KINDS: tuple[Kind, ...] = (
+
+class Evaluator(Protocol):
+    """A class that makes fields, as the choice between such classes sees it."""
+
+    @property
+    def name(self) -> str:
+        """By which it is asked for."""
+
+    def cost(self, task: Task) -> Cost | None:
+        """What it would take and come to; None if it does not serve the problem."""
+
+    def __call__(self, problem: Problem, tolerance: float | None = None, /) -> Field:
+        """A field, not laid out yet."""
+
+
+KINDS: tuple[Evaluator, ...] = (
     PolynomialField, PairField, HomogeneousField, SliceField, SeriesField, DirectField,
 )  # fmt: skip
-EVALUATORS: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+EVALUATORS: dict[str, Evaluator] = {kind.name: kind for kind in KINDS}
 AUTO = "auto"
 # seconds a right-hand side may take before a cheaper evaluator is worth its error
 PATIENCE = 2.0

@@ -15,7 +15,11 @@ from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
 PART = 20_000  # neurons of all ranks that layouts are planned and held to account with
-LINEAR = tuple(name for name, kind in EVALUATORS.items() if issubclass(kind, LinearField))
+LINEAR = tuple(
+    name
+    for name, kind in EVALUATORS.items()
+    if isinstance(kind, type) and issubclass(kind, LinearField)
+)
 
 
 class SharedField:

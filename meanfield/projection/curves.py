@@ -27,6 +27,7 @@ Observable = Callable[[float, State], Any]
 ANGLES = (math.pi / 12, math.pi / 6, math.pi / 4, math.pi / 3)
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 NUMBERS = ("energy", "mean_alignment", "leak", "leak_variance", "function_energy")
+CURVES = (*NUMBERS, "perpendicular", "principal_angles", "mass_within")
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,17 +229,15 @@ def along(
     checks.instance(solution, "solution", Solution)
     if len(solution.t) == 0:
         raise ValueError("solution must hold at least one saved time, got none")
-    wanted = observables(solution.problem, angles=angles, fractions=fractions)
+    observables(solution.problem, angles=angles, fractions=fractions)  # refuses what is neither
     if not len(fractions):
         raise ValueError("fractions must hold at least one fraction, got none")
     kept: Mapping[str, Any] = solution.observables
-    if not all(name in kept for name in wanted):
+    if not all(name in kept for name in (*CURVES, *map(fraction_name, fractions))):
         kept = _from_states(solution, np.array(angles), np.array(fractions), threads)
     return ConcentrationCurves(
         t=solution.t,
-        **{name: np.asarray(kept[name]) for name in (*NUMBERS, "perpendicular")},
-        principal_angles=np.asarray(kept["principal_angles"]),
-        mass_within=np.asarray(kept["mass_within"]),
+        **{name: np.asarray(kept[name]) for name in CURVES},
         angle_of=np.stack([kept[fraction_name(share)] for share in fractions], axis=-1),
         angles=np.array(angles),
         fractions=np.array(fractions),
