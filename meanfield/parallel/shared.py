@@ -63,7 +63,7 @@ class SharedField:
         even = np.linspace(0, part.n - 1, count).astype(np.int64)
         furthest = np.argmax(np.einsum("ix,ix->i", u, u))
         chosen = np.unique(np.concatenate((even, sample_neurons(u, r, a), [furthest])))
-        a, u, r = self.ranks.together(a[chosen], u[chosen], r[chosen])
+        a, u, r = self.ranks.concatenated(a[chosen], u[chosen], r[chosen])
         return ParticleMeasure(a, u, r)
 
     def prepare(self, measure: ParticleMeasure) -> None:
@@ -78,9 +78,9 @@ class SharedField:
         """See `Field`: on any rank."""
         sums = self._total(self.field.gather(a, u, r)) if self.field.grows_by_sums else None
         grown = float(self.field.outgrown(a, u, r, sums))
-        # asked after each step: here all ranks can end together
-        grown, asked = self.ranks.largest(grown, float(self.ranks.asked))
-        self.ranks.end_together(asked)
+        # call after each step: here all ranks can end together
+        grown, number = self.ranks.largest(grown, float(self.ranks.signal))
+        self.ranks.raise_signal(number)
         return grown > 0.0
 
     def grow(self, measure: ParticleMeasure) -> bool:

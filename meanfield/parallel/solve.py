@@ -104,7 +104,7 @@ def solve_mean_field(
     ((3,), 1)
     """
     ranks = Ranks(comm)
-    with ranks.united():
+    with ranks.sharing_errors():
         return _solve(
             ranks, problem, part, t_end, save_at, Tolerances.checked(rtol, atol), averages,
             evaluator, checkpoint, threads, progress,
@@ -134,7 +134,7 @@ def _solve(
     request = Request.checked(
         t_end, save_at, "ends", _named(averages), checkpoint, threads, progress
     )
-    ranks.check_same(_told(problem, part, request, tolerances, evaluator))
+    ranks.check_same(_call_of(problem, part, request, tolerances, evaluator))
     everyone = int(ranks.total(np.array([float(part.n)]))[0])
     measurements = _whole(request.measurements, ranks, part.n / everyone)
     shown = request.progress and ranks.rank == 0
@@ -194,7 +194,7 @@ class _SplitFlow(ParticleFlow):
         return [Check(0.0, self.field_error), Check(trajectory.t_reached, last)]
 
 
-def _told(
+def _call_of(
     problem: Problem,
     part: ParticleMeasure,
     request: Request,
@@ -202,14 +202,14 @@ def _told(
     evaluator: str,
 ) -> dict[str, str]:
     """The arguments that must be the same on all ranks, as text."""
-    asked = {
+    call = {
         "t_end": request.t_end, "save_at": request.times.tolist(), **tolerances._asdict(),
         "evaluator": evaluator, "averages": list(request.measurements.functions),
         "checkpoint": None if request.checkpoint is None else os.fspath(request.checkpoint),
         "part's directions": part.k, "version": __version__,
     }  # fmt: skip
-    asked = {f"problem's {name}": value for name, value in problem.parameters().items()} | asked
-    return {name: repr(value) for name, value in asked.items()}
+    call = {f"problem's {name}": value for name, value in problem.parameters().items()} | call
+    return {name: repr(value) for name, value in call.items()}
 
 
 def _named(averages: Averages | None) -> Measurements:
