@@ -67,7 +67,7 @@ def draw(
     lots = min(MOST_LOTS, max(1, n // SMALLEST_LOT))
     if lots < size:
         raise ValueError(f"n must be at least {SMALLEST_LOT * size} on {size} ranks, got {n}")
-    # even sizes, so that antithetic laws give as many neurons as they are call for
+    # even sizes, so that antithetic laws give as many neurons as they are asked for
     edges = [2 * math.floor(n / 2 * i / lots) for i in range(lots)] + [n]
     seeds = np.random.SeedSequence(seed).spawn(lots)
     mine = range(lots * rank // size, lots * (rank + 1) // size)

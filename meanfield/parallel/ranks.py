@@ -70,7 +70,7 @@ class Ranks:
         self.rank, self.size = (0, 1) if comm is None else (comm.rank, comm.size)
         self.reductions = 0
         self.bytes = 0
-        self.signal = 0  # the number of the signal by which this rank was call to end
+        self.signal = 0  # the number of the signal by which this rank was asked to end
 
     def total(self, values: Array) -> Array:
         """Sum of an array over the ranks."""

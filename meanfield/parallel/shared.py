@@ -78,7 +78,7 @@ class SharedField:
         """See `Field`: on any rank."""
         sums = self._total(self.field.gather(a, u, r)) if self.field.grows_by_sums else None
         grown = float(self.field.outgrown(a, u, r, sums))
-        # call after each step: here all ranks can end together
+        # asked after each step: here all ranks can end together
         grown, number = self.ranks.largest(grown, float(self.ranks.signal))
         self.ranks.raise_signal(number)
         return grown > 0.0

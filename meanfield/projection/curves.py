@@ -16,7 +16,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.fields import Field, choose_field
 from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem
-from meanfield.projection.alignment import Concentration, State, placed, variance_parts
+from meanfield.projection.alignment import Concentration, State, concentration_of, variance_parts
 from meanfield.projection.neurons import split
 from meanfield.projection.perpendicular import root_mean_square
 from meanfield.projection.subspace import subspace
@@ -86,22 +86,22 @@ class _Reader:
         self.problem, self.field = problem, field
         self.state: State | None = None
 
-    def look(self, state: State) -> None:
+    def split_state(self, state: State) -> None:
         """Split a state, unless it is the one split last."""
         if self.state is not state:
             self.state = state
             self.neurons = split(state, self.problem)
-            self.place = placed(self.neurons)
+            self.place = concentration_of(self.neurons)
             self.parts: tuple[float, float] | None = None
 
     def concentration(self, state: State, *, with_leak: bool) -> Concentration:
         """Where the neurons are, and what f owes to it if that is asked for."""
-        self.look(state)
+        self.split_state(state)
         if not with_leak:
             return self.place
         if self.parts is None:
             self.parts = variance_parts(self.neurons, state, self.problem, self.field)
-            self.whole = placed(self.neurons, self.parts)
+            self.whole = concentration_of(self.neurons, self.parts)
         return self.whole
 
 
@@ -171,7 +171,7 @@ def _number(read: _Reader, name: str, t: float, state: State) -> float:
 
 
 def _perpendicular(read: _Reader, t: float, state: State) -> float:
-    read.look(state)
+    read.split_state(state)
     return root_mean_square(read.neurons, read.problem.perpendicular_dim)
 
 
