@@ -128,10 +128,10 @@ class Problem:
         }
 
 
-def unpaced(problem: Problem) -> Problem:
-    """The problem with κ = 1 where κ changes: a run sets the pace of its second layer."""
-    paced = isinstance(problem.second_layer_rate, Schedule)
-    return problem.at_rates(second_layer_rate=1.0) if paced else problem
+def with_unit_second_rate(problem: Problem) -> Problem:
+    """The problem with κ = 1 where κ changes; a run multiplies da/dt by the κ of the moment."""
+    changes = isinstance(problem.second_layer_rate, Schedule)
+    return problem.at_rates(second_layer_rate=1.0) if changes else problem
 
 
 def refuse_schedules(problem: Problem, what: str) -> None:

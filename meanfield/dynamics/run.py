@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
-from meanfield.dynamics.accuracy import Estimate, judged
+from meanfield.dynamics.accuracy import Estimate, final_status
 from meanfield.dynamics.checkpoint import CheckpointFile, PathLike, describe_call
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.series import StateSeries
@@ -210,7 +210,7 @@ def carry_out(
         if file is not None and trajectory.status is not Status.INTERRUPTED:
             file.remove()
         result = run.result(trajectory)
-    status, message = judged(
+    status, message = final_status(
         trajectory.status,
         trajectory.message,
         result.stats,
@@ -224,7 +224,7 @@ def carry_out(
         risk=result.risk,
         states=result.states,
         status=status,
-        message=message + result.remarks + measurements.said(trajectory.records),
+        message=message + result.remarks + measurements.missing_values(trajectory.records),
         stats=result.stats,
         problem=problem,
         parameters={

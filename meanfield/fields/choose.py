@@ -17,7 +17,7 @@ from meanfield.fields.polynomial import PolynomialField
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.slices.field import SliceField
 from meanfield.fields.task import Cost, Task
-from meanfield.problem import Problem, unpaced
+from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.states import ParticleMeasure
 
 
@@ -70,7 +70,7 @@ def choose_field(
         If the measure lives in a subspace of another dimension than the problem's, or the evaluator
         is none or does not serve the problem.
     """
-    problem, k = unpaced(problem), problem.subspace_dim
+    problem, k = with_unit_second_rate(problem), problem.subspace_dim
     if measure.k != k:
         raise ValueError(
             f"measure must have u of shape (n, {k}) for this problem, got {measure.u.shape}"

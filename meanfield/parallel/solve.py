@@ -23,7 +23,7 @@ from meanfield.integrate.interrupts import heeding_termination
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
 from meanfield.parallel.shared import SharedField
-from meanfield.problem import Problem, unpaced
+from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
 
@@ -171,7 +171,7 @@ class _SplitFlow(ParticleFlow):
     ):
         self.ranks, self.everyone, self.total = ranks, everyone, ranks.total
         with np.errstate(over="ignore", invalid="ignore"):
-            field = SharedField(unpaced(problem), ranks, everyone, part, evaluator)
+            field = SharedField(with_unit_second_rate(problem), ranks, everyone, part, evaluator)
         super().__init__(problem, part, request, tolerances, field=field)
 
     def result(self, trajectory: Trajectory) -> Result:

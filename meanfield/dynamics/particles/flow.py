@@ -57,7 +57,7 @@ class ParticleFlow(Description):
         self.rates = RateSeries(problem, None, request.t_end)
         self.t = 0.0  # of the last slope
         self.trains_a = largest(problem.second_layer_rate) > 0.0
-        self.idle = np.zeros(self.n)
+        self.fixed_slope = np.zeros(self.n)
         self.spheres = Spheres(measure.u, measure.r) if spherical else None
         with np.errstate(over="ignore", invalid="ignore"):
             if field is None:
@@ -76,11 +76,11 @@ class ParticleFlow(Description):
         return (
             getattr(self.field, "in_place", False)
             and self.spheres is None
-            and not (decays or self.paces_a)
+            and not (decays or self.second_rate_changes)
         )
 
     @property
-    def paces_a(self) -> bool:
+    def second_rate_changes(self) -> bool:
         """Whether κ changes: the field then says what the second layer does at κ = 1."""
         return "second_layer_rate" in self.rates.schedules
 
@@ -131,11 +131,11 @@ class ParticleFlow(Description):
 
         A direction is a coordinate of all neurons: a, each of u, and r.
         """
-        self.settle(y)
+        self.grow_field(y)
         velocity = partial(self.slope, self.t)  # at the rates of this step's end
         return error_in_growth(velocity, y, slope, self.parts, self.field_error, self.total)
 
-    def settle(self, y: Array) -> None:
+    def grow_field(self, y: Array) -> None:
         """Lay the field out anew while neurons have outgrown it."""
         with np.errstate(over="ignore", invalid="ignore"):
             neurons = self.neurons(y)
@@ -144,7 +144,7 @@ class ParticleFlow(Description):
 
     def parts(self, y: Array) -> tuple[Array, Array, Array]:
         """Views of a vector, a column for each direction; none of a fixed second layer."""
-        a, u, r = self.split(y, self.idle)
+        a, u, r = self.split(y, self.fixed_slope)
         return a[:, None], u, r[:, None]
 
     def split(self, y: Array, a: Array) -> tuple[Array, Array, Array]:
@@ -163,9 +163,9 @@ class ParticleFlow(Description):
         self.t, now = t, self.rates(t)
         with np.errstate(over="ignore", invalid="ignore"):
             a, u, r = self.neurons(y)
-            velocity = self.split(out, self.idle)
+            velocity = self.split(out, self.fixed_slope)
             self.field.velocity(a, u, r, *velocity)
-            if self.paces_a:
+            if self.second_rate_changes:
                 velocity[0][:] *= now.second_layer_rate
             add_decay(now, (a, u, r), velocity, first_layer=first_layer_decay)
             if self.spheres is not None:

@@ -159,7 +159,7 @@ class LangevinRun(Description):
             y = self._drift(t, y, drift)
             for i in range(pieces, 2 * pieces):
                 y = self._diffuse(t + 0.5 * i * h, y, 0.5 * h, rng)
-            self.flow.settle(y)
+            self.flow.grow_field(y)
             return y
 
     def _compare(self, risk: float) -> None:
@@ -192,7 +192,7 @@ class LangevinRun(Description):
 
         Steps are of a given length: there is no shorter one for neurons that leave a mesh.
         """
-        self.flow.settle(y)
+        self.flow.grow_field(y)
         self.flow.slope(t, y, out, first_layer_decay=False)
         self.evaluations += 1
 

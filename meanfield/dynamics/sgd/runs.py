@@ -35,7 +35,7 @@ class Runs(Protocol):
     kind: str
     description: str
     fixed: dict[str, Array]
-    judge: Judge
+    risk_correction: RiskCorrection
     work: float  # rough cost of a step of all runs, in nanoseconds
     moving: tuple[str, ...]  # the arrays that say where the runs are
     done: NDArray[np.int64]  # of the last call, how many steps each run made
@@ -89,7 +89,7 @@ def rates_of(step: Step, rates: Array | None) -> Array:
     )  # fmt: skip
 
 
-class Judge:
+class RiskCorrection:
     """The risk where the kernels have no closed form for it, and its error in the first run."""
 
     def __init__(self, problem: Problem):
@@ -131,7 +131,7 @@ class WeightsRuns:
         self.step, self.words, self.kind = step, words, kind
         self.W_star, self.P = start.W_star, np.asarray(problem.target.gram)
         self.a_star = second_layer(problem)
-        self.judge = Judge(problem)
+        self.risk_correction = RiskCorrection(problem)
         W = start.W
         if step.spherical:
             W = W * (math.sqrt(d) / _lengths((W * W).sum(axis=1), "W")[:, None])
@@ -168,7 +168,7 @@ class WeightsRuns:
         record_weights(
             self.step, self.W_star, self.P, self.a_star, W, self.a, squares, Q, M, risk
         )  # fmt: skip
-        self.judge.correct(Q, M, self.a, risk)
+        self.risk_correction.correct(Q, M, self.a, risk)
         if self.kind == "Weights":
             return {"W": W, "a": self.a.copy()}, risk
         return {"Q": Q, "M": M, "a": self.a.copy()}, risk
@@ -218,7 +218,7 @@ class LawRuns:
         self.step, self.words = step, words
         self.B, self.P = problem.target.basis, np.asarray(problem.target.gram)
         self.a_star = second_layer(problem)
-        self.judge = Judge(problem)
+        self.risk_correction = RiskCorrection(problem)
         u, S = split_overlaps(problem, start, step.spherical)
         T = np.zeros((p + 1, p))
         T[:p] = S.T
@@ -243,7 +243,7 @@ class LawRuns:
         (runs, p), k = self.a.shape, len(self.P)
         Q, M, risk = np.empty((runs, p, p)), np.empty((runs, p, k)), np.empty(runs)
         record_law(self.step, self.B, self.P, self.a_star, self.u, self.T, self.a, Q, M, risk)
-        self.judge.correct(Q, M, self.a, risk)
+        self.risk_correction.correct(Q, M, self.a, risk)
         return {"Q": Q, "M": M, "a": self.a.copy()}, risk
 
 

@@ -71,7 +71,7 @@ class SgdRun(Description):
         states = StateSeries.of_records(
             simulator.kind, records, shapes, simulator.fixed, self.origin, self.runs
         )
-        stats = {**trajectory.stats, "average_error": simulator.judge.error}
+        stats = {**trajectory.stats, "average_error": simulator.risk_correction.error}
         return Result(risk, states, stats, parameters={"steps": [r["steps"] for r in records]})
 
     def _steps(self, advance: Advance, checkpoint: Checkpoint | None) -> tuple[Status, str]:
