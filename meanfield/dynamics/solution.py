@@ -16,8 +16,8 @@ from meanfield import checks, display
 from meanfield._version import __version__
 from meanfield.dynamics.archive import read_solution, write_solution
 from meanfield.dynamics.arrays import StateArrays
+from meanfield.dynamics.clock import RunClock
 from meanfield.dynamics.export import dataset, frame
-from meanfield.dynamics.rates import samples_per_dimension
 from meanfield.dynamics.series import Kept, StateSeries
 from meanfield.integrate.outcome import Status
 from meanfield.problem import Problem
@@ -31,7 +31,7 @@ Final = TypeVar("Final", covariant=True)  # the last state, or one of each run
 
 
 @dataclass(frozen=True, eq=False)
-class Solution(StateArrays, Generic[Kept, Final]):
+class Solution(StateArrays, RunClock, Generic[Kept, Final]):
     """A training run under one description.
 
     The fields of its states are arrays over time under their own names: `u`, `r`, `a` of a law of
@@ -90,32 +90,6 @@ class Solution(StateArrays, Generic[Kept, Final]):
     def success(self) -> bool:
         """Whether the run reached its end within its tolerances."""
         return self.status is Status.SUCCESS
-
-    @property
-    def alpha(self) -> NDArray[np.float64]:
-        """α = ν/d, (T,): samples per dimension, one a step, until each of the saved times.
-
-        Of SGD what it did, otherwise dα/dt = p/γ, along a schedule too. A law of neurons has no
-        width p, and a learning rate of 0 no steps: an AttributeError says so.
-        """
-        if "steps" in self.parameters:
-            return np.asarray(self.parameters["steps"]) / self.problem.dim
-        fields = self.states.varying | self.states.fixed
-        p = None if self.states.kind == "ParticleMeasure" else fields["a"].shape[-1]
-        return samples_per_dimension(self.problem, p, self.t)
-
-    @property
-    def steps(self) -> NDArray[Any]:
-        """Steps of SGD until each of the saved times, (T,): αd, at a finite d.
-
-        Whole numbers of SGD itself. See `alpha`; an AttributeError where d is infinite.
-        """
-        if "steps" in self.parameters:
-            return np.asarray(self.parameters["steps"])
-        alpha, d = self.alpha, self.problem.dim
-        if math.isinf(d):
-            raise AttributeError("steps are of a finite dim, got a problem at inf; see alpha")
-        return alpha * d
 
     @property
     def final(self) -> Final:

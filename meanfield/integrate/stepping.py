@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from meanfield.integrate.equation import LEAST_WORK, ROUNDING, Attempt, Equation
+from meanfield.integrate.events import Seen
 from meanfield.integrate.explicit import Explicit
 from meanfield.integrate.implicit import Implicit
+from meanfield.integrate.outcome import Status
 from meanfield.integrate.subspace import Subspace, find_subspace
 from meanfield.integrate.tableau import METHODS
 
@@ -27,6 +29,10 @@ TRIAL = 6  # implicit steps between two looks at what they cost, unless
 GROWING = 2.0  # they have become longer by this factor since the last look
 DIRECTIONS = 6  # that are found anew at every step; so many more, every other; and so on
 RESOLVED = 0.7  # h times the rate at which something grows that implicit steps get right to 1e-5
+NOISE_ORDER = 2.0  # a method's error falls faster than this with the step, that of rounding not
+LIFT = 100.0  # of the level of noise, where it is met
+# growth over the start at which a step that shrinks to nothing is read as a blow-up
+BLOW_UP = 1e6
 LOST = 0.5  # h times a leak out of them that makes it earlier
 
 
@@ -58,6 +64,7 @@ class Now(NamedTuple):
     first_size: float = 0.0
     watched: float = 0.0
     noise: float = ROUNDING  # of the state's size: growth from below it is not controlled
+    seen: Seen | None = None  # by the events that may end the run
     outside: Mapping[str, Any] | None = None  # what the right-hand side keeps to itself
 
     @classmethod
@@ -67,7 +74,8 @@ class Now(NamedTuple):
         subspace = None if mode.subspace is None else Subspace(*mode.subspace)
         t, h, evaluations, steps = mode.trial
         mode = mode._replace(subspace=subspace, trial=(t, h, evaluations, steps))
-        return cls(**{**plain, "rows": tuple(plain["rows"]), "mode": mode})
+        seen = None if plain["seen"] is None else Seen.read(plain["seen"])
+        return cls(**{**plain, "rows": tuple(plain["rows"]), "mode": mode, "seen": seen})
 
     def vectors(self, basis: tuple[int, ...]) -> dict[str, int]:
         """The rows that hold more than work in progress."""
@@ -92,6 +100,22 @@ class Stepper:
         if mode.implicit_steps == 0:
             return self.explicit.name
         return f"{self.explicit.name} and {self.implicit.name}"
+
+    def first_length(self, now: Now, t_end: float) -> float:
+        """Of a first step, whose Euler error is about a hundredth (Hairer II.4)."""
+        f, (y, first, second, work) = self.equation, now.rows[:4]
+        size, speed = f.error([1.0], [y], y, y), f.error([1.0], [first], y, y)
+        h = 0.01 * size / speed if size > 1e-5 and speed > 1e-5 else 1e-6
+        h = min(h, t_end)
+        if math.isfinite(speed):
+            f.mix(work, [1.0, h], [y, first])
+            f.slope(h, work, second)
+            bend = f.error([-1.0 / h, 1.0 / h], [first, second], y, y)
+            steepest = max(speed, bend)
+            order = self.explicit.tableau.order
+            longer = (0.01 / steepest) ** (1.0 / order) if steepest > 1e-15 else 1e3 * h
+            h = min(100 * h, longer, t_end) if 0.0 < longer < math.inf else h
+        return h if math.isfinite(h) else 1e-6
 
     def wants_subspace(self, now: Now) -> bool:
         """Whether the stiff directions must be found before the next step."""
@@ -138,6 +162,33 @@ class Stepper:
             rows = (y, slope, z, g, y_new, scratch, error)
             now = now._replace(mode=now.mode._replace(current=False), rows=rows)
         return now
+
+    def noise_met(self, now: Now, step: Attempt, before: Attempt | None) -> float | None:
+        """The new level of noise, if what grows from almost nothing errs by rounding.
+
+        Shorter steps leave that as it is: it is the level from which growth can be controlled, and
+        the step will do.
+        """
+        f = self.equation
+        if before is None or not 1.0 < step.error < math.inf or not f.loose <= 1.0:
+            return None
+        if step.error < before.error * (step.h / before.h) ** NOISE_ORDER:
+            return None
+        return min(f.atol, LIFT * f.noise)
+
+    def collapse(self, now: Now) -> tuple[Status, str]:
+        """What a step that has shrunk to nothing means."""
+        f = self.equation
+        if not all(f.finite(row) for row in now.rows[1:]):
+            return Status.DIVERGED, f"the state stops being finite just after t = {now.t:g}"
+        size = f.length(now.rows[0])
+        if size > BLOW_UP * max(1.0, now.first_size):
+            return Status.DIVERGED, f"the state grows without bound: {size:.1g} at t = {now.t:g}"
+        return (
+            Status.STEP_COLLAPSED,
+            f"the step size fell below rounding at t = {now.t:g}; the tolerances rtol = "
+            f"{f.rtol:g}, atol = {f.atol:g} cannot be met there",
+        )
 
     def accept(self, now: Now, step: Attempt, t_new: float) -> Now:
         """Where the run stands at the end of a step."""

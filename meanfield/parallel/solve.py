@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,7 @@ from meanfield.dynamics.particles.field_checks import Check
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.run import Request, Result, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.stops import Stops
 from meanfield.fields import check_evaluator
 from meanfield.integrate import Trajectory
 from meanfield.integrate.interrupts import heeding_termination
@@ -26,6 +28,7 @@ from meanfield.parallel.shared import SharedField
 from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
+from meanfield.until.conditions import AnyOf, Condition, Custom
 
 Array = NDArray[np.float64]
 Averages = Mapping[str, Callable[[float, ParticleMeasure], ArrayLike]]
@@ -46,6 +49,7 @@ def solve_mean_field(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
+    until: Any = None,
 ) -> Solution[ParticleMeasure, ParticleMeasure]:
     """Evolve a measure whose neurons lie on several ranks; every rank makes this call.
 
@@ -78,6 +82,9 @@ def solve_mean_field(
         Threads of this rank's kernels; one a core in all is wanted.
     progress : bool
         Show a progress bar, on rank 0.
+    until : Condition or callable, optional
+        What ends the run before `t_end`; see `meanfield.solve_mean_field`. Of a function of
+        (t, part) that returns an average over the part's neurons the average over all counts.
 
     Returns
     -------
@@ -107,7 +114,7 @@ def solve_mean_field(
     with ranks.sharing_errors():
         return _solve(
             ranks, problem, part, t_end, save_at, Tolerances.checked(rtol, atol), averages,
-            evaluator, checkpoint, threads, progress,
+            evaluator, checkpoint, threads, progress, until,
         )  # fmt: skip
 
 
@@ -123,6 +130,7 @@ def _solve(
     checkpoint: str | os.PathLike[str] | None,
     threads: int | None,
     progress: bool,
+    until: Any,
 ) -> Solution[ParticleMeasure, ParticleMeasure]:
     """The solve, as one rank of several that end together."""
     checks.instance(problem, "problem", Problem)
@@ -132,11 +140,14 @@ def _solve(
     _check_problem(problem, part)
     evaluator = check_evaluator(evaluator)
     request = Request.checked(
-        t_end, save_at, "ends", _named(averages), checkpoint, threads, progress
+        t_end, save_at, "ends", _named(averages), checkpoint, threads, progress, until=until
     )
     ranks.check_same(_call_of(problem, part, request, tolerances, evaluator))
     everyone = int(ranks.total(np.array([float(part.n)]))[0])
     measurements = _whole(request.measurements, ranks, part.n / everyone)
+    if request.stops is not None:
+        stops = Stops(_of_all(request.stops.condition, ranks, part.n / everyone))
+        request = replace(request, stops=stops)
     shown = request.progress and ranks.rank == 0
     request = replace(request, progress=shown, measurements=measurements)
     return carry_out(
@@ -174,6 +185,10 @@ class _SplitFlow(ParticleFlow):
             field = SharedField(with_unit_second_rate(problem), ranks, everyone, part, evaluator)
         super().__init__(problem, part, request, tolerances, field=field)
 
+    def largest(self, value: float) -> float:
+        """See `Motion`."""
+        return self.ranks.largest(value)[0]
+
     def result(self, trajectory: Trajectory) -> Result:
         """See `Description`."""
         ranks = self.ranks
@@ -208,6 +223,8 @@ def _call_of(
         "checkpoint": None if request.checkpoint is None else os.fspath(request.checkpoint),
         "part's directions": part.k, "version": __version__,
     }  # fmt: skip
+    if request.stops is not None:
+        call["until"] = request.stops.condition.parameters()
     call = {f"problem's {name}": value for name, value in problem.parameters().items()} | call
     return {name: repr(value) for name, value in call.items()}
 
@@ -227,6 +244,21 @@ def _whole(averages: Measurements, ranks: Ranks, share: float) -> Measurements:
         for name, function in averages.functions.items()
     }
     return Measurements(whole, required=True)
+
+
+def _of_all(condition: Condition, ranks: Ranks, share: float) -> Condition:
+    """The condition with functions of all neurons in place of those of each rank's."""
+    if isinstance(condition, AnyOf):
+        return AnyOf(tuple(_of_all(each, ranks, share) for each in condition.conditions))
+    if not isinstance(condition, Custom):
+        return condition
+    law = condition.law
+
+    @wraps(law)
+    def whole(t: float, part: ParticleMeasure) -> float:
+        return float(_average(law, ranks, share, t, part))
+
+    return Custom(whole)
 
 
 def _average(

@@ -95,6 +95,7 @@ class OverlapFlow:
 
     def set_rates(self, now: Rates) -> None:
         """Go on with these."""
+        self.present = now
         self.kappa, self.decay = now.second_layer_rate, now.weight_decay
         self.second_decay, self.label_noise = now.second_layer_decay, now.noise
         # Langevin noise: E |dw|²/d = 2τ d dt

@@ -55,6 +55,7 @@ def solve_overlaps(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
+    until: Any = None,
 ) -> Solution[Overlaps, Overlaps]:
     """Integrate the ordinary differential equations of the overlaps.
 
@@ -113,6 +114,9 @@ def solve_overlaps(
         Threads for the compiled kernels; results do not depend on it, to the last bit.
     progress : bool
         Show a progress bar.
+    until : Condition or callable, optional
+        What ends the run before `t_end`: one of `meanfield.until`, or a function of
+        (t, `Overlaps`), continuous in time, where its sign changes; see `solve_mean_field`.
 
     Returns
     -------
@@ -155,7 +159,9 @@ def solve_overlaps(
     (True, True)
     """
     measurements = Measurements(observables)
-    request = Request.checked(t_end, save_at, keep, measurements, checkpoint, threads, progress)
+    request = Request.checked(
+        t_end, save_at, keep, measurements, checkpoint, threads, progress, until=until
+    )
     tolerances = Tolerances.checked(rtol, atol, method)
     settings: dict[str, Any] = {
         "sgd_noise": checks.switch(sgd_noise, "sgd_noise"),

@@ -47,6 +47,7 @@ def simulate_sgd(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
+    until: Any = None,
 ) -> Solution[StateSeries[Any], list[Any]]:
     """Run one-pass SGD: fresh samples x ~ N(0, I_d) at every step.
 
@@ -92,6 +93,12 @@ def simulate_sgd(
         At most this many threads, over the runs.
     progress : bool
         Show a progress bar.
+    until : Condition or callable, optional
+        What ends a run before `t_end`: a risk, or a function of (t, state) where its sign changes;
+        see `meanfield.until`. Each run stops by itself, after the first step at which the condition
+        holds, and keeps the state it has there at all later saved times;
+        ``solution.stopped_at`` (runs,) and ``stopped_by`` say when and by what. When all have
+        stopped, that is the last saved time.
 
     Returns
     -------
@@ -133,8 +140,11 @@ def simulate_sgd(
     """
     _check_problem(problem, start)
     request = Request.checked(
-        t_end, save_at, keep, Measurements(observables), checkpoint, threads, progress, keeps=KEEPS
-    )
+        t_end, save_at, keep, Measurements(observables), checkpoint, threads, progress,
+        keeps=KEEPS, until=until,
+    )  # fmt: skip
+    if request.stops is not None:
+        request.stops.refuse_noise("SGD")
     settings: dict[str, Any] = {
         "seed": checks.integer(seed, "seed", minimum=0),
         "runs": checks.integer(runs, "runs"),
