@@ -46,7 +46,7 @@ class OverlapRun(Description, Alone):
     def watch(self, y: Array, slope: Array) -> float:
         """See `error_in_growth`; a direction is a coordinate, or a, of all neurons."""
         flow = self.flow
-        return error_in_growth(flow.present_velocity, y, slope, flow.parts, self.averages_error)
+        return error_in_growth(flow.autonomous_velocity, y, slope, flow.parts, self.averages_error)
 
     def risk_at(self, t: float, y: Array) -> float:
         """See `Motion`."""
