@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.growth import REMARK, UNSURE, error_in_growth
-from meanfield.dynamics.overlaps.flow import OverlapFlow, Reading, without_negative_part
+from meanfield.dynamics.overlaps.flow import OverlapFlow, OverlapParts, without_negative_part
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.stops import Alone
@@ -93,7 +93,7 @@ class OverlapRun(Description, Alone):
             record |= {"Q": now.Q, "M": now.M} | ({"a": now.a.copy()} if flow.moves_a else {})
         return record
 
-    def _clipped(self, y: Array) -> tuple[Reading, float]:
+    def _clipped(self, y: Array) -> tuple[OverlapParts, float]:
         """What a vector says, on the cone of overlaps, and how far it was off."""
         now = self.flow.read(y)
         if now.N is None:
