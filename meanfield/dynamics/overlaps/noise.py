@@ -110,7 +110,7 @@ class SquareNoise:
         return self.terms(C[None], e[None], len(network.a))[0]
 
     def terms(self, C: Matrix, e: Matrix, p: int) -> Matrix:
-        """Terms (runs, p, p) of many networks: covariances (runs, p + k, p + k), e (runs, p + k)."""
+        """Terms (runs, p, p) of networks of covariances C (runs, n, n) and e (runs, n)."""
         mean = np.einsum("rm,rmm->r", e, C)[:, None, None]
         square = mean * mean + 2.0 * np.einsum("rm,rmn,rn->r", e, C * C, e)[:, None, None]
         once = (C[:, :p] * e[:, None]) @ C

@@ -116,7 +116,7 @@ def test_neurons_of_no_length_and_threads():
     W[2] = 0.0
     found = closed(problem).term(network(W, a))
     assert np.isfinite(found).all()
-    from meanfield.kernels.options import thread_limit
+    from meanfield.kernels.threads import thread_limit
 
     with thread_limit(1):
         assert (closed(problem).term(network(W, a)) == found).all()

@@ -17,10 +17,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from meanfield.kernels.gaussian.signs import angle_between, four_signs, without
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 
 EDGE = math.sqrt(2.0 / math.pi)  # of E 2δ(x), twice the density at 0
 TWO_OVER_PI = 2.0 / math.pi
@@ -33,15 +32,15 @@ def pair(i, j):
     return i * (i - 1) // 2 + j if i > j else j * (j - 1) // 2 + i
 
 
-@parallel
-def angle_tables(rows, singles, angles):
+@shared(lambda rows, *_: (len(rows), 0.2 * len(rows) ** 3 * rows.size))
+def angle_tables(first, last, rows, singles, angles):
     """Where some units are 0: asin ρ_ab|i at (i, ab), and asin ρ_ab|i,j at (ij, ab).
 
     rows (n, m), of length one, have the correlations of the units as their products: residuals of
     rows keep digits that conditional covariances would lose.
     """
     n, m = rows.shape
-    for i in prange(n):
+    for i in range(first, last):
         once, twice = np.empty((n, m)), np.empty((n, m))
         without(rows, rows[i], once)
         for a in range(n):
@@ -55,11 +54,10 @@ def angle_tables(rows, singles, angles):
                     angles[pair(i, j), pair(a, b)] = angle_between(twice, a, b) if apart else 0.0
 
 
-@parallel
-def sign_table(R, late, weights, ends, fours):
+@shared(lambda R, *_: (len(R), 10.0 * R.size**2))
+def sign_table(first, last, R, late, weights, ends, fours):
     """Four signs of different units at pairs of pairs, all three ways; the rest stays."""
-    n = R.shape[0]
-    for i in prange(n):
+    for i in range(first, last):
         for j in range(i):
             for a in range(j):
                 for b in range(a):
@@ -155,10 +153,10 @@ def _ramps(R, angles, fours, gamma, i, j):
     return total
 
 
-@parallel
-def ramp_products(R, angles, fours, gamma, b, V, p, out):
+@shared(lambda R, angles, fours, gamma, b, V, p, out: (p, 5.0 * p * p * R.size))
+def ramp_products(first, last, R, angles, fours, gamma, b, V, p, out):
     """out_ij = ⟨s_i s_j (L² + (Σ_m γ_m |x_m|)²)⟩ for students i ≠ j."""
-    for i in prange(p):
+    for i in range(first, last):
         for j in range(i):
             value = two_signs_with(R, b[i], b[j], V, i, j)
             out[i, j] = out[j, i] = value + _ramps(R, angles, fours, gamma, i, j)
@@ -181,11 +179,11 @@ def _signs_of_link(R, fours, copies, late, weights, ends, nu, p, i, j):
     return total
 
 
-@parallel
-def erf_products(R, singles, fours, copies, late, weights, ends, nu, b, p, out):
+@shared(lambda *args: (len(args[-1]), 500.0 * args[-1].size))
+def erf_products(first, last, R, singles, fours, copies, late, weights, ends, nu, b, p, out):
     """Add ⟨s_i s_j (2 L S + S²)⟩ to out (p, p), i ≠ j, where S = Σ_r ν_r s̃_r."""
     n = R.shape[0]
-    for i in prange(p):
+    for i in range(first, last):
         for j in range(i):
             total = _signs_of_link(R, fours, copies, late, weights, ends, nu, p, i, j)
             for r in range(p, n):

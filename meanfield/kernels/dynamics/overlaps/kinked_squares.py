@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import math
 
-from numba import prange
-
 from meanfield.kernels.dynamics.overlaps.kinked_noise import EDGE, FLAT, TWO_OVER_PI, pair
-from meanfield.kernels.options import parallel, serial
+from meanfield.kernels.options import serial, shared
 
 
 @serial
@@ -62,11 +60,11 @@ def _two_squares(R, G, G2, trace, square, i, j):
     return TWO_OVER_PI * value
 
 
-@parallel
-def square_products(R, singles, G, G2, trace, square, gamma, out):
+@shared(lambda R, *_: (len(R), 50.0 * len(R) * R.size))
+def square_products(first, last, R, singles, G, G2, trace, square, gamma, out):
     """Add ⟨s_i s_j (2 Σ_m γ_m |x_m| W + W²)⟩ to out (p, p), i ≠ j."""
     p = R.shape[0]
-    for i in prange(p):
+    for i in range(first, last):
         for j in range(i):
             # ⟨s_j x_i W⟩ and ⟨s_i x_j W⟩
             shared = gamma[i] * (trace * R[i, j] + 2.0 * G[i, j] - R[i, j] * G[j, j])
