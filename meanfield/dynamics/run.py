@@ -224,7 +224,7 @@ def carry_out(
             file.remove()
         result = run.result(trajectory)
     if request.stops is not None:
-        result.stats.update({**request.stops.said(), **result.stats})
+        result.stats.update({**request.stops.stats(), **result.stats})
     status, message = final_status(
         trajectory.status,
         trajectory.message,

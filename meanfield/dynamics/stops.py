@@ -16,7 +16,7 @@ from meanfield.until.conditions import Condition
 
 Array = NDArray[np.float64]
 
-FLOOR = 1e-6  # of the way that coordinates have gone (root mean square), and
+FLOOR = 1e-6  # of the distance that coordinates have gone (root mean square), and
 ROUNDING = 2.0**-50  # of the largest of them: what is smaller counts as that large
 
 
@@ -38,7 +38,7 @@ class Motion(Protocol):
         """The largest of the values of all who hold a part of the vector."""
 
 
-class Alone:
+class Undivided:
     """A motion of which nobody else holds a part."""
 
     total: Total | None = None
@@ -69,7 +69,7 @@ class Stops:
         self.by = ""
         self.motion: Motion
 
-    def follow(self, motion: Motion) -> Stops:
+    def attach(self, motion: Motion) -> Stops:
         """Look at this run."""
         self.motion = motion
         return self
@@ -83,12 +83,12 @@ class Stops:
         """See `Event`."""
         return self.parts[index].confirmed(VectorLook(self.motion, t, y, None, self.past))
 
-    def moved(self, y: Array) -> None:
+    def step_taken(self, y: Array) -> None:
         """See `Event`."""
         if self.rests:
             self.past = self.past.with_state(y)
 
-    def met(self, index: int, t: float) -> None:
+    def ends_run(self, index: int, t: float) -> None:
         """See `Event`."""
         self.at, self.by = t, self.names[index]
 
@@ -110,7 +110,7 @@ class Stops:
                     "by its risk or a function, or ask the overlap equations when they are steady"
                 )
 
-    def said(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """For the run's ``stats``."""
         return {"stopped_at": math.nan if self.at is None else self.at, "stopped_by": self.by}
 
@@ -120,14 +120,14 @@ class Past(NamedTuple):
 
     first: Array
     size: Array
-    way: Array
+    distance: Array
 
     def with_state(self, y: Array) -> Past:
         """The same after a state."""
         if self.first.size == 0:
             return Past(y.copy(), np.abs(y), np.zeros_like(y))
-        way = np.maximum(self.way, np.abs(y - self.first))
-        return Past(self.first, np.maximum(self.size, np.abs(y)), way)
+        distance = np.maximum(self.distance, np.abs(y - self.first))
+        return Past(self.first, np.maximum(self.size, np.abs(y)), distance)
 
 
 class VectorLook:
@@ -152,7 +152,8 @@ class VectorLook:
             motion.speed_at(self.t, self.y, slope)
         past = self.past.with_state(self.y)
         summed = motion.total or (lambda sums: sums)
-        squares, count = summed(np.array([float(past.way @ past.way), float(past.way.size)]))
+        d = past.distance
+        squares, count = summed(np.array([float(d @ d), float(d.size)]))
         floor = max(
             FLOOR * math.sqrt(squares / count),
             ROUNDING * motion.largest(float(past.size.max(initial=0.0))), 1e-300,
@@ -170,10 +171,10 @@ class VectorLook:
         return growth_rates(velocity, self.y, size, self.motion.total)
 
 
-def turned(
+def first_sign_change(
     signs: Sequence[float], values: Sequence[float], signed: Sequence[bool]
 ) -> tuple[list[float], int | None]:
-    """How functions are turned that were looked at, step by step; the first that has been met.
+    """The signs of functions after another step, and which of them is the first to be met.
 
     A sign is 0 until a function of changing sign has had one; of the others it is 1.
     """
@@ -195,6 +196,6 @@ def value_of(part: Condition, look: Any) -> float:
         raise BadRate(f"until's {part.name}: {type(error).__name__}: {error}") from error
 
 
-def of_runs(stops: Sequence[tuple[float, str]]) -> dict[str, Any]:
-    """The same as `Stops.said` of several runs."""
+def stats_of_runs(stops: Sequence[tuple[float, str]]) -> dict[str, Any]:
+    """The same as `Stops.stats` of several runs."""
     return {"stopped_at": [at for at, _ in stops], "stopped_by": [by for _, by in stops]}

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.integrate.equation import Attempt, Equation, RightHandSide, Total, Vector
-from meanfield.integrate.events import Event, Found, Seen, first_look, look
+from meanfield.integrate.events import Event, EventValues, Found, find_event, first_values
 from meanfield.integrate.explicit import Plan
 from meanfield.integrate.interrupts import interrupts_held
 from meanfield.integrate.outcome import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
-from meanfield.integrate.stepping import Now, Stepper
+from meanfield.integrate.stepping import RunState, Stepper
 from meanfield.integrate.tableau import METHODS
 
 Observer = Callable[[float, Vector], Mapping[str, Any]]
@@ -136,10 +136,10 @@ class _Run:
         self.watch, self.stops = watch, stops
         self.event, self.save_at = event, save_at
         self.met: Found | None = None
-        self.seen: Seen | None = None
+        self.seen: EventValues | None = None
         self.stepper = Stepper(equation, method)
         self.records: list[Mapping[str, Any]] = []
-        self.now = Now(first_size=equation.length(0), rows=equation.work)
+        self.now = RunState(first_size=equation.length(0), rows=equation.work)
         self.begun = False
 
     def stop(self, t: float) -> float:
@@ -154,14 +154,14 @@ class _Run:
         f = self.equation
         y, first = self.now.rows[:2]
         f.slope(0.0, y, first)
-        f.stand(y, self.now.noise)
+        f.set_floors(y, self.now.noise)
         h = self.stepper.first_length(self.now, t_end)
         seen = None
         if self.event is not None:
-            seen, self.met = first_look(self.event, f.rows[y], f.rows[first])
+            seen, self.met = first_values(self.event, f.rows[y], f.rows[first])
             self._note_event()
         self._record_to(0.0, lambda t: y)
-        self._stand(self.now._replace(h=h, seen=seen))
+        self._set_state(self.now._replace(h=h, seen=seen))
         self.begun = True
 
     def resume(self) -> bool:
@@ -169,7 +169,7 @@ class _Run:
         snapshot = self.checkpoint.load() if self.checkpoint is not None else None
         if self.checkpoint is None or snapshot is None:
             return False
-        now = Now.read(snapshot.header["now"])
+        now = RunState.read(snapshot.header["now"])
         for name, row in now.vectors(self.equation.basis).items():
             self.equation.rows[row] = snapshot.arrays.pop(name)
         if self.event is not None:
@@ -190,7 +190,7 @@ class _Run:
         arrays |= {} if self.event is None else self.event.arrays()
         self.checkpoint.save(Snapshot({"now": dict(now._asdict())}, arrays))
 
-    def _stand(self, now: Now) -> None:
+    def _set_state(self, now: RunState) -> None:
         """Make this the state to go on from."""
         if self.watch is not None:
             seen = self.watch(*(self.equation.rows[row] for row in now.rows[:2]))
@@ -206,7 +206,7 @@ class _Run:
         """Take an acceptable step and record what lies in it. Returns a failure or None."""
         before: Attempt | None = None
         while True:
-            self.equation.stand(self.now.rows[0], self.now.noise)
+            self.equation.set_floors(self.now.rows[0], self.now.noise)
             if self.stepper.wants_subspace(self.now):
                 self._find_subspace()
             now = self.now
@@ -243,8 +243,8 @@ class _Run:
             self.stop(t_new)
             self.equation.slope(t_new, after.rows[0], after.rows[1])
         if self.event is not None:
-            self.event.moved(rows[after.rows[0]])
-        self._stand(after._replace(seen=self.seen))
+            self.event.step_taken(rows[after.rows[0]])
+        self._set_state(after._replace(seen=self.seen))
         if self.checkpoint is not None and self.checkpoint.due():
             self.keep()
 
@@ -265,7 +265,7 @@ class _Run:
             return rows[step.rows[0]]
 
         ends = now.t, t_new
-        self.seen, self.met = look(event, now.seen, ends, at, slope, shorter)
+        self.seen, self.met = find_event(event, now.seen, ends, at, slope, shorter)
         self._note_event()
         return step, t_new if self.met is None else self.met.t
 
@@ -274,7 +274,7 @@ class _Run:
         if self.event is not None and self.met is not None:
             count = int(np.searchsorted(self.save_at, self.met.t))
             self.save_at = np.append(self.save_at[:count], self.met.t)
-            self.event.met(*self.met)
+            self.event.ends_run(*self.met)
 
     def _record_to(self, t_new: float, row: Callable[[float], int]) -> None:
         """Record at all times that have come by t_new, with the rows of the state there."""

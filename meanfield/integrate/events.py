@@ -35,10 +35,10 @@ class Event(Protocol):
     def confirmed(self, index: int, t: float, y: Vector) -> bool:
         """Whether that one of them ends the run here, on a dearer look."""
 
-    def moved(self, y: Vector) -> None:
+    def step_taken(self, y: Vector) -> None:
         """A step has led to y."""
 
-    def met(self, index: int, t: float) -> None:
+    def ends_run(self, index: int, t: float) -> None:
         """That one of them ends the run here."""
 
     def arrays(self) -> dict[str, Vector]:
@@ -48,11 +48,12 @@ class Event(Protocol):
         """Remember this instead."""
 
 
-class Seen(NamedTuple):
-    """What the functions said at the ends of the last two steps, turned so that they fall to 0.
+class EventValues(NamedTuple):
+    """Values of the functions at the ends of the last two steps, times their signs.
 
-    `signs` are how they were turned, 0 while a function has been 0 since the start; `due` is when
-    one that is met and was not confirmed is looked at again.
+    `signs` make them positive at first, so that all are met by falling to 0; they are 0 while a
+    function has been 0 since the start. `due` is when one that is met and was not confirmed is
+    looked at again.
     """
 
     values: tuple[float, ...]
@@ -61,7 +62,7 @@ class Seen(NamedTuple):
     due: tuple[float, ...]
 
     @classmethod
-    def read(cls, plain: Sequence[Any]) -> Seen:
+    def read(cls, plain: Sequence[Any]) -> EventValues:
         """From the lists that a file makes of tuples."""
         return cls(*(tuple(part) for part in plain))
 
@@ -73,27 +74,27 @@ class Found(NamedTuple):
     t: float
 
 
-def first_look(event: Event, y: Vector, slope: Vector) -> tuple[Seen, Found | None]:
-    """At t = 0: how the functions are to be turned, and whether one ends the run at once."""
+def first_values(event: Event, y: Vector, slope: Vector) -> tuple[EventValues, Found | None]:
+    """At t = 0: the signs that make functions positive, and whether one ends the run at once."""
     values = event.values(0.0, y, slope)
     signs = tuple(
         float(np.sign(value)) if signed else 1.0
         for value, signed in zip(values, event.signed, strict=True)
     )
-    event.moved(y)
+    event.step_taken(y)
     found = None
     for i, value in enumerate(values):
         met = found is None and not event.signed[i] and value <= 0.0
         if met and event.confirmed(i, 0.0, y):
             found = Found(i, 0.0)
-    turned = tuple(sign * value for sign, value in zip(signs, values, strict=True))
-    return Seen(turned, turned, signs, (0.0,) * len(values)), found
+    falling = tuple(sign * value for sign, value in zip(signs, values, strict=True))
+    return EventValues(falling, falling, signs, (0.0,) * len(values)), found
 
 
-def look(
-    event: Event, seen: Seen, ends: tuple[float, float], at: Callable[[float], Vector],
+def find_event(
+    event: Event, seen: EventValues, ends: tuple[float, float], at: Callable[[float], Vector],
     slope: Vector | None, shorter: Callable[[float], Vector],
-) -> tuple[Seen, Found | None]:  # fmt: skip
+) -> tuple[EventValues, Found | None]:  # fmt: skip
     """What a step from ends[0] to ends[1] brings, with ``at(t)`` the state inside and at its end.
 
     Where a function falls to 0 is located on the interpolant, and from there on ends of shorter
@@ -116,18 +117,18 @@ def look(
             due[i] = due[i] if value <= 0.0 else 0.0
         if t is not None:
             met.append(Found(i, t))
-    after = Seen(values, seen.values, signs, tuple(due))
+    after = EventValues(values, seen.values, signs, tuple(due))
     for found in sorted(met, key=lambda each: each.t):
         if event.confirmed(found.which, found.t, at(found.t)):
             if found.t == t1:
                 return after, found
-            return after, _settled(event, found, signs[found.which], ends, shorter)
+            return after, _at_end_of_step(event, found, signs[found.which], ends, shorter)
         due[found.which] = LATER * found.t
     return after._replace(due=tuple(due)), None
 
 
 def _root(
-    event: Event, seen: Seen, i: int, first: tuple[float, float], last: tuple[float, float],
+    event: Event, seen: EventValues, i: int, first: tuple[float, float], last: tuple[float, float],
     at: Callable[[float], Vector],
 ) -> float | None:  # fmt: skip
     """The first time in a step at which a function falls to 0, if there is one."""
@@ -172,7 +173,7 @@ def _dip(value: Callable[[float], float], low: float, high: float) -> tuple[floa
     return (float(found.x), float(found.fun)) if found.fun <= 0.0 else None
 
 
-def _settled(
+def _at_end_of_step(
     event: Event, found: Found, sign: float, ends: tuple[float, float],
     shorter: Callable[[float], Vector],
 ) -> Found:  # fmt: skip
@@ -181,10 +182,10 @@ def _settled(
     def value(t: float) -> float:
         return float(sign * event.values(t, shorter(t), None)[found.which])
 
-    return found._replace(t=settle(value, ends, found.t))
+    return found._replace(t=locate(value, ends, found.t))
 
 
-def settle(value: Callable[[float], float], ends: tuple[float, float], guess: float) -> float:
+def locate(value: Callable[[float], float], ends: tuple[float, float], guess: float) -> float:
     """The time at which a function of steps of the method has fallen to 0, near a guess.
 
     `value` is above 0 at ends[0] and at most 0 at ends[1]. What is returned was the last argument

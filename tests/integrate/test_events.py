@@ -23,10 +23,10 @@ class Of:
     def confirmed(self, index, t, y):
         return not self.refuse(t)
 
-    def moved(self, y):
+    def step_taken(self, y):
         pass
 
-    def met(self, index, t):
+    def ends_run(self, index, t):
         self.end = index, t
 
     def arrays(self):

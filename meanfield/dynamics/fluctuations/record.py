@@ -13,7 +13,7 @@ from meanfield.dynamics.fluctuations.moments import MomentFlow, Moments
 from meanfield.dynamics.overlaps.flow import without_negative_part
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
-from meanfield.dynamics.stops import Alone
+from meanfield.dynamics.stops import Undivided
 from meanfield.integrate import Trajectory, integrate
 from meanfield.integrate.records import Checkpoint
 from meanfield.states import Overlaps
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 COVARIANCE_ERROR, DERIVATIVE_ERROR = 0.05, 1e-2  # allowed under success
 
 
-class FluctuationRun(Description, Alone):
+class FluctuationRun(Description, Undivided):
     """(y, m, Σ) from a start on."""
 
     name, title = "fluctuations", "fluctuations of SGD"
@@ -43,7 +43,7 @@ class FluctuationRun(Description, Alone):
             return integrate(
                 flow.velocity, flow.pack(self.start), self.request.t_end, self.request.times,
                 self.observe, **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint,
-                weight=flow.weight(), event=stops and stops.follow(self),
+                weight=flow.weight(), event=stops and stops.attach(self),
             )  # fmt: skip
 
     def risk_at(self, t: float, vector: Array) -> float:

@@ -12,7 +12,7 @@ from meanfield.dynamics.growth import REMARK, UNSURE, error_in_growth
 from meanfield.dynamics.overlaps.flow import OverlapFlow, OverlapParts, without_negative_part
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
-from meanfield.dynamics.stops import Alone
+from meanfield.dynamics.stops import Undivided
 from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.records import Checkpoint
 from meanfield.schedules.base import largest
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 ERRORS = ("noise_error", "average_error", "risk_floor", "clipped")  # of each saved time
 
 
-class OverlapRun(Description, Alone):
+class OverlapRun(Description, Undivided):
     """A flow that starts from `start`."""
 
     name, title = "overlap ODEs", "overlap ODEs"
@@ -40,7 +40,7 @@ class OverlapRun(Description, Alone):
         return integrate(
             self.flow.velocity, self.flow.y0, self.request.t_end, self.request.times, self.observe,
             **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint, watch=self.watch,
-            stops=self.flow.rates.breaks, event=stops and stops.follow(self),
+            stops=self.flow.rates.breaks, event=stops and stops.attach(self),
         )  # fmt: skip
 
     def watch(self, y: Array, slope: Array) -> float:

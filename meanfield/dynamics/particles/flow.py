@@ -19,7 +19,7 @@ from meanfield.dynamics.particles.field_checks import (
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
-from meanfield.dynamics.stops import Alone
+from meanfield.dynamics.stops import Undivided
 from meanfield.dynamics.training import Spheres, add_decay
 from meanfield.fields import Field, choose_field
 from meanfield.fields.base import unlocked
@@ -32,7 +32,7 @@ from meanfield.states import ParticleMeasure
 Array = NDArray[np.float64]
 
 
-class ParticleFlow(Description, Alone):
+class ParticleFlow(Description, Undivided):
     """One run: the vector of all coordinates, its slope, and what is recorded of it."""
 
     name, title = "mean-field particles", "mean field"
@@ -99,7 +99,7 @@ class ParticleFlow(Description, Alone):
             self.slope, self.start(), self.request.t_end, self.request.times, self.observe,
             rtol=rtol, atol=self.atol, method=method, advance=advance, checkpoint=checkpoint,
             total=self.total, in_place=self.in_place, weight=self.weight(), watch=self.watch,
-            stops=self.rates.breaks, event=stops and stops.follow(self),
+            stops=self.rates.breaks, event=stops and stops.attach(self),
         )  # fmt: skip
 
     def outside(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from meanfield.dynamics.accuracy import Estimate
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.run import Advance, Description, Result
-from meanfield.dynamics.stops import turned
+from meanfield.dynamics.stops import first_sign_change
 from meanfield.integrate import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
 
@@ -76,7 +76,7 @@ class LangevinRun(Description):
         self.records: list[dict[str, Any]] = []
         self.first, self.second = np.zeros_like(self.y), np.zeros_like(self.y)
         self.step = self._default_step() if step is None else step
-        self.stops = flow.request.stops and flow.request.stops.follow(flow)
+        self.stops = flow.request.stops and flow.request.stops.attach(flow)
         self.signs = [0.0 if signed else 1.0 for signed in self.stops.signed] if self.stops else []
 
     def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
@@ -142,9 +142,9 @@ class LangevinRun(Description):
         """See whether a condition holds now."""
         if self.stops is not None:
             values = self.stops.values(self.t, self.y)
-            self.signs, which = turned(self.signs, values, self.stops.signed)
+            self.signs, which = first_sign_change(self.signs, values, self.stops.signed)
             if which is not None:
-                self.stops.met(which, self.t)
+                self.stops.ends_run(which, self.t)
 
     def _record(self, t: float) -> None:
         self.records.append(self.flow.observe(t, self.y))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.sgd.clock import Position
 from meanfield.dynamics.sgd.runs import Runs
-from meanfield.dynamics.stops import Stops, turned, value_of
+from meanfield.dynamics.stops import Stops, first_sign_change, value_of
 
 Array = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ SPEED = 2.0  # and times the way at the mean speed
 GROW = 4  # times as many steps to the next look, at most
 
 
-class StepLooks:
+class StoppingRuns:
     """Which of several runs move on, what holds of the others, and when to look again.
 
     Attributes
@@ -44,15 +44,15 @@ class StepLooks:
         self.count = len(simulator.done)
         self.active = np.arange(self.count)
         self.stopped = [(math.nan, "")] * self.count
-        self.held: dict[str, Array] = {}
+        self.stopped_fields: dict[str, Array] = {}
         self.signs = [[0.0 if signed else 1.0 for signed in stops.signed]] * self.count
-        self.seen: deque[tuple[int, Array]] = deque(maxlen=WINDOW)
-        self.singly = -1  # up to this step every step is looked at
+        self.recent: deque[tuple[int, Array]] = deque(maxlen=WINDOW)
+        self.each_step_until = -1  # up to this step every step is looked at
         self.length = 1
         self.at = Position(-1)
         self.before: dict[str, Array] = {}
 
-    def room(self, steps: int) -> int:
+    def steps_to_next(self, steps: int) -> int:
         """How many steps there are to the next look."""
         return self.at.steps + self.length - steps
 
@@ -64,36 +64,36 @@ class StepLooks:
         values = self._values(at, fields, risk)
         signs, met = [], []
         for run, mine in zip(self.active.tolist(), values, strict=True):
-            after, which = turned(self.signs[run], mine, self.stops.signed)
+            after, which = first_sign_change(self.signs[run], mine, self.stops.signed)
             signs.append(after)
             met.append(which)
         some = any(which is not None for which in met)
         if some and self.at.steps >= 0 and at.steps > self.at.steps + 1:
-            self.singly, self.length = at.steps, 1
-            self.back()
+            self.each_step_until, self.length = at.steps, 1
+            self.rewind()
             return False
         for run, after in zip(self.active.tolist(), signs, strict=True):
             self.signs[run] = after
-        self.seen.append((at.steps, np.array(values)))
+        self.recent.append((at.steps, np.array(values)))
         self.at = at
         if some:
             self._hold(at, met, fields, risk)
         self.length = self._length(at.steps)
-        self.remember()
+        self.save_position()
         return True
 
-    def remember(self) -> None:
+    def save_position(self) -> None:
         """Take note of where the simulator is."""
         self.before = {n: getattr(self.simulator, n).copy() for n in self.simulator.moving}
 
-    def said(self) -> str:
+    def reasons(self) -> str:
         """What stopped the runs, for a message."""
         counts = Counter(by for _, by in self.stopped)
         if self.count == 1:
             return self.stopped[0][1]
         return ", ".join(f"{by} ({n} of {self.count} runs)" for by, n in counts.items())
 
-    def back(self) -> Position:
+    def rewind(self) -> Position:
         """Take the simulator to where it was at the last look."""
         for name, array in self.before.items():
             getattr(self.simulator, name)[...] = array
@@ -102,14 +102,14 @@ class StepLooks:
     def record(self) -> tuple[dict[str, Array], Array]:
         """Fields and risk of all runs: those that have stopped stay what they were."""
         if len(self.active) == 0:
-            found = {name: array.copy() for name, array in self.held.items()}
+            found = {name: array.copy() for name, array in self.stopped_fields.items()}
             return found, found.pop("risk")
         fields, risk = self.simulator.record()
         if len(self.active) == self.count:
             return fields, risk
         found = {}
         for name, array in {**fields, "risk": risk}.items():
-            found[name] = self.held[name].copy()
+            found[name] = self.stopped_fields[name].copy()
             found[name][self.active] = array
         return found, found.pop("risk")
 
@@ -126,24 +126,25 @@ class StepLooks:
     ) -> None:
         """Keep the runs that stop as they are, and move the others alone from now on."""
         now = {**fields, "risk": risk}
-        if not self.held:
-            self.held = {n: np.zeros((self.count, *each.shape[1:])) for n, each in now.items()}
+        if not self.stopped_fields:
+            shapes = {name: (self.count, *each.shape[1:]) for name, each in now.items()}
+            self.stopped_fields = {name: np.zeros(shape) for name, shape in shapes.items()}
         moves = np.array([which is None for which in met])
         for name, array in now.items():
-            self.held[name][self.active[~moves]] = array[~moves]
+            self.stopped_fields[name][self.active[~moves]] = array[~moves]
         for run, which in zip(self.active.tolist(), met, strict=True):
             if which is not None:
                 self.stopped[run] = (at.t, self.stops.names[which])
         self.active = self.active[moves]
-        self.seen = deque(((s, v[moves]) for s, v in self.seen), maxlen=WINDOW)
+        self.recent = deque(((s, v[moves]) for s, v in self.recent), maxlen=WINDOW)
         keep(self.simulator, moves)
 
     def _length(self, steps: int) -> int:
         """Steps to the next look."""
-        if steps < self.singly or len(self.seen) < WINDOW or len(self.active) == 0:
+        if steps < self.each_step_until or len(self.recent) < WINDOW or len(self.active) == 0:
             return 1
-        at = np.array([s for s, _ in self.seen], dtype=np.float64)
-        values = np.stack([v for _, v in self.seen])
+        at = np.array([s for s, _ in self.recent], dtype=np.float64)
+        values = np.stack([v for _, v in self.recent])
         gaps = np.diff(at)[:, None, None]
         scatter = np.sqrt((np.diff(values, axis=0) ** 2 / gaps).max(axis=0))
         speed = np.abs(values[-1] - values[0]) / (at[-1] - at[0])
@@ -161,24 +162,24 @@ class StepLooks:
         """What a snapshot needs beside arrays."""
         return {
             "at": list(self.at), "stopped": self.stopped, "signs": self.signs,
-            "singly": self.singly, "length": self.length, "active": self.active.tolist(),
-            "seen": [s for s, _ in self.seen],
+            "singly": self.each_step_until, "length": self.length, "active": self.active.tolist(),
+            "seen": [s for s, _ in self.recent],
         }  # fmt: skip
 
     def arrays(self) -> dict[str, Array]:
         """Its arrays."""
-        found = {f"held.{name}": array for name, array in self.held.items()}
-        return found | {f"seen.{i}": values for i, (_, values) in enumerate(self.seen)}
+        found = {f"held.{name}": array for name, array in self.stopped_fields.items()}
+        return found | {f"seen.{i}": values for i, (_, values) in enumerate(self.recent)}
 
     def restore(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Put everything back; the simulator then has the active runs alone."""
         self.at, self.signs = Position(*header["at"]), header["signs"]
         self.stopped = [(at, by) for at, by in header["stopped"]]
-        self.singly, self.length = header["singly"], header["length"]
+        self.each_step_until, self.length = header["singly"], header["length"]
         self.active = np.array(header["active"], dtype=np.int64)
-        self.held = {n[5:]: each for n, each in arrays.items() if n.startswith("held.")}
+        self.stopped_fields = {n[5:]: each for n, each in arrays.items() if n.startswith("held.")}
         steps = enumerate(header["seen"])
-        self.seen = deque(((s, arrays[f"seen.{i}"]) for i, s in steps), maxlen=WINDOW)
+        self.recent = deque(((s, arrays[f"seen.{i}"]) for i, s in steps), maxlen=WINDOW)
         keep(self.simulator, np.isin(np.arange(self.count), self.active))
 
 
