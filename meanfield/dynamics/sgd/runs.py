@@ -16,8 +16,8 @@ from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.activations.units import Unit
 from meanfield.kernels.dynamics.sgd.law import advance_law, record_law
 from meanfield.kernels.dynamics.sgd.step import Step
-from meanfield.kernels.dynamics.sgd.weights import advance_weights, record_weights, stand
-from meanfield.kernels.dynamics.sgd.wide import advance_wide, stand_wide
+from meanfield.kernels.dynamics.sgd.weights import advance_weights, current_weights, record_weights
+from meanfield.kernels.dynamics.sgd.wide import advance_wide, current_weights_wide
 from meanfield.problem import Problem
 from meanfield.schedules.base import Schedule
 from meanfield.states import Overlaps, Weights
@@ -76,16 +76,16 @@ def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Ste
         spherical=spherical,
         keep=row[3],
         second_keep=row[4],
-        heat=row[5],
+        langevin=row[5],
     )
 
 
 def rates_of(step: Step, rates: Array | None) -> Array:
-    """The rates of steps; where none are said, the one row that a `Step` has."""
+    """The rates of steps; where None are given, the one row that a `Step` has."""
     if rates is not None:
         return rates
     return np.array(
-        [[step.gain, step.second, step.noise, step.keep, step.second_keep, step.heat]]
+        [[step.gain, step.second, step.noise, step.keep, step.second_keep, step.langevin]]
     )  # fmt: skip
 
 
@@ -153,9 +153,9 @@ class WeightsRuns:
         return self.done
 
     def weights(self) -> Array:
-        """The weights that the runs stand for, (runs, p, d)."""
+        """The present weights of the runs, (runs, p, d)."""
         out = np.empty((*self.a.shape, len(self.X[0, 0])))
-        stand(self.W, self.X, self.C, self.scale, out)
+        current_weights(self.W, self.X, self.C, self.scale, out)
         return out
 
     def record(self) -> tuple[dict[str, Array], Array]:
@@ -180,7 +180,7 @@ class WideRuns(WeightsRuns):
     @staticmethod
     def suits(step: Step, p: int) -> bool:
         """Whether it is the faster one, and knows what a step has to do."""
-        plain = step.batch == 1 and not step.spherical and step.keep == 1.0 and step.heat == 0.0
+        plain = step.batch == 1 and not step.spherical and step.keep == 1.0 and step.langevin == 0.0
         return plain and step.d <= WIDE and p >= 8 * step.d
 
     def __init__(
@@ -202,7 +202,7 @@ class WideRuns(WeightsRuns):
     def weights(self) -> Array:
         """See `WeightsRuns`."""
         out = np.empty((*self.a.shape, len(self.X[0, 0])))
-        stand_wide(self.W, self.X, self.C, out)
+        current_weights_wide(self.W, self.X, self.C, out)
         return out
 
 
