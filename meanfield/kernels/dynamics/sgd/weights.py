@@ -1,7 +1,7 @@
 """SGD in R^d itself (description 1), one pass over the weights a step.
 
-A step's move and the next step's pre-activations read the same rows, so the move waits: weights of a
-run are W + Cᵀ X, and the sweep that applies the move also draws the next batch and computes its
+A step's move and the next step's pre-activations read the same rows, so the move waits: the weights
+are W + Cᵀ X, and the sweep that applies the move also draws the next batch and computes its
 pre-activations from rows still in registers. Recording a state does not apply the waiting move to
 W, hence the numbers do not depend on when states are recorded.
 """
