@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.phases import Phase
 from meanfield.dynamics.rates import samples_per_dimension
 from meanfield.dynamics.series import StateSeries
-from meanfield.problem import Problem
+from meanfield.problem import Problem, later_on
 
 
 class RunClock:
@@ -23,6 +24,7 @@ class RunClock:
     problem: Problem
     parameters: Mapping[str, Any]
     stats: dict[str, Any]
+    parts: tuple[Phase, ...]
 
     @property
     def alpha(self) -> NDArray[np.float64]:
@@ -33,9 +35,16 @@ class RunClock:
         """
         if "steps" in self.parameters:
             return np.asarray(self.parameters["steps"]) / self.problem.dim
+        if len(self.parts) > 1:
+            phases: tuple[Any, ...] = self.phases  # type: ignore[attr-defined]
+            return np.concatenate([phase.alpha for phase in phases])
         fields = self.states.varying | self.states.fixed
         p = None if self.states.kind == "ParticleMeasure" else fields["a"].shape[-1]
-        return samples_per_dimension(self.problem, p, self.t)
+        if not self.parts:
+            return samples_per_dimension(self.problem, p, self.t)
+        phase = self.parts[0]
+        problem = later_on(phase.problem, phase.start, phase.alpha)
+        return phase.alpha + samples_per_dimension(problem, p, self.t - phase.start)
 
     @property
     def steps(self) -> NDArray[Any]:

@@ -183,7 +183,7 @@ class Description(ABC):
 def carry_out(
     solver: str,
     problem: Problem,
-    start: ParticleMeasure | Overlaps | Weights,
+    start: ParticleMeasure | Overlaps | Weights | StateSeries[Any],
     request: Request,
     settings: Mapping[str, Any],
     prepare: Callable[[], Description],

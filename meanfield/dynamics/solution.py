@@ -18,6 +18,7 @@ from meanfield.dynamics.archive import read_solution, write_solution
 from meanfield.dynamics.arrays import StateArrays
 from meanfield.dynamics.clock import RunClock
 from meanfield.dynamics.export import dataset, frame
+from meanfield.dynamics.phases import Phase, Phased
 from meanfield.dynamics.series import Kept, StateSeries
 from meanfield.integrate.outcome import Status
 from meanfield.problem import Problem
@@ -31,7 +32,7 @@ Final = TypeVar("Final", covariant=True)  # the last state, or one of each run
 
 
 @dataclass(frozen=True, eq=False)
-class Solution(StateArrays, RunClock, Generic[Kept, Final]):
+class Solution(StateArrays, RunClock, Phased, Generic[Kept, Final]):
     """A training run under one description.
 
     The fields of its states are arrays over time under their own names: `u`, `r`, `a` of a law of
@@ -56,6 +57,8 @@ class Solution(StateArrays, RunClock, Generic[Kept, Final]):
         How: description, tolerances, seed, the start's origin, the version of the library.
     observables : dict of str to ndarray
         What the observables asked for returned, (T, ...) each; (runs, T, ...) for SGD.
+    parts : tuple of Phase
+        What its phases were, if it has several; see `then` and `phases`.
 
     Examples
     --------
@@ -77,6 +80,7 @@ class Solution(StateArrays, RunClock, Generic[Kept, Final]):
     problem: Problem
     parameters: Mapping[str, Any] = field(default_factory=dict)
     observables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    parts: tuple[Phase, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", {"version": __version__, **self.parameters})
@@ -144,6 +148,9 @@ class Solution(StateArrays, RunClock, Generic[Kept, Final]):
             and checks.same_values(self.stats, other.stats)
             and checks.same_values(self.parameters, other.parameters)
             and checks.same_values(self.observables, other.observables)
+            and checks.same_values(
+                [part.plain() for part in self.parts], [part.plain() for part in other.parts]
+            )
         )
 
     __hash__ = None  # type: ignore[assignment]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from meanfield.parallel.shared import SharedField
 from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
-from meanfield.until.conditions import AnyOf, Condition, Custom
+from meanfield.until.conditions import with_laws
 
 Array = NDArray[np.float64]
 Averages = Mapping[str, Callable[[float, ParticleMeasure], ArrayLike]]
@@ -146,8 +146,11 @@ def _solve(
     everyone = int(ranks.total(np.array([float(part.n)]))[0])
     measurements = _whole(request.measurements, ranks, part.n / everyone)
     if request.stops is not None:
-        stops = Stops(_of_all(request.stops.condition, ranks, part.n / everyone))
-        request = replace(request, stops=stops)
+        share = part.n / everyone
+        whole = with_laws(
+            request.stops.condition, lambda law: partial(_average_number, law, ranks, share)
+        )
+        request = replace(request, stops=Stops(whole))
     shown = request.progress and ranks.rank == 0
     request = replace(request, progress=shown, measurements=measurements)
     return carry_out(
@@ -246,21 +249,6 @@ def _whole(averages: Measurements, ranks: Ranks, share: float) -> Measurements:
     return Measurements(whole, required=True)
 
 
-def _of_all(condition: Condition, ranks: Ranks, share: float) -> Condition:
-    """The condition with functions of all neurons in place of those of each rank's."""
-    if isinstance(condition, AnyOf):
-        return AnyOf(tuple(_of_all(each, ranks, share) for each in condition.conditions))
-    if not isinstance(condition, Custom):
-        return condition
-    law = condition.law
-
-    @wraps(law)
-    def whole(t: float, part: ParticleMeasure) -> float:
-        return float(_average(law, ranks, share, t, part))
-
-    return Custom(whole)
-
-
 def _average(
     function: Callable[[float, ParticleMeasure], ArrayLike],
     ranks: Ranks,
@@ -269,3 +257,10 @@ def _average(
     part: ParticleMeasure,
 ) -> Array:
     return ranks.total(share * np.asarray(function(t, part), dtype=np.float64))
+
+
+def _average_number(
+    law: Callable[[float, ParticleMeasure], float], ranks: Ranks, share: float, t: float,
+    part: ParticleMeasure,
+) -> float:  # fmt: skip
+    return float(_average(law, ranks, share, t, part))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import wraps
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -166,7 +167,7 @@ class Custom(Condition):
     @property
     def name(self) -> str:
         """See `Condition`."""
-        return str(getattr(self.law, "__qualname__", type(self.law).__name__))
+        return str(getattr(self.law, "__name__", type(self.law).__name__))
 
     def value(self, look: Look) -> float:
         """See `Condition`."""
@@ -180,10 +181,28 @@ class Custom(Condition):
 
     def parameters(self) -> dict[str, Any]:
         """The function by its name alone, as observables are known."""
-        return {"kind": self.kind, "law": f"{getattr(self.law, '__module__', '')}:{self.name}"}
+        place = getattr(self.law, "__module__", ""), getattr(self.law, "__qualname__", self.name)
+        return {"kind": self.kind, "law": ":".join(place)}
 
 
 KINDS: dict[str, type[Condition]] = {each.kind: each for each in (RiskBelow, Steady, AnyOf, Custom)}
+
+
+def with_laws(
+    condition: Condition, change: Callable[[Callable[..., float]], Callable[..., float]]
+) -> Condition:
+    """The condition with other functions in place of the user's, under their names."""
+    if isinstance(condition, AnyOf):
+        return AnyOf(tuple(with_laws(each, change) for each in condition.conditions))
+    if not isinstance(condition, Custom):
+        return condition
+    changed = change(condition.law)
+
+    @wraps(condition.law)
+    def law(t: float, state: Any) -> float:
+        return changed(t, state)
+
+    return Custom(law)
 
 
 def check_until(value: Any, name: str = "until") -> Condition:

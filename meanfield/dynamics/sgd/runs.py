@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -245,6 +246,16 @@ class LawRuns:
         record_law(self.step, self.B, self.P, self.a_star, self.u, self.T, self.a, Q, M, risk)
         self.risk_correction.correct(Q, M, self.a, risk)
         return {"Q": Q, "M": M, "a": self.a.copy()}, risk
+
+
+def side_by_side(each: Sequence[Runs]) -> Runs:
+    """The same runs in one simulator."""
+    first = each[0]
+    for name in first.moving:
+        setattr(first, name, np.concatenate([getattr(one, name) for one in each]))
+    first.done = np.zeros(len(each), dtype=np.int64)
+    first.work = sum(one.work for one in each)
+    return first
 
 
 def split_overlaps(problem: Problem, start: Overlaps, spherical: bool) -> tuple[Array, Array]:
