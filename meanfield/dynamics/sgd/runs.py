@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.activations.own import compiled_unit
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.rates import Rates
 from meanfield.dynamics.sgd.clock import rate_rows
-from meanfield.dynamics.sgd.compiled import compiled_unit
 from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.activations.units import Unit
 from meanfield.kernels.dynamics.sgd.law import advance_law, record_law

@@ -11,7 +11,7 @@ import pytest
 import meanfield as mf
 from meanfield.activations import custom, get_activation
 from meanfield.activations.library import ACTIVATIONS
-from meanfield.dynamics.sgd.compiled import compiled_unit
+from meanfield.activations.own import compiled_unit
 from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams
 from meanfield.kernels.activations.units import activate, call_vector
 from meanfield.kernels.dynamics.sgd import law as sgd_law
