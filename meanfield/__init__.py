@@ -11,6 +11,7 @@ from meanfield import regimes as regimes
 from meanfield import schedules as schedules
 from meanfield import targets as targets
 from meanfield import transport as transport
+from meanfield import until as until
 from meanfield._version import __version__ as __version__
 from meanfield.dynamics.fluctuations.solve import solve_fluctuations as solve_fluctuations
 from meanfield.dynamics.overlaps.solve import overlap_velocity as overlap_velocity
@@ -55,7 +56,7 @@ from meanfield.targets import MultiIndexTarget as MultiIndexTarget
 # the rooms that are for users; every other one is open to those who look, and not shown
 _ROOMS = (
     "activations", "measures", "parallel", "plotting", "projection", "regimes", "schedules",
-    "studies", "targets", "transport",
+    "studies", "targets", "transport", "until",
 )  # fmt: skip
 
 

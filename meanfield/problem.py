@@ -128,10 +128,22 @@ class Problem:
         }
 
 
-def unpaced(problem: Problem) -> Problem:
-    """The problem with κ = 1 where κ changes: a run sets the pace of its second layer."""
-    paced = isinstance(problem.second_layer_rate, Schedule)
-    return problem.at_rates(second_layer_rate=1.0) if paced else problem
+def with_unit_second_rate(problem: Problem) -> Problem:
+    """The problem with κ = 1 where κ changes; a run multiplies da/dt by the κ of the moment."""
+    changes = isinstance(problem.second_layer_rate, Schedule)
+    return problem.at_rates(second_layer_rate=1.0) if changes else problem
+
+
+def later_on(problem: Problem, t: float, alpha: float) -> Problem:
+    """The problem as a run sees it whose clock starts when t and α have passed."""
+    shifts = {"t": t, "alpha": alpha}
+    rates: dict[str, Any] = {}
+    for name, schedule in problem.schedules.items():
+        by = shifts[schedule.clock]
+        if math.isnan(by):
+            raise ValueError(f"problem must state {name} by the clock 't': the run had no steps")
+        rates[name] = schedule.later(by)
+    return problem.at_rates(**rates) if rates else problem
 
 
 def refuse_schedules(problem: Problem, what: str) -> None:

@@ -1,7 +1,8 @@
-"""What people see while they wait, in notebooks and terminals: one progress bar, and compiling.
+"""What people see while they wait: a progress bar, and a word when kernels are compiled.
 
-A first call compiles its kernels, for seconds, which is said: by the bar if one is drawn, in place
-of what it counts, else by one line. Elsewhere both are silent.
+A first call compiles its kernels, which takes seconds. The bar says so in place of its description;
+if none is drawn, one line on the standard error does. Where nobody looks, in neither a notebook nor
+a terminal, there is neither.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numba.core import event
 
 COMPILING = "compiling, once"
 LINE = "meanfield: compiling, once; the next call, and the next process, find it done\n"
-APART = 10.0  # seconds without compiling after which a new line is due
+APART = 10.0  # seconds between the end of one compilation and a new line for the next
 
 
 def _in_notebook() -> bool:
@@ -94,7 +95,7 @@ class _Announcer(event.Listener):
             for bar, description in self.bars[-1:]:
                 with suppress(OSError, ValueError, AttributeError):  # hidden bars have no clock
                     bar.set_description_str(description)
-                    bar.start_t += self.ended - self.began  # which says nothing of the run's pace
+                    bar.start_t += self.ended - self.began  # not counted in the time remaining
 
     def _say(self) -> None:
         if self.bars:
@@ -110,7 +111,7 @@ def _is_ours(event: event.Event) -> bool:
 
 
 def _is_first_process() -> bool:
-    """Workers leave the terminal to who made them."""
+    """Whether this is no worker: those leave the terminal to the process that started them."""
     return multiprocessing.parent_process() is None
 
 

@@ -1,4 +1,4 @@
-"""Activations made of users' own functions."""
+"""Activations made of users' own functions, and all activations as compiled kernels take them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,21 @@ from meanfield.functions.users import (
     elementwise,
     function_name,
     key_of,
+    refusal,
+    refuse_other,
     restored_function,
+    source_of,
     values_at,
 )
 from meanfield.gaussian.resolution import NEAR, Panels, find_panels
 from meanfield.kernels.activations import codes
+from meanfield.kernels.activations.own import (
+    CompilationError,
+    difference_address,
+    scalar_address,
+    scalar_values,
+)
+from meanfield.kernels.activations.units import Unit
 
 STRIDE = 64.0  # steps of a difference in a panel, of which one of 1/2 takes the longest step
 TRUSTED = 2.5  # a strip said may be this much above the one found, which is the lower of two bounds
@@ -178,3 +188,30 @@ def present(activation: Activation) -> Activation:
         if key_of(getattr(own, "function", own)) != described["code"] + described["captured"]:
             return custom(function, derivative, source["name"], source["kinks"], source["strip"])
     return activation
+
+
+def compiled_unit(activation: Activation) -> Unit:
+    """An activation for kernels; a user's own is compiled, once for all that it captures.
+
+    Raises
+    ------
+    ValueError
+        If numba cannot compile the user's function, with numba's reason, or what it compiled gives
+        other values.
+    """
+    if activation.code != codes.CUSTOM:
+        return Unit(activation.code, float(activation.parameter), 0, 0)
+    source, derivative = source_of(activation.function), activation.derivative
+    what = f"activation {activation.name!r}"
+    try:
+        value = scalar_address(source)
+        if isinstance(derivative, NumericalDerivative):
+            shape = derivative.kinks, derivative.edges, derivative.steps
+            slope = difference_address(source, *shape)
+        else:
+            slope = scalar_address(source_of(derivative))
+            refuse_other(what, derivative(POINTS), scalar_values(slope, POINTS))
+    except CompilationError as error:
+        raise ValueError(refusal(what, error)) from error
+    refuse_other(what, activation.function(POINTS), scalar_values(value, POINTS))
+    return Unit(codes.CUSTOM, 0.0, value[0], slope[0])

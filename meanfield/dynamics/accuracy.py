@@ -29,7 +29,7 @@ class Estimate(NamedTuple):
     error, allowed : float
         The largest estimate, and how large it may be under success.
     notable : float
-        Errors above are said in the message of a success.
+        Errors above are notes in the message of a success.
     held : float
         How much of the error counts against the run, where it is not all.
     where, limit, verb : str
@@ -51,7 +51,7 @@ class Estimate(NamedTuple):
         return not min(self.error, self.held) <= self.allowed
 
 
-def judged(
+def final_status(
     status: Status,
     message: str,
     stats: Mapping[str, float],
@@ -83,7 +83,7 @@ def judged(
         for name, (least, of, verb) in ALLOWED.items()
         if name in stats
     ]
-    refused, said = [], []
+    refused, notes = [], []
     for each in estimates:
         if each.refused:
             refused.append(
@@ -91,7 +91,7 @@ def judged(
                 f", above {each.allowed:.0e}{each.limit}"
             )
         elif each.error > each.notable:
-            said.append(f"{each.of} good to {each.error:.0e}{each.where}")
+            notes.append(f"{each.of} good to {each.error:.0e}{each.where}")
     if refused:
         return Status.INACCURATE, f"{message}, but {' and '.join(refused)}"
-    return status, f"{message}, with {' and '.join(said)}" if said else message
+    return status, f"{message}, with {' and '.join(notes)}" if notes else message

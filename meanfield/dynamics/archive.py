@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meanfield.dynamics.phases import Phase
 from meanfield.dynamics.series import StateSeries
 from meanfield.problem import problem_from_parameters
 from meanfield.storage import PathLike, read_archive, write_archive
@@ -26,6 +27,7 @@ def write_solution(path: PathLike, solution: Solution) -> Path:
         "message": solution.message,
         "states": {"kind": states.kind, "shape": states.shape, "origin": states.origin},
         "observables": list(solution.observables),
+        "phases": [part.plain() for part in solution.parts],
     }
     arrays = {"t": solution.t, "risk": solution.risk}
     arrays |= {f"varying.{name}": array for name, array in states.varying.items()}
@@ -58,6 +60,7 @@ def read_solution(path: PathLike) -> dict[str, Any]:
                 name: arrays[f"observable.{i}"]
                 for i, name in enumerate(header.get("observables", []))
             },
+            "parts": tuple(Phase.of_plain(each) for each in header.get("phases", [])),
         }
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks a part of a saved solution: {error}") from error

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.phases import Phase
 from meanfield.dynamics.series import StateSeries
 
 Array = NDArray[np.float64]
@@ -20,11 +23,15 @@ class StateArrays:
 
     states: StateSeries
     t: Array
+    parts: tuple[Phase, ...]
 
     @property
     def state_t(self) -> Array:
         """Times of the states that were kept, (T,); the first and last of `t` if only the ends."""
         kept = self.states.shape[-1]
+        if kept != len(self.t) and len(self.parts) > 1:
+            phases: tuple[Any, ...] = self.phases  # type: ignore[attr-defined]
+            return np.concatenate([phase.state_t for phase in phases])
         return self.t if kept == len(self.t) else self.t[[0, -1][:kept]]
 
     @property

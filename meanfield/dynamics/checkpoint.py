@@ -16,6 +16,7 @@ import numpy as np
 from meanfield import storage
 from meanfield._version import __version__
 from meanfield.dynamics.machine import ANYWHERE, differing, machine, resumes_anywhere
+from meanfield.dynamics.series import StateSeries
 from meanfield.integrate.records import Snapshot
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
@@ -30,11 +31,12 @@ PathLike = str | os.PathLike[str]
 def describe_call(
     solver: str,
     problem: Problem,
-    start: ParticleMeasure | Overlaps | Weights,
+    start: ParticleMeasure | Overlaps | Weights | StateSeries[Any],
     settings: Mapping[str, Any],
 ) -> dict[str, str]:
     """Everything that decides the numbers of a run, each part as a short text."""
-    arrays = {name: value for name, value in vars(start).items() if name != "origin"}
+    fields = start.varying | start.fixed if isinstance(start, StateSeries) else vars(start)
+    arrays = {name: value for name, value in fields.items() if name != "origin"}
     parts: dict[str, Any] = {"solver": solver, "version": __version__}
     parts |= {f"problem's {name}": value for name, value in problem.parameters().items()}
     parts |= {f"start's {name}": _digest(value) for name, value in arrays.items()}

@@ -94,8 +94,8 @@ class Measurements:
         names = {name: None for values in each for name in values}
         return {name: _filled([values.get(name) for values in each]) for name in names}
 
-    def said(self, records: Sequence[Mapping[str, Any]]) -> str:
-        """What to add to a message where values are missing."""
+    def missing_values(self, records: Sequence[Mapping[str, Any]]) -> str:
+        """What to add to the message of a run, where values are missing."""
         parts = []
         for name in self.functions:
             values = [record.get(PREFIX + name) for record in records]

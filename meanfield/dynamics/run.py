@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
-from meanfield.dynamics.accuracy import Estimate, judged
+from meanfield.dynamics.accuracy import Estimate, final_status
 from meanfield.dynamics.checkpoint import CheckpointFile, PathLike, describe_call
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.stops import Stops
 from meanfield.integrate import Status, Trajectory
 from meanfield.integrate.interrupts import hand_on, heeding_termination
 from meanfield.integrate.records import Checkpoint
@@ -30,6 +31,7 @@ from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem
 from meanfield.progress import progress_bar
 from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.until.conditions import check_until
 
 Array = NDArray[np.float64]
 Advance = Callable[[float], None]
@@ -53,6 +55,8 @@ class Request:
     checkpoint : path or None
     threads : int or None
     progress : bool
+    stops : Stops or None
+        What may end it before.
     """
 
     t_end: float
@@ -62,6 +66,7 @@ class Request:
     checkpoint: PathLike | None = None
     threads: int | None = None
     progress: bool = False
+    stops: Stops | None = None
 
     @classmethod
     def checked(
@@ -75,6 +80,7 @@ class Request:
         progress: Any = False,
         *,
         keeps: Sequence[str] = KEEPS,
+        until: Any = None,
     ) -> Request:
         """The request in a user's arguments; raises where one is not as it should be."""
         t_end = checks.real(t_end, "t_end", above=0.0)
@@ -86,11 +92,16 @@ class Request:
             checkpoint,
             checks.thread_count(threads),
             checks.switch(progress, "progress"),
+            None if until is None else Stops(check_until(until)),
         )
 
     def keeps(self, t: float) -> bool:
         """Whether the state at this one of the times is kept."""
-        return self.keep != "ends" or t in (self.times[0], self.times[-1])
+        return self.keep != "ends" or t in (self.times[0], self.times[-1]) or self.ends(t)
+
+    def ends(self, t: float) -> bool:
+        """Whether the run ends at this time, be it stopped."""
+        return t == self.t_end or (self.stops is not None and t == self.stops.at)
 
 
 class Tolerances(NamedTuple):
@@ -172,7 +183,7 @@ class Description(ABC):
 def carry_out(
     solver: str,
     problem: Problem,
-    start: ParticleMeasure | Overlaps | Weights,
+    start: ParticleMeasure | Overlaps | Weights | StateSeries[Any],
     request: Request,
     settings: Mapping[str, Any],
     prepare: Callable[[], Description],
@@ -197,6 +208,8 @@ def carry_out(
         right-hand side gives and takes back its state.
     """
     settings = {"t_end": request.t_end, "keep": request.keep, **settings}
+    if request.stops is not None:
+        settings["until"] = request.stops.condition.parameters()
     with thread_limit(request.threads):
         run = prepare()
         file = None
@@ -210,7 +223,9 @@ def carry_out(
         if file is not None and trajectory.status is not Status.INTERRUPTED:
             file.remove()
         result = run.result(trajectory)
-    status, message = judged(
+    if request.stops is not None:
+        result.stats.update({**request.stops.stats(), **result.stats})
+    status, message = final_status(
         trajectory.status,
         trajectory.message,
         result.stats,
@@ -224,7 +239,7 @@ def carry_out(
         risk=result.risk,
         states=result.states,
         status=status,
-        message=message + result.remarks + measurements.said(trajectory.records),
+        message=message + result.remarks + measurements.missing_values(trajectory.records),
         stats=result.stats,
         problem=problem,
         parameters={

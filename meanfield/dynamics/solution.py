@@ -16,8 +16,9 @@ from meanfield import checks, display
 from meanfield._version import __version__
 from meanfield.dynamics.archive import read_solution, write_solution
 from meanfield.dynamics.arrays import StateArrays
+from meanfield.dynamics.clock import RunClock
 from meanfield.dynamics.export import dataset, frame
-from meanfield.dynamics.rates import samples_per_dimension
+from meanfield.dynamics.phases import Phase, Phased
 from meanfield.dynamics.series import Kept, StateSeries
 from meanfield.integrate.outcome import Status
 from meanfield.problem import Problem
@@ -31,7 +32,7 @@ Final = TypeVar("Final", covariant=True)  # the last state, or one of each run
 
 
 @dataclass(frozen=True, eq=False)
-class Solution(StateArrays, Generic[Kept, Final]):
+class Solution(StateArrays, RunClock, Phased, Generic[Kept, Final]):
     """A training run under one description.
 
     The fields of its states are arrays over time under their own names: `u`, `r`, `a` of a law of
@@ -56,6 +57,8 @@ class Solution(StateArrays, Generic[Kept, Final]):
         How: description, tolerances, seed, the start's origin, the version of the library.
     observables : dict of str to ndarray
         What the observables asked for returned, (T, ...) each; (runs, T, ...) for SGD.
+    parts : tuple of Phase
+        What its phases were, if it has several; see `then` and `phases`.
 
     Examples
     --------
@@ -77,6 +80,7 @@ class Solution(StateArrays, Generic[Kept, Final]):
     problem: Problem
     parameters: Mapping[str, Any] = field(default_factory=dict)
     observables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    parts: tuple[Phase, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", {"version": __version__, **self.parameters})
@@ -90,32 +94,6 @@ class Solution(StateArrays, Generic[Kept, Final]):
     def success(self) -> bool:
         """Whether the run reached its end within its tolerances."""
         return self.status is Status.SUCCESS
-
-    @property
-    def alpha(self) -> NDArray[np.float64]:
-        """α = ν/d, (T,): samples per dimension, one a step, until each of the saved times.
-
-        Of SGD what it did, otherwise dα/dt = p/γ, along a schedule too. A law of neurons has no
-        width p, and a learning rate of 0 no steps: an AttributeError says so.
-        """
-        if "steps" in self.parameters:
-            return np.asarray(self.parameters["steps"]) / self.problem.dim
-        fields = self.states.varying | self.states.fixed
-        p = None if self.states.kind == "ParticleMeasure" else fields["a"].shape[-1]
-        return samples_per_dimension(self.problem, p, self.t)
-
-    @property
-    def steps(self) -> NDArray[Any]:
-        """Steps of SGD until each of the saved times, (T,): αd, at a finite d.
-
-        Whole numbers of SGD itself. See `alpha`; an AttributeError where d is infinite.
-        """
-        if "steps" in self.parameters:
-            return np.asarray(self.parameters["steps"])
-        alpha, d = self.alpha, self.problem.dim
-        if math.isinf(d):
-            raise AttributeError("steps are of a finite dim, got a problem at inf; see alpha")
-        return alpha * d
 
     @property
     def final(self) -> Final:
@@ -170,6 +148,9 @@ class Solution(StateArrays, Generic[Kept, Final]):
             and checks.same_values(self.stats, other.stats)
             and checks.same_values(self.parameters, other.parameters)
             and checks.same_values(self.observables, other.observables)
+            and checks.same_values(
+                [part.plain() for part in self.parts], [part.plain() for part in other.parts]
+            )
         )
 
     __hash__ = None  # type: ignore[assignment]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,17 +17,28 @@ from meanfield.fields.polynomial import PolynomialField
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.slices.field import SliceField
 from meanfield.fields.task import Cost, Task
-from meanfield.problem import Problem, unpaced
+from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.states import ParticleMeasure
 
-Kind = (
-    type[PolynomialField] | type[PairField] | type[SeriesField] | type[HomogeneousField]
-    | type[SliceField] | type[DirectField]
-)  # fmt: skip
-KINDS: tuple[Kind, ...] = (
+
+class Evaluator(Protocol):
+    """A class that makes fields, as the choice between such classes sees it."""
+
+    @property
+    def name(self) -> str:
+        """By which it is asked for."""
+
+    def cost(self, task: Task) -> Cost | None:
+        """What it would take and come to; None if it does not serve the problem."""
+
+    def __call__(self, problem: Problem, tolerance: float | None = None, /) -> Field:
+        """A field, not laid out yet."""
+
+
+KINDS: tuple[Evaluator, ...] = (
     PolynomialField, PairField, HomogeneousField, SliceField, SeriesField, DirectField,
 )  # fmt: skip
-EVALUATORS: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+EVALUATORS: dict[str, Evaluator] = {kind.name: kind for kind in KINDS}
 AUTO = "auto"
 # seconds a right-hand side may take before a cheaper evaluator is worth its error
 PATIENCE = 2.0
@@ -59,7 +70,7 @@ def choose_field(
         If the measure lives in a subspace of another dimension than the problem's, or the evaluator
         is none or does not serve the problem.
     """
-    problem, k = unpaced(problem), problem.subspace_dim
+    problem, k = with_unit_second_rate(problem), problem.subspace_dim
     if measure.k != k:
         raise ValueError(
             f"measure must have u of shape (n, {k}) for this problem, got {measure.u.shape}"

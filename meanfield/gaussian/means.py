@@ -57,7 +57,7 @@ def gaussian_mean(function: Function, k: int, *, smooth: bool = True) -> Estimat
         return found
     if k in PANELS:
         return _Nested(function, k, abs(found.value) if found is not None else 1.0).mean()
-    return _by_scramblings(function, k)
+    return _by_sobol_sequences(function, k)
 
 
 def _by_products(function: Function, k: int, smooth: bool) -> Estimate | None:
@@ -72,7 +72,7 @@ def _by_products(function: Function, k: int, smooth: bool) -> Estimate | None:
     return Estimate(fine, abs(fine - coarse))
 
 
-def _by_scramblings(function: Function, k: int) -> Estimate:
+def _by_sobol_sequences(function: Function, k: int) -> Estimate:
     """The mean over independent scramblings, and three times its standard error."""
     from scipy.stats import qmc  # half a second to import, and only wanted here
 
@@ -116,7 +116,7 @@ class _Nested:
 
     def mean(self) -> Estimate:
         """The whole."""
-        value, error = self._lines(np.empty((1, 0)), np.ones(1))
+        value, error = self._along_next_coordinate(np.empty((1, 0)), np.ones(1))
         return Estimate(float(value[0]), float(error[0]))
 
     def _inner(self, points: Array, weight: Array) -> tuple[Array, Array]:
@@ -126,12 +126,12 @@ class _Nested:
             return self.function(points), np.zeros(len(points))
         size = max(1, CHUNK // (self.panels * len(self.x)))
         parts = [
-            self._lines(points[i : i + size], weight[i : i + size])
+            self._along_next_coordinate(points[i : i + size], weight[i : i + size])
             for i in range(0, len(points), size)
         ]
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
-    def _lines(self, fixed: Array, weight: Array) -> tuple[Array, Array]:
+    def _along_next_coordinate(self, fixed: Array, weight: Array) -> tuple[Array, Array]:
         """The mean along the next coordinate for each row of fixed ones (L, m).
 
         `weight` is the density of what is fixed: where it is small, so is the accuracy wanted.

@@ -102,20 +102,20 @@ def find_panels(function: Function, breaks: Sequence[float] = ()) -> Panels:
         for far in (FAR, NEAR):
             first = _split(function, breaks, far)
             if first is not None:
-                overlooked = _overlooked(function, first)
+                overlooked = _missed_points(function, first)
                 if overlooked:
                     first = _split(function, sorted({*breaks, *overlooked}), far)
             if first is None:
                 continue
             given = [at for at in breaks if -far < at < far]
-            points = [_locate(function, *bracket, breaks) for bracket in _brackets(first)]
+            points = [_locate(function, *bracket, breaks) for bracket in _brackets_of_kinks(first)]
             again = _split(function, sorted({*given, *points}), far) if points else first
             if again is not None and points:
-                points = [at for at in points if _helps(at, first, again)]
+                points = [at for at in points if _widens_panels(at, first, again)]
                 again = _split(function, sorted({*given, *points}), far)
             if again is not None:
                 return _panels(function, again, sorted({*given, *points}), far)
-    return Panels((), (), (), _rough(function))
+    return Panels((), (), (), _strip_of_rough_function(function))
 
 
 def _start(breaks: Sequence[float], far: float) -> tuple[Array, Array]:
@@ -176,7 +176,7 @@ def _split(function: Function, breaks: Sequence[float], far: float) -> _Split | 
     return _Split(left, right, sums, held, halved, scale)
 
 
-def _overlooked(function: Function, split: _Split) -> list[float]:
+def _missed_points(function: Function, split: _Split) -> list[float]:
     """Where the function leaves its sums between all nodes of wide panels."""
     x = LOOK * (2.0 * np.sort(np.random.default_rng(0).random(LOOKS)) - 1.0)
     j = np.searchsorted(split.left, x, side="right") - 1
@@ -188,7 +188,7 @@ def _overlooked(function: Function, split: _Split) -> list[float]:
     return [float(x[group[np.argmax(miss[group])]]) for group in groups]
 
 
-def _brackets(split: _Split) -> list[tuple[float, float]]:
+def _brackets_of_kinks(split: _Split) -> list[tuple[float, float]]:
     """Where the halving closed in: a few narrow panels between wider ones."""
     level = np.rint(np.log2(split.width)).astype(int)
     found = []
@@ -225,7 +225,7 @@ def _locate(function: Function, low: float, high: float, known: Sequence[float])
     return meeting
 
 
-def _helps(point: float, before: _Split, after: _Split) -> bool:
+def _widens_panels(point: float, before: _Split, after: _Split) -> bool:
     """Whether panels beside a point became much wider once it was an end of them."""
     j = int(np.searchsorted(after.left, point)) if point in after.left else 0
     i = int(np.searchsorted(before.left, point, side="right")) - 1
@@ -269,7 +269,7 @@ def _jump(
     return None
 
 
-def _rough(function: Function) -> float:
+def _strip_of_rough_function(function: Function) -> float:
     """Strip of a function with too many panels, from equal ones near 0."""
     width = WIDTH
     while width > 1e-3:

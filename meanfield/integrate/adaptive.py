@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.integrate.equation import Attempt, Equation, RightHandSide, Total, Vector
+from meanfield.integrate.events import Event, EventValues, Found, find_event, first_values
 from meanfield.integrate.explicit import Plan
 from meanfield.integrate.interrupts import interrupts_held
 from meanfield.integrate.outcome import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
-from meanfield.integrate.stepping import Now, Stepper
+from meanfield.integrate.stepping import RunState, Stepper
 from meanfield.integrate.tableau import METHODS
 
 Observer = Callable[[float, Vector], Mapping[str, Any]]
@@ -23,10 +24,6 @@ Watch = Callable[[Vector, Vector], float]
 
 MAX_STEPS = 1_000_000
 ABSOLUTE = 1e-3  # of the relative tolerance: the absolute one, if it is left open
-# growth over the start at which a step that shrinks to nothing is read as a blow-up
-BLOW_UP = 1e6
-NOISE_ORDER = 2.0  # a method's error falls faster than this with the step, that of rounding not
-LIFT = 100.0  # of the level of noise, where it is met
 
 
 def integrate(
@@ -47,6 +44,7 @@ def integrate(
     watch: Watch | None = None,
     method: str = "auto",
     stops: Sequence[float] = (),
+    event: Event | None = None,
 ) -> Trajectory:
     """Integrate y' = f(t, y) from 0 to `t_end`.
 
@@ -55,9 +53,8 @@ def integrate(
     rhs : callable
         ``rhs(t, y, out)`` writes f(t, y) into `out`.
     y0 : ndarray, shape (N,)
-        State at time 0.
     t_end : float
-        Final time, > 0.
+        > 0.
     save_at : ndarray, shape (T,)
         Increasing times in [0, t_end] at which to record. They do not move the steps.
     observe : callable
@@ -88,6 +85,9 @@ def integrate(
     stops : sequence of float
         Increasing times at which f may jump: a step ends at each, and all steps before see f from
         the left.
+    event : Event, optional
+        Functions of (t, y) of which the first to fall to 0, or change sign, ends the run there;
+        the state is recorded then, too.
 
     Returns
     -------
@@ -98,12 +98,12 @@ def integrate(
     work = Plan(METHODS[method]).work
     equation = Equation(rhs, y0, rtol, atol, total, in_place=in_place, weight=weight, work=work)
     del y0  # at large widths, memory that matters
-    run = _Run(equation, save_at, observe, checkpoint, watch, method, (*stops, t_end))
+    run = _Run(equation, save_at, observe, checkpoint, watch, method, (*stops, t_end), event)
     status, message = Status.SUCCESS, f"reached t = {t_end:g}"
     try:
         if not run.resume():
             run.start(run.stop(0.0))
-        while run.now.t < t_end:
+        while run.now.t < t_end and run.met is None:
             if run.now.steps + run.now.rejected >= max_steps:
                 status = Status.MAX_STEPS
                 message = f"stopped at t = {run.now.t:g} after {max_steps} steps"
@@ -114,6 +114,8 @@ def integrate(
                 break
             if advance is not None:
                 advance(run.now.t)
+        if event is not None and run.met is not None:
+            message = f"stopped at t = {run.now.t:g} by {event.names[run.met.which]}"
     except BadRate as error:
         status, message = Status.INVALID, f"stopped at t = {run.now.t:g}: {error}"
     except KeyboardInterrupt:
@@ -128,14 +130,16 @@ class _Run:
     def __init__(
         self, equation: Equation, save_at: Vector, observe: Observer,
         checkpoint: Checkpoint | None, watch: Watch | None, method: str,
-        stops: Sequence[float],
+        stops: Sequence[float], event: Event | None,
     ):  # fmt: skip
         self.equation, self.observe, self.checkpoint = equation, observe, checkpoint
         self.watch, self.stops = watch, stops
-        self.save_at = save_at
+        self.event, self.save_at = event, save_at
+        self.met: Found | None = None
+        self.seen: EventValues | None = None
         self.stepper = Stepper(equation, method)
         self.records: list[Mapping[str, Any]] = []
-        self.now = Now(first_size=equation.length(0), rows=equation.work)
+        self.now = RunState(first_size=equation.length(0), rows=equation.work)
         self.begun = False
 
     def stop(self, t: float) -> float:
@@ -145,28 +149,19 @@ class _Run:
         self.equation.latest = math.inf if last else math.nextafter(found, 0.0)
         return found
 
-    # -- starting, and starting again -------------------------------------------------------------
-
     def start(self, t_end: float) -> None:
-        """First slope, and a first step whose Euler error is about a hundredth (Hairer II.4)."""
+        """First slope, first step, first look at events and first records."""
         f = self.equation
-        y, first, second, work = self.now.rows[:4]
+        y, first = self.now.rows[:2]
         f.slope(0.0, y, first)
-        f.stand(y, self.now.noise)
-        size, speed = f.error([1.0], [y], y, y), f.error([1.0], [first], y, y)
-        h = 0.01 * size / speed if size > 1e-5 and speed > 1e-5 else 1e-6
-        h = min(h, t_end)
-        if math.isfinite(speed):
-            f.mix(work, [1.0, h], [y, first])
-            f.slope(h, work, second)
-            bend = f.error([-1.0 / h, 1.0 / h], [first, second], y, y)
-            steepest = max(speed, bend)
-            order = self.stepper.explicit.tableau.order
-            longer = (0.01 / steepest) ** (1.0 / order) if steepest > 1e-15 else 1e3 * h
-            h = min(100 * h, longer, t_end) if 0.0 < longer < math.inf else h
-        while self._pending(0.0):
-            self.records.append(self.observe(0.0, f.rows[y]))
-        self._stand(self.now._replace(h=h if math.isfinite(h) else 1e-6))
+        f.set_floors(y, self.now.noise)
+        h = self.stepper.first_length(self.now, t_end)
+        seen = None
+        if self.event is not None:
+            seen, self.met = first_values(self.event, f.rows[y], f.rows[first])
+            self._note_event()
+        self._record_to(0.0, lambda t: y)
+        self._set_state(self.now._replace(h=h, seen=seen))
         self.begun = True
 
     def resume(self) -> bool:
@@ -174,9 +169,11 @@ class _Run:
         snapshot = self.checkpoint.load() if self.checkpoint is not None else None
         if self.checkpoint is None or snapshot is None:
             return False
-        now = Now.read(snapshot.header["now"])
+        now = RunState.read(snapshot.header["now"])
         for name, row in now.vectors(self.equation.basis).items():
             self.equation.rows[row] = snapshot.arrays.pop(name)
+        if self.event is not None:
+            self.event.restore(snapshot.arrays)
         self.records = list(unpack_records(snapshot.arrays, now.records))
         self.equation.evaluations = now.evaluations
         self.checkpoint.restore(dict(now.outside or {}))
@@ -190,9 +187,10 @@ class _Run:
         now, rows = self.now, self.equation.rows
         arrays = pack_records(self.records[: now.records])
         arrays |= {name: rows[row] for name, row in now.vectors(self.equation.basis).items()}
+        arrays |= {} if self.event is None else self.event.arrays()
         self.checkpoint.save(Snapshot({"now": dict(now._asdict())}, arrays))
 
-    def _stand(self, now: Now) -> None:
+    def _set_state(self, now: RunState) -> None:
         """Make this the state to go on from."""
         if self.watch is not None:
             seen = self.watch(*(self.equation.rows[row] for row in now.rows[:2]))
@@ -204,42 +202,27 @@ class _Run:
             evaluations=self.equation.evaluations,
         )
 
-    # -- stepping ---------------------------------------------------------------------------------
-
     def step(self, t_end: float) -> tuple[Status, str] | None:
         """Take an acceptable step and record what lies in it. Returns a failure or None."""
         before: Attempt | None = None
         while True:
-            self.equation.stand(self.now.rows[0], self.now.noise)
+            self.equation.set_floors(self.now.rows[0], self.now.noise)
             if self.stepper.wants_subspace(self.now):
                 self._find_subspace()
             now = self.now
             last = now.t + 1.01 * now.h >= t_end
             h = t_end - now.t if last else now.h
             if h < 16 * np.spacing(now.t):
-                return self._collapse()
+                return self.stepper.collapse(now)
             step = self.stepper.attempt(now, h)
-            if self._is_noise(step, before):
-                step = step._replace(error=1.0)
+            if (noise := self.stepper.noise_met(now, step, before)) is not None:
+                self.now, step = now._replace(noise=noise), step._replace(error=1.0)
             if step.error <= 1.0:
-                self._accept(step, t_end if last else now.t + h)
+                self._accept(*self._until_event(step, t_end if last else now.t + h))
                 return None
             if not self.equation.finite(now.rows[1]):
                 return Status.DIVERGED, f"the velocity is not finite at t = {now.t:g}"
             self.now, before = self.stepper.reject(now, step), step
-
-    def _is_noise(self, step: Attempt, before: Attempt | None) -> bool:
-        """Whether what grows from almost nothing errs by rounding, which shorter steps leave as is.
-
-        Then that is the level from which growth can be controlled, and the step will do.
-        """
-        f, now = self.equation, self.now
-        if before is None or not 1.0 < step.error < math.inf or not f.loose <= 1.0:
-            return False
-        if step.error < before.error * (step.h / before.h) ** NOISE_ORDER:
-            return False
-        self.now = now._replace(noise=min(f.atol, LIFT * f.noise))
-        return True
 
     def _find_subspace(self) -> None:
         """New stiff directions in place of the old: meanwhile there is nothing to go on from."""
@@ -251,35 +234,53 @@ class _Run:
     def _accept(self, step: Attempt, t_new: float) -> None:
         """Record the times inside a step, then move to its end."""
         rows = self.equation.rows
-        while self._pending(t_new):
-            t = float(self.save_at[len(self.records)])
-            row = step.rows[0] if t >= t_new else self.stepper.interpolate(self.now, step, t)
-            self.records.append(self.observe(t, rows[row]))
+        self._record_to(
+            t_new,
+            lambda t: self.stepper.interpolate(self.now, step, t) if t < t_new else step.rows[0],
+        )
         after = self.stepper.accept(self.now, step, t_new)
         if t_new in self.stops[:-1]:  # the slope on the other side of the jump
             self.stop(t_new)
             self.equation.slope(t_new, after.rows[0], after.rows[1])
-        self._stand(after)
+        if self.event is not None:
+            self.event.step_taken(rows[after.rows[0]])
+        self._set_state(after._replace(seen=self.seen))
         if self.checkpoint is not None and self.checkpoint.due():
             self.keep()
 
-    def _pending(self, t: float) -> bool:
-        """Whether the next time to record has come by t."""
-        count = len(self.records)
-        return count < len(self.save_at) and float(self.save_at[count]) <= t
+    def _until_event(self, step: Attempt, t_new: float) -> tuple[Attempt, float]:
+        """The step, or a shorter one that ends where an event ends the run."""
+        if self.event is None:
+            return step, t_new
+        event, now, rows = self.event, self.now, self.equation.rows
+        assert now.seen is not None
+        slope = rows[step.rows[1]] if now.mode.subspace is None else None
 
-    def _collapse(self) -> tuple[Status, str]:
-        f, now = self.equation, self.now
-        if not all(f.finite(row) for row in now.rows[1:]):
-            return Status.DIVERGED, f"the state stops being finite just after t = {now.t:g}"
-        size = f.length(now.rows[0])
-        if size > BLOW_UP * max(1.0, now.first_size):
-            return Status.DIVERGED, f"the state grows without bound: {size:.1g} at t = {now.t:g}"
-        return (
-            Status.STEP_COLLAPSED,
-            f"the step size fell below rounding at t = {now.t:g}; the tolerances rtol = "
-            f"{f.rtol:g}, atol = {f.atol:g} cannot be met there",
-        )
+        def at(t: float) -> Vector:
+            return rows[self.stepper.interpolate(now, step, t) if t < t_new else step.rows[0]]
+
+        def shorter(t: float) -> Vector:
+            nonlocal step
+            step = self.stepper.attempt(now, t - now.t)
+            return rows[step.rows[0]]
+
+        ends = now.t, t_new
+        self.seen, self.met = find_event(event, now.seen, ends, at, slope, shorter)
+        self._note_event()
+        return step, t_new if self.met is None else self.met.t
+
+    def _note_event(self) -> None:
+        """An event that ends the run is one more time to record, and the last."""
+        if self.event is not None and self.met is not None:
+            count = int(np.searchsorted(self.save_at, self.met.t))
+            self.save_at = np.append(self.save_at[:count], self.met.t)
+            self.event.ends_run(*self.met)
+
+    def _record_to(self, t_new: float, row: Callable[[float], int]) -> None:
+        """Record at all times that have come by t_new, with the rows of the state there."""
+        while (count := len(self.records)) < len(self.save_at) and self.save_at[count] <= t_new:
+            t = float(self.save_at[count])
+            self.records.append(self.observe(t, self.equation.rows[row(t)]))
 
     def trajectory(self, status: Status, message: str) -> Trajectory:
         """What the run leaves behind."""

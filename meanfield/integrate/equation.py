@@ -61,7 +61,7 @@ class Equation:
         self.rows[0] = y0
         self.evaluations, self.latest = 0, math.inf
         self.loose = 0.0
-        self.stand(0, ROUNDING)
+        self.set_floors(0, ROUNDING)
 
     def release(self, row: int) -> Vector:
         """Give back all memory but a row's; nothing else may hold on to the others."""
@@ -91,7 +91,7 @@ class Equation:
         """Rows `out` become combinations of the rows `of`."""
         linear.mix(self.rows, out, c, of)
 
-    def stand(self, y: int, noise: float) -> None:
+    def set_floors(self, y: int, noise: float) -> None:
         """Take the size of the state, and how much of it is noise, as what floors are made of."""
         size = self.length(y)
         self.unit, self.noise = (size if math.isfinite(size) else 0.0), noise

@@ -19,7 +19,7 @@ NUDGE = 1e-6  # of a finite difference, relative to the state
 CAUGHT = 0.1  # h times a leak that is left
 STIFF_ENOUGH = 0.05  # h times an eigenvalue that is kept
 KEPT = 0.75  # of the room, at most, so that some is left for new directions
-GOLDEN = 0.5 * (5.0**0.5 - 1.0)
+SPREAD = 1e4
 NOTHING = 1e-8  # what rounding leaves of a direction that was there already
 
 Matrix = NDArray[np.float64]
@@ -88,14 +88,20 @@ def find_subspace(
     # direction: neurons that are equal stay equal
     f.rows[work[0]] = scattered(f.rows.shape[1])
     follow((work[0],), found)
+    if not np.isfinite(H).all():  # a difference that led to where there is no velocity
+        return Subspace([], 0.0, 0.0, 0)
     values = np.linalg.eigvals(H[: len(V), : len(V)]) if V else np.zeros(1)
     growth = max(0.0, float(values.real.max()))
     return _stiffest(f, V[:found], H[:found, :found], state[1], h, leak)._replace(growth=growth)
 
 
 def scattered(count: int) -> NDArray[np.float64]:
-    """Numbers in (−½, ½) that favour no direction: it shows growth that the motion does not."""
-    return np.mod(np.arange(1.0, count + 1.0) * GOLDEN, 1.0, dtype=np.float64) - 0.5
+    """Numbers in (−½, ½) that favour no direction: it shows growth that the motion does not.
+
+    Nor do their differences: multiples of a number mod 1 would be orthogonal to directions with a
+    pattern, such as that in which two neurons change places in two coordinates.
+    """
+    return np.mod(SPREAD * np.sin(np.arange(1.0, count + 1.0)), 1.0, dtype=np.float64) - 0.5
 
 
 def _differentiate(

@@ -14,10 +14,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from meanfield.kernels.options import FAST
+
 LANES = 8
 VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _INDEX = ir.IntType(32)
-_FAST = ("contract", "reassoc", "nsz", "arcp", "afn")
+_FAST = tuple(sorted(FAST))
 
 
 def aligned(shape):

@@ -17,6 +17,7 @@ from meanfield.parallel.ranks import Ranks
 from meanfield.states import ParticleMeasure
 
 Array = NDArray[Any]
+# odd numbers of the hash splitmix64
 MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
 
 
@@ -52,33 +53,33 @@ class RankCheckpoint(CheckpointFile):
         super().__init__(_file(path, ranks.rank, ranks.size), whole, outside, restore)
         self.ranks, self.name = ranks, path
         self.count, self.k = part.n, part.k
-        self.new = _new(self.path)
+        self.pending = _pending_path(self.path)
 
     def load(self) -> Snapshot | None:
         """The latest snapshot that all ranks have, of this or another number of them."""
         mine = self._steps(self.path)
-        common = set.intersection(*map(set, self.ranks.everyones(list(mine))))
-        other = self._elsewhere() if self.ranks.rank == 0 else (-1, 0)
-        steps, size = self.ranks.everyones(other)[0]
+        common = set.intersection(*map(set, self.ranks.gathered(list(mine))))
+        other = self._latest_of_other_sizes() if self.ranks.rank == 0 else (-1, 0)
+        steps, size = self.ranks.gathered(other)[0]
         if steps > max(common, default=-1):
-            return self._dealt_out(steps, size)
+            return self._redistributed(steps, size)
         if not common:
             return None
         snapshot = self.read(mine[max(common)])
-        if mine[max(common)] == self.new:
-            os.replace(self.new, self.path)
-        self.new.unlink(missing_ok=True)
+        if mine[max(common)] == self.pending:
+            os.replace(self.pending, self.path)
+        self.pending.unlink(missing_ok=True)
         return snapshot
 
     def _steps(self, path: Path) -> dict[int, Path]:
         """At which steps there is a snapshot of a rank, and where."""
         found = {}
-        for each in (path, _new(path)):
+        for each in (path, _pending_path(path)):
             if (snapshot := self.read(each)) is not None:
                 found[int(snapshot.header["now"]["steps"])] = each
         return found
 
-    def _elsewhere(self) -> tuple[int, int]:
+    def _latest_of_other_sizes(self) -> tuple[int, int]:
         """The latest step that all of another number of ranks have, and this number."""
         found = (-1, 0)
         for size in set(self._files().values()) - {self.ranks.size}:
@@ -93,9 +94,9 @@ class RankCheckpoint(CheckpointFile):
         matches = ((path, pattern.fullmatch(path.name)) for path in whole.parent.iterdir())
         return {path: int(match[1]) for path, match in matches if match}
 
-    def _dealt_out(self, steps: int, size: int) -> Snapshot:
+    def _redistributed(self, steps: int, size: int) -> Snapshot:
         """The share of this rank in what `size` ranks left at a step."""
-        counts = self.ranks.everyones(self.count)
+        counts = self.ranks.gathered(self.count)
         first = sum(counts[: self.ranks.rank])
         parts: dict[str, list[Array]] = {}
         begin, header = 0, {}
@@ -106,14 +107,14 @@ class RankCheckpoint(CheckpointFile):
             mine = slice(*(min(max(i - begin, 0), n) for i in (first, first + self.count)))
             begin += n
             for name, array in snapshot.arrays.items():
-                shared = _of_neurons(name)
+                shared = _is_per_neuron(name)
                 parts.setdefault(name, []).append(
                     _rows(array, n, self.k)[..., mine, :] if shared else array
                 )
-        return Snapshot(header, {
-            name: _vector(np.concatenate(each, axis=-2), self.k) if _of_neurons(name) else each[0]
-            for name, each in parts.items()
-        })  # fmt: skip
+        arrays = {name: each[0] for name, each in parts.items()}
+        for name in filter(_is_per_neuron, parts):
+            arrays[name] = _vector(np.concatenate(parts[name], axis=-2), self.k)
+        return Snapshot(header, arrays)
 
     def due(self) -> bool:
         """Whether it is time on any rank."""
@@ -122,39 +123,39 @@ class RankCheckpoint(CheckpointFile):
     def save(self, snapshot: Snapshot) -> None:
         """Write a snapshot beside the last one; it takes its place once all ranks have theirs."""
         counted = Snapshot(snapshot.header | {"neurons": self.count}, snapshot.arrays)
-        written = self.write(self.new, counted)
+        written = self.write(self.pending, counted)
         if self.ranks.largest(float(not written))[0] > 0.0:
-            self.new.unlink(missing_ok=True)
+            self.pending.unlink(missing_ok=True)
         else:
-            os.replace(self.new, self.path)
+            os.replace(self.pending, self.path)
 
     def remove(self) -> None:
         """See `CheckpointFile`; what other numbers of ranks have left is done with as well."""
-        for path in (self.path, self.new, *(self._files() if self.ranks.rank == 0 else ())):
+        for path in (self.path, self.pending, *(self._files() if self.ranks.rank == 0 else ())):
             path.unlink(missing_ok=True)
 
 
 def fingerprint(part: ParticleMeasure, ranks: Ranks) -> str:
     """Of all neurons in the order of ranks, the same however they are dealt out to them."""
-    counts = ranks.everyones(part.n)
+    counts = ranks.gathered(part.n)
     first = sum(counts[: ranks.rank])
     with np.errstate(over="ignore"):
         mixed = np.arange(first, first + part.n, dtype=np.uint64) * MIX[0]
         for column in np.column_stack(part.arrays()).T:
             mixed = (mixed ^ np.ascontiguousarray(column).view(np.uint64)) * MIX[1]
             mixed = (mixed ^ (mixed >> np.uint64(31))) * MIX[2]
-    return f"{sum(ranks.everyones(int(mixed.sum()))) % 2**64:016x}"
+    return f"{sum(ranks.gathered(int(mixed.sum()))) % 2**64:016x}"
 
 
 def _file(path: PathLike, rank: int, size: int) -> Path:
     return Path(f"{os.fspath(path)}.{rank}-of-{size}")
 
 
-def _new(path: Path) -> Path:
+def _pending_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.new")
 
 
-def _of_neurons(name: str) -> bool:
+def _is_per_neuron(name: str) -> bool:
     """Whether an array of a snapshot holds vectors of the state, or what all ranks have alike."""
     return name == "values.state" or not name.startswith(("values.", "where."))
 

@@ -37,8 +37,8 @@ class Communicator(Protocol):
         """Sum arrays over the ranks."""
 
 
-class Trouble(NamedTuple):
-    """What a rank says in place of what the others wait for: the error that ended it."""
+class RemoteError(NamedTuple):
+    """What a rank sends in place of what the others wait for: the error that ended it."""
 
     kind: str
     text: str
@@ -50,7 +50,7 @@ class Trouble(NamedTuple):
             kind = RuntimeError
         error: Exception = kind(self.text)
         error.add_note(f"raised on rank {rank}")
-        vars(error)["told"] = True
+        vars(error)["remote"] = True
         return error
 
 
@@ -70,7 +70,7 @@ class Ranks:
         self.rank, self.size = (0, 1) if comm is None else (comm.rank, comm.size)
         self.reductions = 0
         self.bytes = 0
-        self.asked = 0  # the number of the signal by which this rank was asked to end
+        self.signal = 0  # the number of the signal by which this rank was asked to end
 
     def total(self, values: Array) -> Array:
         """Sum of an array over the ranks."""
@@ -78,11 +78,11 @@ class Ranks:
             return values
         self._count(values)
         if values.size > FEW:
-            self.everyones(None)  # that all of them come to this sum
+            self.gathered(None)  # that all of them come to this sum
             out = np.empty_like(values)
             self.comm.Allreduce(np.ascontiguousarray(values), out)
             return out
-        rows = self.everyones(values.ravel().tolist())
+        rows = self.gathered(values.ravel().tolist())
         sums = [_sum(column) for column in zip(*rows, strict=True)]
         return np.array(sums).reshape(values.shape)
 
@@ -92,41 +92,41 @@ class Ranks:
         if self.comm is None:
             return sizes
         self._count(np.array(sizes))
-        return [max(column) for column in zip(*self.everyones(sizes), strict=True)]
+        return [max(column) for column in zip(*self.gathered(sizes), strict=True)]
 
-    def everyones(self, thing: Any) -> list[Any]:
+    def gathered(self, thing: Any) -> list[Any]:
         """What each rank has to say, in their order; an error of one is raised on all."""
         if self.comm is None:
             return [thing]
-        said = self.comm.allgather(thing)
-        for rank, each in enumerate(said):
-            if isinstance(each, Trouble):
+        everything = self.comm.allgather(thing)
+        for rank, each in enumerate(everything):
+            if isinstance(each, RemoteError):
                 raise each.error(rank)
-        return said
+        return everything
 
-    def together(self, *arrays: Array) -> list[Array]:
+    def concatenated(self, *arrays: Array) -> list[Array]:
         """Arrays of all ranks one after another, in their order."""
         if self.comm is None:
             return list(arrays)
         for array in arrays:
             self._count(array)
-        return [np.concatenate(parts) for parts in zip(*self.everyones(arrays), strict=True)]
+        return [np.concatenate(parts) for parts in zip(*self.gathered(arrays), strict=True)]
 
     @contextmanager
-    def united(self) -> Iterator[None]:
+    def sharing_errors(self) -> Iterator[None]:
         """What one rank raises inside is raised by all, and nobody leaves before all are well."""
         try:
             with self._signals():
                 yield
-                self.everyones(None)
+                self.gathered(None)
         except Exception as error:
-            if self.comm is None or vars(error).get("told"):
+            if self.comm is None or vars(error).get("remote"):
                 raise
-            said = self.comm.allgather(Trouble(type(error).__name__, str(error)))
-            first = next(rank for rank, each in enumerate(said) if isinstance(each, Trouble))
+            errors = self.comm.allgather(RemoteError(type(error).__name__, str(error)))
+            first = next(rank for rank, each in enumerate(errors) if isinstance(each, RemoteError))
             if first == self.rank:
                 raise
-            raise said[first].error(first) from error
+            raise errors[first].error(first) from error
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -135,26 +135,26 @@ class Ranks:
         main = threading.current_thread() is threading.main_thread()
         before = {n: signal.getsignal(n) for n in numbers if main and self.comm is not None}
         for number in before:
-            signal.signal(number, self._hear)
+            signal.signal(number, self._note_signal)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _hear(self, number: int, frame: Any) -> None:
-        self.asked = number
+    def _note_signal(self, number: int, frame: Any) -> None:
+        self.signal = number
 
-    def end_together(self, asked: float) -> None:
-        """Raise on all ranks what one of them was asked by a signal: the largest of `asked`."""
-        if asked == signal.SIGTERM:
+    def raise_signal(self, number: float) -> None:
+        """Raise on all ranks what a signal to one of them asks for: the largest number, or 0."""
+        if number == signal.SIGTERM:
             terminate()
-        if asked:
+        if number:
             raise KeyboardInterrupt
 
     def check_same(self, call: Mapping[str, str]) -> None:
         """Refuse calls that differ between ranks; the message says in what."""
-        calls = self.everyones(dict(call))
+        calls = self.gathered(dict(call))
         for rank, theirs in enumerate(calls):
             for name, value in calls[0].items():
                 if theirs.get(name) != value:

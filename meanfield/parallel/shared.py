@@ -15,7 +15,11 @@ from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
 PART = 20_000  # neurons of all ranks that layouts are planned and held to account with
-LINEAR = tuple(name for name, kind in EVALUATORS.items() if issubclass(kind, LinearField))
+LINEAR = tuple(
+    name
+    for name, kind in EVALUATORS.items()
+    if isinstance(kind, type) and issubclass(kind, LinearField)
+)
 
 
 class SharedField:
@@ -59,7 +63,7 @@ class SharedField:
         even = np.linspace(0, part.n - 1, count).astype(np.int64)
         furthest = np.argmax(np.einsum("ix,ix->i", u, u))
         chosen = np.unique(np.concatenate((even, sample_neurons(u, r, a), [furthest])))
-        a, u, r = self.ranks.together(a[chosen], u[chosen], r[chosen])
+        a, u, r = self.ranks.concatenated(a[chosen], u[chosen], r[chosen])
         return ParticleMeasure(a, u, r)
 
     def prepare(self, measure: ParticleMeasure) -> None:
@@ -75,8 +79,8 @@ class SharedField:
         sums = self._total(self.field.gather(a, u, r)) if self.field.grows_by_sums else None
         grown = float(self.field.outgrown(a, u, r, sums))
         # asked after each step: here all ranks can end together
-        grown, asked = self.ranks.largest(grown, float(self.ranks.asked))
-        self.ranks.end_together(asked)
+        grown, number = self.ranks.largest(grown, float(self.ranks.signal))
+        self.ranks.raise_signal(number)
         return grown > 0.0
 
     def grow(self, measure: ParticleMeasure) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,15 +18,17 @@ from meanfield.dynamics.particles.field_checks import Check
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.run import Request, Result, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.stops import Stops
 from meanfield.fields import check_evaluator
 from meanfield.integrate import Trajectory
 from meanfield.integrate.interrupts import heeding_termination
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
 from meanfield.parallel.shared import SharedField
-from meanfield.problem import Problem, unpaced
+from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
+from meanfield.until.conditions import with_laws
 
 Array = NDArray[np.float64]
 Averages = Mapping[str, Callable[[float, ParticleMeasure], ArrayLike]]
@@ -46,6 +49,7 @@ def solve_mean_field(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
+    until: Any = None,
 ) -> Solution[ParticleMeasure, ParticleMeasure]:
     """Evolve a measure whose neurons lie on several ranks; every rank makes this call.
 
@@ -78,6 +82,9 @@ def solve_mean_field(
         Threads of this rank's kernels; one a core in all is wanted.
     progress : bool
         Show a progress bar, on rank 0.
+    until : Condition or callable, optional
+        What ends the run before `t_end`; see `meanfield.solve_mean_field`. Of a function of
+        (t, part) that returns an average over the part's neurons the average over all counts.
 
     Returns
     -------
@@ -104,10 +111,10 @@ def solve_mean_field(
     ((3,), 1)
     """
     ranks = Ranks(comm)
-    with ranks.united():
+    with ranks.sharing_errors():
         return _solve(
             ranks, problem, part, t_end, save_at, Tolerances.checked(rtol, atol), averages,
-            evaluator, checkpoint, threads, progress,
+            evaluator, checkpoint, threads, progress, until,
         )  # fmt: skip
 
 
@@ -123,6 +130,7 @@ def _solve(
     checkpoint: str | os.PathLike[str] | None,
     threads: int | None,
     progress: bool,
+    until: Any,
 ) -> Solution[ParticleMeasure, ParticleMeasure]:
     """The solve, as one rank of several that end together."""
     checks.instance(problem, "problem", Problem)
@@ -132,11 +140,17 @@ def _solve(
     _check_problem(problem, part)
     evaluator = check_evaluator(evaluator)
     request = Request.checked(
-        t_end, save_at, "ends", _named(averages), checkpoint, threads, progress
+        t_end, save_at, "ends", _named(averages), checkpoint, threads, progress, until=until
     )
-    ranks.check_same(_told(problem, part, request, tolerances, evaluator))
+    ranks.check_same(_call_of(problem, part, request, tolerances, evaluator))
     everyone = int(ranks.total(np.array([float(part.n)]))[0])
     measurements = _whole(request.measurements, ranks, part.n / everyone)
+    if request.stops is not None:
+        share = part.n / everyone
+        whole = with_laws(
+            request.stops.condition, lambda law: partial(_average_number, law, ranks, share)
+        )
+        request = replace(request, stops=Stops(whole))
     shown = request.progress and ranks.rank == 0
     request = replace(request, progress=shown, measurements=measurements)
     return carry_out(
@@ -171,8 +185,12 @@ class _SplitFlow(ParticleFlow):
     ):
         self.ranks, self.everyone, self.total = ranks, everyone, ranks.total
         with np.errstate(over="ignore", invalid="ignore"):
-            field = SharedField(unpaced(problem), ranks, everyone, part, evaluator)
+            field = SharedField(with_unit_second_rate(problem), ranks, everyone, part, evaluator)
         super().__init__(problem, part, request, tolerances, field=field)
+
+    def largest(self, value: float) -> float:
+        """See `Motion`."""
+        return self.ranks.largest(value)[0]
 
     def result(self, trajectory: Trajectory) -> Result:
         """See `Description`."""
@@ -194,7 +212,7 @@ class _SplitFlow(ParticleFlow):
         return [Check(0.0, self.field_error), Check(trajectory.t_reached, last)]
 
 
-def _told(
+def _call_of(
     problem: Problem,
     part: ParticleMeasure,
     request: Request,
@@ -202,14 +220,16 @@ def _told(
     evaluator: str,
 ) -> dict[str, str]:
     """The arguments that must be the same on all ranks, as text."""
-    asked = {
+    call = {
         "t_end": request.t_end, "save_at": request.times.tolist(), **tolerances._asdict(),
         "evaluator": evaluator, "averages": list(request.measurements.functions),
         "checkpoint": None if request.checkpoint is None else os.fspath(request.checkpoint),
         "part's directions": part.k, "version": __version__,
     }  # fmt: skip
-    asked = {f"problem's {name}": value for name, value in problem.parameters().items()} | asked
-    return {name: repr(value) for name, value in asked.items()}
+    if request.stops is not None:
+        call["until"] = request.stops.condition.parameters()
+    call = {f"problem's {name}": value for name, value in problem.parameters().items()} | call
+    return {name: repr(value) for name, value in call.items()}
 
 
 def _named(averages: Averages | None) -> Measurements:
@@ -237,3 +257,10 @@ def _average(
     part: ParticleMeasure,
 ) -> Array:
     return ranks.total(share * np.asarray(function(t, part), dtype=np.float64))
+
+
+def _average_number(
+    law: Callable[[float, ParticleMeasure], float], ranks: Ranks, share: float, t: float,
+    part: ParticleMeasure,
+) -> float:  # fmt: skip
+    return float(_average(law, ranks, share, t, part))

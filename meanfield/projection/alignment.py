@@ -77,7 +77,7 @@ class Concentration:
         if not ((angles >= 0) & (angles <= math.pi / 2)).all():
             raise ValueError(f"angle must lie in [0, π/2] radians, got {angle!r}")
         # a neuron at angle ψ has alignment cos²ψ
-        ordered, beyond = self._from_the_furthest()
+        ordered, beyond = self._sorted_alignment()
         below = np.searchsorted(ordered, np.cos(angles) ** 2 - 1e-15, side="left")
         share = np.where(angles >= math.pi / 2, 1.0, 1.0 - beyond[below])
         return float(share) if angles.ndim == 0 else share
@@ -98,13 +98,13 @@ class Concentration:
         fractions = np.asarray(fraction, dtype=np.float64)
         if not ((fractions > 0) & (fractions <= 1)).all():
             raise ValueError(f"fraction must lie in (0, 1], got {fraction!r}")
-        ordered, beyond = self._from_the_furthest()
+        ordered, beyond = self._sorted_alignment()
         # the neuron up to which less than the rest of the mass lies further out
         index = np.searchsorted(beyond, 1.0 - fractions + 1e-12, side="right") - 1
         angles = np.arccos(np.sqrt(ordered[np.minimum(index, len(ordered) - 1)]))
         return float(angles) if fractions.ndim == 0 else angles
 
-    def _from_the_furthest(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _sorted_alignment(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Alignments in increasing order (n,), and the mass before each of them (n + 1,)."""
         n = len(self.alignment)
         if self.masses is None:
@@ -164,10 +164,12 @@ def concentration(
         field = None
         if isinstance(state, ParticleMeasure):
             field = choose_field(problem, state, evaluator)
-        return placed(neurons, variance_parts(neurons, state, problem, field))
+        return concentration_of(neurons, variance_parts(neurons, state, problem, field))
 
 
-def placed(neurons: Neurons, parts: tuple[float, float] = (math.nan, math.nan)) -> Concentration:
+def concentration_of(
+    neurons: Neurons, parts: tuple[float, float] = (math.nan, math.nan)
+) -> Concentration:
     """Where neurons lie; `parts` are E Var(f | z) and E f² of the function they make."""
     inside = (neurons.u**2).sum(axis=1)
     whole = inside + neurons.r**2

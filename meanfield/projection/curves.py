@@ -16,7 +16,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.fields import Field, choose_field
 from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem
-from meanfield.projection.alignment import Concentration, State, placed, variance_parts
+from meanfield.projection.alignment import Concentration, State, concentration_of, variance_parts
 from meanfield.projection.neurons import split
 from meanfield.projection.perpendicular import root_mean_square
 from meanfield.projection.subspace import subspace
@@ -27,6 +27,7 @@ Observable = Callable[[float, State], Any]
 ANGLES = (math.pi / 12, math.pi / 6, math.pi / 4, math.pi / 3)
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 NUMBERS = ("energy", "mean_alignment", "leak", "leak_variance", "function_energy")
+CURVES = (*NUMBERS, "perpendicular", "principal_angles", "mass_within")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,22 +86,22 @@ class _Reader:
         self.problem, self.field = problem, field
         self.state: State | None = None
 
-    def look(self, state: State) -> None:
+    def split_state(self, state: State) -> None:
         """Split a state, unless it is the one split last."""
         if self.state is not state:
             self.state = state
             self.neurons = split(state, self.problem)
-            self.place = placed(self.neurons)
+            self.place = concentration_of(self.neurons)
             self.parts: tuple[float, float] | None = None
 
     def concentration(self, state: State, *, with_leak: bool) -> Concentration:
         """Where the neurons are, and what f owes to it if that is asked for."""
-        self.look(state)
+        self.split_state(state)
         if not with_leak:
             return self.place
         if self.parts is None:
             self.parts = variance_parts(self.neurons, state, self.problem, self.field)
-            self.whole = placed(self.neurons, self.parts)
+            self.whole = concentration_of(self.neurons, self.parts)
         return self.whole
 
 
@@ -170,7 +171,7 @@ def _number(read: _Reader, name: str, t: float, state: State) -> float:
 
 
 def _perpendicular(read: _Reader, t: float, state: State) -> float:
-    read.look(state)
+    read.split_state(state)
     return root_mean_square(read.neurons, read.problem.perpendicular_dim)
 
 
@@ -228,17 +229,15 @@ def along(
     checks.instance(solution, "solution", Solution)
     if len(solution.t) == 0:
         raise ValueError("solution must hold at least one saved time, got none")
-    wanted = observables(solution.problem, angles=angles, fractions=fractions)
+    observables(solution.problem, angles=angles, fractions=fractions)  # refuses what is neither
     if not len(fractions):
         raise ValueError("fractions must hold at least one fraction, got none")
     kept: Mapping[str, Any] = solution.observables
-    if not all(name in kept for name in wanted):
+    if not all(name in kept for name in (*CURVES, *map(fraction_name, fractions))):
         kept = _from_states(solution, np.array(angles), np.array(fractions), threads)
     return ConcentrationCurves(
         t=solution.t,
-        **{name: np.asarray(kept[name]) for name in (*NUMBERS, "perpendicular")},
-        principal_angles=np.asarray(kept["principal_angles"]),
-        mass_within=np.asarray(kept["mass_within"]),
+        **{name: np.asarray(kept[name]) for name in CURVES},
         angle_of=np.stack([kept[fraction_name(share)] for share in fractions], axis=-1),
         angles=np.array(angles),
         fractions=np.array(fractions),

@@ -95,22 +95,24 @@ def time_within(solution: Solution, angle: float, fraction: float = 0.9) -> Any:
     fraction = checks.real(fraction, "fraction", above=0.0)
     curve = _angles_in_time(solution, fraction)
     if curve.ndim > 1:
-        return [_enclosed(first_below(solution.t, one, angle)) for one in curve]
+        return [_with_bracket_error(first_below(solution.t, one, angle)) for one in curve]
     found = first_below(solution.t, curve, angle)
     if found.between[0] == found.time or math.isnan(found.time):
         return found
     if solution.states.shape != solution.t.shape:
-        return _enclosed(found)
-    return _by_neurons(solution, found, angle, fraction)
+        return _with_bracket_error(found)
+    return _interpolated_by_neuron(solution, found, angle, fraction)
 
 
-def _enclosed(found: ReachTime) -> ReachTime:
+def _with_bracket_error(found: ReachTime) -> ReachTime:
     """With an error that holds wherever the time lies between the saved ones."""
     low, high = found.between
     return replace(found, error=max(found.time - low, high - found.time))
 
 
-def _by_neurons(solution: Solution, found: ReachTime, angle: float, fraction: float) -> ReachTime:
+def _interpolated_by_neuron(
+    solution: Solution, found: ReachTime, angle: float, fraction: float
+) -> ReachTime:
     """With the angle of each neuron interpolated, from up to four saved times on either side."""
     low, high = found.between
     i = int(np.searchsorted(solution.t, high))
@@ -133,12 +135,12 @@ def _by_neurons(solution: Solution, found: ReachTime, angle: float, fraction: fl
     time = crossing(np.arange(len(t)))
     # every other saved time, those of the gap not both among them
     parts = (np.arange(at % 2, len(t), 2), np.arange((at - 1) % 2, len(t), 2))
-    others = [crossing(part) for part in parts if len(part) > 1 and _covers(t[part], low, high)]
+    others = [crossing(part) for part in parts if len(part) > 1 and _spans(t[part], low, high)]
     error = max((abs(other - time) for other in others), default=high - low)
     return ReachTime(time, min(max(error, ROUNDING * high), high - low), found.between)
 
 
-def _covers(t: Array, low: float, high: float) -> bool:
+def _spans(t: Array, low: float, high: float) -> bool:
     return bool(t[0] <= low and t[-1] >= high)
 
 

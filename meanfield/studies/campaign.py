@@ -23,7 +23,7 @@ from meanfield.studies.work import FAILED, MISSING, NOT_MADE, TAKEN, Record, Tas
 
 IN_FLIGHT = 512  # runs handed to an executor ahead of time
 PAUSE = 0.2  # seconds between looks at what others are making
-MORTAL = "; meanfield.studies.ProcessPool starts new workers where one has died"
+RESTARTING = "; meanfield.studies.ProcessPool starts new workers where one has died"
 
 
 @heeding_termination()
@@ -55,13 +55,13 @@ def run_study(
     again = {run.key for run in missing if records[run.key].status == FAILED}
     engine = SerialExecutor() if executor is None else executor
     total = len(study.runs)
-    campaign = _Campaign(engine, store, threads, again)
+    runner = _Runner(engine, store, threads, again)
     cut: KeyboardInterrupt | None = None
-    with watch(study.name, total, total - len(missing), progress, callback) as watcher:
+    with watch(study.name, total, total - len(missing), progress, callback) as report:
         try:
-            for record in campaign.make(missing, watcher.wait):
+            for record in runner.make(missing, report.wait):
                 records[record.key] = record
-                watcher.tell(record)
+                report.run_ended(record)
         except KeyboardInterrupt as error:  # what is not there is missing
             cut = error
             getattr(engine, "interrupt", lambda: None)()
@@ -71,11 +71,11 @@ def run_study(
     if cut is None:
         return results
     made = sum(record.status != MISSING for record in results.records)
-    said = f"interrupted with {made} of {total} runs made; the same call makes the others"
-    return hand_on(results, said if store is not None else said.partition(";")[0], cut)
+    message = f"interrupted with {made} of {total} runs made; the same call makes the others"
+    return hand_on(results, message if store is not None else message.partition(";")[0], cut)
 
 
-class _Campaign:
+class _Runner:
     """The runs of one call of `run_study`.
 
     What the machine does to a run, a worker lost or an executor shut down, is not the run's doing:
@@ -176,8 +176,8 @@ def as_they_finish(
         `BrokenExecutor`.
     """
     finished: queue.SimpleQueue[tuple[Any, Future[Any]]] = queue.SimpleQueue()
-    flying: set[Future[Any]] = set()
-    orphans: list[Any] = []
+    pending: set[Future[Any]] = set()
+    retries: list[Any] = []
     refusal: RuntimeError | None = None
     if not callable(getattr(executor, "submit", None)):
         raise TypeError(
@@ -185,45 +185,45 @@ def as_they_finish(
         )
     limit = getattr(executor, "in_flight", IN_FLIGHT)
 
-    def launch(task: Any) -> None:
+    def submit(task: Any) -> None:
         future = executor.submit(function, task)
-        flying.add(future)
+        pending.add(future)
         future.add_done_callback(lambda f: finished.put((task, f)))
 
-    def land() -> tuple[Any, Future[Any]]:
+    def next_finished() -> tuple[Any, Future[Any]]:
         task, future = finished.get()
-        flying.discard(future)
+        pending.discard(future)
         return task, future
 
     waiting = iter(tasks)
     more = True
     try:
-        while more or flying:
-            while more and len(flying) < limit and finished.empty():
+        while more or pending:
+            while more and len(pending) < limit and finished.empty():
                 for task in waiting:
                     try:
-                        launch(task)
+                        submit(task)
                     except RuntimeError as error:  # it has been shut down, or is broken
                         more, refusal = False, error
                     break
                 else:
                     more = False
-            if flying:
-                task, future = land()
+            if pending:
+                task, future = next_finished()
                 if not future.cancelled() and isinstance(future.exception(), BrokenExecutor):
-                    orphans.append(task)
+                    retries.append(task)
                 else:
                     yield task, future
         if refusal is not None:
             raise refusal
-        for task in orphans:
-            launch(task)
-            yield land()
+        for task in retries:
+            submit(task)
+            yield next_finished()
     except KeyboardInterrupt:
         getattr(executor, "interrupt", lambda: None)()
         raise
     finally:
-        for future in flying:
+        for future in pending:
             future.cancel()
 
 
@@ -233,4 +233,4 @@ def _named(error: BaseException) -> str:
 
 def _advice(executor: Executor) -> str:
     """What else to use, where a worker's death broke a pool."""
-    return MORTAL if isinstance(executor, ProcessPoolExecutor) else ""
+    return RESTARTING if isinstance(executor, ProcessPoolExecutor) else ""

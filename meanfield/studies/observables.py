@@ -18,6 +18,7 @@ from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.studies.functions import find_function, function_name
 
 RISK, TIME = "risk", "t"
+STOPPED = "stopped_at"  # kept of every run that may stop by itself
 CONCENTRATION, LAW = "concentration", "law"
 CURVES = (
     "energy", "mean_alignment", "leak", "leak_variance", "function_energy", "perpendicular",
@@ -190,6 +191,8 @@ def states_needed(names: list[str]) -> str:
 def gather(names: list[str], solution: Solution) -> dict[str, NDArray[Any]]:
     """What is kept of a run: t, then one array a name, over runs and times where it has them."""
     found: dict[str, NDArray[Any]] = {TIME: np.asarray(solution.t)}
+    if STOPPED in solution.stats:
+        found[STOPPED] = np.asarray(solution.stopped_at)
     if RISK in names:
         found[RISK] = np.asarray(solution.risk)
     if CONCENTRATION in names and len(solution.t):

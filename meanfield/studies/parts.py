@@ -20,6 +20,7 @@ from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, State, Weights
 from meanfield.studies.functions import find_function, refuse_unknown
 from meanfield.studies.problems import build_problem, describe_problem
+from meanfield.until.conditions import Condition, check_until
 
 Values = Mapping[str, Any]
 Function = Callable[..., Any]
@@ -34,7 +35,7 @@ RESERVED = {
     "keep", "comm",
 }  # fmt: skip
 # arguments younger than stores of runs: at their defaults they are no part of a run's key
-YOUNGER = {"method", "evaluator"}
+YOUNGER = {"method", "evaluator", "until"}
 SPACINGS = {"linear": linear_times, "logarithmic": logarithmic_times}
 KINDS: dict[Any, tuple[type, ...]] = {
     int: (int,), float: (int, float), str: (str,), bool: (bool,),
@@ -96,6 +97,8 @@ def solver_of(values: Values, place: str = "solver") -> tuple[Function, dict[str
     function = SOLVERS[name]
     given = {key: value for key, value in values.items() if key != "description"}
     settings = _check_arguments(function, given, RESERVED, place)
+    if "until" in settings:
+        settings["until"] = _condition(settings["until"], f"{place}.until")
     if isinstance(settings.get("save_at"), Mapping):
         settings["save_at"] = _times(settings["save_at"], settings["t_end"], f"{place}.save_at")
     return function, settings
@@ -111,6 +114,8 @@ def complete(values: Values) -> dict[str, Any]:
     """
     law, start = start_law(values["start"])
     solve, solver = solver_of(values["solver"])
+    if "until" in solver:
+        solver["until"] = solver["until"].parameters()
     _check_kinds(values["start"]["law"], law, values["solver"]["description"], solve)
     return {
         "problem": describe_problem(build_problem(values["problem"])),
@@ -187,6 +192,18 @@ def _check_kind(value: Any, annotation: Any, place: str) -> None:
     kinds = KINDS.get(annotation) if isinstance(annotation, type) else None
     if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
         raise TypeError(f"{place} must be {annotation.__name__}, got {value!r}")
+
+
+def _condition(values: Any, place: str) -> Condition:
+    """The condition that a table describes; its functions are found by name."""
+    checks.instance(values, place, dict)
+    found = dict(values)
+    if isinstance(found.get("law"), str):
+        found["law"] = find_function(found["law"])
+    if isinstance(found.get("conditions"), list):
+        parts = enumerate(found["conditions"])
+        found["conditions"] = [_condition(each, f"{place}.conditions[{i}]") for i, each in parts]
+    return check_until(found, place)
 
 
 def _times(values: Values, t_end: float, place: str) -> list[float]:

@@ -69,6 +69,9 @@ def function_versions(values: Values) -> dict[str, str]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             found |= function_versions(value)
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for item in value:
+                found |= function_versions(item)
         elif key in NAMING:
             for name in value if isinstance(value, list | tuple) else [value]:
                 if ":" in str(name):

@@ -1,4 +1,7 @@
-"""A study as a value: what to run, over which grid, and what to keep of it."""
+"""A study as a value: what to run, over which grid, and what to keep of it.
+
+An axis of the grid sets one place in a run, or several together.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ import numpy as np
 
 from meanfield import checks
 from meanfield.studies.canonical import digest, plain
-from meanfield.studies.grid import PLACES, REPLICAS, check_grid, put, settings_of
 from meanfield.studies.observables import check_observables
 from meanfield.studies.parts import complete
 
+PLACES = ("problem", "start", "solver")
+REPLICAS = "replicas"  # may be set at a point of the grid too: a limit without chance needs one
 RUN_FORMAT = 1  # part of every run's key: raised when the same words come to mean another run
 
 
@@ -72,7 +76,7 @@ class Specification:
             "observables": check_observables(self.observables),
             "replicas": checks.integer(self.replicas, "replicas"),
             "seed": checks.integer(self.seed, "seed", minimum=0),
-            "grid": check_grid(self.grid),
+            "grid": _check_grid(self.grid),
         }
         for place in PLACES:
             values[place] = plain(getattr(self, place), place)
@@ -135,8 +139,8 @@ class Specification:
         for point in itertools.product(*(enumerate(values) for values in self.grid.values())):
             values = base
             for (_, value), axis in zip(point, self.grid, strict=True):
-                for place, item in settings_of(axis, value).items():
-                    values = put(values, place.split("."), item, place)
+                for place, item in _settings_of(axis, value).items():
+                    values = _put(values, place.split("."), item, place)
             replicas = checks.integer(values[REPLICAS], f"grid: {REPLICAS}")
             if replicas > self.replicas:
                 raise ValueError(f"grid: replicas must be at most {self.replicas}, got {replicas}")
@@ -152,3 +156,45 @@ def _seeds(entropy: tuple[int, ...], count: int) -> list[list[int]]:
     """Two for each replica, the start's and the solver's."""
     children = np.random.SeedSequence(entropy).spawn(count)
     return [[int(word) for word in child.generate_state(2)] for child in children]
+
+
+def _check_grid(grid: Any) -> dict[str, list[Any]]:
+    """The axes of a grid as plain values, each place on one axis only."""
+    axes = plain(grid, "grid")
+    checks.instance(axes, "grid", dict)
+    seen: dict[str, str] = {}
+    for axis, values in axes.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"grid.{axis} must be a list of at least one value, got {values!r}")
+        for value in values:
+            for place in _settings_of(axis, value):
+                if place != REPLICAS and place.split(".")[0] not in PLACES:
+                    raise ValueError(
+                        f"grid.{axis}: {place!r} is no place in a run; places start with "
+                        + ", ".join(PLACES)
+                    )
+                if seen.setdefault(place, axis) != axis:
+                    raise ValueError(f"grid.{axis}: {place} is set by grid.{seen[place]} as well")
+    return axes
+
+
+def _settings_of(axis: str, value: Any) -> dict[str, Any]:
+    """Which places a value of an axis sets."""
+    if "." in axis or axis in PLACES:
+        return {axis: value}
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"grid.{axis} is no place in a run, so its values must be mappings from places to "
+            f"values, got {value!r}"
+        )
+    return value
+
+
+def _put(values: dict[str, Any], path: list[str], item: Any, place: str) -> dict[str, Any]:
+    """A copy with one entry replaced; copies only what lies on the way."""
+    if len(path) == 1:
+        return {**values, path[0]: item}
+    below = values.get(path[0], {})
+    if not isinstance(below, dict):
+        raise ValueError(f"grid: there is nothing to set at {place!r}")
+    return {**values, path[0]: _put(below, path[1:], item, place)}

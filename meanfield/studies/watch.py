@@ -57,13 +57,13 @@ Callback = Callable[[Step], None]
 @contextmanager
 def watch(
     name: str, total: int, done: int, show: bool, callback: Callback | None
-) -> Iterator[Watcher]:
+) -> Iterator[ProgressReport]:
     """Yield what is to be told of each run that ends; `done` were there before."""
     with progress_bar(total, f"{name}, {total} runs", show) as move:
-        yield Watcher(name, total, done, show, callback, move)
+        yield ProgressReport(name, total, done, show, callback, move)
 
 
-class Watcher:
+class ProgressReport:
     """Tells people and programs how a study is doing."""
 
     def __init__(
@@ -75,21 +75,21 @@ class Watcher:
         )  # fmt: skip
         self.before = self.done = done
         self.failed, self.waiting = 0, 0
-        self.started = self.said = time.monotonic()
+        self.started = self.last_line = time.monotonic()
         self.lines = show and not can_draw()
         if done:
             move(done)
         if self.lines:
             self._say(f"{total} runs, {done} of them in the store already")
 
-    def tell(self, record: Record) -> None:
+    def run_ended(self, record: Record) -> None:
         """A run has ended."""
         self.done, self.failed = self.done + 1, self.failed + (record.status == FAILED)
         done, total, now = self.done, self.total, time.monotonic()
         left = (now - self.started) / (done - self.before) * (total - done)
         self.move(done)
-        if self.lines and (now - self.said >= LINES_EVERY or done == total):
-            self.said = now
+        if self.lines and (now - self.last_line >= LINES_EVERY or done == total):
+            self.last_line = now
             errors = f", {self.failed} failed" if self.failed else ""
             ends = f"about {left:.0f} s left" if done < total else f"in {now - self.started:.1f} s"
             self._say(f"{done}/{total} runs{errors}, {ends}")

@@ -119,15 +119,15 @@ def make_run(task: Task) -> Record:
     with claimed(task.claim) as claim:
         if claim is None or (task.made is not None and task.made.exists()):
             return Record(task.key, task.parameters, TAKEN, "made by another process")
-        record = _make_it(task)
+        record = _run_and_record(task)
         if record.status != Status.INTERRUPTED:
             claim.keep()
     return record
 
 
-def _make_it(task: Task) -> Record:
+def _run_and_record(task: Task) -> Record:
     started, made_by = time.perf_counter(), versions(task.parameters)
-    task, aside = _with_sound_checkpoint(task)
+    task, note = _with_usable_checkpoint(task)
     try:
         with limited_threads(task.threads):
             outcome = _solve(task)
@@ -137,12 +137,12 @@ def _make_it(task: Task) -> Record:
             "message": f"{type(error).__name__}: {error}",
             "traceback": traceback.format_exc(),
         }
-    outcome["message"] += aside
+    outcome["message"] += note
     seconds = time.perf_counter() - started
     return Record(task.key, task.parameters, versions=made_by, seconds=seconds, **outcome)
 
 
-def _with_sound_checkpoint(task: Task) -> tuple[Task, str]:
+def _with_usable_checkpoint(task: Task) -> tuple[Task, str]:
     """The task with a checkpoint that can be used, and what is to be said of one that cannot.
 
     A worker that does not see the folder makes the run without; a damaged file is set aside, under
@@ -161,8 +161,8 @@ def _with_sound_checkpoint(task: Task) -> tuple[Task, str]:
         elsewhere = differing(header.get("machine", {}))
         if elsewhere and not resumes_anywhere():
             mine = path.with_name(f"{path.name}-{digest(machine())[:8]}")
-            said = f"; {path} of another machine was not used: {'; '.join(elsewhere)}"
-            return replace(task, checkpoint=mine), said
+            note = f"; {path} of another machine was not used: {'; '.join(elsewhere)}"
+            return replace(task, checkpoint=mine), note
     except FileNotFoundError:
         pass
     except ValueError as error:

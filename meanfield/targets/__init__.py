@@ -25,3 +25,4 @@ from meanfield.targets.potentials.choice import potential_of as potential_of
 from meanfield.targets.potentials.choice import potential_of_function as potential_of_function
 from meanfield.targets.potentials.choice import potential_of_units as potential_of_units
 from meanfield.targets.potentials.form import Potential as Potential
+from meanfield.targets.together import together as together

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from meanfield.transport.compress import Cells, cells, nodes
 from meanfield.transport.exact import Cloud, distances, sorted_distance
-from meanfield.transport.masses import whole
+from meanfield.transport.integers import as_integers
 from meanfield.transport.pairing import coupling_cost, covariance, square_root
 from meanfield.transport.simplex import Plan, network_simplex
 
@@ -60,11 +60,11 @@ def interval(
         Equal numbers of points of equal mass, where any pairing is a coupling.
     """
     varying = np.ptp(np.vstack((first.points, second.points)), axis=0) > 0
-    first, second = (cloud.on(cloud.points[:, varying]) for cloud in (first, second))
+    first, second = (cloud.moved_to(cloud.points[:, varying]) for cloud in (first, second))
     shift = first.masses @ first.points - second.masses @ second.points
     # a common shift adds its square, exactly: what is left has mean zero
-    one, two = (cloud.on(cloud.points - cloud.masses @ cloud.points) for cloud in (first, second))
-    counts = _share_out(first.size, second.size, PAIRS[order])
+    one, two = (c.moved_to(c.points - c.masses @ c.points) for c in (first, second))
+    counts = _share_cells(first.size, second.size, PAIRS[order])
     if order == 2:
         bound = _second_order(one, two, shift, counts)
     else:
@@ -80,7 +80,7 @@ def interval(
     return bound._replace(low=min(bound.low, high) - slack, high=high + slack)
 
 
-def _share_out(n: int, m: int, pairs: int) -> tuple[int, int]:
+def _share_cells(n: int, m: int, pairs: int) -> tuple[int, int]:
     """How many points stand for each cloud: a small one is left as it is."""
     side = math.isqrt(pairs)
     if n <= side:
@@ -122,7 +122,7 @@ def _first_order(first: Cloud, second: Cloud, counts: tuple[int, int]) -> Interv
 
 
 def _plan(one: Cells, two: Cells, cost: Array) -> Plan:
-    return network_simplex(whole(one.masses), whole(two.masses), cost, CLOSE)
+    return network_simplex(as_integers(one.masses), as_integers(two.masses), cost, CLOSE)
 
 
 def _mean_of(cloud: Cloud, part: Cells, points: Array, potential: Array) -> float:
@@ -163,7 +163,7 @@ def _excess(first: Cloud, second: Cloud, bound: Callable[[Cloud, Cloud], float])
 
 def _part(cloud: Cloud, chosen: NDArray[np.intp]) -> Cloud:
     masses = cloud.masses[chosen]
-    return Cloud(cloud.points[chosen], masses / masses.sum(), cloud.whole[chosen])
+    return Cloud(cloud.points[chosen], masses / masses.sum(), cloud.integers[chosen])
 
 
 def _gelbrich(first: Cloud, second: Cloud) -> float:
@@ -201,10 +201,11 @@ def _by_slopes_of_one(first: Cloud, second: Cloud) -> float:
     length = float(np.linalg.norm(shift))
     bases = _axes(first, second) + ([shift[:, None] / length] if length > 0 else [])
     along = max(max(_costs_along(first, second, basis, 1)) for basis in bases)
-    return max(along, length, *(abs(_away(first, c) - _away(second, c)) for c in means))
+    radial = (abs(_distance_from(first, c) - _distance_from(second, c)) for c in means)
+    return max(along, length, *radial)
 
 
-def _away(cloud: Cloud, centre: Array) -> float:
+def _distance_from(cloud: Cloud, centre: Array) -> float:
     return float(cloud.masses @ np.sqrt(((cloud.points - centre) ** 2).sum(axis=1)))
 
 

@@ -33,7 +33,7 @@ class Cells(NamedTuple):
     members: list[NDArray[np.intp]]
 
 
-def _as_it_is(cloud: Cloud) -> Cells:
+def _all_points(cloud: Cloud) -> Cells:
     members = list(np.arange(cloud.size)[:, None])
     return Cells(cloud.points, cloud.masses, np.zeros(cloud.size), 0.0, members)
 
@@ -41,12 +41,12 @@ def _as_it_is(cloud: Cloud) -> Cells:
 def cells(cloud: Cloud, count: int) -> Cells:
     """At most `count` cells, by splitting the one that contributes most at its mean."""
     if cloud.size <= count:
-        return _as_it_is(cloud)
+        return _all_points(cloud)
     done: list[tuple[Array, float, Array]] = []
     heap: list[tuple[float, int, NDArray[np.intp]]] = []
     order = itertools.count()
 
-    def offer(members: NDArray[np.intp]) -> None:
+    def add_cell(members: NDArray[np.intp]) -> None:
         points, masses = cloud.points[members], cloud.masses[members]
         mass = float(masses.sum())
         mean = masses @ points / mass
@@ -54,7 +54,7 @@ def cells(cloud: Cloud, count: int) -> Cells:
         done.append((mean, mass, spread))
         heapq.heappush(heap, (-mass * float(spread.sum()), next(order), members))
 
-    offer(np.arange(cloud.size))
+    add_cell(np.arange(cloud.size))
     for _ in range(count - 1):
         worst, index, members = heapq.heappop(heap)
         mean, _, spread = done[index]
@@ -66,8 +66,8 @@ def cells(cloud: Cloud, count: int) -> Cells:
         if beyond.all() or not beyond.any():  # points that differ in rounding only
             heapq.heappush(heap, (0.0, index, members))
             continue
-        offer(members[beyond])
-        offer(members[~beyond])
+        add_cell(members[beyond])
+        add_cell(members[~beyond])
     kept = sorted(heap, key=lambda entry: entry[1])
     chosen = [part for _, _, part in kept]
     points, masses, spreads = (
@@ -80,12 +80,12 @@ def cells(cloud: Cloud, count: int) -> Cells:
 def nodes(cloud: Cloud, count: int) -> Cells:
     """At most `count` nodes of a grid, to which each point is spread with its own mean kept."""
     if cloud.size <= count:
-        return _as_it_is(cloud)
+        return _all_points(cloud)
     dims = cloud.points.shape[1]
     a_side = max(2, int(1.25 * count ** (1 / dims)))
     while True:
         axes = [_grid(cloud.points[:, i], cloud.masses, a_side) for i in range(dims)]
-        weights = _spread(cloud, axes)
+        weights = _node_masses(cloud, axes)
         occupied = np.flatnonzero(weights)
         if len(occupied) <= count or a_side == 2:
             break
@@ -107,7 +107,7 @@ def _grid(x: Array, masses: Array, count: int) -> Array:
     return grid
 
 
-def _spread(cloud: Cloud, axes: list[Array]) -> Array:
+def _node_masses(cloud: Cloud, axes: list[Array]) -> Array:
     """Masses on the nodes of a product grid, multilinear in the points."""
     shape = [len(axis) for axis in axes]
     below, share = [], []

@@ -17,11 +17,11 @@ from meanfield.transport.exact import (
     TransportError,
     clouds_of,
     exact_distance,
-    from_single_atom,
     paired_points,
+    single_atom_distance,
     sorted_distance,
 )
-from meanfield.transport.sliced import over_directions
+from meanfield.transport.sliced import mean_over_directions
 
 Pairing = tuple[NDArray[np.float64], NDArray[np.float64]] | None
 
@@ -248,7 +248,7 @@ def _nearest(
 ) -> Distance:
     """Exact in closed form or as asked, else bounds."""
     if min(first.size, second.size) == 1:
-        return Distance(from_single_atom(first, second, order), "single atom", order)
+        return Distance(single_atom_distance(first, second, order), "single atom", order)
     varying = np.flatnonzero(np.ptp(np.vstack((first.points, second.points)), axis=0))
     if varying.size == 1:
         x, y = first.points[:, varying[0]], second.points[:, varying[0]]
@@ -293,5 +293,5 @@ def _entropic(first: Cloud, second: Cloud, order: int, regularisation: Any) -> D
 def _sliced(first: Cloud, second: Cloud, order: int, projections: Any, seed: Any) -> Distance:
     count = checks.integer(projections, "projections", minimum=2)
     rng = np.random.default_rng(checks.integer(seed, "seed", minimum=0))
-    value, error = over_directions(first, second, order, count, rng)
+    value, error = mean_over_directions(first, second, order, count, rng)
     return Distance(value, "sliced", order, error)

@@ -45,7 +45,7 @@ def entropic_costs(
         )
     # sums over the masses, and those themselves, are off by what their terms round
     rounding = EPS * (first.size + second.size + 16)
-    high = _mended(plan, cost, a, b) + rounding * largest
+    high = _cost_on_marginals(plan, cost, a, b) + rounding * largest
     low = max(
         _dual(cost, a, b, strength * log["log_v"], rounding),
         _dual(cost.T, b, a, strength * log["log_u"], rounding),
@@ -61,7 +61,7 @@ def _dual(cost: Array, a: Array, b: Array, g: Array, rounding: float) -> float:
     return float(a @ f + b @ h) - rounding * size
 
 
-def _mended(plan: Array, cost: Array, a: Array, b: Array) -> float:
+def _cost_on_marginals(plan: Array, cost: Array, a: Array, b: Array) -> float:
     """Cost of the plan, after what exceeds either marginal is spread over what is missing."""
     plan = plan * np.minimum(a / plan.sum(axis=1), 1.0)[:, None]
     plan *= np.minimum(b / plan.sum(axis=0), 1.0)

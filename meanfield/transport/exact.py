@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from meanfield import checks
 from meanfield.states import ParticleMeasure
-from meanfield.transport.masses import Whole, whole
+from meanfield.transport.integers import Integers, as_integers
 from meanfield.transport.simplex import network_simplex
 
 Array = NDArray[np.float64]
@@ -36,16 +36,16 @@ class Cloud(NamedTuple):
 
     points: Array
     masses: Array
-    whole: Whole
+    integers: Integers
 
     @property
     def size(self) -> int:
         """Number of distinct points."""
         return len(self.masses)
 
-    def on(self, points: Array) -> Cloud:
+    def moved_to(self, points: Array) -> Cloud:
         """The same masses on other points."""
-        return Cloud(points, self.masses, self.whole)
+        return Cloud(points, self.masses, self.integers)
 
 
 def cloud_of(measure: ParticleMeasure) -> Cloud:
@@ -55,7 +55,7 @@ def cloud_of(measure: ParticleMeasure) -> Cloud:
     )
     if measure.mass is None:
         return Cloud(points, counts / measure.n, counts.astype(np.int64))
-    each = whole(measure.mass)
+    each = as_integers(measure.mass)
     merged = np.zeros(len(counts), dtype=object)
     np.add.at(merged, inverse.ravel(), each)
     masses = np.bincount(inverse.ravel(), weights=measure.mass)
@@ -67,10 +67,10 @@ def common_size(first: Cloud, second: Cloud) -> tuple[tuple[Cloud, Cloud], int]:
 
     Squares then neither overflow nor, but beside something 10^150 times as far, vanish.
     """
-    together = _less_constants(np.vstack((first.points, second.points)))
+    together = _without_constants(np.vstack((first.points, second.points)))
     exponent = int(np.frexp(np.abs(together).max(initial=0.0))[1])
     scaled = np.ldexp(together, -exponent)
-    return (first.on(scaled[: first.size]), second.on(scaled[first.size :])), exponent
+    return (first.moved_to(scaled[: first.size]), second.moved_to(scaled[first.size :])), exponent
 
 
 def clouds_of(
@@ -92,16 +92,16 @@ def paired_points(
     """The neurons of both in that size, if equal masses make any pairing a coupling."""
     if measure_1.mass is not None or measure_2.mass is not None or measure_1.n != measure_2.n:
         return None
-    together = _less_constants(np.vstack((measure_1.points(), measure_2.points())))
+    together = _without_constants(np.vstack((measure_1.points(), measure_2.points())))
     scaled = np.ldexp(together, -exponent)
     return scaled[: measure_1.n], scaled[measure_1.n :]
 
 
-def _less_constants(points: Array) -> Array:
+def _without_constants(points: Array) -> Array:
     return np.where(points.min(axis=0) < points.max(axis=0), points, 0.0)
 
 
-def from_single_atom(first: Cloud, second: Cloud, order: int) -> float:
+def single_atom_distance(first: Cloud, second: Cloud, order: int) -> float:
     """All mass of one side travels to or from one point."""
     lengths = np.linalg.norm(first.points - second.points, axis=1)
     many = first if first.size > 1 else second
@@ -130,11 +130,11 @@ def sorted_distance(x: Array, first: Cloud, y: Array, second: Cloud, order: int)
 def _pieces(x: Array, first: Cloud, y: Array, second: Cloud) -> tuple[Array, Array]:
     """Masses of the pieces that travel together, and how far."""
     along_x, along_y = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
-    n, m = int(first.whole.sum()), int(second.whole.sum())
+    n, m = int(first.integers.sum()), int(second.integers.sum())
     total = math.lcm(n, m)
     kind = np.int64 if total < 2**62 else object
-    x_ends = np.cumsum(first.whole[along_x].astype(kind)) * (total // n)
-    y_ends = np.cumsum(second.whole[along_y].astype(kind)) * (total // m)
+    x_ends = np.cumsum(first.integers[along_x].astype(kind)) * (total // n)
+    y_ends = np.cumsum(second.integers[along_y].astype(kind)) * (total // m)
     ends = np.concatenate((x_ends, y_ends))
     order = np.argsort(ends, kind="stable")  # two runs, each in order: merged in linear time
     widths = np.asarray(np.diff(ends[order], prepend=0) / total, dtype=np.float64)
@@ -147,7 +147,7 @@ def _pieces(x: Array, first: Cloud, y: Array, second: Cloud) -> tuple[Array, Arr
 
 
 def _all_equal(cloud: Cloud) -> bool:
-    return bool((cloud.whole == cloud.whole[0]).all())
+    return bool((cloud.integers == cloud.integers[0]).all())
 
 
 def distances(x: Array, y: Array, order: int) -> Array:
@@ -157,8 +157,9 @@ def distances(x: Array, y: Array, order: int) -> Array:
 
 def exact_distance(first: Cloud, second: Cloud, order: int) -> float:
     """By the network simplex, proven; raises rather than return what may not be the least."""
-    plan = network_simplex(first.whole, second.whole, distances(first.points, second.points, order))
-    if not plan.proven():
+    cost = distances(first.points, second.points, order)
+    plan = network_simplex(first.integers, second.integers, cost)
+    if not plan.is_optimal():
         raise TransportError(
             f"no optimal transport plan was proven between {first.size} and {second.size} distinct "
             f"neurons: the least cost lies between {plan.low:g} and {plan.cost:g} times its scale; "
@@ -173,7 +174,7 @@ def exact_distance(first: Cloud, second: Cloud, order: int) -> float:
 
 
 def _same(first: Cloud, second: Cloud) -> bool:
-    n, m = int(first.whole.sum()), int(second.whole.sum())
+    n, m = int(first.integers.sum()), int(second.integers.sum())
     return np.array_equal(first.points, second.points) and all(
-        int(a) * m == int(b) * n for a, b in zip(first.whole, second.whole, strict=True)
+        int(a) * m == int(b) * n for a, b in zip(first.integers, second.integers, strict=True)
     )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.transport.masses import Whole, balanced
+from meanfield.transport.integers import Integers, common_total
 from meanfield.transport.successive import least_cost
 
 Array = NDArray[np.float64]
@@ -42,13 +42,13 @@ class Plan(NamedTuple):
     u: Array
     v: Array
 
-    def proven(self, tolerance: float = TOLERANCE) -> bool:
+    def is_optimal(self, tolerance: float = TOLERANCE) -> bool:
         """Whether the cost is the least, up to rounding."""
         return self.cost < np.inf and self.cost - self.low <= tolerance * self.cost
 
 
 def network_simplex(
-    masses_1: Whole, masses_2: Whole, cost: Array, tolerance: float = TOLERANCE
+    masses_1: Integers, masses_2: Integers, cost: Array, tolerance: float = TOLERANCE
 ) -> Plan:
     """The least cost of transport.
 
@@ -61,7 +61,7 @@ def network_simplex(
     tolerance : float
         Of the cost, relative to it, at which to stop.
     """
-    supply, demand, total = balanced(masses_1, masses_2)
+    supply, demand, total = common_total(masses_1, masses_2)
     a, b = (np.array([x / total for x in side]) for side in (supply, demand))
     reduced, scale = cost, float(cost.max())
     u, v = np.zeros(len(supply)), np.zeros(len(demand))
@@ -69,7 +69,7 @@ def network_simplex(
     if scale == 0.0:
         return Plan(0.0, 0.0, u, v)
     for _ in range(ROUNDS):
-        used, du, dv = _pot(a, b, np.minimum(reduced / scale, 1.0))
+        used, du, dv = _pot_plan(a, b, np.minimum(reduced / scale, 1.0))
         if not (np.isfinite(du).all() and np.isfinite(dv).all()):
             break
         rows, columns, carried = _flows(*used, supply, demand)
@@ -84,17 +84,17 @@ def network_simplex(
         improved = gap < 0.5 * (best.cost - best.low)
         if improved or value < best.cost:
             best = Plan(value, value - gap, u, v) if improved else best._replace(cost=value)
-        if best.proven(tolerance) or not improved:
+        if best.is_optimal(tolerance) or not improved:
             break
         scale = LARGEST * max(float(missed.max()), -violated)
-    if not best.proven(tolerance) and cost.size <= WHOLE_PAIRS:
+    if not best.is_optimal(tolerance) and cost.size <= WHOLE_PAIRS:
         numerator, exponent, u, v = least_cost(supply, demand, cost)
         value = (numerator << max(exponent, 0)) / (total << max(-exponent, 0))
         best = Plan(value, value, u, v)
     return best._replace(low=max(best.low, 0.0))
 
 
-def _pot(a: Array, b: Array, cost: Array) -> tuple[Pairs, Array, Array]:
+def _pot_plan(a: Array, b: Array, cost: Array) -> tuple[Pairs, Array, Array]:
     """The pairs that a plan uses, and potentials."""
     import ot  # a second to import, and only wanted here
 
@@ -134,14 +134,14 @@ def _flows(
             at[node].discard(e)
             if len(at[node]) == 1:
                 leaves.append(node)
-    more = _as_they_come(left[:n], left[n:])
+    more = _northwest_corner(left[:n], left[n:])
     found = [(*pair, mass) for pair, mass in zip(ends, carried, strict=True) if mass]
     found += [(i, j + n, mass) for i, j, mass in more]
     where = np.array([(i, j - n) for i, j, _ in found], dtype=np.intp)
     return where[:, 0], where[:, 1], [mass for *_, mass in found]
 
 
-def _as_they_come(supply: list[int], demand: list[int]) -> list[tuple[int, int, int]]:
+def _northwest_corner(supply: list[int], demand: list[int]) -> list[tuple[int, int, int]]:
     """What is left on either side, brought together in order."""
     i = j = 0
     found = []

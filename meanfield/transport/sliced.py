@@ -11,7 +11,7 @@ from meanfield.transport.exact import Cloud, sorted_distance
 ROUNDING = 2.0**-51  # of a projection, relative to the neuron
 
 
-def over_directions(
+def mean_over_directions(
     first: Cloud, second: Cloud, order: int, count: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Mean over directions, to the power 1/order, and its standard error joined with rounding."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.transport.masses import Whole, whole_and_exponent
+from meanfield.transport.integers import Integers, integers_and_exponent
 
 Array = NDArray[np.float64]
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 class _Search:
     """Shortest paths, in costs less potentials, from a row that has mass left to a free column."""
 
-    def __init__(self, cost: Whole, u: Whole, v: Whole, start: int):
+    def __init__(self, cost: Integers, u: Integers, v: Integers, start: int):
         self.cost, self.u, self.v = cost, u, v
         self.done = np.zeros(cost.shape[1], dtype=bool)
         self.rows = {start: 0}  # distances of the rows reached
@@ -25,7 +25,7 @@ class _Search:
         self.lengths = self._from_row(start)
         self.before = np.full(cost.shape[1], start)
 
-    def _from_row(self, i: int) -> Whole:
+    def _from_row(self, i: int) -> Integers:
         return np.asarray(self.cost[i] - self.u[i] - self.v + self.rows[i])
 
     def nearest(self, demand: list[int], flows: list[dict[int, int]]) -> int:
@@ -68,7 +68,7 @@ def least_cost(supply: list[int], demand: list[int], cost: Array) -> tuple[int, 
     cost : ndarray, shape (n, m)
         At least 0.
     """
-    whole, exponent = whole_and_exponent(cost)
+    whole, exponent = integers_and_exponent(cost)
     supply, demand = list(supply), list(demand)
     v = whole.min(axis=0)
     u = (whole - v).min(axis=1)

@@ -11,11 +11,9 @@ from scipy.integrate import quad
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation, hermite, leaky_relu
+from meanfield.activations.library import ACTIVATIONS
 
-NAMES = (
-    "erf", "relu", "leaky_relu", "leaky_relu(0.3)", "square", "hermite1", "hermite2", "hermite5",
-    "tanh", "sigmoid", "softplus", "gelu", "sine",
-)  # fmt: skip
+NAMES = (*ACTIVATIONS, "leaky_relu", "leaky_relu(0.3)", "hermite1", "hermite2", "hermite5")
 
 
 def swish(x):

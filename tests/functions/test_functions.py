@@ -10,8 +10,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation
-from meanfield.activations.own import POINTS, grid
-from meanfield.dynamics.sgd.compiled import compiled_unit
+from meanfield.activations.own import POINTS, compiled_unit, grid
 from meanfield.functions.captures import fingerprint
 from meanfield.functions.users import source_of
 from meanfield.kernels.activations.own import point_address, point_values
@@ -155,7 +154,7 @@ def test_compiled_code_that_python_disagrees_with_is_refused(monkeypatch):
     inner = numba.njit(lambda x, c=scale[0]: c * x)
     activation = custom(lambda x: np.tanh(inner(x)), name="own")
     compiled_unit(activation)
-    monkeypatch.setattr("meanfield.dynamics.sgd.compiled.scalar_values", lambda *_: POINTS)
+    monkeypatch.setattr("meanfield.activations.own.scalar_values", lambda *_: POINTS)
     with pytest.raises(ValueError, match=r"differ by .* from those that Python gives now"):
         compiled_unit(activation)
 

@@ -10,7 +10,7 @@ from scipy.special import erf
 
 import meanfield as mf
 from meanfield.activations import custom
-from meanfield.dynamics.accuracy import judged
+from meanfield.dynamics.accuracy import final_status
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.gaussian.expansions import expand
 from meanfield.gaussian.resolution import find_panels
@@ -162,15 +162,20 @@ def test_risk_with_kinks_that_nobody_declared(function):
 
 def test_the_status_is_that_of_the_largest_error():
     good = {"average_error": 1e-9, "noise_error": 0.0}
-    assert judged(Status.SUCCESS, "done", good, 1e-6) == (Status.SUCCESS, "done")
-    status, message = judged(Status.SUCCESS, "done", good | {"noise_error": 0.01}, 1e-6)
+    assert final_status(Status.SUCCESS, "done", good, 1e-6) == (Status.SUCCESS, "done")
+    status, message = final_status(Status.SUCCESS, "done", good | {"noise_error": 0.01}, 1e-6)
     assert status == "success" and message == "done, with the γ/p term good to 1e-02"
-    assert judged(Status.SUCCESS, "done", good | {"noise_error": 0.06}, 1e-6)[0] == "inaccurate"
+    assert (
+        final_status(Status.SUCCESS, "done", good | {"noise_error": 0.06}, 1e-6)[0] == "inaccurate"
+    )
     for name in good:
-        status, message = judged(Status.SUCCESS, "done", good | {name: 0.35}, 1e-6)
+        status, message = final_status(Status.SUCCESS, "done", good | {name: 0.35}, 1e-6)
         assert status == "inaccurate" and "estimated relative error of 3.5e-01" in message
-    assert judged(Status.SUCCESS, "done", {"average_error": math.nan})[0] == "inaccurate"
-    assert judged(Status.DIVERGED, "gone", {"average_error": 1.0}) == (Status.DIVERGED, "gone")
+    assert final_status(Status.SUCCESS, "done", {"average_error": math.nan})[0] == "inaccurate"
+    assert final_status(Status.DIVERGED, "gone", {"average_error": 1.0}) == (
+        Status.DIVERGED,
+        "gone",
+    )
 
 
 def test_the_status_of_runs():

@@ -277,7 +277,7 @@ def test_a_signal_to_one_rank_ends_all_at_the_same_step(tmp_path, monkeypatch):
 
     def asked(t, part):
         if threading.current_thread().name == "asked" and t > 0.0:
-            asked.ranks.asked = signal.SIGINT
+            asked.ranks.signal = signal.SIGINT
         return 0.0
 
     init = Ranks.__init__

@@ -1,6 +1,7 @@
 """Concentration in time: observables, and the time a level is reached."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy.optimize import brentq
 
 import meanfield as mf
 from meanfield import projection
-from meanfield.projection import time_within
+from meanfield.projection import curves, time_within
 from meanfield.projection.reach import first_below
 from tests.fields.cases import make_measure, make_problem
 
@@ -165,6 +166,16 @@ def test_a_run_that_keeps_no_state_has_the_same_curves(run):
         np.testing.assert_allclose(one, two, rtol=1e-6)
     apart, whole = (time_within(one, math.pi / 4, 0.9) for one in (bare, run))
     assert abs(apart.time - whole.time) <= apart.error and apart.error > 10 * whole.error
+
+
+def test_curves_need_no_observable_but_their_own(run, monkeypatch):
+    """A ready-made one that a later version adds is not missed in a run of before."""
+    observables = projection.observables(run.problem)
+    kept = {name: np.array([f(0.0, run.states[5])]) for name, f in observables.items()}
+    old = replace(run, t=run.t[5:6], risk=run.risk[5:6], states=run.states[:0], observables=kept)
+    expected, ready = projection.along(run).energy[5], curves._observables
+    monkeypatch.setattr(curves, "_observables", lambda *args: ready(*args) | {"added": len})
+    assert projection.along(old).energy == expected
 
 
 @pytest.mark.parametrize("saves", [51, 151, 301])

@@ -192,7 +192,7 @@ def test_halves_pair_what_is_one_cloud():
 @pytest.mark.parametrize("stand_ins", [cells, nodes])
 def test_stand_ins_keep_mass_and_mean(stand_ins):
     cloud = cloud_of(measure_of(plane(9, n=5000, dims=3)))
-    cloud = cloud.on(cloud.points[:, 1:])
+    cloud = cloud.moved_to(cloud.points[:, 1:])
     found = stand_ins(cloud, 200)
     assert len(found.masses) <= 200
     assert found.masses.sum() == pytest.approx(1.0)
@@ -205,7 +205,7 @@ def test_stand_ins_keep_mass_and_mean(stand_ins):
 
 def test_more_stand_ins_are_closer():
     cloud = cloud_of(measure_of(plane(10, n=20_000)))
-    cloud = cloud.on(cloud.points[:, 1:])
+    cloud = cloud.moved_to(cloud.points[:, 1:])
     for stand_ins in (cells, nodes):
         added = [stand_ins(cloud, count).added for count in (100, 400, 1600)]
         slopes = np.diff(np.log(added)) / np.log(4)

@@ -229,11 +229,15 @@ def test_a_plan_off_its_marginals_is_mended():
     greedy[np.arange(12), cost.argmin(axis=1)] = 1 / 12
     a = np.full(12, 1 / 12)
     exact = best_assignment(first, second, 1)
-    assert (greedy * cost).sum() < exact <= entropic_room._mended(greedy + 1e-12, cost, a, a)
+    assert (
+        (greedy * cost).sum()
+        < exact
+        <= entropic_room._cost_on_marginals(greedy + 1e-12, cost, a, a)
+    )
     rows, columns = linear_sum_assignment(cost)
     best = np.zeros_like(cost)
     best[rows, columns] = 1 / 12
-    assert entropic_room._mended(best, cost, a, a) == pytest.approx(exact, rel=1e-12)
+    assert entropic_room._cost_on_marginals(best, cost, a, a) == pytest.approx(exact, rel=1e-12)
 
 
 def test_the_entropic_bound_knows_the_masses():

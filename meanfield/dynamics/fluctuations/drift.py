@@ -96,4 +96,4 @@ def smooth_noise(noise: Noise | None, p: int, widest: int) -> bool:
     """Whether differences of the γ/p term are exact, and cheap enough."""
     if noise is None:
         return True
-    return not isinstance(noise, SampledNoise) and not (isinstance(noise, ErfNoise) and p > widest)
+    return noise.analytic and not (isinstance(noise, ErfNoise) and p > widest)

@@ -9,27 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
-from meanfield.dynamics.accuracy import Estimate
 from meanfield.dynamics.fluctuations.coordinates import Coordinates
 from meanfield.dynamics.fluctuations.drift import OverlapField, smooth_noise
 from meanfield.dynamics.fluctuations.moments import MomentFlow, Moments
+from meanfield.dynamics.fluctuations.record import FluctuationRun
 from meanfield.dynamics.fluctuations.sample import StepSample, smooth
 from meanfield.dynamics.overlaps.averages import OverlapAverages
-from meanfield.dynamics.overlaps.flow import OverlapFlow, without_negative_part
+from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import choose_noise
 from meanfield.dynamics.run import (
-    Advance,
-    Description,
     Request,
-    Result,
     Tolerances,
     carry_out,
     check_gram,
 )
-from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
-from meanfield.integrate import Trajectory, integrate
-from meanfield.integrate.records import Checkpoint
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.states import Overlaps, check_state
 
@@ -39,7 +33,6 @@ CLOSED_WIDTH = 10  # beyond, differences of the γ/p term of erf cost more than 
 SMOOTH_POINTS, SAMPLED_POINTS = 2**13, 2**15  # where C alone, and where the γ/p term is sampled
 SMOOTH_RTOL, KINKED_RTOL = 1e-5, 1e-3
 MOST_NUMBERS = 3000  # of y: Σ has as many squared
-COVARIANCE_ERROR, DERIVATIVE_ERROR = 0.05, 1e-2  # allowed under success
 ROOM = 1e-9  # of Q: what scores need between the overlaps and the edge of the cone
 
 
@@ -56,6 +49,7 @@ def solve_fluctuations(
     samples: int | None = None,
     seed: int = 0,
     progress: bool = False,
+    until: Any = None,
 ) -> Solution[Overlaps, Overlaps]:
     """The overlap ODE together with the scatter and the bias of SGD about it.
 
@@ -97,6 +91,9 @@ def solve_fluctuations(
         Seed of the sample, ≥ 0.
     progress : bool
         Show a progress bar.
+    until : Condition or callable, optional
+        What ends the run before `t_end`, by the risk and the overlaps of the ODE; "steady" of the
+        band as well. See `solve_mean_field`.
 
     Returns
     -------
@@ -137,7 +134,7 @@ def solve_fluctuations(
     >>> solution.observables["risk_std"][1:] / far[1:]
     array([2., 2.])
     """
-    request = Request.checked(t_end, save_at, threads=1, progress=progress)
+    request = Request.checked(t_end, save_at, threads=1, progress=progress, until=until)
     flow, start = _make(problem, overlaps, spherical, batch_size, samples, seed, covariance)
     least = SMOOTH_RTOL if smooth(flow.field) else KINKED_RTOL
     tolerances = Tolerances.checked(least if rtol is None else rtol, None)
@@ -216,78 +213,3 @@ def _starting(problem: Problem, c: Coordinates, covariance: Any, p: int) -> Arra
     ):
         raise ValueError("covariance must be symmetric and positive semi-definite")
     return np.asarray(found) * (p * problem.dim / problem.learning_rate)
-
-
-class FluctuationRun(Description):
-    """(y, m, Σ) from a start on."""
-
-    name, title = "fluctuations", "fluctuations of SGD"
-
-    def __init__(
-        self, flow: MomentFlow, start: Moments, overlaps: Overlaps, request: Request,
-        tolerances: Tolerances,
-    ):  # fmt: skip
-        self.flow, self.start, self.overlaps = flow, start, overlaps
-        self.request, self.tolerances = request, tolerances
-        self.rtol, self.duration = tolerances.rtol, request.t_end
-
-    def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
-        """See `Description`."""
-        flow = self.flow
-        with np.errstate(all="ignore"):
-            return integrate(
-                flow.velocity, flow.pack(self.start), self.request.t_end, self.request.times,
-                self.observe, **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint,
-                weight=flow.weight(),
-            )  # fmt: skip
-
-    def observe(self, t: float, vector: Array) -> dict[str, Any]:
-        """The band, and the errors of what it is made of, at a saved time."""
-        flow, field = self.flow, self.flow.field
-        c, now = field.coordinates, flow.read(vector)
-        y, band = now.y, flow.band(now)
-        _, M, a = c.split(y)
-        network = field.network(y)
-        assert network.N is not None
-        spread = np.sqrt(np.maximum(np.diag(now.sigma), 0.0))
-        record: dict[str, Any] = {
-            "risk": band.risk, "risk_std": band.spread, "risk_bias": band.shift,
-            "covariance_error": flow.sample.covariance_error(y),
-            "derivative_error": flow.derivative_error(now),
-            "average_error": field.averages.energy(network).error,
-            "Q": network.u @ network.u.T + without_negative_part(network.N), "M": M.copy(),
-        }  # fmt: skip
-        for suffix, values in (("std", spread), ("bias", now.mean)):
-            parts = c.split(values)
-            record |= {f"Q_{suffix}": parts.Q, f"M_{suffix}": parts.M.copy()}
-            if c.moving:
-                record[f"a_{suffix}"] = parts.a.copy()
-        return record | ({"a": a.copy()} if c.moving else {})
-
-    def result(self, trajectory: Trajectory) -> Result:
-        """See `Description`."""
-        start, records, c = self.overlaps, trajectory.records, self.flow.field.coordinates
-        problem, sample = self.flow.field.problem, self.flow.sample
-        eta = problem.learning_rate / (c.p * problem.dim)
-        names = ("risk", "Q", "M", *(("a",) if c.moving else ()))
-        bands = {
-            f"{name}_{kind}": size * np.array([record[f"{name}_{kind}"] for record in records])
-            for name in names for kind, size in (("std", math.sqrt(eta)), ("bias", eta))
-        }  # fmt: skip
-        shapes: dict[str, tuple[int, ...]] = {"Q": (c.p, c.p), "M": (c.p, c.k)}
-        fixed = {"P": np.asarray(start.P)}
-        if c.moving:
-            shapes["a"] = (c.p,)
-        else:
-            fixed["a"] = np.asarray(start.a)
-        errors = ("covariance_error", "derivative_error", "average_error")
-        stats = {**trajectory.stats, "points": sample.points}
-        stats["noise"] = "sampled" if self.flow.scored else "closed"
-        stats |= {name: max((r[name] for r in records), default=0.0) for name in errors}
-        estimates = (
-            Estimate("covariances of a step", stats["covariance_error"], COVARIANCE_ERROR, 0.01),
-            Estimate("derivatives", stats["derivative_error"], DERIVATIVE_ERROR, 1e-3),
-        )
-        risk = np.array([record["risk"] for record in records])
-        states = StateSeries.of_records("Overlaps", records, shapes, fixed, start.origin)
-        return Result(risk, states, stats, estimates, observables=bands)

@@ -25,11 +25,14 @@ from meanfield.states import Overlaps
 Matrix = NDArray[np.float64]
 
 SMALL = 128  # widths up to here take one compiled call; beyond, products on all threads win
-ALONE = 20  # with the γ/p term, the calling thread works alone to here: waking others costs more
+SERIAL = 20  # widths up to which the γ/p term is computed on one thread: waking others costs more
 
 
-class Reading(NamedTuple):
-    """What a state vector says: Q (p, p), M (p, k), a (p,) and the pieces they are made of."""
+class OverlapParts(NamedTuple):
+    """The overlaps in a state vector: Q (p, p), M (p, k), a (p,), and what they are made of.
+
+    `block` (p, ·) holds u beside the factor V, or beside N, which is None in the first case.
+    """
 
     Q: Matrix
     M: Matrix
@@ -94,7 +97,8 @@ class OverlapFlow:
         self.small = self._small()
 
     def set_rates(self, now: Rates) -> None:
-        """Go on with these."""
+        """Use these rates in the velocities that follow."""
+        self.present = now
         self.kappa, self.decay = now.second_layer_rate, now.weight_decay
         self.second_decay, self.label_noise = now.second_layer_decay, now.noise
         # Langevin noise: E |dw|²/d = 2τ d dt
@@ -103,7 +107,7 @@ class OverlapFlow:
         if self.noise is not None:
             self.noise.label_noise = now.noise
 
-    def read(self, y: Matrix) -> Reading:
+    def read(self, y: Matrix) -> OverlapParts:
         """Overlaps held by a state vector."""
         moving = self.p if self.moves_a else 0
         a = y[:moving] if moving else self.a
@@ -112,13 +116,13 @@ class OverlapFlow:
             if self.spherical:
                 block = block / np.sqrt((block * block).sum(axis=1))[:, None]
             u = block[:, : self.rank]
-            return Reading(block @ block.T, u @ self.basis.T, a, block, None)
+            return OverlapParts(block @ block.T, u @ self.basis.T, a, block, None)
         u, N = np.ascontiguousarray(block[:, : self.rank]), block[:, self.rank :]
         N = 0.5 * (N + N.T)
         if self.spherical:
             length = np.sqrt((u * u).sum(axis=1) + np.diag(N))
             u, N = u / length[:, None], N / np.outer(length, length)
-        return Reading(u @ u.T + N, u @ self.basis.T, a, np.hstack((u, N)), N)
+        return OverlapParts(u @ u.T + N, u @ self.basis.T, a, np.hstack((u, N)), N)
 
     def parts(self, y: Matrix) -> tuple[Matrix, Matrix]:
         """Views of a state vector: the second layer if it moves, and the block of coordinates."""
@@ -129,10 +133,10 @@ class OverlapFlow:
         """Write dy/dt into `out`."""
         if self.rates:
             self.set_rates(self.rates(t))
-        self.present_velocity(y, out)
+        self.autonomous_velocity(y, out)
 
-    def present_velocity(self, y: Matrix, out: Matrix) -> None:
-        """The same at the rates of the last call."""
+    def autonomous_velocity(self, y: Matrix, out: Matrix) -> None:
+        """The same at the rates set last."""
         if self.small is not None:
             self.small(y, out)
             return
@@ -149,7 +153,7 @@ class OverlapFlow:
         codes, kind = self.averages.codes, (self.moves_a, self.factored, self.spherical)
         fixed = (self.a, self.basis, self.P, self.averages.e_target, self.columns)
         term = np.zeros((self.p, self.p))
-        if closed and self.p > ALONE:
+        if closed and self.p > SERIAL:
             return lambda y, out: shared_velocity(
                 *codes, self.numbers, *kind, self.label_noise, *fixed, y, term, out
             )
@@ -170,23 +174,23 @@ class OverlapFlow:
         forms: there the dozen calls below would take longer than what they compute. Tests hold the
         two to each other.
         """
-        now = self.read(y)
-        network = self.network(now)
+        parts = self.read(y)
+        network = self.network(parts)
         D, E = self.averages.drift(network)
         D.flat[:: self.p + 1] -= self.decay
         term = self._noise_term(network)
         if self.spherical:
-            growth = 2.0 * ((D * now.Q).sum(axis=1) + (E * network.u).sum(axis=1))
+            growth = 2.0 * ((D * parts.Q).sum(axis=1) + (E * network.u).sum(axis=1))
             if term is not None:
                 growth += np.diag(term)
             # w ← √d w/|w| takes back half the growth of |w_i|² from row i
-            D.flat[:: self.p + 1] -= 0.5 * growth / np.diag(now.Q)
+            D.flat[:: self.p + 1] -= 0.5 * growth / np.diag(parts.Q)
         moving = self.p if self.moves_a else 0
         if moving:
-            out[:moving] = self.averages.fields(network) - self.second_decay * now.a
+            out[:moving] = self.averages.fields(network) - self.second_decay * parts.a
             out[:moving] *= self.kappa
         speed = out[moving:].reshape(self.p, self.columns)
-        np.matmul(D, now.block, out=speed)
+        np.matmul(D, parts.block, out=speed)
         speed[:, : self.rank] += E
         if term is not None:
             half = speed[:, self.rank :]
@@ -202,24 +206,24 @@ class OverlapFlow:
         term.flat[:: self.p + 1] += self.heat
         return term
 
-    def network(self, now: Reading) -> Network:
+    def network(self, parts: OverlapParts) -> Network:
         """What the averages are taken over."""
-        u = np.ascontiguousarray(now.block[:, : self.rank])
-        rest = now.block[:, self.rank :]
-        r_squared = (rest * rest).sum(axis=1) if now.N is None else np.diag(now.N)
-        return Network(now.a, u, now.Q, r_squared, now.N)
+        u = np.ascontiguousarray(parts.block[:, : self.rank])
+        rest = parts.block[:, self.rank :]
+        r_squared = (rest * rest).sum(axis=1) if parts.N is None else np.diag(parts.N)
+        return Network(parts.a, u, parts.Q, r_squared, parts.N)
 
     def velocity_of(self, y: Matrix) -> tuple[Matrix, Matrix, Matrix]:
         """(dQ/dt, dM/dt, da/dt) at a state vector."""
         out = np.empty_like(y)
         self.velocity(0.0, y, out)
-        now = self.read(y)
+        parts = self.read(y)
         moving = self.p if self.moves_a else 0
         speed = out[moving:].reshape(self.p, self.columns)
-        u, du = now.block[:, : self.rank], speed[:, : self.rank]
-        half = speed @ now.block.T if now.N is None else du @ u.T
+        u, du = parts.block[:, : self.rank], speed[:, : self.rank]
+        half = speed @ parts.block.T if parts.N is None else du @ u.T
         dQ = half + half.T
-        if now.N is not None:
+        if parts.N is not None:
             dQ += speed[:, self.rank :]
         return dQ, du @ self.basis.T, out[:moving] if moving else np.zeros(self.p)
 

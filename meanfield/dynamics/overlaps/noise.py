@@ -11,6 +11,7 @@ from scipy.special import ndtri
 
 from meanfield import checks
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.dynamics.overlaps.kinked_noise import KinkedNoise
 from meanfield.kernels.activations.codes import CLOSED_PAIRS, ERF, SQUARE
 from meanfield.kernels.dynamics.overlaps.drift import semidefinite_factor
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
@@ -22,6 +23,7 @@ Matrix = NDArray[np.float64]
 NOISE_METHODS = ("auto", "closed", "sampled")
 # beyond this width the p⁴/4 closed-form integrals of erf cost more than the sample
 CLOSED_WIDTH = 96
+KINKED_WIDTH = 48  # the same for kinks, whose tables hold p⁴/2 numbers
 # independent scramblings of the sample: their spread is the stated error
 REPLICATES = 8
 ENTRIES, FEWEST, MOST = 2**22, 2**12, 2**17  # of the default sample: numbers held, points
@@ -32,6 +34,7 @@ class Noise(Protocol):
     """One way to compute ⟨σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩, shape (p, p)."""
 
     name: str
+    analytic: bool  # whether it goes on smoothly where Q is no longer positive semi-definite
     stats: dict[str, Any]
     label_noise: float  # Δ, at present
 
@@ -67,7 +70,7 @@ class Joint:
 class ErfNoise:
     """Closed form for erf students and a committee of erf, ReLU or square: p⁴/4 arc sines."""
 
-    name = "closed"
+    name, analytic = "closed", True
 
     def __init__(self, target: Target) -> None:
         self.stats: dict[str, Any] = {}
@@ -95,7 +98,7 @@ class SquareNoise:
     E X² = (tr EC)² + 2 tr ECEC.
     """
 
-    name = "closed"
+    name, analytic = "closed", True
 
     def __init__(self, target: Target) -> None:
         self.stats: dict[str, Any] = {}
@@ -103,13 +106,18 @@ class SquareNoise:
 
     def term(self, network: Network) -> Matrix:
         """See `Noise`."""
-        C, e, p = self.joint.covariance(network), self.joint.coefficients(network), len(network.a)
-        mean = float(e @ np.diag(C))
-        square = mean * mean + 2.0 * float(e @ (C * C) @ e)
-        once = (C[:p] * e) @ C
-        twice = (once * e) @ C[:, :p]
-        total = C[:p, :p] * (square + self.label_noise) + 4.0 * (mean * once[:, :p] + 2.0 * twice)
-        return 2.0 * (total + total.T)
+        C, e = self.joint.covariance(network), self.joint.coefficients(network)
+        return self.terms(C[None], e[None], len(network.a))[0]
+
+    def terms(self, C: Matrix, e: Matrix, p: int) -> Matrix:
+        """Terms (runs, p, p) of networks of covariances C (runs, n, n) and e (runs, n)."""
+        mean = np.einsum("rm,rmm->r", e, C)[:, None, None]
+        square = mean * mean + 2.0 * np.einsum("rm,rmn,rn->r", e, C * C, e)[:, None, None]
+        once = (C[:, :p] * e[:, None]) @ C
+        twice = (once * e[:, None]) @ C[:, :, :p]
+        total = C[:, :p, :p] * (square + self.label_noise)
+        total = total + 4.0 * (mean * once[:, :, :p] + 2.0 * twice)
+        return np.asarray(2.0 * (total + total.swapaxes(1, 2)))
 
     def error(self, network: Network) -> float:
         """Rounding only."""
@@ -125,7 +133,7 @@ class SampledNoise:
     form.
     """
 
-    name = "sampled"
+    name, analytic = "sampled", False
 
     def __init__(self, averages: OverlapAverages, p: int, samples: int | None, seed: int):
         self.averages, self.target, self.sigma = averages, averages.target, averages.sigma
@@ -205,10 +213,14 @@ def choose_noise(
                 return SquareNoise(target)
             if sigma == ERF and (method == "closed" or p <= CLOSED_WIDTH):
                 return ErfNoise(target)
+        kinked = KinkedNoise.of(averages.sigma, target)
+        if kinked is not None and (method == "closed" or p <= KINKED_WIDTH):
+            return kinked
         if method == "closed":
             raise ValueError(
-                "noise_method 'closed' needs erf students and a committee of erf, relu or square, "
-                "or square students and target; use 'sampled' or 'auto' for this problem"
+                "noise_method 'closed' needs erf, relu or leaky relu students and a committee of "
+                "erf, relu or square (of leaky relu, for kinked students), or square students and "
+                "target; use 'sampled' or 'auto' for this problem"
             )
     return SampledNoise(averages, p, samples, seed)
 

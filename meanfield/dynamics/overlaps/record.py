@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.growth import REMARK, UNSURE, error_in_growth
-from meanfield.dynamics.overlaps.flow import OverlapFlow, without_negative_part
+from meanfield.dynamics.overlaps.flow import OverlapFlow, OverlapParts, without_negative_part
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.stops import Undivided
 from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.records import Checkpoint
 from meanfield.schedules.base import largest
@@ -22,7 +23,7 @@ Array = NDArray[np.float64]
 ERRORS = ("noise_error", "average_error", "risk_floor", "clipped")  # of each saved time
 
 
-class OverlapRun(Description):
+class OverlapRun(Description, Undivided):
     """A flow that starts from `start`."""
 
     name, title = "overlap ODEs", "overlap ODEs"
@@ -35,16 +36,34 @@ class OverlapRun(Description):
 
     def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
         """See `Description`."""
+        stops = self.request.stops
         return integrate(
             self.flow.velocity, self.flow.y0, self.request.t_end, self.request.times, self.observe,
             **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint, watch=self.watch,
-            stops=self.flow.rates.breaks,
+            stops=self.flow.rates.breaks, event=stops and stops.attach(self),
         )  # fmt: skip
 
     def watch(self, y: Array, slope: Array) -> float:
         """See `error_in_growth`; a direction is a coordinate, or a, of all neurons."""
         flow = self.flow
-        return error_in_growth(flow.present_velocity, y, slope, flow.parts, self.averages_error)
+        return error_in_growth(flow.autonomous_velocity, y, slope, flow.parts, self.averages_error)
+
+    def risk_at(self, t: float, y: Array) -> float:
+        """See `Motion`."""
+        with np.errstate(all="ignore"):
+            now, _ = self._clipped(y)
+            return self.flow.averages.energy(self.flow.network(now), with_error=False).risk
+
+    def state_at(self, t: float, y: Array) -> Overlaps:
+        """See `Motion`."""
+        now, _ = self._clipped(y)
+        return Overlaps(now.Q, now.M, self.flow.P, now.a.copy(), self.start.origin)
+
+    def speed_at(self, t: float, y: Array, out: Array) -> None:
+        """See `Motion`; the rates stay those of the run."""
+        present = self.flow.present
+        self.flow.velocity(t, y, out)
+        self.flow.set_rates(present)
 
     @cached_property
     def averages_error(self) -> float:
@@ -59,28 +78,32 @@ class OverlapRun(Description):
         if flow.rates:
             flow.set_rates(flow.rates(t))
         with np.errstate(all="ignore"):
-            now = flow.read(y)
-            Q, noise_error, clipped = now.Q, 0.0, 0.0
-            if now.N is not None:
-                if flow.noise is not None:
-                    noise_error = flow.noise.error(flow.network(now))
-                N = without_negative_part(now.N)
-                clipped = float(np.abs(N - now.N).max())
-                if clipped > 0.0:
-                    u = now.block[:, : flow.rank]
-                    Q = u @ u.T + N
-                    now = now._replace(Q=Q, N=N)
+            noise_error = 0.0
+            if flow.noise is not None:
+                noise_error = flow.noise.error(flow.network(flow.read(y)))
+            now, clipped = self._clipped(y)
             energy = flow.averages.energy(flow.network(now))
         record: dict[str, Any] = {
             "risk": energy.risk, "noise_error": noise_error, "average_error": energy.error,
             "risk_floor": 0.5 * energy.rounding, "clipped": clipped,
         }  # fmt: skip
         if request.measurements:
-            state = Overlaps(Q, now.M, flow.P, now.a.copy(), self.start.origin)
-            record |= request.measurements(t, state)
+            record |= request.measurements(t, self.state_at(t, y))
         if request.keeps(t):
-            record |= {"Q": Q, "M": now.M} | ({"a": now.a.copy()} if flow.moves_a else {})
+            record |= {"Q": now.Q, "M": now.M} | ({"a": now.a.copy()} if flow.moves_a else {})
         return record
+
+    def _clipped(self, y: Array) -> tuple[OverlapParts, float]:
+        """What a vector says, on the cone of overlaps, and how far it was off."""
+        now = self.flow.read(y)
+        if now.N is None:
+            return now, 0.0
+        N = without_negative_part(now.N)
+        clipped = float(np.abs(N - now.N).max())
+        if clipped > 0.0:
+            u = now.block[:, : self.flow.rank]
+            now = now._replace(Q=u @ u.T + N, N=N)
+        return now, clipped
 
     def result(self, trajectory: Trajectory) -> Result:
         """See `Description`."""

@@ -55,6 +55,7 @@ def solve_overlaps(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
+    until: Any = None,
 ) -> Solution[Overlaps, Overlaps]:
     """Integrate the ordinary differential equations of the overlaps.
 
@@ -90,9 +91,10 @@ def solve_overlaps(
         b: samples that a step of SGD averages over; divides the γ/p term.
     noise_method : str
         How the γ/p term is computed. ``"closed"``: in closed form (erf students and a committee
-        of erf, ReLU or square, p⁴/4 arc sines; square students and target, p³). ``"sampled"``:
-        over a fixed sample, p² per point, anything. ``"auto"``: closed where there is one, sampled
-        for wide erf students.
+        of erf, ReLU or square, p⁴/4 arc sines; ReLU and leaky ReLU students and a committee of
+        these, erf or square, some p⁴ arc sines and as many numbers held; square students and
+        target, p³). ``"sampled"``: over a fixed sample, p² per point, anything. ``"auto"``: closed
+        where there is one, sampled for wide students: erf beyond p = 96, kinked beyond 48.
     samples : int or None
         Points of the sample, at least 16, rounded up to a power of two; by default as many as hold
         about four million numbers.
@@ -113,13 +115,17 @@ def solve_overlaps(
         Threads for the compiled kernels; results do not depend on it, to the last bit.
     progress : bool
         Show a progress bar.
+    until : Condition or callable, optional
+        What ends the run before `t_end`: one of `meanfield.until`, or a function of
+        (t, `Overlaps`), continuous in time, where its sign changes; see `solve_mean_field`.
 
     Returns
     -------
     Solution
         With states of kind `Overlaps`. In ``stats``: ``noise_method`` (``"none"``, ``"closed"``,
-        ``"sampled"``); ``noise_error``, twice the standard error of the γ/p term relative to the
-        term (Frobenius norm), the largest over the saved times, 0 for a closed form;
+        ``"sampled"``); ``noise_error`` of the γ/p term relative to the term (Frobenius norm), the
+        largest over the saved times: twice the standard error of a sample, the error of the nodes
+        behind kinked students' averages of four signs, 0 for the other closed forms;
         ``noise_samples`` if sampled; ``risk_floor``, the rounding error of the risk, below which it
         means nothing; ``average_error``, the largest estimate of the relative error of an average
         over pairs of units or over the target's coordinates, 0 where all are closed forms;
@@ -143,7 +149,7 @@ def solve_overlaps(
     of SGD at finite d multiplies ε² in the γ/p term by |x|²/d, whose mean given the pre-activations
     is 1 − (p + k)/d + λᵀ Ω⁻¹ λ/d.
 
-    The sampled term of relu students has kinks in time, one for each point that crosses zero:
+    A sampled term of kinked students has kinks in time, one for each point that crosses zero:
     an rtol far below ``noise_error`` then costs many steps and gains nothing.
 
     Examples
@@ -155,7 +161,9 @@ def solve_overlaps(
     (True, True)
     """
     measurements = Measurements(observables)
-    request = Request.checked(t_end, save_at, keep, measurements, checkpoint, threads, progress)
+    request = Request.checked(
+        t_end, save_at, keep, measurements, checkpoint, threads, progress, until=until
+    )
     tolerances = Tolerances.checked(rtol, atol, method)
     settings: dict[str, Any] = {
         "sgd_noise": checks.switch(sgd_noise, "sgd_noise"),

@@ -19,11 +19,11 @@ from meanfield.dynamics.particles.field_checks import (
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.stops import Undivided
 from meanfield.dynamics.training import Spheres, add_decay
 from meanfield.fields import Field, choose_field
 from meanfield.fields.base import unlocked
 from meanfield.integrate import Status, Trajectory, integrate
-from meanfield.integrate.equation import Total
 from meanfield.integrate.records import Checkpoint
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
@@ -32,11 +32,10 @@ from meanfield.states import ParticleMeasure
 Array = NDArray[np.float64]
 
 
-class ParticleFlow(Description):
+class ParticleFlow(Description, Undivided):
     """One run: the vector of all coordinates, its slope, and what is recorded of it."""
 
     name, title = "mean-field particles", "mean field"
-    total: Total | None = None  # sums over all holders of neurons, if others hold some
 
     def __init__(
         self,
@@ -57,7 +56,7 @@ class ParticleFlow(Description):
         self.rates = RateSeries(problem, None, request.t_end)
         self.t = 0.0  # of the last slope
         self.trains_a = largest(problem.second_layer_rate) > 0.0
-        self.idle = np.zeros(self.n)
+        self.fixed_slope = np.zeros(self.n)
         self.spheres = Spheres(measure.u, measure.r) if spherical else None
         with np.errstate(over="ignore", invalid="ignore"):
             if field is None:
@@ -76,11 +75,11 @@ class ParticleFlow(Description):
         return (
             getattr(self.field, "in_place", False)
             and self.spheres is None
-            and not (decays or self.paces_a)
+            and not (decays or self.second_rate_changes)
         )
 
     @property
-    def paces_a(self) -> bool:
+    def second_rate_changes(self) -> bool:
         """Whether κ changes: the field then says what the second layer does at κ = 1."""
         return "second_layer_rate" in self.rates.schedules
 
@@ -95,11 +94,12 @@ class ParticleFlow(Description):
     def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
         """See `Description`."""
         rtol, _, method = self.tolerances
+        stops = self.request.stops
         return integrate(
             self.slope, self.start(), self.request.t_end, self.request.times, self.observe,
             rtol=rtol, atol=self.atol, method=method, advance=advance, checkpoint=checkpoint,
             total=self.total, in_place=self.in_place, weight=self.weight(), watch=self.watch,
-            stops=self.rates.breaks,
+            stops=self.rates.breaks, event=stops and stops.attach(self),
         )  # fmt: skip
 
     def outside(self) -> dict[str, Any]:
@@ -131,11 +131,26 @@ class ParticleFlow(Description):
 
         A direction is a coordinate of all neurons: a, each of u, and r.
         """
-        self.settle(y)
+        self.grow_field(y)
         velocity = partial(self.slope, self.t)  # at the rates of this step's end
         return error_in_growth(velocity, y, slope, self.parts, self.field_error, self.total)
 
-    def settle(self, y: Array) -> None:
+    def risk_at(self, t: float, y: Array) -> float:
+        """See `Motion`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.field.risk(*self.neurons(y))
+
+    def state_at(self, t: float, y: Array) -> ParticleMeasure:
+        """See `Motion`."""
+        return self.state(y)
+
+    def speed_at(self, t: float, y: Array, out: Array) -> None:
+        """See `Motion`; the last slope stays that of the run."""
+        last = self.t
+        self.slope(t, y, out)
+        self.t = last
+
+    def grow_field(self, y: Array) -> None:
         """Lay the field out anew while neurons have outgrown it."""
         with np.errstate(over="ignore", invalid="ignore"):
             neurons = self.neurons(y)
@@ -144,7 +159,7 @@ class ParticleFlow(Description):
 
     def parts(self, y: Array) -> tuple[Array, Array, Array]:
         """Views of a vector, a column for each direction; none of a fixed second layer."""
-        a, u, r = self.split(y, self.idle)
+        a, u, r = self.split(y, self.fixed_slope)
         return a[:, None], u, r[:, None]
 
     def split(self, y: Array, a: Array) -> tuple[Array, Array, Array]:
@@ -163,9 +178,9 @@ class ParticleFlow(Description):
         self.t, now = t, self.rates(t)
         with np.errstate(over="ignore", invalid="ignore"):
             a, u, r = self.neurons(y)
-            velocity = self.split(out, self.idle)
+            velocity = self.split(out, self.fixed_slope)
             self.field.velocity(a, u, r, *velocity)
-            if self.paces_a:
+            if self.second_rate_changes:
                 velocity[0][:] *= now.second_layer_rate
             add_decay(now, (a, u, r), velocity, first_layer=first_layer_decay)
             if self.spheres is not None:
@@ -182,7 +197,7 @@ class ParticleFlow(Description):
         request = self.request
         if request.measurements:
             record |= request.measurements(t, self.state(y))
-        if request.keep == "ends" and t in (0.0, request.t_end):
+        if request.keep == "ends" and (t == 0.0 or request.ends(t)):
             # known at the end of the run: no copy is carried through it
             record["start" if t == 0.0 else "end"] = True
         elif request.keeps(t):

@@ -64,10 +64,11 @@ def entropy(measure: ParticleMeasure, D: int) -> Entropy:
     if np.bincount(group).min() >= FEWEST:
         for one in range(len(values)):
             chosen = group == one
-            terms[:, chosen] = _surprise(inside[chosen], mass[chosen] / mass[chosen].sum())
+            share = mass[chosen] / mass[chosen].sum()
+            terms[:, chosen] = _negative_log_density(inside[chosen], share)
     else:
         points = np.column_stack((measure.a, inside)) if len(values) > 1 else inside
-        terms = _surprise(points, mass)
+        terms = _negative_log_density(points, mass)
     area = math.log(2.0) + 0.5 * D * math.log(math.pi) - float(gammaln(0.5 * D))
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = terms + area + ((D - 1.0) * np.log(measure.r) if D > 1 else 0.0)
@@ -78,7 +79,7 @@ def entropy(measure: ParticleMeasure, D: int) -> Entropy:
     return Entropy(float(fine), math.hypot(spread, float(fine - coarse)))
 
 
-def _surprise(points: Array, mass: Array) -> Array:
+def _negative_log_density(points: Array, mass: Array) -> Array:
     """−log density at each point (2, n): from its fourth and its eighth neighbour."""
     from scipy.spatial import cKDTree
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from meanfield.dynamics.accuracy import Estimate
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.run import Advance, Description, Result
+from meanfield.dynamics.stops import first_sign_change
 from meanfield.integrate import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
 
@@ -75,6 +76,8 @@ class LangevinRun(Description):
         self.records: list[dict[str, Any]] = []
         self.first, self.second = np.zeros_like(self.y), np.zeros_like(self.y)
         self.step = self._default_step() if step is None else step
+        self.stops = flow.request.stops and flow.request.stops.attach(flow)
+        self.signs = [0.0 if signed else 1.0 for signed in self.stops.signed] if self.stops else []
 
     def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
         """Go from one saved time to the next in equal steps."""
@@ -83,16 +86,23 @@ class LangevinRun(Description):
         if checkpoint is not None and (snapshot := checkpoint.load()) is not None:
             self._restore(snapshot, checkpoint)
         try:
+            self._look()
             for stop in times[len(self.records) :]:
+                if self.stopped:
+                    break
                 failure = self._through(float(stop), advance, checkpoint)
                 if failure is not None:
                     status, message = Status.DIVERGED, failure
                     break
-                self.records.append(self.flow.observe(float(stop), self.y))
-                self._compare(self.records[-1]["risk"])
+                if not self.stopped:
+                    self._record(float(stop))
             else:
                 if (failure := self._through(t_end, advance, checkpoint)) is not None:
                     status, message = Status.DIVERGED, failure
+            if self.stopped and self.stops is not None:
+                times = np.append(times[: len(self.records)], self.t)
+                self._record(self.t)
+                message = f"stopped at t = {self.t:g} by {self.stops.by}"
         except BadRate as error:
             status, message = Status.INVALID, f"stopped at t = {self.t:g}: {error}"
         except KeyboardInterrupt:
@@ -123,11 +133,28 @@ class LangevinRun(Description):
         )  # fmt: skip
         return found._replace(estimates=[*found.estimates, estimate])
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a condition has ended the run, after the last two steps."""
+        return self.stops is not None and self.stops.at is not None
+
+    def _look(self) -> None:
+        """See whether a condition holds now."""
+        if self.stops is not None:
+            values = self.stops.values(self.t, self.y)
+            self.signs, which = first_sign_change(self.signs, values, self.stops.signed)
+            if which is not None:
+                self.stops.ends_run(which, self.t)
+
+    def _record(self, t: float) -> None:
+        self.records.append(self.flow.observe(t, self.y))
+        self._compare(self.records[-1]["risk"])
+
     def _through(self, stop: float, advance: Advance, checkpoint: Checkpoint | None) -> str | None:
         """Up to a time, with a step that ends wherever a rate jumps."""
         for way in (*(t for t in self.flow.rates.breaks if self.t < t < stop), stop):
             failure = self._go_to(way, advance, checkpoint)
-            if failure is not None:
+            if failure is not None or self.stopped:
                 return failure
         return None
 
@@ -146,6 +173,9 @@ class LangevinRun(Description):
             self.drawn = self.rng.bit_generator.state
             self.steps += 2
             advance(self.t)
+            self._look()
+            if self.stopped:
+                break
             if checkpoint is not None and checkpoint.due():
                 checkpoint.save(self._snapshot(checkpoint))
         return None
@@ -159,7 +189,7 @@ class LangevinRun(Description):
             y = self._drift(t, y, drift)
             for i in range(pieces, 2 * pieces):
                 y = self._diffuse(t + 0.5 * i * h, y, 0.5 * h, rng)
-            self.flow.settle(y)
+            self.flow.grow_field(y)
             return y
 
     def _compare(self, risk: float) -> None:
@@ -192,7 +222,7 @@ class LangevinRun(Description):
 
         Steps are of a given length: there is no shorter one for neurons that leave a mesh.
         """
-        self.flow.settle(y)
+        self.flow.grow_field(y)
         self.flow.slope(t, y, out, first_layer_decay=False)
         self.evaluations += 1
 
@@ -218,14 +248,14 @@ class LangevinRun(Description):
         header = {
             "t": self.t, "steps": self.steps, "evaluations": self.evaluations, "step": self.step,
             "records": len(self.records), "noise": self.drawn, "step_error": self.step_error,
-            "outside": checkpoint.outside(),
+            "outside": checkpoint.outside(), "signs": self.signs,
         }  # fmt: skip
         return Snapshot(header, {"y": self.y, "other": self.other, **pack_records(self.records)})
 
     def _restore(self, snapshot: Snapshot, checkpoint: Checkpoint) -> None:
         header, arrays = snapshot
         checkpoint.restore(header["outside"])
-        self.t, self.step = header["t"], header["step"]
+        self.t, self.step, self.signs = header["t"], header["step"], header["signs"]
         self.steps, self.evaluations = header["steps"], header["evaluations"]
         self.rng.bit_generator.state = self.other_rng.bit_generator.state = header["noise"]
         self.drawn, self.step_error = header["noise"], header["step_error"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,6 +46,7 @@ def solve_mean_field(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
+    until: Any = None,
 ) -> Solution[ParticleMeasure, ParticleMeasure]:
     """Evolve a measure of neurons by the mean-field equation.
 
@@ -115,6 +116,12 @@ def solve_mean_field(
         Threads for the kernels. Results do not depend on it.
     progress : bool
         Show a progress bar, in terminals and notebooks.
+    until : Condition or callable, optional
+        What ends the run before `t_end`: `meanfield.until.risk_below`, `steady`, `any`, or a
+        function of (t, `ParticleMeasure`), continuous in time, where its sign changes. The end is
+        located to about 1e-9 of the time, by steps of the method, and is the last saved time;
+        ``solution.stopped_at`` and ``stopped_by`` say when and by what. At a temperature a run
+        stops at the first two steps' end where the condition holds.
 
     Returns
     -------
@@ -149,7 +156,9 @@ def solve_mean_field(
     checks.instance(problem, "problem", Problem)
     check_state(measure, "measure", ParticleMeasure)
     measurements = Measurements(observables)
-    request = Request.checked(t_end, save_at, keep, measurements, checkpoint, threads, progress)
+    request = Request.checked(
+        t_end, save_at, keep, measurements, checkpoint, threads, progress, until=until
+    )
     tolerances = Tolerances.checked(rtol, atol, method)
     spherical = checks.switch(spherical, "spherical")
     evaluator = check_evaluator(evaluator)
@@ -163,6 +172,8 @@ def solve_mean_field(
         free_energy = FreeEnergy(problem, RateSeries(problem, None, request.t_end))
     if free_energy is not None:
         refuse_noise(problem, spherical)
+        if request.stops is not None:
+            request.stops.refuse_noise("Langevin dynamics")
         measurements.functions = {**free_energy.observables(), **measurements.functions}
     settings = tolerances._asdict() | {
         "spherical": spherical, "evaluator": evaluator, "field_tolerance": field_tolerance,

@@ -17,12 +17,15 @@ from meanfield.schedules.base import BadValue, Schedule, allowed
 Array = NDArray[np.float64]
 
 BLOCK = 2**15  # steps whose rates are laid out at a time
-SHORT = 256  # of them, where a user's function is iterated to the times that it makes
-ROUNDS = 40  # of that iteration
+SHORT = 256  # steps at a time for a schedule that only Python knows, whose rates are iterated
+ROUNDS = 40  # of that iteration, after which a change in the last digit ends it
 
 
 class Position(NamedTuple):
-    """After how many steps the runs stand, at which time, and what rounding leaves out of it."""
+    """How many steps have been made, the time they have led to, and what rounding left out of it.
+
+    The time is t + low to twice the digits of a double.
+    """
 
     steps: int = 0
     t: float = 0.0
@@ -36,9 +39,9 @@ class StepClock(Protocol):
     duration: float
 
     def ahead(self, at: Position, target: int, most: int) -> tuple[Position, Array | None]:
-        """Where to go next on the way to a target, and the rates of these steps; `at` if there.
+        """The position after the next steps towards a target, at most `most`, and their rates.
 
-        No rates are said where they are those of all steps.
+        The rates are None where all steps have the same. At the target it is `at` itself.
         """
 
 
@@ -108,7 +111,7 @@ class ScheduledSteps:
         return after, self.rows[here:end]
 
     def _lay_out(self, at: Position) -> None:
-        """The rates and times of the next steps; those before one that has none, if there is."""
+        """Compute rates and times of the next steps, up to the first that has no rate above 0."""
         gamma, stamps, lows = self._gammas(at, BLOCK)
         count = len(gamma)
         bad = ~((gamma > 0.0) & np.isfinite(gamma) & (stamps[1:] > stamps[:-1]))
@@ -138,7 +141,7 @@ class ScheduledSteps:
         return (at.steps + np.arange(len(stamps))) / self.d
 
     def _gammas(self, at: Position, count: int) -> tuple[Array, Array, Array]:
-        """γ of the next steps, the times they lead to (count + 1,), and what these leave out."""
+        """γ of the next steps, and the times before and after each (count + 1,) with low parts."""
         per = 1.0 / (self.p * self.d)
         gamma = np.empty(count)
         stamps, lows = np.empty(count + 1), np.empty(count + 1)
@@ -202,7 +205,7 @@ def rate_rows(values: dict[str, Any], p: int, d: float) -> Array:
 
 
 def too_short(step_time: float, t_end: float) -> str:
-    """Why nothing can be run."""
+    """The message where t_end does not hold one step."""
     return (
         f"t_end must hold at least one step, t = learning_rate/(p dim) = {step_time:g}, "
         f"got {t_end:g}"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.activations.own import compiled_unit
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.rates import Rates
 from meanfield.dynamics.sgd.clock import rate_rows
-from meanfield.dynamics.sgd.compiled import compiled_unit
 from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.activations.units import Unit
 from meanfield.kernels.dynamics.sgd.law import advance_law, record_law
 from meanfield.kernels.dynamics.sgd.step import Step
-from meanfield.kernels.dynamics.sgd.weights import advance_weights, record_weights, stand
-from meanfield.kernels.dynamics.sgd.wide import advance_wide, stand_wide
+from meanfield.kernels.dynamics.sgd.weights import advance_weights, current_weights, record_weights
+from meanfield.kernels.dynamics.sgd.wide import advance_wide, current_weights_wide
 from meanfield.problem import Problem
 from meanfield.schedules.base import Schedule
 from meanfield.states import Overlaps, Weights
@@ -35,7 +36,7 @@ class Runs(Protocol):
     kind: str
     description: str
     fixed: dict[str, Array]
-    judge: Judge
+    risk_correction: RiskCorrection
     work: float  # rough cost of a step of all runs, in nanoseconds
     moving: tuple[str, ...]  # the arrays that say where the runs are
     done: NDArray[np.int64]  # of the last call, how many steps each run made
@@ -76,20 +77,20 @@ def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Ste
         spherical=spherical,
         keep=row[3],
         second_keep=row[4],
-        heat=row[5],
+        langevin=row[5],
     )
 
 
 def rates_of(step: Step, rates: Array | None) -> Array:
-    """The rates of steps; where none are said, the one row that a `Step` has."""
+    """The rates of steps; where None are given, the one row that a `Step` has."""
     if rates is not None:
         return rates
     return np.array(
-        [[step.gain, step.second, step.noise, step.keep, step.second_keep, step.heat]]
+        [[step.gain, step.second, step.noise, step.keep, step.second_keep, step.langevin]]
     )  # fmt: skip
 
 
-class Judge:
+class RiskCorrection:
     """The risk where the kernels have no closed form for it, and its error in the first run."""
 
     def __init__(self, problem: Problem):
@@ -131,7 +132,7 @@ class WeightsRuns:
         self.step, self.words, self.kind = step, words, kind
         self.W_star, self.P = start.W_star, np.asarray(problem.target.gram)
         self.a_star = second_layer(problem)
-        self.judge = Judge(problem)
+        self.risk_correction = RiskCorrection(problem)
         W = start.W
         if step.spherical:
             W = W * (math.sqrt(d) / _lengths((W * W).sum(axis=1), "W")[:, None])
@@ -153,9 +154,9 @@ class WeightsRuns:
         return self.done
 
     def weights(self) -> Array:
-        """The weights that the runs stand for, (runs, p, d)."""
+        """The present weights of the runs, (runs, p, d)."""
         out = np.empty((*self.a.shape, len(self.X[0, 0])))
-        stand(self.W, self.X, self.C, self.scale, out)
+        current_weights(self.W, self.X, self.C, self.scale, out)
         return out
 
     def record(self) -> tuple[dict[str, Array], Array]:
@@ -168,7 +169,7 @@ class WeightsRuns:
         record_weights(
             self.step, self.W_star, self.P, self.a_star, W, self.a, squares, Q, M, risk
         )  # fmt: skip
-        self.judge.correct(Q, M, self.a, risk)
+        self.risk_correction.correct(Q, M, self.a, risk)
         if self.kind == "Weights":
             return {"W": W, "a": self.a.copy()}, risk
         return {"Q": Q, "M": M, "a": self.a.copy()}, risk
@@ -180,7 +181,7 @@ class WideRuns(WeightsRuns):
     @staticmethod
     def suits(step: Step, p: int) -> bool:
         """Whether it is the faster one, and knows what a step has to do."""
-        plain = step.batch == 1 and not step.spherical and step.keep == 1.0 and step.heat == 0.0
+        plain = step.batch == 1 and not step.spherical and step.keep == 1.0 and step.langevin == 0.0
         return plain and step.d <= WIDE and p >= 8 * step.d
 
     def __init__(
@@ -202,7 +203,7 @@ class WideRuns(WeightsRuns):
     def weights(self) -> Array:
         """See `WeightsRuns`."""
         out = np.empty((*self.a.shape, len(self.X[0, 0])))
-        stand_wide(self.W, self.X, self.C, out)
+        current_weights_wide(self.W, self.X, self.C, out)
         return out
 
 
@@ -218,7 +219,7 @@ class LawRuns:
         self.step, self.words = step, words
         self.B, self.P = problem.target.basis, np.asarray(problem.target.gram)
         self.a_star = second_layer(problem)
-        self.judge = Judge(problem)
+        self.risk_correction = RiskCorrection(problem)
         u, S = split_overlaps(problem, start, step.spherical)
         T = np.zeros((p + 1, p))
         T[:p] = S.T
@@ -243,8 +244,18 @@ class LawRuns:
         (runs, p), k = self.a.shape, len(self.P)
         Q, M, risk = np.empty((runs, p, p)), np.empty((runs, p, k)), np.empty(runs)
         record_law(self.step, self.B, self.P, self.a_star, self.u, self.T, self.a, Q, M, risk)
-        self.judge.correct(Q, M, self.a, risk)
+        self.risk_correction.correct(Q, M, self.a, risk)
         return {"Q": Q, "M": M, "a": self.a.copy()}, risk
+
+
+def side_by_side(each: Sequence[Runs]) -> Runs:
+    """The same runs in one simulator."""
+    first = each[0]
+    for name in first.moving:
+        setattr(first, name, np.concatenate([getattr(one, name) for one in each]))
+    first.done = np.zeros(len(each), dtype=np.int64)
+    first.work = sum(one.work for one in each)
+    return first
 
 
 def split_overlaps(problem: Problem, start: Overlaps, spherical: bool) -> tuple[Array, Array]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
@@ -22,9 +23,11 @@ from meanfield.dynamics.sgd.runs import (
     WideRuns,
     make_step,
     make_streams,
+    side_by_side,
 )
 from meanfield.dynamics.sgd.whole_steps import SgdRun
 from meanfield.dynamics.solution import Solution
+from meanfield.kernels.dynamics.sgd.step import Step
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
 from meanfield.states import Overlaps, Weights, check_state
@@ -34,7 +37,7 @@ KEEPS = ("all", "overlaps", "ends")
 
 def simulate_sgd(
     problem: Problem,
-    start: Weights | Overlaps,
+    start: Weights | Overlaps | StateSeries[Any],
     t_end: float,
     *,
     seed: int = 0,
@@ -47,6 +50,7 @@ def simulate_sgd(
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,
+    until: Any = None,
 ) -> Solution[StateSeries[Any], list[Any]]:
     """Run one-pass SGD: fresh samples x ~ N(0, I_d) at every step.
 
@@ -59,7 +63,8 @@ def simulate_sgd(
         With finite `dim` d and `learning_rate` γ > 0. κ = `second_layer_rate` trains the second
         layer, at γ_a = κ γ/d; the target's `noise` Δ is added to the labels.
     start : Weights or Overlaps
-        The start of every run. Its target must have the problem's Gram matrix.
+        The start of every run, or a `StateSeries` with one for each. Its target must have the
+        problem's Gram matrix.
     t_end : float
         Final time; t = Σ_ν γ_ν/(p d), whatever the batch size: ν γ/(p d) after ν steps at constant
         γ. A schedule is read before each step, where the steps before it have led. The run makes
@@ -92,6 +97,12 @@ def simulate_sgd(
         At most this many threads, over the runs.
     progress : bool
         Show a progress bar.
+    until : Condition or callable, optional
+        What ends a run before `t_end`: a risk, or a function of (t, state) where its sign changes;
+        see `meanfield.until`. Each run stops by itself, after the first step at which the condition
+        holds, and keeps the state it has there at all later saved times;
+        ``solution.stopped_at`` (runs,) and ``stopped_by`` say when and by what. When all have
+        stopped, that is the last saved time.
 
     Returns
     -------
@@ -131,21 +142,31 @@ def simulate_sgd(
     >>> sol.risk.shape
     (3, 5)
     """
-    _check_problem(problem, start)
+    starts: list[Weights | Overlaps] = [start] if not isinstance(start, StateSeries) else [*start]
+    if len(starts) > 1 and runs == 1:
+        runs = len(starts)
+    if len(starts) not in (1, runs):
+        raise ValueError(f"start must hold one state or as many as runs, {runs}, got {len(starts)}")
+    for each in starts:
+        _check_problem(problem, each)
     request = Request.checked(
-        t_end, save_at, keep, Measurements(observables), checkpoint, threads, progress, keeps=KEEPS
-    )
+        t_end, save_at, keep, Measurements(observables), checkpoint, threads, progress,
+        keeps=KEEPS, until=until,
+    )  # fmt: skip
+    if request.stops is not None:
+        request.stops.refuse_noise("SGD")
     settings: dict[str, Any] = {
         "seed": checks.integer(seed, "seed", minimum=0),
         "runs": checks.integer(runs, "runs"),
         "batch_size": checks.integer(batch_size, "batch_size"),
         "spherical": checks.switch(spherical, "spherical"),
     }
-    rates = RateSeries(problem, len(start.a), request.t_end)
+    p = len(starts[0].a)
+    rates = RateSeries(problem, p, request.t_end)
 
     def prepare() -> SgdRun:
-        simulator = _simulator(problem, start, keep=request.keep, **settings)
-        clock = _clock(problem, len(start.a), request, rates)
+        simulator = _simulator(problem, starts, keep=request.keep, **settings)
+        clock = _clock(problem, p, request, rates)
         return SgdRun(simulator, clock, request, dict(start.origin), settings["batch_size"])
 
     return carry_out("simulate_sgd", problem, start, request, settings, prepare)
@@ -160,16 +181,26 @@ def _clock(problem: Problem, p: int, request: Request, rates: RateSeries) -> Ste
 
 def _simulator(
     problem: Problem,
-    start: Weights | Overlaps,
+    starts: Sequence[Weights | Overlaps],
     seed: int,
     runs: int,
     batch_size: int,
     spherical: bool,
     keep: str,
 ) -> Runs:
-    """The simulator that suits the start."""
-    step = make_step(problem, len(start.a), batch_size, spherical)
+    """The simulator that suits the start; of several, runs side by side of one each."""
+    step = make_step(problem, len(starts[0].a), batch_size, spherical)
     words = make_streams(seed, runs)
+    if len(starts) == 1:
+        return _of_start(problem, starts[0], step, words, keep)
+    return side_by_side(
+        [_of_start(problem, start, step, words[i : i + 1], keep) for i, start in enumerate(starts)]
+    )
+
+
+def _of_start(
+    problem: Problem, start: Weights | Overlaps, step: Step, words: NDArray[np.uint64], keep: str
+) -> Runs:
     in_weights = WideRuns if WideRuns.suits(step, len(start.a)) else WeightsRuns
     if isinstance(start, Weights):
         kind = "Overlaps" if keep == "overlaps" else "Weights"

@@ -13,7 +13,7 @@ from meanfield.dynamics.fluctuations.coordinates import Coordinates
 from meanfield.dynamics.fluctuations.drift import OverlapField
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import without_negative_part
-from meanfield.dynamics.overlaps.noise import SampledNoise, choose_noise
+from meanfield.dynamics.overlaps.noise import choose_noise
 from meanfield.dynamics.run import check_gram
 from meanfield.dynamics.stationary.newton import jacobian, newton, within_face
 from meanfield.problem import Problem, refuse_schedules
@@ -187,10 +187,10 @@ def _prepare(
     batch_size = checks.integer(batch_size, "batch_size")
     averages = OverlapAverages(problem)
     noise = choose_noise(averages, problem, overlaps.p, sgd_noise, "auto", None, 0)
-    if isinstance(noise, SampledNoise):
+    if noise is not None and not noise.analytic:
         raise ValueError(
-            "sgd_noise must be False for this problem: its γ/p term is sampled, and a sample has "
-            "no derivatives on the edge of the cone"
+            "sgd_noise must be False for this problem: its γ/p term is sampled or has kinks, and "
+            "has no derivatives on the edge of the cone"
         )
     c = Coordinates(overlaps.p, overlaps.k, overlaps.a, problem.second_layer_rate > 0.0)
     Q, M = np.array(overlaps.Q), np.array(overlaps.M)

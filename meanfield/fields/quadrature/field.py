@@ -64,7 +64,7 @@ class DirectField:
         self.mass: Array | None = None
         self.checking = Tables(problem.student, self.D)  # for rules that reach further
         self.rule: InputRule | None = None
-        self.served, self.worst = math.inf, math.inf
+        self.squared_reach, self.worst = math.inf, math.inf
 
     @staticmethod
     def cost(task: Task) -> Cost:
@@ -81,15 +81,15 @@ class DirectField:
         """See `Field`: refine the rule until the error meets the tolerance or the nodes run out."""
         self.mass, self.rule = measure.mass, None
         if not np.isfinite(np.append(measure.u.ravel() ** 2, measure.r**2)).all():
-            self._use(inputs.tensor_rule(self.k, self.D, 2, 1), measure.u, measure.r)
+            self._set_rule_and_table(inputs.tensor_rule(self.k, self.D, 2, 1), measure.u, measure.r)
             return  # there is nothing to be accurate about
         self._refine(measure)
 
     def _refine(self, measure: ParticleMeasure) -> None:
-        self.served = float((measure.u**2).sum(axis=1).max())
+        self.squared_reach = float((measure.u**2).sum(axis=1).max())
         best: tuple[float, InputRule] | None = None
         for rule in self._candidates(measure, self._radii(measure)):
-            self._use(rule, measure.u, measure.r)
+            self._set_rule_and_table(rule, measure.u, measure.r)
             error = self._change(measure, self._checking_rules(rule))
             if best is None or error < best[0]:
                 best = error, rule
@@ -97,28 +97,28 @@ class DirectField:
                 break
         assert best is not None
         self.worst = best[0]
-        self._use(best[1], measure.u, measure.r)
+        self._set_rule_and_table(best[1], measure.u, measure.r)
 
     def outgrown(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`."""
         if self.rule is None or not np.isfinite(float((u * u).sum() + (r * r).sum())):
             return False
-        if self._far(u):
+        if self._has_moved_far(u):
             return True
         try:
-            self.tables.at_hand(u, r, self.rule, EDGE)
+            self.tables.current(u, r, self.rule, EDGE)
         except FloatingPointError:
             return True
         return False
 
-    def _far(self, u: Array) -> bool:
+    def _has_moved_far(self, u: Array) -> bool:
         """Whether neurons have come so far that other nodes may be needed."""
-        return float(np.einsum("ix,ix->i", u, u).max()) > max(GROWTH * self.served, 1.0)
+        return float(np.einsum("ix,ix->i", u, u).max()) > max(GROWTH * self.squared_reach, 1.0)
 
     def grow(self, measure: ParticleMeasure) -> bool:
         """See `Field`."""
         assert self.rule is not None
-        if self._far(measure.u):
+        if self._has_moved_far(measure.u):
             self._refine(measure)
             return True
         with suppress(FloatingPointError):
@@ -135,7 +135,7 @@ class DirectField:
             count = min(count, FEWEST_RADII)
         for _ in range(6):
             coarse = inputs.sobol_rule(self.k, self.D, 7, count, seed=0)
-            self._use(coarse, measure.u, measure.r)
+            self._set_rule_and_table(coarse, measure.u, measure.r)
             finer = inputs.with_radii(coarse, self.D, math.ceil(1.35 * count))
             if self._change(measure, [finer]) <= 0.3 * self.tolerance:
                 break
@@ -159,13 +159,13 @@ class DirectField:
                 if power == POWERS[0] or 2**power <= most:
                     yield inputs.sobol_rule(self.k, self.D, power, radii, seed=0)
 
-    def _use(self, rule: InputRule, u: Array, r: Array) -> None:
+    def _set_rule_and_table(self, rule: InputRule, u: Array, r: Array) -> None:
         """Take a rule, with a table for neurons; without one where they are too far."""
-        self._take(rule)
+        self._set_rule(rule)
         with suppress(FloatingPointError):
             self.tables.covering(u, r, rule)
 
-    def _take(self, rule: InputRule) -> None:
+    def _set_rule(self, rule: InputRule) -> None:
         self.rule = rule
         self.values = self.target(np.ascontiguousarray(rule.z.T))
         self.weight = rule.joint_weight
@@ -187,7 +187,7 @@ class DirectField:
     ) -> tuple[Array, quadrature.Table]:
         """ε at the nodes of a rule, shape (B, N), and the table it took."""
         in_use = rule is self.rule
-        table = (self.tables.at_hand if in_use else self.checking.covering)(u, r, rule)
+        table = (self.tables.current if in_use else self.checking.covering)(u, r, rule)
         parts = quadrature.field_at_nodes(
             charges(a, self.mass), u, r, rule.z, rule.rho, table, min(BLOCKS, len(a))
         )
@@ -273,14 +273,14 @@ class DirectField:
         return {
             "rule": [self.rule.kind, self.rule.size, len(self.rule.rho)],
             "reach": made[:2] if made is not None and tabulated else None,
-            "served": self.served,
+            "served": self.squared_reach,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
         kind, size, radii = state["rule"]
-        self._take(inputs.make_rule(kind, size, radii, self.k, self.D, self.breaks))
-        self.served = state["served"]
+        self._set_rule(inputs.make_rule(kind, size, radii, self.k, self.D, self.breaks))
+        self.squared_reach = state["served"]
         if state["reach"] is not None:
             self.tables.make(*state["reach"])
         else:

@@ -43,7 +43,7 @@ class Tables:
             return self.make(1.0 + HEADROOM * reach_v, 1.0 + HEADROOM * reach_s)
         return self.made[2]
 
-    def at_hand(self, u: Array, r: Array, rule: InputRule, share: float = 1.0) -> Table:
+    def current(self, u: Array, r: Array, rule: InputRule, share: float = 1.0) -> Table:
         """The table that there is, if neurons lie within a share of its reach.
 
         Raises

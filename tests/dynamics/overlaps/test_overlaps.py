@@ -379,7 +379,7 @@ def test_a_run_on_disk_equals_itself(tmp_path):
         ({"save_at": [2.0, 1.0]}, "save_at"),
         ({"problem": make_problem(gram=np.eye(2))}, "Gram"),
         ({"problem": make_problem(k=1)}, "Gram"),
-        ({"problem": make_problem("relu"), "noise_method": "closed"}, "noise_method"),
+        ({"problem": make_problem("tanh"), "noise_method": "closed"}, "noise_method"),
     ],
 )
 def test_arguments_are_refused_by_name(change, name):

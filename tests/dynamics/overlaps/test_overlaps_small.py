@@ -46,7 +46,7 @@ def test_the_drift(sigma, tau, heat, spherical):
 
 
 @pytest.mark.parametrize("spherical", [False, True])
-@pytest.mark.parametrize("p", [1, 5, overlap_flow.ALONE, overlap_flow.ALONE + 3])
+@pytest.mark.parametrize("p", [1, 5, overlap_flow.SERIAL, overlap_flow.SERIAL + 3])
 @pytest.mark.parametrize("tau", ["erf", "relu"])
 def test_with_the_noise_of_sgd(tau, p, spherical):
     problem = make_problem("erf", tau, gamma=2.0, kappa=0.3)

@@ -5,13 +5,15 @@ import math
 import numpy as np
 
 import meanfield as mf
-from meanfield.dynamics.accuracy import judged
+from meanfield.dynamics.accuracy import final_status
 from meanfield.dynamics.particles.field_checks import Check, estimate_of_velocities, slowest
 from meanfield.fields.pairs.closed import PairField
 
 
 def verdict(checks, message):
-    return judged(mf.Status.SUCCESS, message, {}, 1e-6, estimate_of_velocities(checks, 1e-6, 1e-6))
+    return final_status(
+        mf.Status.SUCCESS, message, {}, 1e-6, estimate_of_velocities(checks, 1e-6, 1e-6)
+    )
 
 
 def test_an_error_that_grows_as_velocities_fade():

@@ -10,7 +10,8 @@ import pytest
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation
-from meanfield.dynamics.sgd.compiled import compiled_unit
+from meanfield.activations.library import ACTIVATIONS
+from meanfield.activations.own import compiled_unit
 from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams
 from meanfield.kernels.activations.units import activate, call_vector
 from meanfield.kernels.dynamics.sgd import law as sgd_law
@@ -67,7 +68,7 @@ def label_at(address, z):
     return call_vector(address, z)
 
 
-@pytest.mark.parametrize("given", [*STUDENTS, "erf", "relu", "square", "hermite1"], ids=str)
+@pytest.mark.parametrize("given", dict.fromkeys([*STUDENTS, *ACTIVATIONS, "hermite1"]), ids=str)
 def test_compiled_units_are_the_activations(given):
     sigma = get_activation(given)
     unit = compiled_unit(sigma)

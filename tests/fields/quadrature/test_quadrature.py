@@ -104,7 +104,7 @@ def test_table_and_its_derivatives():
         rule = inputs.InputRule("tensor", 41, z, np.ones(41), np.array([1.3]), np.ones(1))
         problem = mf.Problem(mf.CommitteeTarget(1), tanh, D + 1)
         field = DirectField(problem)
-        field._use(rule, u, r)
+        field._set_rule_and_table(rule, u, r)
         field.values = np.zeros(41)
         for i in range(3):
             one = np.ones(1), u[i : i + 1], r[i : i + 1]
@@ -184,7 +184,7 @@ def test_the_error_estimate_sees_the_risk_and_the_second_layer():
         measure = make_measure(2, n=10, scale=0.5)
         field = prepared(DirectField, problem, measure)
         fine = prepared(DirectField, problem, measure)
-        fine._use(inputs.tensor_rule(2, math.inf, 180, 1), measure.u, measure.r)
+        fine._set_rule_and_table(inputs.tensor_rule(2, math.inf, 180, 1), measure.u, measure.r)
         gap = abs(field.risk(*measure.arrays()) - fine.risk(*measure.arrays()))
         assert gap < 1e-7
         for one, other in zip(velocity(field, measure), velocity(fine, measure), strict=True):

@@ -12,7 +12,7 @@ from meanfield.kernels.options import serial_strict
 
 @serial_strict
 def value(code, c, x):
-    """A schedule of `meanfield.schedules` at x, by its code and its constants."""
+    """A law of `meanfield.schedules.laws` at x, by its code and its constants; NaN of no code."""
     if code == 0:
         if c[1] == 1.0:  # a division in place of a power
             return c[0] / (1.0 + x / c[2])
@@ -21,6 +21,8 @@ def value(code, c, x):
         return c[0] * math.exp(-x / c[1])
     if code == 2:
         return c[1] + 0.5 * (c[0] - c[1]) * (1.0 + math.cos(math.pi * min(x / c[2], 1.0)))
+    if code != 3:
+        return math.nan
     m = c.size // 2
     place = 0
     while place + 1 < m and c[place + 1] <= x:

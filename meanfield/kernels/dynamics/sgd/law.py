@@ -108,7 +108,7 @@ def triangular(A, T):
 
 
 @serial
-def shrink(x, factor):
+def scale_entries(x, factor):
     """x *= factor, in loops, which compile faster than an array expression."""
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
@@ -116,8 +116,8 @@ def shrink(x, factor):
 
 
 @serial
-def add_heat(s, heat, outside, u, T, A):
-    """Noise of deviation `heat` in every coordinate; A (p, 2p), `outside` = d − k − p.
+def add_langevin_noise(s, langevin, outside, u, T, A):
+    """Noise of deviation `langevin` in every coordinate; A (p, 2p), `outside` = d − k − p.
 
     In the directions that no weight had a part in, p Gaussian vectors have a triangular factor of
     independent entries (Bartlett).
@@ -126,18 +126,18 @@ def add_heat(s, heat, outside, u, T, A):
     for i in range(p):
         for r in range(k):
             xi, s = normal(s)
-            u[i, r] += heat * xi
+            u[i, r] += langevin * xi
         for j in range(2 * p):
             A[i, j] = 0.0
         for j in range(p):
             xi, s = normal(s)
-            A[i, j] = heat * xi + (T[j, i] if j <= i else 0.0)
+            A[i, j] = langevin * xi + (T[j, i] if j <= i else 0.0)
         for j in range(int(min(float(i), outside))):
             xi, s = normal(s)
-            A[i, p + j] = heat * xi
+            A[i, p + j] = langevin * xi
         if i < outside:
             square, s = chi_square(s, outside - i)
-            A[i, p + i] = heat * math.sqrt(square)
+            A[i, p + i] = langevin * math.sqrt(square)
     triangular(A, T)
     return s
 
@@ -217,8 +217,8 @@ def run_law(fixed, rates, B, a_star, u, T, a, words, steps):
             done = n
             break
         if step.keep != 1.0:
-            shrink(u, step.keep)
-            shrink(T, step.keep)
+            scale_entries(u, step.keep)
+            scale_entries(T, step.keep)
         for sample in range(b):
             for i in range(p):
                 C[sample, i] /= step.d
@@ -228,8 +228,8 @@ def run_law(fixed, rates, B, a_star, u, T, a, words, steps):
             add_rank_one(T, C[0], H[0], turns)
         else:
             add_batch(T, C, H, A)
-        if step.heat > 0.0:
-            s = add_heat(s, step.heat, outside, u, T, wide)
+        if step.langevin > 0.0:
+            s = add_langevin_noise(s, step.langevin, outside, u, T, wide)
         if step.spherical:
             to_sphere(u, T)
     write_stream(words, s)

@@ -35,14 +35,14 @@ class Step(NamedTuple):
     spherical: bool
     keep: float  # what weight decay leaves of a weight, 1 − weight_decay γ/(p d)
     second_keep: float  # the same of a second-layer weight
-    heat: float  # deviation of the Langevin noise on w/√d, √(2τγ/(p d))
+    langevin: float  # deviation of the Langevin noise on w/√d, √(2τγ/(p d))
 
 
 @serial
 def at_step(step, rates, n):
-    """The n-th step: what of it may change stands in the rows of rates, or in its only one.
+    """The n-th step: its rates are the n-th row, or the only one where they do not change.
 
-    Columns: gain, second, noise, keep, second_keep, heat.
+    Columns: gain, second, noise, keep, second_keep, langevin.
     """
     row = min(n, rates.shape[0] - 1)
     return Step(
@@ -102,7 +102,7 @@ def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
         for i in range(p):
             f += a[i] * value[i]
         error = y - f / p
-        # isfinite(x) compiles to a test of x − x, which reassociation folds to 0; this stands
+        # isfinite(x) compiles to a test of x − x, which reassociation folds to 0; this test stays
         finite = finite and abs(error) <= LARGEST
         factor = step.gain / b * error
         for i in range(p):

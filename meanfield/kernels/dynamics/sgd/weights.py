@@ -1,9 +1,9 @@
 """SGD in R^d itself (description 1), one pass over the weights a step.
 
-A step's move and the next step's pre-activations read the same rows, so the move waits: a run is
-held as (W, X, C) and stands for W + Cᵀ X, and the sweep that applies the move draws the next batch
-and takes its pre-activations from rows still in registers. Nothing is ever flushed in between,
-hence the numbers do not depend on when states are recorded.
+A step's move and the next step's pre-activations read the same rows, so the move waits: the weights
+are W + Cᵀ X, and the sweep that applies the move also draws the next batch and computes its
+pre-activations from rows still in registers. Recording a state does not apply the waiting move to
+W, hence the numbers do not depend on when states are recorded.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def to_sphere(W, X, C, pre, scale):
 
 
 @serial
-def add_heat(s, size, W):
+def add_langevin_noise(s, size, W):
     """Independent noise of deviation `size` on every weight."""
     for i in range(W.shape[0]):
         for j in range(W.shape[1]):
@@ -155,10 +155,10 @@ def run_weights(fixed, rates, W_star, a_star, W, X, C, scale, a, words, steps):
         C /= root_d
         for i in range(scale.size):
             scale[i] = step.keep
-        if step.heat > 0.0:  # at once, and so that what decay leaves of it is the noise
-            s = add_heat(s, step.heat * root_d / step.keep, W)
+        if step.langevin > 0.0:  # the waiting move will multiply it by keep
+            s = add_langevin_noise(s, step.langevin * root_d / step.keep, W)
         if step.spherical:
-            if step.heat > 0.0:
+            if step.langevin > 0.0:
                 products(W, X, pre)
             else:
                 pre *= root_d
@@ -189,8 +189,8 @@ def advance_weights(
 
 
 @serial
-def standing_weights(W, X, C, scale, out):
-    """The weights a run stands for, its waiting move made: out (p, d)."""
+def apply_waiting_move(W, X, C, scale, out):
+    """The weights of a run with its waiting move made: out (p, d)."""
     for i in range(W.shape[0]):
         copy(W[i], out[i])
         if scale.size > 0:
@@ -211,10 +211,10 @@ def overlaps_of(W, W_star, Q, M):
 
 
 @shared(lambda W, *_: (len(W), 1.0 * W.size))
-def stand(first, last, W, X, C, scale, out):
-    """The weights that the runs stand for, out (runs, p, d)."""
+def current_weights(first, last, W, X, C, scale, out):
+    """The weights of the runs with their waiting moves made: out (runs, p, d)."""
     for run in range(first, last):
-        standing_weights(W[run], X[run], C[run], scale[run], out[run])
+        apply_waiting_move(W[run], X[run], C[run], scale[run], out[run])
 
 
 @shared(lambda step, W_star, P, a_star, W, *_: (len(W), 0.2 * W.shape[1] * W.size))

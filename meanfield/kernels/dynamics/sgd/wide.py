@@ -1,6 +1,6 @@
 """SGD in few dimensions with many neurons: the loops run along the neurons.
 
-As in `sgd_weights`, a step's move waits for the next sweep over the weights. They are held as
+As in `weights`, a step's move waits for the next sweep over the weights. They are held as
 (d, p), so that a sweep is d passes over rows of neurons: one multiply-add moves a weight and one
 projects it.
 """
@@ -83,8 +83,8 @@ def advance_wide(first, last, step, rates, W_star, a_star, W, X, C, a, words, st
 
 
 @shared(lambda W, *_: (len(W), 1.0 * W.size))
-def stand_wide(first, last, W, X, C, out):
-    """The weights that the runs stand for, out (runs, p, d)."""
+def current_weights_wide(first, last, W, X, C, out):
+    """The weights of the runs with their waiting moves made: out (runs, p, d)."""
     for run in range(first, last):
         d, p = W[run].shape
         for i in range(p):

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Whole = NDArray[Any]  # Python integers where 64 bits are too few
+Integers = NDArray[Any]  # Python integers where 64 bits are too few
 
 
-def whole(values: NDArray[np.float64]) -> Whole:
+def as_integers(values: NDArray[np.float64]) -> Integers:
     """Positive or zero doubles as multiples, without rounding, of one power of two."""
-    return whole_and_exponent(values)[0]
+    return integers_and_exponent(values)[0]
 
 
-def whole_and_exponent(values: NDArray[np.float64]) -> tuple[Whole, int]:
+def integers_and_exponent(values: NDArray[np.float64]) -> tuple[Integers, int]:
     """Integers n and an exponent e with values = n 2^e."""
     digits, exponents = np.frexp(values)
     positive = values > 0
@@ -24,7 +24,7 @@ def whole_and_exponent(values: NDArray[np.float64]) -> tuple[Whole, int]:
     return (digits * 2.0**53).astype(np.int64).astype(object) << shifts, least - 53
 
 
-def balanced(first: Whole, second: Whole) -> tuple[list[int], list[int], int]:
+def common_total(first: Integers, second: Integers) -> tuple[list[int], list[int], int]:
     """Both masses in one unit, in which they add up to the same total."""
     n, m = int(first.sum()), int(second.sum())
     return [int(x) * m for x in first], [int(y) * n for y in second], n * m

@@ -1,0 +1,170 @@
+"""A run that goes on from its end under another problem, as one run with phases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from meanfield import checks
+from meanfield.dynamics.overlaps.solve import solve_overlaps
+from meanfield.dynamics.particles.solve import solve_mean_field
+from meanfield.dynamics.phases import Phase, joined_observables, joined_states, last_states
+from meanfield.dynamics.sgd.simulate import simulate_sgd
+from meanfield.dynamics.solution import Solution
+from meanfield.integrate import Status
+from meanfield.integrate.saving import check_times
+from meanfield.problem import Problem, later_on
+from meanfield.until.conditions import check_until, with_laws
+
+OF_EQUATIONS = ("rtol", "atol", "method", "spherical")
+SOLVERS: dict[str, tuple[Callable[..., Solution], tuple[str, ...]]] = {
+    "overlap ODEs": (
+        solve_overlaps,
+        (*OF_EQUATIONS, "sgd_noise", "batch_size", "noise_method", "samples", "seed"),
+    ),
+    "mean-field particles": (
+        solve_mean_field, (*OF_EQUATIONS, "evaluator", "field_tolerance", "step"),
+    ),
+    "SGD in R^d": (simulate_sgd, ("batch_size", "spherical")),
+    "SGD exact in law": (simulate_sgd, ("batch_size", "spherical")),
+}  # fmt: skip
+
+
+def go_on(before: Solution, problem: Problem, t_end: float, settings: dict[str, Any]) -> Solution:
+    """See `Solution.then`."""
+    checks.instance(problem, "problem", Problem)
+    solve, carried = _solver(before)
+    t0 = float(before.t[-1])
+    t_end = checks.real(t_end, "t_end")
+    if t_end <= t0:
+        raise ValueError(f"t_end must be after the run's end so far, t = {t0:g}, got {t_end:g}")
+    _check_problem(before, problem)
+    alpha = alpha_at_end(before)
+    given = {name: before.parameters[name] for name in carried if name in before.parameters}
+    given |= {"keep": _kept(before)} | settings
+    if "seed" not in given:  # of noise; that of a sample stays the same
+        name = "noise_seed" if solve is solve_mean_field else "seed"
+        given["seed"] = _next_seed(int(before.parameters[name]), len(before.phases))
+    given["save_at"] = _times(given.get("save_at"), t0, t_end)
+    if given.get("observables") is not None:
+        given["observables"] = {
+            name: partial(_shifted, function, t0) for name, function in given["observables"].items()
+        }
+    if given.get("until") is not None:
+        given["until"] = with_laws(
+            check_until(given["until"]), lambda law: partial(_shifted, law, t0)
+        )
+    start = last_states(before.states) if len(before.states.shape) > 1 else before.final
+    after = solve(later_on(problem, t0, alpha), start, t_end - t0, **given)
+    return joined(before, after, problem, t0, alpha)
+
+
+def joined(
+    before: Solution, after: Solution, problem: Problem, t0: float, alpha: float
+) -> Solution:
+    """One solution of both; `after` counts its time from t0."""
+    stats = dict(after.stats)
+    if "stopped_at" in stats:
+        stats["stopped_at"] = (np.asarray(stats["stopped_at"]) + t0).tolist()
+    parameters = dict(after.parameters)
+    parameters["t_end"] = parameters["t_end"] + t0
+    if "steps" in before.parameters:
+        first = before.parameters["steps"][-1]
+        mine = [first + n for n in parameters["steps"]]
+        stats["steps"] += first
+        parameters["steps"] = [*before.parameters["steps"], *mine]
+    said = f"in times since t = {t0:g}: {after.message}"
+    counts = len(before.t), len(after.t)
+    phases = before.parts or (_phase(before, 0.0, 0.0, 0, 0),)
+    place = counts[0], before.states.shape[-1]
+    latest = replace(after, problem=problem, stats=stats, parameters=parameters, message=said)
+    worst = before.status if after.status is Status.SUCCESS else after.status
+    return replace(
+        latest,
+        t=np.concatenate((before.t, t0 + after.t)),
+        risk=np.concatenate((before.risk, after.risk), axis=-1),
+        states=joined_states(before.states, after.states),
+        status=worst,
+        message=f"{before.message}; {said}",
+        observables=joined_observables(
+            before.observables, after.observables, counts, np.ndim(before.risk) - 1
+        ),
+        parts=(*phases, _phase(latest, t0, alpha, *place)),
+    )
+
+
+def alpha_at_end(run: Solution) -> float:
+    """α where a run ends; NaN where it has none."""
+    try:
+        return float(run.alpha[-1])
+    except AttributeError:
+        return math.nan
+
+
+def _phase(run: Solution, start: float, alpha: float, first: int, first_state: int) -> Phase:
+    parameters = {n: v for n, v in run.parameters.items() if n != "steps"}
+    return Phase(
+        run.problem, start, alpha, first, first_state, str(run.status), run.message, run.stats,
+        parameters,
+    )  # fmt: skip
+
+
+def _solver(before: Solution) -> tuple[Callable[..., Solution], tuple[str, ...]]:
+    """What moves a run of this description, and which of its settings stay."""
+    description = before.parameters.get("description")
+    if description not in SOLVERS:
+        raise ValueError(
+            f"then goes on with {', '.join(SOLVERS)}, not with a run of {description}: its state "
+            "is not kept"
+        )
+    if before.parameters.get("neurons", 0) > before.parameters.get("n", 0):
+        raise ValueError(
+            "then goes on with runs of one process; on ranks, start "
+            "parallel.solve_mean_field from solution.final on each"
+        )
+    if before.status not in (Status.SUCCESS, Status.INACCURATE):
+        raise ValueError(f"then goes on with runs that reached an end, got one {before.status}")
+    return SOLVERS[str(description)]
+
+
+def _check_problem(before: Solution, problem: Problem) -> None:
+    """Refuse a problem that the state at the end is no state of."""
+    old = before.problem
+    if problem.dim != old.dim:
+        raise ValueError(f"problem must stay at dim = {old.dim:g}, got {problem.dim:g}")
+    same = np.shape(problem.target.gram) == np.shape(old.target.gram)
+    if not same or not np.allclose(problem.target.gram, old.target.gram, rtol=0.0, atol=1e-12):
+        raise ValueError(
+            "problem must have a target with the same directions as before; "
+            "mf.targets.together states two targets in the directions of both"
+        )
+
+
+def _kept(before: Solution) -> str:
+    """As the run before kept its states, if it says so."""
+    return str(before.parameters.get("keep", "all"))
+
+
+def _next_seed(seed: int, number: int) -> int:
+    """Of the noise of a later phase: not that of an earlier one."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+
+
+def _times(save_at: Any, t0: float, t_end: float) -> Any:
+    """Times to record, since t0; those given are on the run's clock."""
+    if save_at is None or isinstance(save_at, int | np.integer):
+        return save_at
+    times = check_times(save_at, t_end)
+    if times[0] < t0:
+        raise ValueError(f"save_at must lie in [{t0:g}, {t_end:g}], got {times[0]:g}")
+    return np.minimum(times - t0, t_end - t0)
+
+
+def _shifted(function: Callable[[float, Any], Any], t0: float, t: float, state: Any) -> Any:
+    """A user's function by the run's clock."""
+    return function(t0 + t, state)
