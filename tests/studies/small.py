@@ -51,6 +51,10 @@ def two_numbers(solution):
     return {"first": solution.risk[0], "both": solution.risk[[0, -1]]}
 
 
+def names_of_parts(solution):
+    return {"seal": solution.risk[-1]}
+
+
 def no_number(solution):
     return "nothing"
 

@@ -19,7 +19,7 @@ import meanfield as mf
 from meanfield.dynamics.sgd.runs import LawRuns
 from meanfield.studies import OBSERVABLES, ProcessPool, SerialExecutor, read_results
 from meanfield.studies.campaign import as_they_finish
-from tests.studies.small import final_length, no_number, same, small, two_numbers  # fmt: skip
+from tests.studies.small import final_length, names_of_parts, no_number, same, small, two_numbers
 
 pytestmark = pytest.mark.usefixtures("interrupted_results")
 
@@ -111,6 +111,8 @@ def test_reducing_functions():
     bad = small(observables=[no_number], replicas=1).run()
     assert bad.counts == {"failed": 3}
     assert "no_number must return numbers" in bad.records[0].message
+    taken = small(observables=[names_of_parts], replicas=1).run()
+    assert "must not return 'seal', which is taken" in taken.records[0].message
 
 
 def test_a_run_that_fails_is_recorded_and_the_others_go_on(pool, tmp_path):
