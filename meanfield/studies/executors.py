@@ -20,6 +20,7 @@ from meanfield.kernels.threads import thread_limit
 
 ENGINES = ("process", "serial", "dask", "mpi")  # by name, on the command line
 PATIENCE = 20.0  # seconds that workers have to write where they are
+LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM)  # by the server that workers are forked from
 _ALONE = threading.RLock()
 
 
@@ -115,17 +116,20 @@ class ProcessPool(Executor):
 
 
 def _start_forkserver() -> None:
-    """With Ctrl-C ignored from its birth on, so that it does not fall into the imports."""
-    if threading.current_thread() is not threading.main_thread():
-        return  # only the main thread may set signals; the server starts with the first worker
-    from multiprocessing import forkserver  # which not every system has
+    """With Ctrl-C and SIGTERM blocked from its birth on, as its workers are until they `_settle`.
 
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Ctrl-C must not fall into its imports. SIGTERM, which a batch system sends to all processes of a
+    job, must not end it: workers whose server is gone look dead to their parent, which then ends
+    before they have written where they are.
+    """
+    from multiprocessing import forkserver, resource_tracker  # which not every system has
+
+    resource_tracker.ensure_running()  # the server would start it, and unblock the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_PARENT)
     try:
         forkserver.ensure_running()
     finally:
-        if before is not None:  # not set by Python
-            signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -142,6 +146,8 @@ def _work(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def _settle() -> None:
     """In a new worker: leave Ctrl-C to the parent, and do not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_PARENT)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
