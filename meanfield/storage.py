@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
@@ -84,8 +85,9 @@ def _temporary(target: Path) -> tuple[int, str]:
 
 
 def remove_orphans(folder: Path, name: str = "*") -> None:
-    """Remove a file's temporary files whose writers were killed; no clock is asked."""
-    for path in folder.glob(f".{name}.????????"):
+    """Remove temporary files whose writers were killed, of one file or all; no clock is asked."""
+    pattern = name if name == "*" else glob.escape(name)
+    for path in folder.glob(f".{pattern}.????????"):
         with suppress(OSError), path.open("rb") as stream:
             if fcntl is not None:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
