@@ -58,7 +58,7 @@ class RankCheckpoint(CheckpointFile):
 
     def load(self) -> Snapshot | None:
         """The latest snapshot that all ranks have, of this or another number of them."""
-        for path in (self.path, self.new):
+        for path in (self.path, self.pending):
             remove_orphans(path.parent, path.name)
         mine = self._steps(self.path)
         common = set.intersection(*map(set, self.ranks.gathered(list(mine))))
