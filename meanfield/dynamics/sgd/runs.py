@@ -52,9 +52,10 @@ class Runs(Protocol):
 
 
 def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Step:
-    """One update of the problem at width p, in numbers; of rates that change, the first ones.
+    """One update of the problem at width p, in numbers; 0 for rates that change along the run.
 
-    Whether weights decay and whether noise is added must be right for all: infinity says that.
+    Whether weights decay and whether noise is added must be known of the run as a whole: where
+    those rates change, `keep` and `langevin` are infinite, which is neither 1 nor 0.
     """
     rates = {name: getattr(problem, name) for name in Rates._fields[:-1]}
     rates["noise"] = problem.target.noise
