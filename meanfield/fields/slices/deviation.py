@@ -46,7 +46,7 @@ def deviation(
 def miss_against_pairs(
     exact: PairField, charge: Array, a: Array, u: Array, r: Array, out: Out
 ) -> Out:
-    """By how much some velocities are off pairs in closed form, and those what they know."""
+    """Distance of some velocities from pairs in closed form, plus what those may err by."""
     chosen = sample_neurons(u, r, a)
     own, some = a[chosen], (u[chosen], r[chosen])
     value = exact.values(*some, charge, u, r)
@@ -64,7 +64,7 @@ def miss_against_pairs(
 def miss_against_layout(
     field: SliceField, charge: Array, a: Array, u: Array, r: Array, out: Out
 ) -> Out:
-    """By how much all velocities are off those of a finer layout, of a coarser if none fits."""
+    """Distance of all velocities from those of a finer layout, or of a coarser if none fits."""
     layout = field.layout
     none = np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
     if layout is None:
@@ -86,7 +86,7 @@ def miss_against_layout(
 
 
 def miss_of_target(field: SliceField, a: Array, u: Array, r: Array) -> Out:
-    """By how much what the target does to some neurons is off quadrature made for each."""
+    """Distance of the target's part in some velocities from quadrature made for each neuron."""
     chosen = sample_neurons(u, r, a)
     own, u, r = a[chosen], u[chosen], r[chosen]
     found = np.empty_like(own), np.empty_like(u), np.empty_like(r)
