@@ -12,7 +12,7 @@ SECONDS = {
     "slices 2": 2.5e-7,
     "slices 3": 1e-7,
     "slices nodes": 5e-10,  # of a mesh point seen from a node along a direction
-    "slices layout": 2e-9,  # of the same when laid out, shared by a hundred evaluations
+    "slices layout": 1e-8,  # of the same when laid out, shared by a hundred evaluations
     "slices": 1e-3,  # of the kernels' calls
     "half-sphere": 2e-3,  # of its mesh
     "half-sphere layout": 1e-4,  # of an overlap, a share of laying the mesh out

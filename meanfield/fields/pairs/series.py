@@ -14,6 +14,7 @@ import numpy as np
 
 from meanfield.fields.base import EDGE, Array, charges
 from meanfield.fields.costs import SECONDS
+from meanfield.fields.pairs.closed import has_pair_forms
 from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.pairs.series_error import series_error
 from meanfield.fields.task import Cost, Task
@@ -84,10 +85,13 @@ class SeriesField:
         if not cls.serves(problem):
             return None
         # of the largest powers (q/(1 + q))^m; perpendicular parts overlap the less the larger D is
-        needed = DECAY * (task.furthest**2 + 2.0 * task.longest**2 / problem.perpendicular_dim)
+        inside, across = task.furthest * task.furthest, task.longest * task.longest
+        needed = DECAY * (inside + 2.0 * across / problem.perpendicular_dim)
         terms = next((terms for terms in TERMS if terms >= needed), TERMS[-1])
         each = SECONDS["series"] * (1.5 if task.many_values else 1.0)
-        return Cost(task.n * task.n * terms * each, 1e-8)
+        # closed forms of pairs have no cut
+        seconds = math.inf if has_pair_forms(problem) else task.n * task.n * terms * each
+        return Cost(seconds, 1e-8)
 
     # -- laying out -----------------------------------------------------------------------------
 
