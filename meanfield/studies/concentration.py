@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from meanfield import checks
-from meanfield.integrate.interrupts import heeding_termination
+from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.problem import Problem, check_dim, refuse_schedules
 from meanfield.starts import SAMPLINGS
 from meanfield.states import ParticleMeasure
@@ -29,7 +29,7 @@ SAVES = 41
 NAME = "concentration"
 
 
-@heeding_termination()
+@raising_on_sigterm()
 def concentration_study(
     target: Target,
     dims: Sequence[float] = (10, 30, 100, 300, 1000, math.inf),

@@ -12,7 +12,7 @@ from subprocess import PIPE, STDOUT
 import pytest
 
 import meanfield as mf
-from meanfield.integrate.interrupts import Terminated, heeding_termination
+from meanfield.integrate.interrupts import Terminated, raising_on_sigterm
 from tests.dynamics.test_checkpoint import CASES, norm, solve
 
 ROOT = Path(__file__).parent.parent.parent
@@ -111,7 +111,7 @@ def test_who_asks_has_the_result_of_ctrl_c_but_sigterm_ends_all_the_same():
 
 def test_a_second_sigterm_does_not_cut_short_what_the_first_leaves():
     written = []
-    with pytest.raises(SystemExit), heeding_termination():  # noqa: PT012
+    with pytest.raises(SystemExit), raising_on_sigterm():  # noqa: PT012
         try:
             signal.raise_signal(signal.SIGTERM)
         except Terminated as error:

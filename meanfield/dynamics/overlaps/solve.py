@@ -19,7 +19,7 @@ from meanfield.dynamics.overlaps.record import OverlapRun
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, Tolerances, carry_out, check_gram
 from meanfield.dynamics.solution import Solution
-from meanfield.integrate.interrupts import heeding_termination
+from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
 from meanfield.states import Overlaps, check_state
@@ -36,7 +36,7 @@ class OverlapVelocity(NamedTuple):
     a: NDArray[np.float64]
 
 
-@heeding_termination()
+@raising_on_sigterm()
 def solve_overlaps(
     problem: Problem,
     overlaps: Overlaps,

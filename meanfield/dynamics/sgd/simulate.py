@@ -27,7 +27,7 @@ from meanfield.dynamics.sgd.runs import (
 )
 from meanfield.dynamics.sgd.whole_steps import SgdRun
 from meanfield.dynamics.solution import Solution
-from meanfield.integrate.interrupts import heeding_termination
+from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.kernels.dynamics.sgd.step import Step
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
@@ -36,7 +36,7 @@ from meanfield.states import Overlaps, Weights, check_state
 KEEPS = ("all", "overlaps", "ends")
 
 
-@heeding_termination()
+@raising_on_sigterm()
 def simulate_sgd(
     problem: Problem,
     start: Weights | Overlaps | StateSeries[Any],
