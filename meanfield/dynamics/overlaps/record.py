@@ -127,6 +127,4 @@ class OverlapRun(Description, Undivided):
         states = StateSeries.of_records("Overlaps", records, shapes, fixed, start.origin)
         pace = {n: np.array([r[n] for r in records]) for n in flow.pace(flow.y0)}
         alpha = {n: pace.pop(n).tolist() for n in ("alpha",) if n in pace}
-        return Result(
-            risk, states, stats, remarks=remarks, parameters=alpha, observables=pace
-        )
+        return Result(risk, states, stats, remarks=remarks, parameters=alpha, observables=pace)

@@ -43,7 +43,9 @@ class Runs(Protocol):
     work: float  # rough cost of a step of all runs, in nanoseconds
     moving: tuple[str, ...]  # the arrays that say where the runs are
     done: NDArray[np.int64]  # of the last call, how many steps each run made
-    own: Array  # (runs, 4), a clock for each run if it sets its own pace, see `Pace`; else (runs, 0)
+    own: (
+        Array  # (runs, 4), a clock for each run if it sets its own pace, see `Pace`; else (runs, 0)
+    )
 
     def advance(
         self, steps: int, rates: Array | None = None, pace: Pace = COMMON

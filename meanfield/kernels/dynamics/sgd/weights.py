@@ -160,7 +160,9 @@ def run_weights(fixed, rates, pace, W_star, a_star, W, X, C, scale, a, own, word
         pre_star /= root_d
         s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
         if own.size > 0:
-            go_on(pace, own, share, squared_gradient(step, C, X, pre[:, :0]) if finite else math.inf)
+            go_on(
+                pace, own, share, squared_gradient(step, C, X, pre[:, :0]) if finite else math.inf
+            )
         if not finite:
             done = n
             break
