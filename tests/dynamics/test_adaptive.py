@@ -64,6 +64,10 @@ def test_it_is_a_value():
             "weight_decay by the clock 't'",
         ),
         (lambda: mf.simulate_sgd(make(d=3), START, 0.1), "t_end"),
+        (
+            lambda: mf.simulate_sgd(make(), START, 1.0, until=mf.until.risk_below(0.01)),
+            "until must be None",
+        ),
     ],
 )
 def test_what_it_cannot_be_is_refused_by_name(build, word):
@@ -132,6 +136,14 @@ def test_three_steps_of_the_chain_are_the_twins(batch, outside):
         np.testing.assert_allclose(run.own[0, 2], total, rtol=1e-8)
 
 
+def test_a_clock_that_stands_still_is_marked():
+    problem = make()
+    run = LawRuns(problem, START, make_step(problem, 2, 1, False), make_streams(8, 1))
+    run.own[0] = [1.0, 0.0, 1e300, 7.0]
+    assert run.advance(5, pace=far(problem, 2)).tolist() == [0]
+    assert run.own[0].tolist() == [1.0, 0.0, math.inf, 7.0]
+
+
 def words(seed):
     return make_streams(seed, 1)[0]
 
@@ -144,10 +156,10 @@ def test_each_run_is_recorded_at_its_step_nearest_to_the_time():
     """Saved at single times of a run's own clock, no state is more than half a step away."""
     problem = make(d=30)
     times = np.linspace(0.0, 2.0, 9)
-    sol = mf.simulate_sgd(problem, START, 2.0, runs=3, save_at=times)
-    assert sol.t.tolist() == times.tolist() and sol.steps.shape == (3, 9)
-    fine = mf.simulate_sgd(problem, START, 2.0, runs=3, save_at=np.linspace(0.0, 2.0, 4001))
-    for run in range(3):
+    sol = mf.simulate_sgd(problem, START, 2.0, runs=8, save_at=times)
+    assert sol.t.tolist() == times.tolist() and sol.steps.shape == (8, 9)
+    fine = mf.simulate_sgd(problem, START, 2.0, runs=8, save_at=np.linspace(0.0, 2.0, 4001))
+    for run in range(8):
         made, first = np.unique(fine.steps[run], return_index=True)
         gamma = fine.observables["learning_rate"][run, first]
         clock = np.concatenate(([0.0], np.cumsum(gamma) / (2 * 30)))[: len(made)]
@@ -308,6 +320,12 @@ def test_the_equations_go_on_from_a_checkpoint_to_the_last_bit(tmp_path):
     rest = mf.solve_overlaps(make(), START, 5.0, **options)
     np.testing.assert_array_equal(rest.risk, whole.risk)
     np.testing.assert_array_equal(rest.alpha, whole.alpha)
+
+
+def test_the_equations_stop_at_a_condition():
+    run = mf.solve_overlaps(make(), START, 6.0, save_at=4, until=mf.until.risk_below(0.03))
+    assert run.stopped_at < 4.0 and run.risk[-1] == pytest.approx(0.03, rel=1e-6)
+    assert len(run.alpha) == len(run.observables["learning_rate"]) == len(run.t)
 
 
 def test_solutions_are_stored_and_handed_on(tmp_path):

@@ -171,11 +171,8 @@ def simulate_sgd(
     p = len(starts[0].a)
     rates = RateSeries(problem, p, request.t_end, adaptive=True)
     adaptive = isinstance(problem.learning_rate, AdagradNorm)
-    if adaptive and rates:
-        raise ValueError(
-            f"problem must have constant {', '.join(rates.schedules)} beside an adagrad_norm "
-            "learning_rate, by which each run of SGD has a clock of its own"
-        )
+    if adaptive:
+        _refuse_common_clock(rates, request)
 
     def prepare() -> SgdRun:
         simulator = _simulator(problem, starts, keep=request.keep, **settings)
@@ -187,6 +184,15 @@ def simulate_sgd(
         return SgdRun(simulator, clock, request, dict(start.origin), settings["batch_size"])
 
     return carry_out("simulate_sgd", problem, start, request, settings, prepare)
+
+
+def _refuse_common_clock(rates: RateSeries, request: Request) -> None:
+    """Refuse what reads one clock of all runs, where each has its own."""
+    own = "under adagrad_norm, by which each run of SGD has a clock of its own"
+    if rates:
+        raise ValueError(f"problem must have constant {', '.join(rates.schedules)} {own}")
+    if request.stops is not None:
+        raise ValueError(f"until must be None {own}; solve_overlaps takes both")
 
 
 def _clock(problem: Problem, p: int, request: Request, rates: RateSeries) -> StepClock:
