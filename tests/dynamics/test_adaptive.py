@@ -328,6 +328,20 @@ def test_the_equations_stop_at_a_condition():
     assert len(run.alpha) == len(run.observables["learning_rate"]) == len(run.t)
 
 
+def test_going_on_is_refused_where_the_sum_is_lost():
+    run = mf.solve_overlaps(make(), START, 1.0, save_at=2)
+    plain = mf.solve_overlaps(make(0.5), START, 1.0, save_at=2)
+    for before, problem in ((run, make(0.5)), (plain, make())):
+        with pytest.raises(ValueError, match="adagrad_norm"):
+            before.then(problem, 2.0)
+    b = RATE.rate / run.observables["learning_rate"][-1]
+    rest = mf.solve_overlaps(make(S.adagrad_norm(1.0, b)), run.final, 1.0, save_at=2)
+    whole = mf.solve_overlaps(make(), START, 2.0, save_at=2)
+    assert rest.risk[-1] == pytest.approx(whole.risk[-1], rel=1e-5)
+    field = mf.solve_mean_field(make(), START.measure(), 1.0, save_at=2)
+    assert field.then(make(0.5), 2.0, save_at=2).success
+
+
 def test_solutions_are_stored_and_handed_on(tmp_path):
     for run in (
         mf.solve_overlaps(make(), START, 1.0, save_at=3),
