@@ -67,7 +67,8 @@ def measured() -> dict[str, float]:
         found[f"pairs {student}"] = ready("pairs", student, 1, n)[0] / n**2
     both = ready("pairs", "erf", 1, n, rate=1.0)[0] / n**2
     found["pairs values"] = both / found["pairs erf"] - 1.0
-    found["series"] = ready("series", "tanh", 1, n)[0] / n**2
+    seconds, field = ready("series", "tanh", 1, n)
+    found["series"] = seconds / n**2 / field.description()["terms"]
     for k in (1, 2, 3):
         each, rest = line("slices", "erf", k, 2000, 20_000)
         field = ready("slices", "erf", k, 2000)[1]

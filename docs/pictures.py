@@ -207,6 +207,70 @@ def calibration() -> None:
     figure.savefig(IMAGES / "calibration.png", dpi=130)
 
 
+def stopping() -> None:
+    """A plateau that is no end, and times to a risk."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.3), layout="constrained")
+    task = mf.Problem(mf.CommitteeTarget(k=2), dim=200)
+    near = np.array([[1e-3, 0.0], [0.0, 1e-3]])
+    start = mf.Overlaps(1 / 3 + 2 * near, 6**-0.5 + near, np.eye(2), [1.0, 1.0])
+    run = mf.solve_overlaps(task, start, 400.0, save_at=401)
+    stop = mf.solve_overlaps(task, start, 400.0, until=mf.until.steady(0.1))
+    slow = np.abs(np.diff(run.M, axis=0)).max(axis=(1, 2)) * np.maximum(run.t[1:], 1.0)
+    fooled = run.t[1:][int(np.argmax(slow < 0.1 * np.abs(run.M).max()))]
+    left.semilogy(run.t, run.risk, color=INK, lw=1.6)
+    for t, label, shade in (
+        (fooled, "slow enough, but left", GREY), (stop.stopped_at, "steady(0.1)", BLUE)
+    ):  # fmt: skip
+        height = float(np.interp(t, run.t, run.risk))
+        left.plot(t, height, "o", color=shade, label=f"{label}: t = {t:.0f}")
+    left.set(xlabel="time t", ylabel="population risk")
+    left.legend(frameon=False, fontsize=8)
+
+    noisy = mf.Problem(mf.CommitteeTarget(k=1, noise=0.05), dim=50, learning_rate=0.5)
+    levels = np.geomspace(0.1, 0.01, 8)
+    for dim, shade in ((50, GREY), (400, BLUE)):
+        at = noisy.at_dim(dim)
+        begin = mf.Overlaps([[1.0, 0.1], [0.1, 0.8]], [[0.3], [-0.2]], [[1.0]], [1.0, 1.0])
+        times = np.array(
+            [
+                mf.simulate_sgd(at, begin, 30.0, runs=40, until=mf.until.risk_below(x)).stopped_at
+                for x in levels
+            ]
+        )
+        label = f"SGD, d = {dim}: mean and scatter of 40 runs"
+        right.errorbar(
+            levels, times.mean(axis=1), times.std(axis=1), fmt="o", ms=4, color=shade, label=label
+        )
+    theory = [
+        mf.solve_overlaps(noisy, begin, 30.0, until=mf.until.risk_below(x)).stopped_at
+        for x in levels
+    ]
+    right.semilogx(levels, theory, color=INK, lw=1.6, label="overlap ODEs")
+    right.set(xlabel="risk to be met", ylabel="time until then")
+    right.legend(frameon=False, fontsize=8)
+    figure.savefig(IMAGES / "stopping.png", dpi=130)
+
+
+def tasks() -> None:
+    """Forgetting: the risk under each of two tasks."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.3), sharey=True, layout="constrained")
+    unit = mf.CommitteeTarget(k=1)
+    for ax, likeness in zip(axes, (0.0, 0.8), strict=True):
+        first, second = mf.targets.together(unit, unit, [[likeness]])
+        one, two = (mf.Problem(each, dim=200, learning_rate=0.2) for each in (first, second))
+        start = mf.gaussian_overlaps(one, p=2, seed=1)
+        theory = mf.solve_overlaps(one, start, 30.0, save_at=61).then(two, 60.0, save_at=61)
+        sgd = mf.simulate_sgd(one, start, 30.0, runs=10, save_at=11).then(two, 60.0, save_at=11)
+        for name, target, shade in (("first", first, BLUE), ("second", second, INK)):
+            ax.semilogy(theory.t, theory.risk_under(target), color=shade, label=f"{name} task")
+            ax.semilogy(sgd.t, sgd.risk_under(target).mean(axis=0), "o", ms=4, color=shade)
+        ax.axvline(30.0, color=GREY, ls=":", lw=1.2)
+        ax.set(xlabel="time t", title=f"tasks with overlap {likeness:g}")
+    axes[0].set(ylabel="population risk")
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.savefig(IMAGES / "tasks.png", dpi=130)
+
+
 if __name__ == "__main__":
-    for draw in (problem, statistics, descriptions, moving, plateaus, calibration):
+    for draw in (problem, statistics, descriptions, moving, plateaus, calibration, stopping, tasks):
         draw()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import math
 import os
@@ -20,8 +22,8 @@ try:
 except ImportError:  # no such locks on this system
     fcntl = None  # type: ignore[assignment]
 
-FORMAT_VERSION = 1
-HEADER = "header"
+FORMAT_VERSION = 2  # 1 had no seal
+HEADER, SEAL = "header", "seal"
 
 PathLike = str | os.PathLike[str]
 
@@ -34,6 +36,7 @@ def write_archive(
     described = {"format": kind, "format_version": FORMAT_VERSION, "arrays": sorted(arrays)}
     text = json.dumps({**described, **header}, default=_plain)
     contents: dict[str, Any] = {HEADER: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
+    contents[SEAL] = np.frombuffer(bytes.fromhex(seal_of_arrays(contents)), dtype=np.uint8)
     return write_whole(target, lambda stream: np.savez(stream, **contents))
 
 
@@ -82,8 +85,9 @@ def _temporary(target: Path) -> tuple[int, str]:
 
 
 def remove_orphans(folder: Path, name: str = "*") -> None:
-    """Remove a file's temporary files whose writers were killed; no clock is asked."""
-    for path in folder.glob(f".{name}.????????"):
+    """Remove temporary files whose writers were killed, of one file or all; no clock is asked."""
+    pattern = name if name == "*" else glob.escape(name)
+    for path in folder.glob(f".{pattern}.????????"):
         with suppress(OSError), path.open("rb") as stream:
             if fcntl is not None:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,12 +95,18 @@ def remove_orphans(folder: Path, name: str = "*") -> None:
 
 
 def read_archive(path: PathLike, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read what `write_archive` wrote; the zip's checksums vouch for the arrays and the header."""
+    """Read what `write_archive` wrote.
+
+    The zip's checksums vouch for each part against damage, the seal for all of them together: no
+    tool that edits a part, and leaves the zip in order, knows it.
+    """
     with Path(path).open("rb") as stream:
         try:
             _check_sizes(stream)
             with np.load(stream, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
+            seal = arrays.pop(SEAL, None)
+            found = None if seal is None else seal_of_arrays(arrays)
             header = json.loads(bytes(arrays.pop(HEADER)).decode())
         except Exception as error:  # damage may reach any branch of the zip and array readers
             raise ValueError(
@@ -104,7 +114,16 @@ def read_archive(path: PathLike, kind: str) -> tuple[dict[str, Any], dict[str, N
             ) from error
     if not isinstance(header, dict) or header.get("format") != kind:
         raise ValueError(f"{path} does not hold a {kind}")
-    version = header.get("format_version", 0)
+    _check_version(path, header.get("format_version", 0), seal is not None)
+    if seal is not None and seal.tobytes().hex() != found:
+        raise ValueError(f"{path} is damaged or was edited: its seal is broken")
+    # a damaged directory of the zip can hide an array without failing a checksum
+    if header.get("arrays") != sorted(arrays):
+        raise ValueError(f"{path} is damaged: it lacks some of the arrays that it lists")
+    return header, arrays
+
+
+def _check_version(path: PathLike, version: Any, sealed: bool) -> None:
     if not isinstance(version, int):
         raise ValueError(f"{path} is damaged: its format_version is no whole number")
     if version > FORMAT_VERSION:
@@ -112,10 +131,23 @@ def read_archive(path: PathLike, kind: str) -> tuple[dict[str, Any], dict[str, N
             f"{path} was written in format {version}, by a newer version of the "
             f"library; this one reads up to {FORMAT_VERSION}"
         )
-    # a damaged directory of the zip can hide an array without failing a checksum
-    if header.get("arrays") != sorted(arrays):
-        raise ValueError(f"{path} is damaged: it lacks some of the arrays that it lists")
-    return header, arrays
+    if version > 1 and not sealed:
+        raise ValueError(f"{path} is damaged: it lacks its seal")
+
+
+def seal_of_text(text: str) -> str:
+    """A checksum of a text, SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seal_of_arrays(contents: Mapping[str, NDArray[Any]]) -> str:
+    """A checksum of all arrays: names, types, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name in sorted(contents):
+        array = np.asarray(contents[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _check_sizes(stream: BinaryIO) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from meanfield.commands import concentration, studies, warmup
-from meanfield.integrate.interrupts import Terminated, heeding_termination
+from meanfield.integrate.interrupts import Terminated, raising_on_sigterm
 
 Command = Callable[[Sequence[str]], int]
 COMMANDS: dict[str, Command] = {
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unusable arguments or files; 130 after Ctrl-C and 143 after SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with heeding_termination():
+    with raising_on_sigterm():
         try:
             if words and words[0] in COMMANDS:
                 return COMMANDS[words[0]](words[1:])

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meanfield.commands.running import add_running, threads_of
 from meanfield.studies.analysis import analyse, is_concentration
@@ -14,6 +15,11 @@ from meanfield.studies.executors import open_executor
 from meanfield.studies.functions import names_modules
 from meanfield.studies.results import StudyResults
 from meanfield.studies.study import Study, read_results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STDOUT = Path("-")  # as a file, the standard output
 
 
 def study(arguments: Sequence[str]) -> int:
@@ -57,57 +63,72 @@ def report(arguments: Sequence[str]) -> int:
     add = parser.add_argument
     add("folder", type=Path, help="the study's folder")
     add("--csv", action="store_true", help="print one line a run, comma-separated, and no figure")
-    add("--figure", type=Path, default=None, help="where to draw (DIR/study.png)")
-    add(
-        "--html", type=Path, nargs="?", const=True, default=None, metavar="FILE",
-        help="write one page with everything, which can be sent (DIR/report.html)",
-    )  # fmt: skip
+    add("--figure", type=Path, default=None, metavar="FILE",
+        help="where to draw (DIR/study.png); - writes a PNG to the standard output, and the table "
+        "to the standard error")  # fmt: skip
+    add("--html", type=Path, nargs="?", const=True, default=None, metavar="FILE",
+        help="write one page with everything, which can be sent (DIR/report.html); - writes it to "
+        "the standard output")  # fmt: skip
     options = parser.parse_args(arguments)
     try:
         results = read_results(options.folder)
         if options.csv:
             print(results.to_csv(), end="")
-            return _verdict(results)
-        if options.html is not None:
-            from meanfield.plotting import save_report
-
-            path = options.folder / "report.html" if options.html is True else options.html
-            print(f"report  {save_report(results, path).resolve()}")
-            return _verdict(results)
-        _show(results, options.folder, options.figure)
+        elif options.html is not None:
+            _write_page(results, options.folder / "report.html" if options.html is True
+                        else options.html)  # fmt: skip
+        else:
+            _show(results, options.folder, options.figure)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return _verdict(results)
 
 
+def _write_page(results: StudyResults, path: Path) -> None:
+    from meanfield.plotting.page import page, save_report
+
+    if path == STDOUT:
+        print(page(results), end="")
+    else:
+        print(f"report  {save_report(results, path).resolve()}")
+
+
 def _show(results: StudyResults, folder: Path, figure: Path | None) -> None:
     """Table and figure; of a concentration study its own, unless that means importing modules."""
     from meanfield.plotting import plot_concentration, plot_study
 
-    print(results.text())
+    # a picture on the standard output has it to itself
+    say = partial(print, file=sys.stderr if figure == STDOUT else sys.stdout)
+    say(results.text())
     if not results.names:
         return
+    draw, name = partial(plot_study, results), "study.png"
     if is_concentration(results.study) and not names_modules(results.study.problem):
         try:
             study = analyse(results)
         except RuntimeError as error:  # nothing to be analysed yet
-            print(f"\n{error}")
+            say(f"\n{error}")
             return
-        print("\n" + study.text())
-        path = figure or folder / "concentration.png"
-        draw = partial(plot_concentration, study, path)
-    else:
-        path = figure or folder / "study.png"
-        draw = partial(plot_study, results, path)
+        say("\n" + study.text())
+        draw, name = partial(plot_concentration, study), "concentration.png"
+    path = figure or folder / name
     try:
-        draw()
+        _write_figure(draw(), path)
     except OSError as error:
         if figure is not None:  # asked for there
             raise
-        print(f"\nno figure: {error}; --figure FILE draws it elsewhere")
+        say(f"\nno figure: {error}; --figure FILE draws it elsewhere")
         return
-    print(f"\nfigure  {path.resolve()}")
+    if path != STDOUT:
+        say(f"\nfigure  {path.resolve()}")
+
+
+def _write_figure(figure: Figure, path: Path) -> None:
+    if path == STDOUT:
+        figure.savefig(sys.stdout.buffer, format="png", dpi=150)
+    else:
+        figure.savefig(path, dpi=150)
 
 
 def _verdict(results: StudyResults) -> int:

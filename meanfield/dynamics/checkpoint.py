@@ -79,6 +79,7 @@ class CheckpointFile:
 
     def load(self) -> Snapshot | None:
         """The snapshot in the file, None if there is no file; refuses another call's."""
+        storage.remove_orphans(self.path.parent, self.path.name)
         return self.read(self.path)
 
     def read(self, path: Path) -> Snapshot | None:

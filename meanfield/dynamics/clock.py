@@ -30,11 +30,14 @@ class RunClock:
     def alpha(self) -> NDArray[np.float64]:
         """α = ν/d, (T,): samples per dimension, one a step, until each of the saved times.
 
+        Of runs of SGD that have clocks of their own, (runs, T).
         Of SGD what it did, otherwise dα/dt = p/γ, along a schedule too. A law of neurons has no
         width p, and a learning rate of 0 no steps: an AttributeError says so.
         """
         if "steps" in self.parameters:
             return np.asarray(self.parameters["steps"]) / self.problem.dim
+        if "alpha" in self.parameters:
+            return np.asarray(self.parameters["alpha"])
         if len(self.parts) > 1:
             phases: tuple[Any, ...] = self.phases  # type: ignore[attr-defined]
             return np.concatenate([phase.alpha for phase in phases])

@@ -19,6 +19,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
 from meanfield.integrate.saving import check_times
 from meanfield.problem import Problem, later_on
+from meanfield.schedules.laws import AdagradNorm
 from meanfield.until.conditions import check_until, with_laws
 
 OF_EQUATIONS = ("rtol", "atol", "method", "spherical")
@@ -44,6 +45,8 @@ def go_on(before: Solution, problem: Problem, t_end: float, settings: dict[str, 
     if t_end <= t0:
         raise ValueError(f"t_end must be after the run's end so far, t = {t0:g}, got {t_end:g}")
     _check_problem(before, problem)
+    if solve is not solve_mean_field:
+        _refuse_sums(before, problem)
     alpha = alpha_at_end(before)
     given = {name: before.parameters[name] for name in carried if name in before.parameters}
     given |= {"keep": _kept(before)} | settings
@@ -143,6 +146,16 @@ def _check_problem(before: Solution, problem: Problem) -> None:
             "problem must have a target with the same directions as before; "
             "mf.targets.together states two targets in the directions of both"
         )
+
+
+def _refuse_sums(before: Solution, problem: Problem) -> None:
+    """Refuse learning rates that depend on what a run has summed, which no solution keeps."""
+    for each in (before.problem, problem):
+        if isinstance(each.learning_rate, AdagradNorm):
+            raise ValueError(
+                "then goes on with learning rates that do not depend on the state, got "
+                "adagrad_norm: start a run of its own from solution.final, with b = rate/γ there"
+            )
 
 
 def _kept(before: Solution) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from meanfield.integrate import BadRate
 from meanfield.problem import Problem
 from meanfield.schedules.base import BadValue, Schedule, allowed
+from meanfield.schedules.laws import AdagradNorm
 
 if TYPE_CHECKING:
     from scipy.integrate import OdeSolution
@@ -41,17 +42,23 @@ class RateSeries:
         The width, by which dα/dt = p/γ; None where a description has none.
     t_end : float
         Schedules are looked at up to here, and refused by name for what they say there.
+    adaptive : bool
+        Whether the description has a γ that depends on the state; its first value stands here.
     """
 
-    def __init__(self, problem: Problem, p: int | None, t_end: float):
+    def __init__(self, problem: Problem, p: int | None, t_end: float, *, adaptive: bool = False):
         # infinitely many neurons see neither γ nor the noise of labels
         blind = ("learning_rate", "noise") if p is None else ()
         self.schedules = {n: s for n, s in problem.schedules.items() if n not in blind}
         first = {name: getattr(problem, name) for name in Rates._fields[:-1]}
         first["noise"] = problem.target.noise
+        if p is not None and isinstance(problem.learning_rate, AdagradNorm):
+            self._refuse_beside(adaptive)
+            first["learning_rate"] = problem.learning_rate.first
+            del self.schedules["learning_rate"]
         numbers = {n: 0.0 if isinstance(v, Schedule) else v for n, v in first.items()}
         self.constant = Rates(**numbers)
-        self.gamma, self.p = problem.learning_rate, p
+        self.gamma, self.p, self.t_end = problem.learning_rate, p, t_end
         by_alpha = [name for name, each in self.schedules.items() if each.clock == "alpha"]
         self.alphas: Alphas | None = None
         if by_alpha:
@@ -66,6 +73,20 @@ class RateSeries:
             t = np.linspace(0.0, t_end, LOOKS)
             x = self.reading(schedule, t)
             allowed(schedule(x), f"problem's {name}", x)
+
+    def _refuse_beside(self, adaptive: bool) -> None:
+        """Refuse a γ that depends on the state where it is unknown, or α is read beside it."""
+        if not adaptive:
+            raise ValueError(
+                "problem must have a learning_rate that does not depend on the state here: "
+                "adagrad_norm is of simulate_sgd, solve_overlaps and the mean field"
+            )
+        by_alpha = [name for name, each in self.schedules.items() if each.clock == "alpha"]
+        if by_alpha:
+            raise ValueError(
+                f"problem must state {', '.join(by_alpha)} by the clock 't' beside an adagrad_norm "
+                "learning_rate: its α is known only along a run"
+            )
 
     def __bool__(self) -> bool:
         """Whether any rate changes."""
@@ -196,6 +217,11 @@ def samples_per_dimension(problem: Problem, p: int | None, t: Array) -> Array:
     gamma = problem.learning_rate
     if p is None:
         raise AttributeError("alpha is of networks: a law of neurons has no width p, hence no α")
+    if isinstance(gamma, AdagradNorm):
+        raise AttributeError(
+            "alpha of an adagrad_norm learning_rate is of runs that follow γ, as solve_overlaps "
+            "does with its γ/p term"
+        )
     if not isinstance(gamma, Schedule) and gamma == 0.0:
         raise AttributeError("alpha is of runs with a learning_rate above 0, got 0: no step of SGD")
     if t.size == 0:

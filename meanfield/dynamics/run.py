@@ -23,7 +23,7 @@ from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.stops import Stops
 from meanfield.integrate import Status, Trajectory
-from meanfield.integrate.interrupts import hand_on, heeding_termination
+from meanfield.integrate.interrupts import raising_on_sigterm, return_or_raise
 from meanfield.integrate.records import Checkpoint
 from meanfield.integrate.saving import check_times
 from meanfield.integrate.tableau import METHODS
@@ -179,7 +179,7 @@ class Description(ABC):
         assert not outside
 
 
-@heeding_termination()
+@raising_on_sigterm()
 def carry_out(
     solver: str,
     problem: Problem,
@@ -191,7 +191,7 @@ def carry_out(
 ) -> Solution:
     """Run a description from its start, or from its checkpoint, to a solution.
 
-    Ctrl-C and SIGTERM are raised again once there is one, see `hand_on`.
+    Ctrl-C and SIGTERM are raised again once there is one, see `return_or_raise`.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def carry_out(
             **result.observables, **measurements.stacked(trajectory.records, run.runs),
         },
     )  # fmt: skip
-    return hand_on(solution, message) if status is Status.INTERRUPTED else solution
+    return return_or_raise(solution, message) if status is Status.INTERRUPTED else solution
 
 
 def check_gram(problem: Problem, found: Array, name: str) -> None:

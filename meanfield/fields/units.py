@@ -6,15 +6,17 @@ They are those of `meanfield.gaussian.coefficients`.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from meanfield.activations import Activation
-from meanfield.fields.base import Array
+from meanfield.fields.base import Array, unlocked
 from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.pairs import series
+from meanfield.kernels.simd import LANES
 
 SPACING = 0.03  # of the table in asinh √q, for a strip of half π at least
 STRIP = 0.5 * math.pi
@@ -68,3 +70,34 @@ def make_units(u: Array, r: Array, root: Array, h: Array, s: Array) -> Units:
     root = np.maximum(root, TINY)
     t = np.sqrt(np.arange(1.0, s.shape[1])) * s[:, 1:] / root[:, None]
     return Units(u, r, root, h[:, :-1], s[:, :-1], t)
+
+
+@lru_cache(maxsize=64)
+def recurrence_steps(D: float, terms: int) -> Array:
+    """Factors of A P_m and (B² − A²) P_{m−1} in P_{m+1}, and the same for P⁺_m, (4, terms + 2)."""
+    m = np.arange(terms + 2.0)
+    down = np.maximum(m - 1.0, 0.0)  # P⁺ is one power behind
+    if math.isinf(D):
+        steps = np.zeros((4, len(m)))
+        steps[::2] = 1.0  # (A + B Z)^m is A^m
+    else:
+        steps = np.stack((
+            (2.0 * m + D - 1.0) / np.maximum(m + D - 1.0, 1.0), m / np.maximum(m + D - 1.0, 1.0),
+            (2.0 * down + D + 1.0) / (down + D + 1.0), down / (down + D + 1.0),
+        ))  # fmt: skip
+        steps[0, 0] = 1.0
+    return unlocked(steps)
+
+
+def padded(c: Array, of: Units) -> tuple[Array, Array, Array, Array]:
+    """Charges, u (k n,), r and 1/√q of sources, filled up to a multiple of eight with none."""
+    more = -len(c) % LANES
+    u = np.pad(of.u.T, ((0, 0), (0, more))).ravel()
+    return np.pad(c, (0, more)), u, np.pad(of.r, (0, more)), np.pad(1.0 / of.root, (0, more))
+
+
+def in_blocks(coefficients: Array) -> Array:
+    """Coefficients (n, M) of eight sources side by side, as a vector (n/8, M, 8)."""
+    n, M = coefficients.shape
+    filled = np.pad(coefficients, ((0, -n % LANES), (0, 0)))
+    return np.ascontiguousarray(filled.reshape(-1, LANES, M).transpose(0, 2, 1)).ravel()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from meanfield.integrate.equation import Attempt, Equation, RightHandSide, Total, Vector
 from meanfield.integrate.events import Event, EventValues, Found, find_event, first_values
 from meanfield.integrate.explicit import Plan
-from meanfield.integrate.interrupts import interrupts_held
+from meanfield.integrate.interrupts import deferring_interrupts
 from meanfield.integrate.outcome import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
 from meanfield.integrate.stepping import RunState, Stepper
@@ -227,7 +227,7 @@ class _Run:
     def _find_subspace(self) -> None:
         """New stiff directions in place of the old: meanwhile there is nothing to go on from."""
         self.begun = False
-        with interrupts_held():
+        with deferring_interrupts():
             self.now = self.stepper.find_subspace(self.now)
             self.begun = True
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: put off, heard in the middle of a run, handed on with what was computed."""
+"""Ctrl-C and SIGTERM: deferred, or raised in the middle of a run with what was computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 _returned: ContextVar[bool] = ContextVar("interrupted results are returned", default=False)
-_terminated = [False]  # whether the present outermost `heeding_termination` has heard SIGTERM
+_terminated = [False]  # whether the present outermost `raising_on_sigterm` has received SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
@@ -47,7 +47,7 @@ def return_on_interrupt() -> Iterator[None]:
         _returned.reset(token)
 
 
-def hand_on(result: T, message: str, error: KeyboardInterrupt | None = None) -> T:
+def return_or_raise(result: T, message: str, error: KeyboardInterrupt | None = None) -> T:
     """Return what a call that was cut short has, or raise with it as `result`.
 
     It is a plain `KeyboardInterrupt` that is raised, for which alone Python ends a program as the
@@ -69,23 +69,23 @@ def terminate() -> NoReturn:
 
 
 @contextmanager
-def heeding_termination() -> Iterator[None]:
+def raising_on_sigterm() -> Iterator[None]:
     """SIGTERM, where it would end the process at once, raises `Terminated` in the middle.
 
     So everything that Ctrl-C leaves behind is left. The outermost block ends with `SystemExit`,
-    code 143. A program's own handler stays, and other threads than the main one hear nothing.
+    code 143. A program's own handler stays, and other threads than the main one handle nothing.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
 
-    def hear(number: int, frame: Any) -> None:
+    def handle(number: int, frame: Any) -> None:
         if not _terminated[0]:  # once: what is written now must not be cut short
             terminate()
 
     _terminated[0] = False
-    signal.signal(signal.SIGTERM, hear)
+    signal.signal(signal.SIGTERM, handle)
     try:
         yield
     except Terminated as error:
@@ -98,26 +98,26 @@ def heeding_termination() -> Iterator[None]:
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Ctrl-C or SIGTERM inside is heard at the end.
+def deferring_interrupts() -> Iterator[None]:
+    """Ctrl-C or SIGTERM inside the block is raised at its end.
 
-    Other threads than the main one never hear them, and a program that handles them elsewhere than
-    in Python keeps its handler.
+    Threads other than the main one never receive them, and a program that handles them elsewhere
+    than in Python keeps its handler.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     handled = [number for number, handler in before.items() if callable(handler)]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard: list[tuple[int, Any]] = []
+    received: list[tuple[int, Any]] = []
     for number in handled:
-        signal.signal(number, lambda number, frame: heard.append((number, frame)))
+        signal.signal(number, lambda number, frame: received.append((number, frame)))
     try:
         yield
     finally:
         for number in handled:
             signal.signal(number, before[number])
-    for which, frame in heard:
+    for which, frame in received:
         handler = before[signal.Signals(which)]
         assert callable(handler)
         handler(which, frame)

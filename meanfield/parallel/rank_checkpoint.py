@@ -15,6 +15,7 @@ from meanfield.dynamics.checkpoint import CheckpointFile, PathLike
 from meanfield.integrate.records import Snapshot
 from meanfield.parallel.ranks import Ranks
 from meanfield.states import ParticleMeasure
+from meanfield.storage import remove_orphans
 
 Array = NDArray[Any]
 # odd numbers of the hash splitmix64
@@ -57,6 +58,8 @@ class RankCheckpoint(CheckpointFile):
 
     def load(self) -> Snapshot | None:
         """The latest snapshot that all ranks have, of this or another number of them."""
+        for path in (self.path, self.pending):
+            remove_orphans(path.parent, path.name)
         mine = self._steps(self.path)
         common = set.intersection(*map(set, self.ranks.gathered(list(mine))))
         other = self._latest_of_other_sizes() if self.ranks.rank == 0 else (-1, 0)

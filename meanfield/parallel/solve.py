@@ -21,7 +21,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.stops import Stops
 from meanfield.fields import check_evaluator
 from meanfield.integrate import Trajectory
-from meanfield.integrate.interrupts import heeding_termination
+from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
 from meanfield.parallel.shared import SharedField
@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 Averages = Mapping[str, Callable[[float, ParticleMeasure], ArrayLike]]
 
 
-@heeding_termination()
+@raising_on_sigterm()
 def solve_mean_field(
     problem: Problem,
     part: ParticleMeasure,

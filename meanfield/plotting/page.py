@@ -77,6 +77,13 @@ def save_report(results: StudyResults, path: str | os.PathLike[str]) -> Path:
     ...     "</html>" in page.read_text(encoding="utf-8")
     True
     """
+    path = Path(path)
+    path.write_text(page(results), encoding="utf-8")
+    return path
+
+
+def page(results: StudyResults) -> str:
+    """The text of the page that `save_report` writes."""
     checks.instance(results, "results", StudyResults)
     title = f"Study: {results.study.name}"
     asked = json.dumps(results.study.parameters(), indent=1)
@@ -96,15 +103,12 @@ def save_report(results: StudyResults, path: str | os.PathLike[str]) -> Path:
         f"<section><h2>{heading}</h2><div>{content}</div></section>"
         for heading, content in sections.items() if content
     )  # fmt: skip
-    page = (
+    return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
         f"<body><h1>{html.escape(title)}</h1>{body}</body></html>\n"
     )
-    path = Path(path)
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from meanfield.dynamics.sgd.clock import EvenSteps
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
-from meanfield.integrate.interrupts import hand_on, heeding_termination
+from meanfield.integrate.interrupts import raising_on_sigterm, return_or_raise
 from meanfield.integrate.saving import check_times
 from meanfield.problem import Problem
 from meanfield.regimes.diagnosis import TITLES, Diagnosis, diagnose
@@ -26,7 +26,7 @@ from meanfield.starts import gaussian_measure
 from meanfield.states import Overlaps, Weights
 
 
-@heeding_termination()
+@raising_on_sigterm()
 def compare(
     problem: Problem,
     width: int,
@@ -149,7 +149,7 @@ def compare(
 
     solutions, cut = _run_in_turn(names, run)
     found = Comparison(problem, diagnosis.width, start, solutions, diagnosis, cut is not None)
-    return found if cut is None else hand_on(found, "interrupted", cut)
+    return found if cut is None else return_or_raise(found, "interrupted", cut)
 
 
 def _run_in_turn(

@@ -5,6 +5,7 @@ time t = Σγ/(p d) of every description, or ``"alpha"``, α = ν/d, samples per
 """
 
 from meanfield.schedules.base import Schedule as Schedule
+from meanfield.schedules.make import adagrad_norm as adagrad_norm
 from meanfield.schedules.make import constant as constant
 from meanfield.schedules.make import cosine as cosine
 from meanfield.schedules.make import exponential as exponential

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.functions.users import describe_function, restored_function, values_at
@@ -123,6 +124,40 @@ class Piecewise(Schedule):
         return np.array([*self.times, *self.values])
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdagradNorm(Schedule):
+    """rate/√(b² + Σ|g|²/d) over the gradients so far: a run sets its own, and no clock is read."""
+
+    rate: float
+    b: float
+    kind = "adagrad_norm"
+
+    def _check(self) -> None:
+        self._set("rate", above=0.0)
+        self._set("b", above=0.0)
+        if self.clock != "t" or self.offset != 0.0:
+            raise ValueError("adagrad_norm reads no clock: it takes rate and b alone")
+        if not 0.0 < self.first < math.inf:
+            raise ValueError(f"rate/b must be a number above 0, got {self.rate:g}/{self.b:g}")
+
+    @property
+    def first(self) -> float:
+        """γ before the first step, its largest value."""
+        return self.rate / self.b
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """There are no values without a run: a TypeError says so."""
+        raise TypeError("adagrad_norm depends on the gradients of a run, not on a clock")
+
+    def later(self, by: float) -> Schedule:
+        """See `Schedule`; what a run has summed is the run's."""
+        return self
+
+    def parameters(self) -> dict[str, Any]:
+        """See `Schedule`."""
+        return {"kind": self.kind, "rate": self.rate, "b": self.b}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Custom(Schedule):
     """A user's own function of an array of readings."""
@@ -162,5 +197,5 @@ class Custom(Schedule):
 
 
 KINDS: dict[str, type[Schedule]] = {
-    each.kind: each for each in (Power, Exponential, Cosine, Piecewise, Custom)
+    each.kind: each for each in (Power, Exponential, Cosine, Piecewise, AdagradNorm, Custom)
 }

@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.schedules.base import Schedule
-from meanfield.schedules.laws import KINDS, Cosine, Custom, Exponential, Piecewise, Power
+from meanfield.schedules.laws import (
+    KINDS,
+    AdagradNorm,
+    Cosine,
+    Custom,
+    Exponential,
+    Piecewise,
+    Power,
+)
 
 Array = NDArray[np.float64]
 
@@ -110,6 +118,47 @@ def piecewise(times: ArrayLike, values: ArrayLike, *, clock: str = "t") -> Sched
     return Piecewise(clock=clock, times=times, values=values)  # type: ignore[arg-type]
 
 
+def adagrad_norm(rate: float, b: float) -> Schedule:
+    """AdaGrad-norm, a learning rate that falls as gradients are met: γ_ν = rate/√(b² + S_ν).
+
+    S_ν = Σ_{μ<ν} |g_μ|²/d sums over the steps before, and |g|² = (1/p) Σ_i |p ∂L/∂w_i|² is the mean
+    over the neurons of the squared gradient of the loss L = ½ε², of a batch's mean loss, by the
+    first layer's weights; each neuron's is times p, as its step is. In SGD each run has a γ of its
+    own; as d grows all follow dS/dt = Σ_i ⟨(a_i σ'(λ_i) ε)²⟩/γ, label noise included. Only a
+    `learning_rate` can be one, and t = Σγ/(p d) stays the clock.
+
+    Parameters
+    ----------
+    rate, b : float
+        > 0. γ starts at rate/b; for b far above the gradients' sum it stays there.
+
+    Returns
+    -------
+    Schedule
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above; the message names it.
+
+    Notes
+    -----
+    Ward, Wu & Bottou 2019; in high dimensions Collins-Woodfin, Paquette, Paquette & Seroussi 2024.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(
+    ...     mf.CommitteeTarget(k=1, noise=0.1), learning_rate=mf.schedules.adagrad_norm(1.0, b=1.0)
+    ... )
+    >>> run = mf.solve_overlaps(problem, mf.gaussian_overlaps(problem, p=2), 2.0, save_at=2)
+    >>> gamma = run.observables["learning_rate"]
+    >>> float(gamma[0]), bool(gamma[1] < 0.9)
+    (1.0, True)
+    """
+    return AdagradNorm(rate=rate, b=b)
+
+
 def function(law: Callable[[Array], ArrayLike], *, clock: str = "t") -> Schedule:
     """A function of one's own: it takes an array of readings and returns their rates, ≥ 0.
 
@@ -127,10 +176,12 @@ def function(law: Callable[[Array], ArrayLike], *, clock: str = "t") -> Schedule
 def check_rate(value: Any, name: str) -> Any:
     """A rate ≥ 0 as a float or a `Schedule`; a function is one of t, a mapping is described."""
     try:
+        if isinstance(value, Mapping):
+            value = _described(value)
+        if isinstance(value, AdagradNorm) and name != "learning_rate":
+            raise ValueError("only the learning_rate can be adagrad_norm")
         if isinstance(value, Schedule):
             return value
-        if isinstance(value, Mapping):
-            return _described(value)
         if callable(value):
             return function(value)
     except (TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from meanfield import checks
 from meanfield.integrate import Status
-from meanfield.integrate.interrupts import hand_on, heeding_termination
+from meanfield.integrate.interrupts import raising_on_sigterm, return_or_raise
 from meanfield.studies.executors import SerialExecutor
 from meanfield.studies.results import StudyResults
 from meanfield.studies.specification import Run, Specification
@@ -26,7 +26,7 @@ PAUSE = 0.2  # seconds between looks at what others are making
 RESTARTING = "; meanfield.studies.ProcessPool starts new workers where one has died"
 
 
-@heeding_termination()
+@raising_on_sigterm()
 def run_study(
     study: Specification,
     executor: Executor | None,
@@ -71,8 +71,10 @@ def run_study(
     if cut is None:
         return results
     made = sum(record.status != MISSING for record in results.records)
-    message = f"interrupted with {made} of {total} runs made; the same call makes the others"
-    return hand_on(results, message if store is not None else message.partition(";")[0], cut)
+    message = f"interrupted with {made} of {total} runs made"
+    if store is not None:
+        message += "; the same call makes the others"
+    return return_or_raise(results, message, cut)
 
 
 class _Runner:

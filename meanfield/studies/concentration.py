@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from meanfield import checks
+from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.problem import Problem, check_dim, refuse_schedules
 from meanfield.starts import SAMPLINGS
 from meanfield.states import ParticleMeasure
 from meanfield.studies.analysis import OBSERVABLES, analyse, where
 from meanfield.studies.result import LAW_ARRAYS, ConcentrationStudy
+from meanfield.studies.results import StudyResults
 from meanfield.studies.study import Study
 from meanfield.targets import Target
 
@@ -27,6 +29,7 @@ SAVES = 41
 NAME = "concentration"
 
 
+@raising_on_sigterm()
 def concentration_study(
     target: Target,
     dims: Sequence[float] = (10, 30, 100, 300, 1000, math.inf),
@@ -97,7 +100,7 @@ def concentration_study(
     Returns
     -------
     ConcentrationStudy
-        Interrupted by Ctrl-C, it holds the runs finished by then.
+        Cut short under `return_on_interrupt`, it holds the runs finished by then.
 
     Raises
     ------
@@ -106,6 +109,9 @@ def concentration_study(
     RuntimeError
         If a run fails, after all others are made, or no run reaches its end; the message says
         which and why.
+    KeyboardInterrupt
+        After Ctrl-C; its ``result`` is the study of the runs finished by then, or None where no run
+        was. See `meanfield.return_on_interrupt`.
 
     Examples
     --------
@@ -152,12 +158,24 @@ def concentration_study(
         law, replicas = {"law": "given_measure", **given}, 1
     grid["dim"] = [{"problem.dim": d} | (limit if math.isinf(d) else {}) for d in dims]
     study = Study(problem, law, solver, OBSERVABLES, grid, replicas, seed, NAME)
-    results = study.run(
-        executor, store, threads=threads, progress=progress, retry=retry, extend=extend
-    )
+    try:
+        results = study.run(
+            executor, store, threads=threads, progress=progress, retry=retry, extend=extend
+        )
+    except KeyboardInterrupt as error:
+        vars(error)["result"] = _of_those_made(vars(error).get("result"))
+        raise
     for record in results.failures:
         raise RuntimeError(f"the run with {where(record)} failed: {record.message}")
     return analyse(results)
+
+
+def _of_those_made(results: StudyResults | None) -> ConcentrationStudy | None:
+    """The study of what was made when it was cut short, if that is anything."""
+    try:
+        return None if results is None else analyse(results)
+    except RuntimeError:  # no run has reached its end
+        return None
 
 
 def _check_widths(kind: str, widths: int | Sequence[int] | None, n: int) -> list[int]:

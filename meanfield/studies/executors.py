@@ -15,11 +15,12 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from meanfield import checks
-from meanfield.integrate.interrupts import Terminated, heeding_termination
+from meanfield.integrate.interrupts import Terminated, raising_on_sigterm
 from meanfield.kernels.threads import thread_limit
 
 ENGINES = ("process", "serial", "dask", "mpi")  # by name, on the command line
 PATIENCE = 20.0  # seconds that workers have to write where they are
+LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM)  # by the server that workers are forked from
 _ALONE = threading.RLock()
 
 
@@ -85,11 +86,11 @@ class ProcessPool(Executor):
         """Run the task in a worker."""
         if self.pool is not None:
             try:
-                return self.pool.submit(_work, fn, *args, **kwargs)
+                return self.pool.submit(_run_in_worker, fn, *args, **kwargs)
             except BrokenExecutor:
                 self.pool.shutdown(wait=False)
-        self.pool = ProcessPoolExecutor(self.workers, self.context, initializer=_settle)
-        return self.pool.submit(_work, fn, *args, **kwargs)
+        self.pool = ProcessPoolExecutor(self.workers, self.context, initializer=_initialise_worker)
+        return self.pool.submit(_run_in_worker, fn, *args, **kwargs)
 
     def interrupt(self) -> None:
         """Stop the workers in the middle of what they do; the next task finds new ones.
@@ -115,23 +116,26 @@ class ProcessPool(Executor):
 
 
 def _start_forkserver() -> None:
-    """With Ctrl-C ignored from its birth on, so that it does not fall into the imports."""
-    if threading.current_thread() is not threading.main_thread():
-        return  # only the main thread may set signals; the server starts with the first worker
-    from multiprocessing import forkserver  # which not every system has
+    """With Ctrl-C and SIGTERM blocked from its birth on, as in a new worker.
 
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Ctrl-C must not fall into its imports. SIGTERM, which a batch system sends to all processes of a
+    job, must not end it: workers whose server is gone look dead to their parent, which then ends
+    before they have written where they are.
+    """
+    from multiprocessing import forkserver, resource_tracker  # which not every system has
+
+    resource_tracker.ensure_running()  # the server would start it, and unblock the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_PARENT)
     try:
         forkserver.ensure_running()
     finally:
-        if before is not None:  # not set by Python
-            signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _run_in_worker(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """In a worker: a task; told to end, it leaves what a run leaves and ends."""
     try:
-        with heeding_termination():
+        with raising_on_sigterm():
             return fn(*args, **kwargs)
     except SystemExit as error:
         if isinstance(error.__cause__, Terminated):
@@ -139,15 +143,17 @@ def _work(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         raise
 
 
-def _settle() -> None:
+def _initialise_worker() -> None:
     """In a new worker: leave Ctrl-C to the parent, and do not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_PARENT)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(parent.sentinel,), daemon=True).start()
 
 
-def _follow(sentinel: int) -> None:
+def _exit_with_parent(sentinel: int) -> None:
     wait_for([sentinel])
     os._exit(1)
 

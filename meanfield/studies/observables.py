@@ -15,10 +15,12 @@ from meanfield import checks, projection
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.storage import HEADER, SEAL
 from meanfield.studies.functions import find_function, function_name
 
 RISK, TIME = "risk", "t"
 STOPPED = "stopped_at"  # kept of every run that may stop by itself
+ERROR = "_error"  # ends the names of the estimates that solvers leave in their stats
 CONCENTRATION, LAW = "concentration", "law"
 CURVES = (
     "energy", "mean_alignment", "leak", "leak_variance", "function_energy", "perpendicular",
@@ -218,6 +220,6 @@ def _reduce(name: str, solution: Solution, found: dict[str, NDArray[Any]]) -> No
         array = np.asarray(item)
         if array.dtype.kind not in "biufc":
             raise TypeError(f"{name} must return numbers, got {key} = {item!r}")
-        if key in found:
+        if key in found or key in (HEADER, SEAL):  # parts of a file have one name each
             raise ValueError(f"{name} must not return {key!r}, which is taken")
         found[str(key)] = array

@@ -98,7 +98,7 @@ def solver_of(values: Values, place: str = "solver") -> tuple[Function, dict[str
     given = {key: value for key, value in values.items() if key != "description"}
     settings = _check_arguments(function, given, RESERVED, place)
     if "until" in settings:
-        settings["until"] = _condition(settings["until"], f"{place}.until")
+        settings["until"] = condition_of(settings["until"], f"{place}.until")
     if isinstance(settings.get("save_at"), Mapping):
         settings["save_at"] = _times(settings["save_at"], settings["t_end"], f"{place}.save_at")
     return function, settings
@@ -194,7 +194,7 @@ def _check_kind(value: Any, annotation: Any, place: str) -> None:
         raise TypeError(f"{place} must be {annotation.__name__}, got {value!r}")
 
 
-def _condition(values: Any, place: str) -> Condition:
+def condition_of(values: Any, place: str) -> Condition:
     """The condition that a table describes; its functions are found by name."""
     checks.instance(values, place, dict)
     found = dict(values)
@@ -202,7 +202,7 @@ def _condition(values: Any, place: str) -> Condition:
         found["law"] = find_function(found["law"])
     if isinstance(found.get("conditions"), list):
         parts = enumerate(found["conditions"])
-        found["conditions"] = [_condition(each, f"{place}.conditions[{i}]") for i, each in parts]
+        found["conditions"] = [condition_of(each, f"{place}.conditions[{i}]") for i, each in parts]
     return check_until(found, place)
 
 

@@ -13,6 +13,7 @@ from meanfield.functions.captures import SCHEME, fingerprint
 from meanfield.problem import RATES, Problem
 from meanfield.studies.functions import find_function, refuse_unknown
 from meanfield.targets import CommitteeTarget, MultiIndexTarget
+from meanfield.targets.together import one_of
 
 Values = Mapping[str, Any]
 Maker = Callable[..., Any]
@@ -22,6 +23,7 @@ TARGETS: dict[str, Maker] = {
     "hermite_link": targets.hermite_link,
     "staircase": targets.staircase,
     "parity": targets.parity,
+    "together": one_of,
 }
 
 # what may name a user's function in the plain values of a run
@@ -102,6 +104,9 @@ def _target(values: Values, place: str) -> Any:
     else:
         make = TARGETS[checks.option(kind, f"{place}.kind", TARGETS)]
     refuse_unknown(arguments, set(inspect.signature(make).parameters), place)
+    if kind == "together" and isinstance(arguments.get("targets"), list | tuple):
+        each = enumerate(arguments["targets"])
+        arguments["targets"] = [_target(t, f"{place}.targets[{i}]") for i, t in each]
     function = arguments.get("function")
     known = targets.described_function(function) if isinstance(function, Mapping) else None
     if known is not None:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import display
-from meanfield.studies.observables import COORDINATES, RISK, named
+from meanfield.studies.observables import COORDINATES, ERROR, RISK, named
 from meanfield.studies.specification import Specification
-from meanfield.studies.tables import ERROR, attributes, per_run, study_text
+from meanfield.studies.tables import attributes, per_run, study_text
 from meanfield.studies.work import Record
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.integrate import Status
-from meanfield.studies.observables import TIME
+from meanfield.studies.observables import ERROR, RISK, TIME, named
 
 Types = Mapping[str, type | tuple[type, ...]]
 STUDY: Types = {
@@ -88,9 +88,22 @@ def check_record(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
     _words(list(header["versions"].values()), "versions")
     if arrays and (TIME not in arrays or arrays[TIME].ndim != 1):
         raise ValueError("the times must be an array with one axis")
+    for name, value in header["stats"].items():
+        if name.endswith(ERROR) and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"stats.{name} must be a number, got {value!r:.40}")
     for name, array in arrays.items():
-        if array.dtype.kind not in "biufc":
-            raise ValueError(f"{name} must hold numbers, got {np.dtype(array.dtype)}")
+        _check_array(name, array, len(arrays[TIME]))
+
+
+def _check_array(name: str, array: NDArray[Any], times: int) -> None:
+    """Numbers, and of what the library measures one for each time."""
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"{name} must hold numbers, got {np.dtype(array.dtype)}")
+    observable = named(name)
+    if observable is not None or name == RISK:
+        behind = 0 if observable is None else len(observable.dims)
+        if array.ndim <= behind or array.shape[array.ndim - 1 - behind] != times:
+            raise ValueError(f"{name} must have {times} times, got the shape {array.shape}")
 
 
 def _typed(values: Mapping[str, Any], types: Types, place: str) -> None:

@@ -17,8 +17,10 @@ from meanfield import checks
 from meanfield.studies.canonical import digest, plain
 from meanfield.studies.observables import check_observables
 from meanfield.studies.parts import complete
+from meanfield.studies.phases import complete_phases
 
 PLACES = ("problem", "start", "solver")
+PHASES = "phases"  # places are those of its entries, as "phases.0.t_end"
 REPLICAS = "replicas"  # may be set at a point of the grid too: a limit without chance needs one
 RUN_FORMAT = 1  # part of every run's key: raised when the same words come to mean another run
 
@@ -67,6 +69,7 @@ class Specification:
     seed: int = 0
     name: str = "study"
     independent: bool = False
+    phases: Sequence[Mapping[str, Any]] = ()
     runs: tuple[Run, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ class Specification:
         for place in PLACES:
             values[place] = plain(getattr(self, place), place)
             checks.instance(values[place], place, dict)
+        values[PHASES] = plain(self.phases, PHASES)
         for name, value in values.items():
             object.__setattr__(self, name, value)
         runs = tuple(self._enumerate())
@@ -135,7 +139,7 @@ class Specification:
 
     def _enumerate(self) -> Iterator[Run]:
         """All runs, checked part by part."""
-        base = {place: getattr(self, place) for place in (*PLACES, REPLICAS)}
+        base = {place: getattr(self, place) for place in (*PLACES, PHASES, REPLICAS)}
         for point in itertools.product(*(enumerate(values) for values in self.grid.values())):
             values = base
             for (_, value), axis in zip(point, self.grid, strict=True):
@@ -144,7 +148,10 @@ class Specification:
             replicas = checks.integer(values[REPLICAS], f"grid: {REPLICAS}")
             if replicas > self.replicas:
                 raise ValueError(f"grid: replicas must be at most {self.replicas}, got {replicas}")
-            values = complete(values)
+            phases, values = values[PHASES], complete(values)
+            if phases:  # no part of the key of a run that has one alone
+                end = values["solver"]["t_end"]
+                values[PHASES] = complete_phases(phases, values["problem"], end)
             own = (int(digest(values), 16),) if self.independent else ()
             for replica, pair in enumerate(_seeds((self.seed, *own), replicas)):
                 parameters = {**values, "observables": list(self.observables), "seeds": pair}
@@ -168,10 +175,10 @@ def _check_grid(grid: Any) -> dict[str, list[Any]]:
             raise ValueError(f"grid.{axis} must be a list of at least one value, got {values!r}")
         for value in values:
             for place in _settings_of(axis, value):
-                if place != REPLICAS and place.split(".")[0] not in PLACES:
+                if place != REPLICAS and place.split(".")[0] not in (*PLACES, PHASES):
                     raise ValueError(
                         f"grid.{axis}: {place!r} is no place in a run; places start with "
-                        + ", ".join(PLACES)
+                        + ", ".join((*PLACES, PHASES))
                     )
                 if seen.setdefault(place, axis) != axis:
                     raise ValueError(f"grid.{axis}: {place} is set by grid.{seen[place]} as well")
@@ -180,7 +187,7 @@ def _check_grid(grid: Any) -> dict[str, list[Any]]:
 
 def _settings_of(axis: str, value: Any) -> dict[str, Any]:
     """Which places a value of an axis sets."""
-    if "." in axis or axis in PLACES:
+    if "." in axis or axis in (*PLACES, PHASES):
         return {axis: value}
     if not isinstance(value, dict):
         raise ValueError(
@@ -195,6 +202,13 @@ def _put(values: dict[str, Any], path: list[str], item: Any, place: str) -> dict
     if len(path) == 1:
         return {**values, path[0]: item}
     below = values.get(path[0], {})
+    if isinstance(below, list):  # of phases
+        entries = dict(enumerate(below))
+        i = int(path[1]) if path[1].isdecimal() else -1
+        if i not in entries or len(path) < 3:
+            raise ValueError(f"grid: there is nothing to set at {place!r}")
+        entries[i] = _put(entries[i], path[2:], item, place)
+        return {**values, path[0]: list(entries.values())}
     if not isinstance(below, dict):
         raise ValueError(f"grid: there is nothing to set at {place!r}")
     return {**values, path[0]: _put(below, path[1:], item, place)}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from meanfield._version import __version__
-from meanfield.storage import read_archive, remove_orphans, write_archive, write_whole
+from meanfield.storage import read_archive, remove_orphans, seal_of_text, write_archive, write_whole
 from meanfield.studies.canonical import digest
 from meanfield.studies.problems import changed_functions
 from meanfield.studies.schema import check_record, check_study
@@ -22,7 +23,7 @@ from meanfield.studies.work import MISSING, NOT_MADE, Record
 
 S = TypeVar("S", bound=Specification)
 
-FORMAT, FORMAT_VERSION = "meanfield-study", 1
+FORMAT, FORMAT_VERSION = "meanfield-study", 2  # 1 had no seal
 RECORD_FORMAT = "meanfield-run"
 
 
@@ -62,7 +63,7 @@ class Store:
                 "format": FORMAT, "format_version": FORMAT_VERSION, "version": __version__,
                 "hash": study.hash, "study": study.parameters(), "runs": runs,
             }  # fmt: skip
-            text = json.dumps(described, indent=1)
+            text = json.dumps(described | {"seal": _seal(described)}, indent=1)
             write_whole(self.specification, lambda stream: stream.write(text.encode()))
         else:  # a folder that cannot be written to must be known before the first run is made
             write_whole(self.runs / ".writable", lambda stream: stream.write(b"yes"))
@@ -79,6 +80,8 @@ class Store:
             version = described.get("format_version")
             if not isinstance(version, int) or version > FORMAT_VERSION:
                 raise ValueError(f"it was written by version {described.get('version')}")
+            if (version > 1 or "seal" in described) and described.get("seal") != _seal(described):
+                raise ValueError("its seal is broken, so it was edited")
             check_study(described)
         except (ValueError, RecursionError) as error:
             raise ValueError(
@@ -160,3 +163,9 @@ class Store:
         if not self.holds(run.key):
             return Record(run.key, run.parameters, MISSING, NOT_MADE)
         return self.read(run.key, same_version=same_version)
+
+
+def _seal(described: Mapping[str, Any]) -> str:
+    """A checksum of a specification as it is written, whatever its layout and its order."""
+    words = {name: value for name, value in described.items() if name != "seal"}
+    return seal_of_text(json.dumps(words, sort_keys=True))

@@ -51,6 +51,12 @@ class Study(Specification):
     independent : bool
         Whether points of the grid have seeds of their own instead, which depend on the point's
         problem, start and solver, and not on its place: errors at different points are independent.
+    phases : sequence of mappings
+        How runs go on after ``solver.t_end`` under other problems: each with ``"t_end"`` on the
+        clock of the whole run and, if they are to be, ``"problem"`` (what changes of it),
+        ``"save_at"`` and ``"until"``. The risk under the problem of each phase is kept all along
+        the run, as ``"risk_1"``, ``"risk_2"`` and so on. A place in the grid is
+        ``"phases.0.problem.learning_rate"``.
     name : str
         For people; not part of the hash.
 

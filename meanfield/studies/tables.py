@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from meanfield import display
 from meanfield.dynamics.machine import machine
+from meanfield.studies.observables import ERROR
 from meanfield.studies.work import NOT_MADE
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from meanfield.studies.results import StudyResults
 
 SHOWN_FAILURES = 5
-ERROR = "_error"  # ends the names of the estimates that solvers leave in their stats
 HIDDEN = ("replica", "seed", "message", "seconds", "version", "key", "t")
 COLUMNS = {
     "risk": "risk",

@@ -23,6 +23,7 @@ from meanfield.studies.claims import claimed
 from meanfield.studies.executors import limited_threads
 from meanfield.studies.observables import gather, states_needed, watched
 from meanfield.studies.parts import SOLVERS, solver_of, start_law, takes
+from meanfield.studies.phases import go_on, risks_of_phases
 from meanfield.studies.problems import build_problem, function_versions
 
 FAILED, MISSING, TAKEN = "failed", "missing", "taken"
@@ -184,11 +185,14 @@ def _solve(task: Task) -> dict[str, Any]:
     if takes(solve, "seed"):
         settings.setdefault("seed", solver_seed)
     names = parameters["observables"]
-    settings |= {"observables": watched(names, problem), "checkpoint": task.checkpoint}
+    phases = parameters.get("phases", [])
+    observables = watched(names, problem) | risks_of_phases(parameters["problem"], phases)
+    settings |= {"observables": observables, "checkpoint": task.checkpoint}
     kept = states_needed(names)
     # SGD alone can keep the overlaps of what it moves
     settings["keep"] = kept if kept == "ends" or solve is SOLVERS["sgd"] else "all"
     solution = solve(problem, law(problem, **details), **settings)
+    solution = go_on(solution, phases, observables, task.checkpoint)
     arrays: dict[str, NDArray[Any]] = {}
     if solution.status != Status.INTERRUPTED:
         arrays = gather(names, solution)

@@ -1,16 +1,20 @@
 """The main job from the command line."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 import meanfield as mf
 from meanfield.commands import warmup
 from meanfield.commands.main import main
 from meanfield.storage import read_archive, write_archive
 
+ROOT = Path(__file__).parent.parent.parent
 SMALL = ["--dims", "10,20", "40", "80,inf", "-n", "20", "--t-end", "0.5", "--replicas", "1"]
 
 
@@ -234,20 +238,66 @@ def test_warming_up_names_what_it_compiled(monkeypatch, capsys):
     assert all(word in text for word in (*kept, "ready after"))
 
 
-def test_a_report_on_a_folder_that_cannot_be_written_to(study_file, tmp_path, capsys, monkeypatch):
+PNG = b"\x89PNG\r\n\x1a\n"
+# root writes where it likes, unless it lets go of this capability
+MORTAL = ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []
+
+
+@pytest.fixture
+def read_only(study_file, tmp_path):
+    """A study's folder that cannot be written in, and how to run a command that feels it."""
     out = tmp_path / "out"
     assert main(["study", str(study_file), "--out", str(out), "--executor", "serial"]) == 0
+    folders = [out, *(path for path in out.iterdir() if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    if MORTAL and not shutil.which("setpriv"):
+        pytest.skip("root may write anywhere, and setpriv is not there to end that")
+    touched = subprocess.run([*MORTAL, "touch", str(out / "x")], capture_output=True)
+    if touched.returncode == 0:
+        pytest.skip("this user may write anywhere")
 
-    def savefig(self, path, *arguments, real=Figure.savefig, **options):
-        if Path(path).parent == out:
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(self, path, *arguments, **options)
+    def report(*options):
+        code = "import sys; from meanfield.commands.main import main as run"
+        calls = "; ".join(f"c{i} = run({['report', str(out), *o]})" for i, o in enumerate(options))
+        codes = ", ".join(f"c{i}" for i, _ in enumerate(options))
+        script = f"{code}; {calls}; sys.exit(str([{codes}]))"
+        return subprocess.run(
+            [*MORTAL, sys.executable, "-c", script], cwd=ROOT, capture_output=True, timeout=120
+        )
 
-    monkeypatch.setattr(Figure, "savefig", savefig)
-    capsys.readouterr()
-    assert main(["report", str(out)]) == 0
-    text = capsys.readouterr().out
-    assert "2 success" in text and "no figure: " in text and "--figure FILE" in text
+    before = contents(out)
+    yield out, report
+    assert contents(out) == before
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def test_a_report_on_a_folder_that_cannot_be_written_to(read_only):
+    out, report = read_only
+    shown = report([], ["--figure", str(out / "f.png")], ["--html"])
+    text, errors = shown.stdout.decode(), shown.stderr.decode()
+    assert "2 success" in text and "no figure: " in text and "study.png" in text
+    assert "--figure FILE" in text
+    assert "f.png" in errors and "report.html" in errors and errors.endswith("[0, 2, 2]\n")
+    drawn = report(["--figure", "-"])
+    assert drawn.stdout.startswith(PNG) and b"2 success" in drawn.stderr
+    assert drawn.stderr.endswith(b"[0]\n")
+
+
+def test_a_report_elsewhere_and_to_the_standard_output(study_file, tmp_path, capsysbinary):
+    out = tmp_path / "out"
+    assert main(["study", str(study_file), "--out", str(out), "--executor", "serial"]) == 0
+    before = contents(out)
+    capsysbinary.readouterr()
     assert main(["report", str(out), "--figure", str(tmp_path / "f.png")]) == 0
-    assert (tmp_path / "f.png").stat().st_size > 1000
-    assert main(["report", str(out), "--figure", str(out / "f.png")]) == 2
+    assert (tmp_path / "f.png").read_bytes().startswith(PNG)
+    assert b"2 success" in capsysbinary.readouterr().out
+    assert main(["report", str(out), "--figure", "-"]) == 0
+    printed = capsysbinary.readouterr()
+    assert printed.out.startswith(PNG) and printed.out.rstrip().endswith(b"IEND\xaeB`\x82")
+    assert b"2 success" in printed.err
+    assert main(["report", str(out), "--html", "-"]) == 0
+    page = capsysbinary.readouterr().out.decode()
+    assert page.startswith("<!doctype html>") and page.endswith("</html>\n")
+    assert contents(out) == before

@@ -98,6 +98,16 @@ def test_a_checkpoint_changes_nothing(case, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_writer_left_half_written_goes(tmp_path):
+    """Of this file alone, whatever its name is a pattern of."""
+    path = tmp_path / "run[1]"
+    orphan, other = tmp_path / ".run[1].abcdefgh", tmp_path / ".run1.abcdefgh"
+    for each in (orphan, other):
+        each.write_bytes(b"half")
+    solve("flow", path)
+    assert list(tmp_path.iterdir()) == [other]
+
+
 def test_layouts_are_put_back(tmp_path):
     """Neurons that leave the mesh make a new one; a resumed run has it, and its count."""
     problem = make_problem("erf", "erf", D=9, kappa=1.0)

@@ -181,3 +181,74 @@ def test_what_cannot_go_on_is_refused_by_name():
             call()
     with pytest.raises(TypeError, match="problem"):
         run.then(TWO, 2.0)
+
+
+# ---- studies
+
+
+def joint(number, likeness=0.3):
+    task = {"kind": "committee", "k": 1}
+    return {
+        "kind": "together", "targets": [task, task], "overlap": [[likeness]], "number": number,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("description", ["overlaps", "sgd"])
+def test_a_study_goes_on_through_phases(description, tmp_path):
+    study = mf.Study(
+        problem={"target": joint(1), "dim": 100, "learning_rate": 0.5},
+        start={"law": "gaussian_overlaps", "p": 2},
+        solver={"description": description, "t_end": 10.0, "save_at": 3},
+        phases=[
+            {"t_end": 20.0, "save_at": 3, "problem": {"target": joint(2)}},
+            {"t_end": 22.0, "save_at": 2, "problem": {"learning_rate": 0.1},
+             "until": {"kind": "risk_below", "level": 1e-9}},
+        ],
+        grid={"phases.1.problem.learning_rate": [0.1, 0.2]},
+    )  # fmt: skip
+    results = study.run(store=tmp_path / "store")
+    assert [record.status for record in results.records] == ["success"] * 2
+    one, two = mf.targets.together(mf.CommitteeTarget(1), mf.CommitteeTarget(1), [[0.3]])
+    first = mf.Problem(one, dim=100, learning_rate=0.5)
+    second = mf.Problem(two, dim=100, learning_rate=0.5)
+    start = mf.gaussian_overlaps(first, p=2, seed=study.runs[0].parameters["seeds"][0])
+    for index, rate in enumerate((0.1, 0.2)):
+        arrays = results.records[index].arrays
+        t = arrays["t"]
+        assert np.allclose(t, [0, 5, 10, 10, 15, 20, 20, 22], atol=0.01)
+        if description == "overlaps":
+            run = mf.solve_overlaps(first, start, 10.0, save_at=3).then(second, 20.0, save_at=3)
+            run = run.then(mf.Problem(two, dim=100, learning_rate=rate), 22.0, save_at=2)
+            np.testing.assert_allclose(arrays["risk"], run.risk, rtol=1e-9)
+            np.testing.assert_allclose(arrays["risk_1"], run.risk_under(one), rtol=1e-9)
+        np.testing.assert_allclose(arrays["risk_1"][..., :3], arrays["risk"][..., :3], rtol=1e-9)
+        np.testing.assert_allclose(arrays["risk_2"][..., 3:6], arrays["risk"][..., 3:6], rtol=1e-9)
+        np.testing.assert_allclose(arrays["risk_3"], arrays["risk_2"], rtol=1e-9)
+    assert mf.Study.from_parameters(study.parameters()) == study
+    again = mf.studies.read_results(tmp_path / "store")
+    np.testing.assert_array_equal(again.array("risk_1"), results.array("risk_1"))
+
+
+def test_phases_of_a_study_are_checked_when_it_is_made():
+    def make_study(*phases, **grid):
+        return mf.Study(
+            problem={"target": joint(1), "dim": 100, "learning_rate": 0.5},
+            start={"law": "gaussian_overlaps", "p": 2},
+            solver={"description": "overlaps", "t_end": 10.0},
+            phases=list(phases), grid=grid,
+        )  # fmt: skip
+
+    plain, named = make_study(), make_study({"t_end": 11.0})
+    assert "phases" not in plain.runs[0].parameters and plain != named
+    for phase, word in (
+        ({}, r"phases\[0\].t_end"),
+        ({"t_end": 10.0}, r"phases\[0\].t_end"),
+        ({"t_end": 11.0, "rtol": 1e-3}, "rtol"),
+        ({"t_end": 11.0, "problem": {"dimension": 3}}, r"phases\[0\].problem.dimension"),
+        ({"t_end": 11.0, "until": {"kind": "never"}}, r"phases\[0\].until"),
+        ({"t_end": 11.0, "problem": {"target": joint(3)}}, "number"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            make_study(phase)
+    with pytest.raises(ValueError, match="nothing to set"):
+        make_study({"t_end": 11.0}, **{"phases.1.t_end": [12.0]})

@@ -223,6 +223,69 @@ def test_label_noise_is_annealed_away_with_the_constant_of_the_theory():
     assert floor == pytest.approx(0.02 * constant, rel=0.02)
 
 
+H = 2.0 / (math.pi * math.sqrt(3.0))  # E σ'² of an erf unit
+
+
+def by_samples(rate, alpha, moved):
+    """R and t of one neuron near its minimum after α samples per dimension, t = ∫γ dα = moved."""
+    target = mf.CommitteeTarget(k=1, noise=0.2)
+    start = mf.Overlaps([[1.0]], [[0.9]], [[1.0]], [1.0])
+    # on the sphere, for along w itself σ'² averages to H/3: that would forget thrice as slowly
+    run = mf.solve_overlaps(
+        make(rate, 1000, target), start, moved, save_at=[0.0, moved], spherical=True
+    )
+    assert run.alpha[-1] == pytest.approx(alpha, rel=1e-6)
+    return run.risk[-1]
+
+
+@pytest.mark.parametrize("c", [0.75, 1.0, 2.0])
+def test_a_rate_of_one_over_alpha_has_the_constant_of_stochastic_approximation(c):
+    """dE δ²/dα = γ(−2H E δ² + γ Δ H/d) with γ = c/(H α): R α → ½Δ c²/(2c − 1), best at c = 1.
+
+    There it is ½Δ, the risk ½Δ d/n of an efficient estimator of d weights from n samples.
+    """
+    initial, alpha = 0.5, 1e5
+    onset = c / (H * initial)
+    rate = S.power(initial, 1.0, onset=onset, clock="alpha")
+    risk = by_samples(rate, alpha, initial * onset * math.log1p(alpha / onset))
+    expected = 0.5 * 0.2 * c**2 / (2.0 * c - 1.0)
+    assert risk * alpha == pytest.approx(expected, rel=0.02)
+    assert expected >= 0.5 * 0.2
+
+
+def test_slower_rates_follow_their_floor_and_faster_ones_stall():
+    """α^(−½): R → γΔH/4, as α^(−½). α^(−3/2): Σγ is finite, and the start is never forgotten."""
+    initial, onset = 0.5, 4.0
+    alpha = 1e5
+    root = S.power(initial, 0.5, onset=onset, clock="alpha")
+    moved = 2.0 * initial * onset * (math.sqrt(1.0 + alpha / onset) - 1.0)
+    floor = float(root(alpha)) * 0.2 * H / 4.0
+    assert by_samples(root, alpha, moved) == pytest.approx(floor, rel=0.02)
+    fast = S.power(initial, 1.5, onset=onset, clock="alpha")
+    risks = []
+    for a in (1e4, 1e5):
+        moved = 2.0 * initial * onset * (1.0 - 1.0 / math.sqrt(1.0 + a / onset))
+        risks.append(by_samples(fast, a, moved))
+    assert risks[1] == pytest.approx(risks[0], rel=0.05) and risks[1] > 10.0 * float(fast(1e5))
+
+
+def test_sgd_differs_from_the_equations_by_one_over_d_along_a_schedule():
+    dims, gaps, errors = np.array([15, 30, 60]), [], []
+    start = mf.Overlaps([[1.0, 0.1], [0.1, 0.8]], [[0.5], [0.4]], [[1.0]], [1.0, 1.0])
+    for d in dims.tolist():
+        problem = make(S.power(3.0, 1.0, onset=3.0), d)
+        sgd = mf.simulate_sgd(problem, start, 2.0, runs=20_000, save_at=[0.0, 2.0], seed=d)
+        theory = mf.solve_overlaps(problem, start, float(sgd.t[-1]), save_at=2)
+        gaps.append(float(sgd.risk[:, -1].mean() - theory.risk[-1]))
+        errors.append(float(sgd.risk[:, -1].std()) / math.sqrt(20_000))
+    relative = np.array(errors) / np.abs(gaps)
+    assert (relative < 0.3).all()
+    slope, covariance = np.polyfit(
+        np.log(dims), np.log(np.abs(gaps)), 1, w=1.0 / relative, cov="unscaled"
+    )
+    assert abs(slope[0] + 1.0) < 3.0 * math.sqrt(covariance[0, 0]) < 1.0
+
+
 def test_a_temperature_follows_its_schedule():
     """Without a field E|w|²/d obeys dE/dt = −2λE + 2τ(t)d; here the field is nearly nothing."""
     target = mf.CommitteeTarget(k=1, weights=[1e-9])

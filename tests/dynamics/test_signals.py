@@ -5,19 +5,22 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
-import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.integrate.interrupts import Terminated, heeding_termination
-from tests.dynamics.test_checkpoint import CASES, solve
+from meanfield.integrate.interrupts import Terminated, raising_on_sigterm
+from tests.dynamics.test_checkpoint import CASES, norm, solve
 
 ROOT = Path(__file__).parent.parent.parent
 LANGEVIN = mf.Problem(
     mf.CommitteeTarget(k=1), dim=10, temperature=0.1, weight_decay=0.5, second_layer_decay=0.5
 )
+
+ENGINES = [*CASES, "temperature"]
 
 
 def struck_by(number, count=3):
@@ -28,29 +31,26 @@ def struck_by(number, count=3):
         asked.append(t)
         if len(asked) == count:
             signal.raise_signal(number)
-        return np.sum(state.a**2)
+        return norm(t, state)
 
     return observable
 
 
-UNDISTURBED = struck_by(0, -1)
-
-
-def at_a_temperature(path=None, observable=UNDISTURBED):
+def at_a_temperature(path=None, observable=norm):
     return mf.solve_mean_field(
         LANGEVIN, mf.gaussian_measure(LANGEVIN, 20, seed=1), 1.0, save_at=7, step=0.05,
         observables={"norm": observable}, checkpoint=path,
     )  # fmt: skip
 
 
-def call(case, path=None, observable=UNDISTURBED):
+def call(case, path=None, observable=norm):
     if case == "temperature":
         return at_a_temperature(path, observable)
     return solve(case, path, observable)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("case", [*CASES, "temperature"])
+@pytest.mark.parametrize("case", ENGINES)
 def test_a_signal_ends_the_call_and_leaves_a_checkpoint(case, number, tmp_path):
     path, whole = tmp_path / "run.part", call(case)
     kind = KeyboardInterrupt if number == signal.SIGINT else SystemExit
@@ -61,6 +61,42 @@ def test_a_signal_ends_the_call_and_leaves_a_checkpoint(case, number, tmp_path):
         assert caught.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert call(case, path) == whole
+
+
+def terminated(folder, *words):
+    """How a process ends that has SIGTERM while it waits."""
+    command = [sys.executable, "-m", "tests.dynamics.signalled", *words]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=PIPE, stderr=STDOUT, text=True)
+    deadline = time.monotonic() + 60.0
+    while not (folder / "begun").exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.01)
+    process.terminate()
+    output, _ = process.communicate(timeout=30.0)
+    return process.returncode, output
+
+
+@pytest.mark.parametrize("case", ["mean_field", "overlaps", "law", "temperature"])
+def test_sigterm_ends_a_process_and_leaves_a_checkpoint(case, tmp_path):
+    assert terminated(tmp_path, case, str(tmp_path)) == (143, "")
+    asked = {"resumed": [], "whole": []}
+
+    def run(name, path):
+        return call(case, path, lambda t, state: asked[name].append(t) or norm(t, state))
+
+    assert run("resumed", tmp_path / "run.part") == run("whole", None)
+    assert 0 < len(asked["resumed"]) < len(asked["whole"])
+    assert not (tmp_path / "run.part").exists()
+
+
+@pytest.mark.parametrize("case", ["mean_field", "overlaps", "law"])
+def test_sigterm_before_the_solver_has_begun_spoils_nothing(case, tmp_path):
+    path = tmp_path / "run.part"
+    with pytest.raises(SystemExit):
+        call(case, path, struck_by(signal.SIGTERM))
+    before = path.read_bytes()
+    assert terminated(tmp_path, case, str(tmp_path), "early") == (143, "")
+    assert path.read_bytes() == before and call(case, path) == call(case)
 
 
 def test_who_asks_has_the_result_of_ctrl_c_but_sigterm_ends_all_the_same():
@@ -74,12 +110,15 @@ def test_who_asks_has_the_result_of_ctrl_c_but_sigterm_ends_all_the_same():
 
 
 def test_a_second_sigterm_does_not_cut_short_what_the_first_leaves():
-    with pytest.raises(SystemExit), heeding_termination():  # noqa: PT012
+    written = []
+    with pytest.raises(SystemExit), raising_on_sigterm():  # noqa: PT012
         try:
             signal.raise_signal(signal.SIGTERM)
         except Terminated as error:
             signal.raise_signal(signal.SIGTERM)
+            written.append("all")
             raise error
+    assert written
 
 
 def test_a_programs_own_handler_stays():

@@ -237,14 +237,57 @@ def test_a_file_cannot_run_code(tmp_path):
 def rewrite_header(path, change):
     header, arrays = storage.read_archive(path, SOLUTION_FORMAT)
     change(header)
-    text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    storage.write_archive(path, SOLUTION_FORMAT, header, arrays)
+
+
+def edited(path, change):
+    """Change the parts of a file as a tool does that knows archives and nothing of this library."""
+    with np.load(path) as archive:
+        parts = {name: archive[name] for name in archive.files}
+    header = json.loads(bytes(parts["header"]))
+    change(header, parts)
+    parts["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     with path.open("wb") as stream:
-        np.savez(stream, header=text, **arrays)
+        np.savez(stream, **parts)
+
+
+def half_the_risk(header, parts):
+    parts["risk"] = parts["risk"] / 2
+
+
+def of_format_1(header, parts):
+    header["format_version"] = 1
+    del parts["seal"]
+
+
+EDITS = {
+    "a word": lambda header, parts: header.update(message="reached t = 0.5"),
+    "numbers": half_the_risk,
+    "a shape": lambda header, parts: parts.update(risk=parts["risk"][:, None]),
+    "a type": lambda header, parts: parts.update(risk=parts["risk"].view(np.int64)),
+    "the format": lambda header, parts: header.update(format_version=1),
+    "the seal": lambda header, parts: parts.pop("seal"),
+    "another seal": lambda header, parts: parts.update(seal=parts["seal"][::-1]),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_edited_file_is_refused(saved, edit):
+    edited(saved, lambda header, parts: None)
+    assert mf.load(saved) == solution()
+    edited(saved, edit)
+    with pytest.raises(ValueError, match=r"run\.meanfield is damaged.* seal"):
+        mf.load(saved)
+
+
+def test_files_of_the_first_format_are_read(saved):
+    edited(saved, of_format_1)
+    assert mf.load(saved) == solution()
 
 
 def test_a_newer_format_says_so(saved):
     rewrite_header(saved, lambda header: header.update(format_version=99))
-    with pytest.raises(ValueError, match=r"format 99, by a newer version.*reads up to 1"):
+    with pytest.raises(ValueError, match=r"format 99, by a newer version.*reads up to 2"):
         mf.load(saved)
 
 

@@ -78,7 +78,5 @@ def problem_of(case):
 def solve(case, comm, n=1500, t_end=4.0, **options):
     problem = problem_of(case)
     part = mf.parallel.draw(mf.gaussian_measure, problem, n, seed=3, comm=comm)
-    averages = {"square": square_of_u, "moment": moment}
-    return mf.parallel.solve_mean_field(
-        problem, part, t_end, 3, comm=comm, averages=averages, threads=1, **options
-    )
+    settings = {"averages": {"square": square_of_u, "moment": moment}, "threads": 1} | options
+    return mf.parallel.solve_mean_field(problem, part, t_end, 3, comm=comm, **settings)

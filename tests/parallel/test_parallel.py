@@ -2,13 +2,8 @@
 
 import math
 import random
-import shutil
 import signal
-import subprocess
-import sys
 import threading
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +15,6 @@ from meanfield.parallel.ranks import Ranks
 from meanfield.parallel.shared import SharedField
 from tests.parallel.ranks import CASES, Team, moment, problem_of, solve, square_of_u
 
-ROOT = Path(__file__).parent.parent.parent
-MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
 ROUNDING = 1e-12
 SERVING = {"half-sphere": "half-sphere", "square": "polynomial"}
 
@@ -70,6 +63,17 @@ def test_long_runs_take_implicit_steps_together():
     u = np.concatenate([part.final.u for part in parts])
     np.testing.assert_allclose(u, one.final.u, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(parts[1].risk, one.risk, rtol=1e-9)
+
+
+def test_long_runs_of_relu_agree_as_the_page_says():
+    """Differences, by which implicit steps find stiff directions, magnify rounding."""
+    one = solve("half-sphere", None, n=500, t_end=200.0)
+    parts = Team(2).run(lambda comm: solve("half-sphere", comm, n=500, t_end=200.0))
+    assert one.stats["implicit_steps"] == parts[0].stats["implicit_steps"] > 0
+    for name in ("a", "u", "r"):
+        together = np.concatenate([getattr(part.final, name) for part in parts])
+        np.testing.assert_allclose(together, getattr(one.final, name), rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(parts[1].risk, one.risk, rtol=1e-8)
 
 
 def test_a_message_does_not_grow_with_the_neurons():
@@ -316,25 +320,6 @@ def test_another_runs_checkpoint_is_refused_by_all(tmp_path, monkeypatch):
         Team(2).run(lambda comm: solve("erf", comm, checkpoint=path))
     with pytest.raises(ValueError, match=r"run\.[01]-of-2.* belongs to another call"):
         Team(2).run(lambda comm: solve("erf", comm, rtol=1e-5, checkpoint=path))
-
-
-@pytest.mark.skipif(
-    find_spec("mpi4py") is None or MPIEXEC is None,
-    reason="mpi4py or mpiexec is not installed: pip install '.[mpi]'",
-)
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_ranks_of_mpi(tmp_path, ranks):
-    command = [MPIEXEC, "-n", str(ranks), sys.executable, "-m", "tests.parallel.script",
-               "two directions", str(tmp_path)]  # fmt: skip
-    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
-    reference = whole("two directions")
-    found = [np.load(tmp_path / f"{rank}.npz") for rank in range(ranks)]
-    assert [int(f["ranks"]) for f in found] == [ranks] * ranks
-    u = np.concatenate([f["u"] for f in found])
-    np.testing.assert_allclose(u, reference.final.u, rtol=ROUNDING, atol=ROUNDING)
-    for f in found:
-        assert str(f["status"]) == "success" and f["risk"].tobytes() == found[0]["risk"].tobytes()
-        np.testing.assert_allclose(f["risk"], reference.risk, rtol=1e-11)
 
 
 @pytest.mark.parametrize(

@@ -51,3 +51,25 @@ def chain(problem, start, steps, runs, seed, *, keep_length=True):
         L += c[:, :, None] * g[:, None, :]
         joint = L @ L.transpose(0, 2, 1) + square[:, None, None] * c[:, :, None] * c[:, None, :]
     return joint[:, k:, k:], joint[:, k:, :k]
+
+
+def squared_gradient(problem, W, W_star, a, X, xi, *, norm=None):
+    """|g|²/d with |g|² = (1/p) Σ_i |p ∂L/∂w_i|² of a batch's mean loss L = ½ε², by differences."""
+    d = X.shape[1] if norm is None else norm
+    target, p = problem.target, len(W)
+
+    def loss(W):
+        total = 0.0
+        for x, noise in zip(X, xi, strict=True):
+            z = np.linalg.lstsq(target.basis, W_star @ x / np.sqrt(d), rcond=None)[0]
+            y = float(target(z)) + np.sqrt(target.noise) * noise
+            total += 0.5 * (y - a @ problem.student.function(W @ x / np.sqrt(d)) / p) ** 2
+        return total / len(X)
+
+    total, h = 0.0, 1e-4
+    for place in np.ndindex(W.shape):
+        move = np.zeros_like(W)
+        move[place] = h
+        far, near = (loss(W + s * move) - loss(W - s * move) for s in (2.0, 1.0))
+        total += (p * (8.0 * near - far) / (12.0 * h)) ** 2
+    return total / p / d

@@ -1,4 +1,8 @@
-"""Random edits of a store: bits, fields, types, sizes and names of its files."""
+"""Random edits of a store: bits, fields, types, sizes and names of its files.
+
+A field is changed as a tool for zips and JSON would change it, or as this library would write it,
+with a seal of its own: only then can anything but the seal find it out.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,13 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from meanfield.storage import read_archive, write_archive
+from meanfield.storage import HEADER, SEAL, seal_of_arrays, seal_of_text
 
 ODD: list[Any] = [
     None, True, -1, 0, 10**30, 1e308, "", "missing", "../../x", "os:system", [], {}, [[1]],
@@ -20,12 +25,13 @@ ODD: list[Any] = [
 SHAPES: list[Any] = [(0,), (1,), (3, 1), (2, 2, 2), ()]
 
 
-def edit(folder: Path, rng: random.Random) -> str:
-    """Change one file of a store in one way; says what was done."""
+def edit(folder: Path, rng: random.Random, *, sealed: bool = False) -> str:
+    """Change one file of a store in one way, or a field and the seal; says what was done."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     path = rng.choice(files + [folder / "study.json"] * len(files))
-    change: Callable[[Path, random.Random], str] = rng.choice([_bits, _size, _name, _field, _field])
-    return f"{path.name}: {change(path, rng)}"
+    field = partial(_field, sealed=sealed)
+    change: Callable[[Path, random.Random], str] = rng.choice([_bits, _size, _name, field, field])
+    return f"{path.name}: {(field if sealed else change)(path, rng)}"
 
 
 def _bits(path: Path, rng: random.Random) -> str:
@@ -52,13 +58,19 @@ def _name(path: Path, rng: random.Random) -> str:
     return f"to {other.name}"
 
 
-def _field(path: Path, rng: random.Random) -> str:
+def _field(path: Path, rng: random.Random, sealed: bool) -> str:
     if path.suffix == ".json":
         described = json.loads(path.read_text())
         said = _changed(described, rng)
+        if sealed:
+            described.pop("seal", None)
+            described["seal"] = seal_of_text(json.dumps(described, sort_keys=True))
         path.write_text(json.dumps(described))
         return said
-    header, arrays = read_archive(path, "meanfield-run")
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    seal = arrays.pop(SEAL)
+    header = json.loads(bytes(arrays.pop(HEADER)))
     if rng.random() < 0.4:
         name = rng.choice(sorted(arrays))
         arrays[name] = rng.choice([
@@ -67,11 +79,17 @@ def _field(path: Path, rng: random.Random) -> str:
         ])  # fmt: skip
         if rng.random() < 0.2:
             del arrays[name]
-        del header["arrays"]
+        header["arrays"] = sorted(arrays)
         said = f"array {name}"
     else:
         said = _changed(header, rng)
-    write_archive(path, "meanfield-run", header, arrays)
+    arrays[HEADER] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    if sealed:
+        seal = np.frombuffer(bytes.fromhex(seal_of_arrays(arrays)), dtype=np.uint8)
+    if sealed or rng.random() < 0.9:
+        arrays[SEAL] = seal
+    with path.open("wb") as stream:
+        np.savez(stream, **arrays)
     return said
 
 

@@ -1,6 +1,8 @@
 """A small study that many tests use, and functions for it to call."""
 
 import os
+import signal
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -51,6 +53,10 @@ def two_numbers(solution):
     return {"first": solution.risk[0], "both": solution.risk[[0, -1]]}
 
 
+def names_of_parts(solution):
+    return {"seal": solution.risk[-1]}
+
+
 def no_number(solution):
     return "nothing"
 
@@ -64,9 +70,6 @@ def fragile(problem, n: int, seed: int = 0):
 
 def deadly(problem, n: int, seed: int = 0):
     """A start that kills its process in 20 dimensions, until the machine is mended."""
-    import os
-    import signal
-
     if problem.dim == 20 and "MACHINE_IS_MENDED" not in os.environ:
         os.kill(os.getpid(), signal.SIGKILL)
     return mf.gaussian_measure(problem, n, seed=seed)
@@ -97,6 +100,16 @@ def noted(problem, n: int, folder: str, seed: int = 0):
     (Path(folder) / f"{problem.dim} {seed} {uuid.uuid4()}").touch()
     time.sleep(0.02)
     return mf.gaussian_measure(problem, n, seed=seed)
+
+
+def told_to_end(problem, p: int, folder: str, seed: int = 0):
+    """A start whose process has SIGTERM a moment later, in the run, the first time."""
+    start = mf.gaussian_overlaps(problem, p, seed=seed)
+    mf.simulate_sgd(problem, start, 1.0, save_at=2)
+    if not (sign := Path(folder) / "told").exists():
+        sign.touch()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    return start
 
 
 def slow_overlaps(problem, p: int, seed: int = 0):

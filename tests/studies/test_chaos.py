@@ -184,12 +184,20 @@ solver = { description = "sgd", t_end = 1e7, save_at = 3 }
 """
 
 
-@pytest.mark.parametrize("engine", ["serial", "process"])
-def test_sigterm_leaves_a_checkpoint_in_every_engine(tmp_path, engine):
+@pytest.mark.parametrize(
+    ("engine", "end"),
+    [
+        ("serial", subprocess.Popen.terminate), ("process", subprocess.Popen.terminate),
+        ("process", lambda process: os.killpg(process.pid, signal.SIGTERM)),
+    ],
+    ids=["serial", "process", "process, workers too"],
+)  # fmt: skip
+def test_sigterm_leaves_a_checkpoint_in_every_engine(tmp_path, engine, end):
+    """A batch system may send it to the command, or to all its processes at once."""
     (tmp_path / "study.toml").write_text(LONG)
     process = begun(tmp_path, "--executor", engine)
     time.sleep(2.0)  # the run lasts for minutes
-    process.terminate()
+    end(process)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 143 and "stopped: interrupted" in output
     assert len(list((tmp_path / "out" / "checkpoints").iterdir())) == 1, output

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,29 @@ def test_many_who_want_it_have_it_one_after_another(tmp_path):
     for thread in threads:
         thread.join()
     assert max(most) == 1
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_claim_let_go_between_opening_and_locking(tmp_path, monkeypatch, taken):
+    """What is locked then leads nowhere: the claim is made anew, unless a third has it by then."""
+    path, lock, third = tmp_path / "claim", claims.fcntl.flock, ExitStack()
+    holder = ExitStack()
+    holder.enter_context(claimed(path))
+
+    def late(descriptor, how):
+        monkeypatch.setattr(claims.fcntl, "flock", lock)
+        holder.close()
+        if taken:
+            assert third.enter_context(claimed(path))
+        lock(descriptor, how)
+
+    with third:
+        monkeypatch.setattr(claims.fcntl, "flock", late)
+        with claimed(path) as mine:
+            if taken:
+                assert mine is None
+            else:
+                assert mine.descriptor is not None and path.exists()
 
 
 def test_where_files_have_no_locks_everyone_goes_on(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import signal
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -299,6 +300,44 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch
     with pytest.raises(RuntimeError, match="d = 20 failed"):
         small(store=tmp_path)
     assert same(small(store=tmp_path, retry=True), small())
+
+
+def struck(count, number):
+    """A start that is a signal the `count`-th time it is drawn."""
+    measure, drawn = parts.starts.gaussian_measure, []
+
+    def law(problem, n, scale=1.0, seed=0, sampling="random", second_layer=1.0):
+        drawn.append(seed)
+        if len(drawn) == count:
+            signal.raise_signal(number)
+        return measure(problem, n, scale, seed, sampling, second_layer)
+
+    return law
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_the_study_of_what_was_made(tmp_path, monkeypatch, number):
+    kind = KeyboardInterrupt if number == signal.SIGINT else SystemExit
+    with monkeypatch.context() as patch:
+        patch.setitem(parts.LAWS, "gaussian_measure", struck(1, number))
+        with pytest.raises(kind) as caught:
+            small(store=tmp_path)
+        assert caught.value.result is None  # of no run
+        patch.setitem(parts.LAWS, "gaussian_measure", struck(4, number))
+        with pytest.raises(kind) as caught:
+            small(store=tmp_path)
+    found = caught.value.result
+    assert isinstance(found, mf.ConcentrationStudy)
+    assert found.messages == ["2 of 5 runs are not made yet"]
+    assert same(found, load_study(tmp_path))
+    assert same(small(store=tmp_path), small())
+
+
+def test_who_asks_has_the_study_of_what_was_made_before_ctrl_c(monkeypatch):
+    monkeypatch.setitem(parts.LAWS, "gaussian_measure", struck(4, signal.SIGINT))
+    with mf.return_on_interrupt():
+        found = small()
+    assert found.messages == ["2 of 5 runs are not made yet"] and len(found.laws) == 2
 
 
 def test_masses_of_a_start_are_kept(tmp_path):

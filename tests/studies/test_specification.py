@@ -325,7 +325,8 @@ def test_seeds_are_common_or_the_points_own():
 def test_a_folder_from_before_there_were_independent_seeds_is_read(tmp_path):
     small(replicas=1).run(store=tmp_path)
     described = json.loads((tmp_path / "study.json").read_text())
-    del described["study"]["independent"]
+    del described["study"]["independent"], described["seal"]
+    described["format_version"] = 1
     (tmp_path / "study.json").write_text(json.dumps(described))
     assert read_results(tmp_path).complete
     assert small(replicas=1).run(store=tmp_path).complete

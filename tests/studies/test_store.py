@@ -137,9 +137,11 @@ def test_reading_imports_nothing(tmp_path, monkeypatch):
     module = tmp_path / "lying_about.py"
     module.write_text("raise SystemExit('I was imported')")
     small(observables=["risk", "tests.studies.small:final_length"]).run(store=tmp_path / "store")
-    specification = tmp_path / "store" / "study.json"
-    text = specification.read_text().replace("tests.studies.small:final_length", "lying_about:f")
-    specification.write_text(text)
+
+    def lie(described):
+        described["study"]["observables"][1] = "lying_about:f"
+
+    rewritten(tmp_path / "store" / "study.json", lie, seal=True)
     monkeypatch.syspath_prepend(tmp_path)
     results = read_results(tmp_path / "store")
     assert results.complete and "lying_about" not in sys.modules
@@ -397,14 +399,51 @@ EDITS = {
 }
 
 
+def rewritten(path, edit, seal):
+    """Edit a specification; with its seal made anew, as by somebody who means to deceive."""
+    described = json.loads(path.read_text())
+    edit(described)
+    if seal:
+        described.pop("seal")
+        described["seal"] = storage.seal_of_text(json.dumps(described, sort_keys=True))
+    path.write_text(json.dumps(described))
+
+
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 def test_an_edited_specification_is_named(folder, edit):
     path = folder / "study.json"
-    described = json.loads(path.read_text())
-    edit(described)
-    path.write_text(json.dumps(described))
-    with pytest.raises(ValueError, match=r"study\.json is damaged or not"):
+    rewritten(path, edit, seal=True)
+    with pytest.raises(ValueError, match=r"study\.json is damaged or not") as caught:
         read_results(folder)
+    assert "seal" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda d: d["study"].update(name="another"),
+        lambda d: d["study"]["grid"]["problem.dim"].reverse(),
+        lambda d: d.update(format_version=1),
+        lambda d: d.pop("seal"),
+    ],
+)
+def test_a_specification_that_reads_well_is_known_by_its_seal(folder, edit):
+    rewritten(folder / "study.json", lambda d: None, seal=False)
+    assert read_results(folder).complete  # another layout is not another study
+    rewritten(folder / "study.json", edit, seal=False)
+    with pytest.raises(ValueError, match=r"study\.json is damaged or not.*seal is broken"):
+        read_results(folder)
+
+
+def test_folders_of_the_first_format_are_read_and_gone_on_with(folder):
+    def without_seal(described):
+        del described["seal"]
+        described["format_version"] = 1
+
+    expected = read_results(folder)
+    rewritten(folder / "study.json", without_seal, seal=False)
+    assert same(read_results(folder), expected)
+    assert same(small().run(store=folder), expected)
 
 
 def test_deep_nesting_is_named(folder):
@@ -418,7 +457,8 @@ def test_deep_nesting_is_named(folder):
     [
         {"status": "missing"}, {"status": "taken"}, {"status": 3}, {"stats": []}, {"seconds": "1"},
         {"versions": {"meanfield": 1}}, {"message": None}, {"run": []}, {"traceback": 1},
-        {"run": {"seeds": [1, 2]}},
+        {"run": {"seeds": [1, 2]}}, {"stats": {"field_error": "small"}},
+        {"stats": {"field_error": True}},
     ],
 )  # fmt: skip
 def test_an_edited_header_is_named(folder, change):
@@ -426,6 +466,20 @@ def test_an_edited_header_is_named(folder, change):
     header, arrays = storage.read_archive(path, "meanfield-run")
     storage.write_archive(path, "meanfield-run", header | change, arrays)
     with pytest.raises(ValueError, match="remove it and the run will be made again") as caught:
+        read_results(folder)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "risk", [np.float64(1.0), np.zeros(2), np.zeros((3, 1)), np.zeros(3, "S1")]
+)
+def test_an_array_of_another_shape_is_named(folder, risk):
+    path = Store(folder).path(small().runs[1].key)
+    header, arrays = storage.read_archive(path, "meanfield-run")
+    storage.write_archive(path, "meanfield-run", header, arrays | {"risk": risk})
+    with pytest.raises(
+        ValueError, match=r"risk must have 3 times|risk must hold numbers"
+    ) as caught:
         read_results(folder)
     assert str(path) in str(caught.value)
 

@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from concurrent.futures import (
     BrokenExecutor,
@@ -11,6 +12,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,10 +21,11 @@ import meanfield as mf
 from meanfield.dynamics.sgd.runs import LawRuns
 from meanfield.studies import OBSERVABLES, ProcessPool, SerialExecutor, read_results
 from meanfield.studies.campaign import as_they_finish
-from tests.studies.small import final_length, no_number, same, small, two_numbers  # fmt: skip
+from tests.studies.small import final_length, names_of_parts, no_number, same, small, two_numbers
 
 pytestmark = pytest.mark.usefixtures("interrupted_results")
 
+ROOT = Path(__file__).parent.parent.parent
 START = {"law": "tests.studies.small:fragile", "n": 8}
 
 
@@ -111,6 +114,8 @@ def test_reducing_functions():
     bad = small(observables=[no_number], replicas=1).run()
     assert bad.counts == {"failed": 3}
     assert "no_number must return numbers" in bad.records[0].message
+    taken = small(observables=[names_of_parts], replicas=1).run()
+    assert "must not return 'seal', which is taken" in taken.records[0].message
 
 
 def test_a_run_that_fails_is_recorded_and_the_others_go_on(pool, tmp_path):
@@ -164,6 +169,46 @@ def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path, monkeypatch):
     made = []
     again = study.run(store=tmp_path, callback=lambda step: made.append(step.record.key))
     assert again.complete and set(made) == {record.key for record in lost}
+
+
+def test_a_worker_told_to_end_spoils_no_run(tmp_path):
+    """Its run goes on from its checkpoint in another, and neither fails nor ends the study."""
+    law = {"law": "tests.studies.small:told_to_end", "p": 2, "folder": str(tmp_path)}
+    problem = {"target": {"k": 1}, "dim": 10, "learning_rate": 0.5}
+    solver = {"description": "sgd", "t_end": 1e5, "save_at": 3}
+    study = small(problem=problem, start=law, solver=solver, grid={}, replicas=1)
+    with ProcessPool(1) as pool:
+        results = study.run(pool, store=tmp_path / "store")
+    assert (tmp_path / "told").exists() and results.counts == {"success": 1}
+    assert same(results, study.run())
+
+
+SERVER = """
+import multiprocessing.forkserver, os, signal, time
+from meanfield.studies import ProcessPool
+if __name__ == "__main__":
+    with ProcessPool(1) as pool:
+        print(pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result())
+        server = multiprocessing.forkserver._forkserver._forkserver_pid
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(server, number)
+        time.sleep(0.3)
+        print(os.waitpid(server, os.WNOHANG), pool.submit(max, 1, 2).result())
+"""
+
+
+@pytest.mark.skipif(
+    "forkserver" not in multiprocessing.get_all_start_methods(), reason="no fork servers here"
+)
+def test_the_server_of_workers_outlives_signals_to_all(tmp_path):
+    """Without it workers look dead; what it does not hear, they do."""
+    script = tmp_path / "script.py"
+    script.write_text(SERVER)
+    said = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert said.stdout == "set()\n(0, 0) 2\n", said.stderr
 
 
 @pytest.mark.parametrize("how", ["cancelled", "shut down", "gone"])

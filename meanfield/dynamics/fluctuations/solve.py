@@ -24,6 +24,7 @@ from meanfield.dynamics.run import (
     check_gram,
 )
 from meanfield.dynamics.solution import Solution
+from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.states import Overlaps, check_state
 
@@ -36,6 +37,7 @@ MOST_NUMBERS = 3000  # of y: Σ has as many squared
 ROOM = 1e-9  # of Q: what scores need between the overlaps and the edge of the cone
 
 
+@raising_on_sigterm()
 def solve_fluctuations(
     problem: Problem,
     overlaps: Overlaps,

@@ -93,7 +93,9 @@ class OverlapFlow:
         self.columns = self.rank + rest.shape[1]
         block = np.hstack((u, rest)).ravel()
         self.y0 = np.concatenate((self.a, block)) if self.moves_a else block
+        self.end = len(self.y0)  # what may follow in a vector is not of overlaps
         self.P = np.asarray(target.gram)
+        self.term = np.zeros((self.p, self.p))  # of dQ/dt that is no gradient, of the last call
         self.small = self._small()
 
     def set_rates(self, now: Rates) -> None:
@@ -111,7 +113,7 @@ class OverlapFlow:
         """Overlaps held by a state vector."""
         moving = self.p if self.moves_a else 0
         a = y[:moving] if moving else self.a
-        block = y[moving:].reshape(self.p, self.columns)
+        block = y[moving : self.end].reshape(self.p, self.columns)
         if self.factored:
             if self.spherical:
                 block = block / np.sqrt((block * block).sum(axis=1))[:, None]
@@ -127,7 +129,8 @@ class OverlapFlow:
     def parts(self, y: Matrix) -> tuple[Matrix, Matrix]:
         """Views of a state vector: the second layer if it moves, and the block of coordinates."""
         moving = self.p if self.moves_a else 0
-        return y[:moving].reshape(self.p, min(moving, 1)), y[moving:].reshape(self.p, self.columns)
+        block = y[moving : self.end].reshape(self.p, self.columns)
+        return y[:moving].reshape(self.p, min(moving, 1)), block
 
     def velocity(self, t: float, y: Matrix, out: Matrix) -> None:
         """Write dy/dt into `out`."""
@@ -152,7 +155,7 @@ class OverlapFlow:
             return None
         codes, kind = self.averages.codes, (self.moves_a, self.factored, self.spherical)
         fixed = (self.a, self.basis, self.P, self.averages.e_target, self.columns)
-        term = np.zeros((self.p, self.p))
+        term = self.term
         if closed and self.p > SERIAL:
             return lambda y, out: shared_velocity(
                 *codes, self.numbers, *kind, self.label_noise, *fixed, y, term, out
@@ -204,6 +207,7 @@ class OverlapFlow:
         if self.noise is not None:
             term = self.rate * np.outer(network.a, network.a) * self.noise.term(network)
         term.flat[:: self.p + 1] += self.heat
+        self.term = term
         return term
 
     def network(self, parts: OverlapParts) -> Network:
@@ -213,13 +217,17 @@ class OverlapFlow:
         r_squared = (rest * rest).sum(axis=1) if parts.N is None else np.diag(parts.N)
         return Network(parts.a, u, parts.Q, r_squared, parts.N)
 
+    def pace(self, y: Matrix) -> dict[str, float]:
+        """What of γ and α only a state vector says, by name."""
+        return {}
+
     def velocity_of(self, y: Matrix) -> tuple[Matrix, Matrix, Matrix]:
         """(dQ/dt, dM/dt, da/dt) at a state vector."""
         out = np.empty_like(y)
         self.velocity(0.0, y, out)
         parts = self.read(y)
         moving = self.p if self.moves_a else 0
-        speed = out[moving:].reshape(self.p, self.columns)
+        _, speed = self.parts(out)
         u, du = parts.block[:, : self.rank], speed[:, : self.rank]
         half = speed @ parts.block.T if parts.N is None else du @ u.T
         dQ = half + half.T

@@ -85,7 +85,7 @@ class OverlapRun(Description, Undivided):
             energy = flow.averages.energy(flow.network(now))
         record: dict[str, Any] = {
             "risk": energy.risk, "noise_error": noise_error, "average_error": energy.error,
-            "risk_floor": 0.5 * energy.rounding, "clipped": clipped,
+            "risk_floor": 0.5 * energy.rounding, "clipped": clipped, **flow.pace(y),
         }  # fmt: skip
         if request.measurements:
             record |= request.measurements(t, self.state_at(t, y))
@@ -125,4 +125,6 @@ class OverlapRun(Description, Undivided):
             remarks += REMARK
         risk = np.array([record["risk"] for record in records])
         states = StateSeries.of_records("Overlaps", records, shapes, fixed, start.origin)
-        return Result(risk, states, stats, remarks=remarks)
+        pace = {n: np.array([r[n] for r in records]) for n in flow.pace(flow.y0)}
+        alpha = {n: pace.pop(n).tolist() for n in ("alpha",) if n in pace}
+        return Result(risk, states, stats, remarks=remarks, parameters=alpha, observables=pace)

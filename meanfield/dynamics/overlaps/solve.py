@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
+from meanfield.dynamics.overlaps.adaptive import AdaptiveFlow
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import choose_noise
@@ -19,8 +20,10 @@ from meanfield.dynamics.overlaps.record import OverlapRun
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, Tolerances, carry_out, check_gram
 from meanfield.dynamics.solution import Solution
+from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
+from meanfield.schedules.laws import AdagradNorm
 from meanfield.states import Overlaps, check_state
 
 # below these widths, waking a second thread costs more than it gives
@@ -35,6 +38,7 @@ class OverlapVelocity(NamedTuple):
     a: NDArray[np.float64]
 
 
+@raising_on_sigterm()
 def solve_overlaps(
     problem: Problem,
     overlaps: Overlaps,
@@ -130,7 +134,8 @@ def solve_overlaps(
         means nothing; ``average_error``, the largest estimate of the relative error of an average
         over pairs of units or over the target's coordinates, 0 where all are closed forms;
         ``clipped``, the largest change made to Q to keep saved states positive
-        semi-definite.
+        semi-definite. Under `schedules.adagrad_norm` γ at the saved times is
+        ``observables["learning_rate"]``.
 
     Raises
     ------
@@ -249,8 +254,10 @@ def _make_flow(
         )
     averages = OverlapAverages(problem)
     noise = choose_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
-    rates = RateSeries(problem, overlaps.p, t_end)
-    return OverlapFlow(problem, overlaps, averages, noise, spherical, batch_size, rates)
+    rates = RateSeries(problem, overlaps.p, t_end, adaptive=True)
+    adaptive = noise is not None and isinstance(problem.learning_rate, AdagradNorm)
+    flow: type[OverlapFlow] = AdaptiveFlow if adaptive else OverlapFlow
+    return flow(problem, overlaps, averages, noise, spherical, batch_size, rates)
 
 
 def _default_threads(flow: OverlapFlow) -> int | None:

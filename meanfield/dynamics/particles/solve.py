@@ -19,6 +19,7 @@ from meanfield.dynamics.run import Description, Request, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.training import add_decay
 from meanfield.fields import check_evaluator, choose_field
+from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.schedules.base import largest
@@ -27,6 +28,7 @@ from meanfield.states import ParticleMeasure, check_state
 Array = NDArray[np.float64]
 
 
+@raising_on_sigterm()
 def solve_mean_field(
     problem: Problem,
     measure: ParticleMeasure,

@@ -16,17 +16,20 @@ from meanfield.dynamics.sgd.clock import rate_rows
 from meanfield.kernels.activations.codes import SQUARE
 from meanfield.kernels.activations.units import Unit
 from meanfield.kernels.dynamics.sgd.law import advance_law, record_law
+from meanfield.kernels.dynamics.sgd.pace import Pace
 from meanfield.kernels.dynamics.sgd.step import Step
 from meanfield.kernels.dynamics.sgd.weights import advance_weights, current_weights, record_weights
 from meanfield.kernels.dynamics.sgd.wide import advance_wide, current_weights_wide
 from meanfield.problem import Problem
 from meanfield.schedules.base import Schedule
+from meanfield.schedules.laws import AdagradNorm
 from meanfield.states import Overlaps, Weights
 from meanfield.states.factors import split
 from meanfield.targets import label_address, units_of
 
 Array = NDArray[np.float64]
 
+COMMON = Pace(0.0, 0.0, 0.0, 0.0)  # of runs that share one clock
 WIDE = 16  # up to this dimension loops along the neurons are the faster ones
 
 
@@ -40,11 +43,17 @@ class Runs(Protocol):
     work: float  # rough cost of a step of all runs, in nanoseconds
     moving: tuple[str, ...]  # the arrays that say where the runs are
     done: NDArray[np.int64]  # of the last call, how many steps each run made
+    own: (
+        Array  # (runs, 4), a clock for each run if it sets its own pace, see `Pace`; else (runs, 0)
+    )
 
-    def advance(self, steps: int, rates: Array | None = None) -> NDArray[np.int64]:
+    def advance(
+        self, steps: int, rates: Array | None = None, pace: Pace = COMMON
+    ) -> NDArray[np.int64]:
         """Move every run by `steps` updates; how many each made before its error overflowed.
 
-        `rates` (steps, 6) are read as `at_step` says; None: those of the `Step`.
+        `rates` (steps, 6) are read as `at_step` says; None: those of the `Step`. By a pace of its
+        own a run makes fewer if it arrives before.
         """
 
     def record(self) -> tuple[dict[str, Array], Array]:
@@ -52,13 +61,16 @@ class Runs(Protocol):
 
 
 def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Step:
-    """One update of the problem at width p, in numbers; of rates that change, the first ones.
+    """One update of the problem at width p, in numbers; 0 for rates that change along the run.
 
-    Whether weights decay and whether noise is added must be right for all: infinity says that.
+    Whether weights decay and whether noise is added must be known of the run as a whole: where
+    those rates change, `keep` and `langevin` are infinite, which is neither 1 nor 0.
     """
     rates = {name: getattr(problem, name) for name in Rates._fields[:-1]}
     rates["noise"] = problem.target.noise
     constant = {n: 0.0 if isinstance(v, Schedule) else v for n, v in rates.items()}
+    if isinstance(problem.learning_rate, AdagradNorm):
+        constant["learning_rate"] = problem.learning_rate.first
     row = rate_rows(constant, p, float(problem.dim))[0].tolist()
     row[3] = math.inf if isinstance(problem.weight_decay, Schedule) else row[3]
     row[5] = math.inf if isinstance(problem.temperature, Schedule) else row[5]
@@ -113,6 +125,11 @@ def second_layer(problem: Problem) -> Array:
     return np.empty(0) if units is None else np.asarray(units.weights)
 
 
+def own_clocks(problem: Problem, runs: int) -> Array:
+    """A clock for each run, at its start, if γ depends on what a run meets; see `Runs`."""
+    return np.zeros((runs, 4 if isinstance(problem.learning_rate, AdagradNorm) else 0))
+
+
 def make_streams(seed: int, runs: int) -> NDArray[np.uint64]:
     """One stream a run, (runs, 4): run i has the same one however many runs there are."""
     children = np.random.SeedSequence(seed).spawn(runs)
@@ -123,7 +140,7 @@ class WeightsRuns:
     """SGD in R^d (description 1)."""
 
     description = "SGD in R^d"
-    moving: tuple[str, ...] = ("W", "a", "X", "C", "scale", "words")
+    moving: tuple[str, ...] = ("W", "a", "X", "C", "scale", "words", "own")
 
     def __init__(
         self, problem: Problem, start: Weights, step: Step, words: NDArray[np.uint64], kind: str
@@ -140,16 +157,18 @@ class WeightsRuns:
         self.X, self.C = np.zeros((runs, b, d)), np.zeros((runs, b, p))
         self.scale = np.ones((runs, p if step.spherical or step.keep != 1.0 else 0))
         self.fixed = {"W_star": self.W_star} if kind == "Weights" else {"P": self.P}
-        self.done = np.zeros(runs, dtype=np.int64)
+        self.done, self.own = np.zeros(runs, dtype=np.int64), own_clocks(problem, runs)
         self.work = runs * b * p * d * 0.2
 
-    def advance(self, steps: int, rates: Array | None = None) -> NDArray[np.int64]:
+    def advance(
+        self, steps: int, rates: Array | None = None, pace: Pace = COMMON
+    ) -> NDArray[np.int64]:
         """See `Runs`."""
         rows = rates_of(self.step, rates)
         self.done[:] = 0
         advance_weights(
-            self.step, rows, self.W_star, self.a_star, self.W, self.X, self.C, self.scale, self.a,
-            self.words, steps, self.done,
+            self.step, rows, pace, self.W_star, self.a_star, self.W, self.X, self.C, self.scale,
+            self.a, self.own, self.words, steps, self.done,
         )  # fmt: skip
         return self.done
 
@@ -179,9 +198,10 @@ class WideRuns(WeightsRuns):
     """The same for many neurons in few dimensions: W is held as (runs, d, p)."""
 
     @staticmethod
-    def suits(step: Step, p: int) -> bool:
+    def suits(problem: Problem, step: Step, p: int) -> bool:
         """Whether it is the faster one, and knows what a step has to do."""
         plain = step.batch == 1 and not step.spherical and step.keep == 1.0 and step.langevin == 0.0
+        plain = plain and not isinstance(problem.learning_rate, AdagradNorm)
         return plain and step.d <= WIDE and p >= 8 * step.d
 
     def __init__(
@@ -190,7 +210,9 @@ class WideRuns(WeightsRuns):
         super().__init__(problem, start, step, words, kind)
         self.W = np.ascontiguousarray(self.W.swapaxes(1, 2))
 
-    def advance(self, steps: int, rates: Array | None = None) -> NDArray[np.int64]:
+    def advance(
+        self, steps: int, rates: Array | None = None, pace: Pace = COMMON
+    ) -> NDArray[np.int64]:
         """See `Runs`."""
         rows = rates_of(self.step, rates)
         self.done[:] = 0
@@ -212,7 +234,7 @@ class LawRuns:
 
     description = "SGD exact in law"
     kind = "Overlaps"
-    moving: tuple[str, ...] = ("u", "T", "a", "words")
+    moving: tuple[str, ...] = ("u", "T", "a", "words", "own")
 
     def __init__(self, problem: Problem, start: Overlaps, step: Step, words: NDArray[np.uint64]):
         runs, p = len(words), start.p
@@ -226,16 +248,18 @@ class LawRuns:
         self.u, self.T = np.tile(u, (runs, 1, 1)), np.tile(T, (runs, 1, 1))
         self.a = np.tile(start.a, (runs, 1))
         self.fixed = {"P": self.P}
-        self.done = np.zeros(runs, dtype=np.int64)
+        self.done, self.own = np.zeros(runs, dtype=np.int64), own_clocks(problem, runs)
         self.work = runs * step.batch * (100.0 + 30.0 * p + 6.0 * p * p)
 
-    def advance(self, steps: int, rates: Array | None = None) -> NDArray[np.int64]:
+    def advance(
+        self, steps: int, rates: Array | None = None, pace: Pace = COMMON
+    ) -> NDArray[np.int64]:
         """See `Runs`."""
         rows = rates_of(self.step, rates)
         self.done[:] = 0
         advance_law(
-            self.step, rows, self.B, self.a_star, self.u, self.T, self.a, self.words, steps,
-            self.done,
+            self.step, rows, pace, self.B, self.a_star, self.u, self.T, self.a, self.own,
+            self.words, steps, self.done,
         )  # fmt: skip
         return self.done
 

@@ -15,6 +15,7 @@ from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, carry_out, check_gram
 from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.sgd.adaptive import AdaptiveRun, OwnClocks
 from meanfield.dynamics.sgd.clock import EvenSteps, ScheduledSteps, StepClock
 from meanfield.dynamics.sgd.runs import (
     LawRuns,
@@ -27,14 +28,17 @@ from meanfield.dynamics.sgd.runs import (
 )
 from meanfield.dynamics.sgd.whole_steps import SgdRun
 from meanfield.dynamics.solution import Solution
+from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.kernels.dynamics.sgd.step import Step
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
+from meanfield.schedules.laws import AdagradNorm
 from meanfield.states import Overlaps, Weights, check_state
 
 KEEPS = ("all", "overlaps", "ends")
 
 
+@raising_on_sigterm()
 def simulate_sgd(
     problem: Problem,
     start: Weights | Overlaps | StateSeries[Any],
@@ -68,7 +72,8 @@ def simulate_sgd(
     t_end : float
         Final time; t = Σ_ν γ_ν/(p d), whatever the batch size: ν γ/(p d) after ν steps at constant
         γ. A schedule is read before each step, where the steps before it have led. The run makes
-        the whole steps that fit in it.
+        the whole steps that fit in it. Under `schedules.adagrad_norm` each run has a clock of its
+        own.
     seed : int
         Seed of all runs, ≥ 0. Run i draws from the i-th stream spawned from it, so the numbers
         depend neither on `threads` nor on how many runs there are.
@@ -107,7 +112,9 @@ def simulate_sgd(
     Returns
     -------
     Solution
-        With `t` (T,), the exact times of the recorded steps; `risk` (runs, T), the population
+        With `t` (T,), the exact times of the recorded steps (by clocks of their own, runs are
+        recorded at their steps nearest to `t`, and `steps` and `observables["learning_rate"]` are
+        (runs, T)); `risk` (runs, T), the population
         risk in closed form or by quadrature, not sampled (its relative error at the last record is
         in ``stats["average_error"]``); `states` of shape (runs, T). Status ``"diverged"`` if an
         error overflows in any run and ``"interrupted"`` after Ctrl-C (see
@@ -162,14 +169,30 @@ def simulate_sgd(
         "spherical": checks.switch(spherical, "spherical"),
     }
     p = len(starts[0].a)
-    rates = RateSeries(problem, p, request.t_end)
+    rates = RateSeries(problem, p, request.t_end, adaptive=True)
+    adaptive = isinstance(problem.learning_rate, AdagradNorm)
+    if adaptive:
+        _refuse_common_clock(rates, request)
 
     def prepare() -> SgdRun:
         simulator = _simulator(problem, starts, keep=request.keep, **settings)
+        if adaptive:
+            own = OwnClocks(problem, p, request.times, request.t_end)
+            origin, batch = dict(start.origin), settings["batch_size"]
+            return AdaptiveRun(simulator, own, request, origin, batch)
         clock = _clock(problem, p, request, rates)
         return SgdRun(simulator, clock, request, dict(start.origin), settings["batch_size"])
 
     return carry_out("simulate_sgd", problem, start, request, settings, prepare)
+
+
+def _refuse_common_clock(rates: RateSeries, request: Request) -> None:
+    """Refuse what reads one clock of all runs, where each has its own."""
+    own = "under adagrad_norm, by which each run of SGD has a clock of its own"
+    if rates:
+        raise ValueError(f"problem must have constant {', '.join(rates.schedules)} {own}")
+    if request.stops is not None:
+        raise ValueError(f"until must be None {own}; solve_overlaps takes both")
 
 
 def _clock(problem: Problem, p: int, request: Request, rates: RateSeries) -> StepClock:
@@ -201,7 +224,7 @@ def _simulator(
 def _of_start(
     problem: Problem, start: Weights | Overlaps, step: Step, words: NDArray[np.uint64], keep: str
 ) -> Runs:
-    in_weights = WideRuns if WideRuns.suits(step, len(start.a)) else WeightsRuns
+    in_weights = WideRuns if WideRuns.suits(problem, step, len(start.a)) else WeightsRuns
     if isinstance(start, Weights):
         kind = "Overlaps" if keep == "overlaps" else "Weights"
         return in_weights(problem, start, step, words, kind)

@@ -50,17 +50,8 @@ class SgdRun(Description):
         except BadRate as error:  # of a condition that failed
             status, message = Status.INVALID, f"stopped at {self._place()}: {error}"
         except KeyboardInterrupt:
-            # a compiled call ends before Ctrl-C is heard: its steps count if every run made them
-            done, whole = self.simulator.done, self.under_way.steps - self.at.steps
-            if self.stopping is not None:
-                if self.stopping.before:
-                    self.at = self.stopping.rewind()
-                    if checkpoint is not None:
-                        checkpoint.save(self._snapshot())
-            elif done.min() == done.max() and int(done.min()) in (0, whole):
-                self.at = self.under_way if done.min() else self.at
-                if checkpoint is not None:
-                    checkpoint.save(self._snapshot())
+            if self._is_whole() and checkpoint is not None:
+                checkpoint.save(self._snapshot())
             status, message = Status.INTERRUPTED, f"interrupted at {self._place()}"
         steps, t, _ = self.at
         times = np.array([record["t"] for record in self.records])
@@ -86,6 +77,25 @@ class SgdRun(Description):
         )
         stats = {**trajectory.stats, "average_error": simulator.risk_correction.error}
         return Result(risk, states, stats, parameters={"steps": [r["steps"] for r in records]})
+
+    def _is_whole(self) -> bool:
+        """Whether the runs stand where one can go on from, after Ctrl-C.
+
+        A compiled call ends before it is heard: its steps count if every run made them.
+        """
+        if self.stopping is not None:
+            if self.stopping.before:
+                self.at = self.stopping.rewind()
+            return bool(self.stopping.before)
+        done, whole = self.simulator.done, self.under_way.steps - self.at.steps
+        if done.min() != done.max() or int(done.min()) not in (0, whole):
+            return False
+        self.at = self.under_way if done.min() else self.at
+        return True
+
+    def _reading(self) -> dict[str, Any]:
+        """What a record says of the clock."""
+        return {"steps": self.at.steps}
 
     def _steps(self, advance: Advance, checkpoint: Checkpoint | None) -> tuple[Status, str]:
         """Step to each recorded time in turn, in calls short enough to be interrupted."""
@@ -140,7 +150,7 @@ class SgdRun(Description):
         fields, risk = (self.stopping or simulator).record()
         if not all(np.isfinite(array).all() for array in (risk, *fields.values())):
             return False
-        record = {"t": t, "steps": self.at.steps, "risk": risk, **fields}
+        record = {"t": t, **self._reading(), "risk": risk, **fields}
         if measurements:
             states: StateSeries[Any] = StateSeries(
                 simulator.kind, fields, simulator.fixed, (self.count,), self.origin

@@ -1,7 +1,7 @@
 """Any measure, exactly: every pair of neurons in closed form, averaged over Z.
 
-Time O(n²), memory O(n). For small n it beats any mesh, and at a few neurons it is the yardstick
-the mesh is held to.
+Time O(n²), memory O(n). For small n it beats any mesh, and at a few neurons it is what
+a mesh is compared with.
 """
 
 from __future__ import annotations

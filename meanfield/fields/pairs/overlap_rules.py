@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 
@@ -50,12 +49,3 @@ def finer_rule(D: float, rule: Rule) -> Rule:
     if len(rule[0]) < 2 or D == 1:
         return rule
     return sphere_coordinate_rule(D, math.ceil(FINER * len(rule[0])))
-
-
-@lru_cache(maxsize=32)
-def smooth_overlap_rule(D: float, r_bound: float, finer: float) -> Rule:
-    """The rule over Z, or one with more nodes."""
-    rule = overlap_rule(D, r_bound, smooth=True)
-    if finer == 1.0 or len(rule[0]) < 2 or D == 1:
-        return rule
-    return sphere_coordinate_rule(D, math.ceil(finer * len(rule[0])))

@@ -14,16 +14,13 @@ import numpy as np
 
 from meanfield.fields.base import EDGE, Array, charges
 from meanfield.fields.costs import SECONDS
-from meanfield.fields.pairs.overlap_rules import overlap_rule, smooth_overlap_rule
+from meanfield.fields.pairs.closed import has_pair_forms
+from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.pairs.series_error import series_error
 from meanfield.fields.task import Cost, Task
-from meanfield.fields.units import (
-    Units,
-    UnitTable,
-    make_units,
-)
+from meanfield.fields.units import Units, UnitTable, in_blocks, make_units, padded, recurrence_steps
 from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels
-from meanfield.gaussian.rules import Rule, sphere_coordinate_rule
+from meanfield.gaussian.rules import Rule
 from meanfield.kernels.activations.codes import CUSTOM
 from meanfield.kernels.fields.pairs import series
 from meanfield.problem import Problem
@@ -33,11 +30,11 @@ from meanfield.targets.hermite import polynomial_of
 from meanfield.targets.potentials.hermite_sums import Coefficients, HermiteSums
 
 TOLERANCE = 1e-8
-TERMS = (16, 32, 64, 128, 256)
+TERMS = (16, 32, 64, 128, 256, 480)  # twice as many and one more are what expansions hold
+DECAY = 9.0  # terms over variance for 1e-8, as measured
 HEADROOM = 1.3  # how far beyond the neurons a table reaches
 GROWTH = 1.2  # of the largest variance, at which the number of terms is chosen again
 FURTHEST = 1e3  # no series converges there
-NO_OVERLAP = sphere_coordinate_rule(math.inf, 1)
 
 
 class SeriesField:
@@ -72,7 +69,6 @@ class SeriesField:
         self.terms, self.served, self.worst = TERMS[0], 0.0, math.inf
         self.tables: dict[tuple[int, float], UnitTable] = {}
         self.links: dict[tuple[int, bool], Units] = {}
-        self.r_bound = 1.0
 
     @staticmethod
     def serves(problem: Problem) -> bool:
@@ -88,16 +84,20 @@ class SeriesField:
         problem = task.problem
         if not cls.serves(problem):
             return None
-        overlaps = len(overlap_rule(problem.perpendicular_dim, task.longest, smooth=True)[0])
+        # of the largest powers (q/(1 + q))^m; perpendicular parts overlap the less the larger D is
+        inside, across = task.furthest * task.furthest, task.longest * task.longest
+        needed = DECAY * (inside + 2.0 * across / problem.perpendicular_dim)
+        terms = next((terms for terms in TERMS if terms >= needed), TERMS[-1])
         each = SECONDS["series"] * (1.5 if task.many_values else 1.0)
-        return Cost(task.n * task.n * overlaps * each, 1e-8)
+        # closed forms of pairs have no cut
+        seconds = math.inf if has_pair_forms(problem) else task.n * task.n * terms * each
+        return Cost(seconds, 1e-8)
 
     # -- laying out -----------------------------------------------------------------------------
 
     def prepare(self, measure: ParticleMeasure) -> None:
         """See `Field`: more terms until the error meets the tolerance."""
         self.mass, self.terms = measure.mass, TERMS[0]
-        self.r_bound = HEADROOM * float(measure.r.max())
         self._refine(measure)
 
     def _refine(self, measure: ParticleMeasure) -> bool:
@@ -117,12 +117,10 @@ class SeriesField:
         if table is None or not square < FURTHEST**2:
             return square < FURTHEST**2
         more_terms = square > GROWTH * self.served and self.terms < TERMS[-1]
-        beyond = math.sqrt(square) > EDGE * table.reach or float(np.abs(r).max()) > self.r_bound
-        return more_terms or beyond
+        return more_terms or math.sqrt(square) > EDGE * table.reach
 
     def grow(self, measure: ParticleMeasure) -> bool:
         """See `Field`."""
-        self.r_bound = max(self.r_bound, HEADROOM * float(measure.r.max()))
         if _largest_square(measure.u, measure.r) > GROWTH * self.served:
             return self._refine(measure)
         return self._cover(measure.u, measure.r, self.terms)
@@ -139,9 +137,6 @@ class SeriesField:
         if self.sums is None:
             self._link(terms, finer)
         return True
-
-    def _rule(self, finer: float = 1.0) -> Rule:
-        return smooth_overlap_rule(self.D, self.r_bound, finer)
 
     def _at(self, u: Array, r: Array, terms: int, finer: float = 1.0) -> Units:
         """Neurons with their series.
@@ -180,29 +175,36 @@ class SeriesField:
     ) -> tuple[Array, Array]:
         """∂/∂u and ∂/∂r of E ε σ(λ) at neurons, for equal masses of the given charges."""
         out_u, out_r = np.zeros_like(at.u), np.zeros_like(at.r)
-        self._add_slopes(at, -charge / len(charge), sources, self._rule(finer), out_u, out_r)
+        self._add_slopes(at, -charge / len(charge), sources, self.D, out_u, out_r)
         if self.sums is None:
             link, weights = self._link(terms, finer)
-            self._add_slopes(at, weights, link, NO_OVERLAP, out_u, out_r)
+            self._add_slopes(at, weights, link, math.inf, out_u, out_r)
         else:
             held = Coefficients(at.h, at.s, at.t)
             _, du, dr = self.sums.summed(at.u, at.r, held, "slopes")
             out_u, out_r = out_u + du, out_r + dr
         return out_u, out_r
 
-    def _add_slopes(self, at: Units, c: Array, of: Units, rule: Rule, u: Array, r: Array) -> None:
+    def _add_slopes(self, at: Units, c: Array, of: Units, D: float, u: Array, r: Array) -> None:
+        """Add Σ_j c_j times the slopes of E σ(x_i) σ(y_j); D = ∞ for sources with r_j = 0."""
         even, odd = np.s_[:, :: self.stride], np.s_[:, self.stride - 1 :: self.stride]
-        contiguous = np.ascontiguousarray
-        series.slopes(
-            at.u, at.r, contiguous(at.s[even]), contiguous(at.t[odd]), c, contiguous(of.u.T), of.r,
-            1.0 / of.root, contiguous(of.s[even].T), contiguous(of.h[odd].T), self.stride, *rule,
-            u, r,
-        )  # fmt: skip
+        own = np.ascontiguousarray(at.s[even]), np.ascontiguousarray(at.t[odd])
+        near, blocks = padded(c, of), (in_blocks(of.s[even]), in_blocks(of.h[odd]))
+        step = recurrence_steps(D, at.s.shape[1])
+        series.slopes(at.u, at.r, *own, *near, *blocks, self.stride, step, D, u, r)
 
-    def _values(self, at: Units, c: Array, of: Units, rule: Rule) -> Array:
-        out = np.zeros_like(at.r)
-        odd, contiguous = np.s_[:, self.stride - 1 :: self.stride], np.ascontiguousarray
-        series.values(
+    def _values(self, at: Units, c: Array, of: Units, D: float) -> Array:
+        """Σ_j c_j E σ(x_i) σ(y_j)."""
+        out, odd = np.zeros_like(at.r), np.s_[:, self.stride - 1 :: self.stride]
+        own, step = np.ascontiguousarray(at.h[odd]), recurrence_steps(D, at.s.shape[1])
+        series.values(at.u, at.r, own, *padded(c, of), in_blocks(of.h[odd]), self.stride, step, out)
+        return out
+
+    def _values_at(self, at: Units, c: Array, of: Units, rule: Rule) -> Array:
+        """The same, averaged over Z by a rule."""
+        out, contiguous = np.zeros_like(at.r), np.ascontiguousarray
+        odd = np.s_[:, self.stride - 1 :: self.stride]
+        series.values_at(
             at.u, at.r, contiguous(at.h[odd]), c, contiguous(of.u.T), of.r, 1.0 / of.root,
             contiguous(of.h[odd].T), self.stride, *rule, out,
         )  # fmt: skip
@@ -214,7 +216,7 @@ class SeriesField:
             held = Coefficients(at.h, at.s, at.t)
             return self.sums.summed(at.u, at.r, held, "value")[0]
         link, weights = self._link(terms, finer)
-        return self._values(at, weights, link, NO_OVERLAP)
+        return self._values(at, weights, link, math.inf)
 
     def slopes(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> tuple[Array, Array]:
         """∂/∂u and ∂/∂r of E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
@@ -237,25 +239,25 @@ class SeriesField:
         out_u[:] = a[:, None] * slope_u
         out_r[:] = a * slope_r
         if self.rate > 0.0:
-            own = self._values(at, charge / len(a), at, self._rule())
+            own = self._values(at, charge / len(a), at, self.D)
             out_a[:] = self.rate * (self._target_values(at, self.terms) - own)
 
     def risk(self, a: Array, u: Array, r: Array) -> float:
         """See `Field`; a difference of three terms, so good to about 1e-15 absolutely."""
         at, charge = self._at(u, r, self.terms), charges(a, self.mass) / len(a)
-        own = self._values(at, charge, at, self._rule())
+        own = self._values(at, charge, at, self.D)
         cross = float((charge * (0.5 * own - self._target_values(at, self.terms))).sum())
         return max(0.5 * self.energy + cross, 0.0)
 
     def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
         """See `Field`: given z two perpendicular parts are independent, so Z = 0 gives E f(z)²."""
         at, charge = self._at(u, r, self.terms), charges(a, self.mass) / len(a)
-        Z, w = self._rule()
-        total = float((charge * self._values(at, charge, at, (Z, w))).sum())
+        total = float((charge * self._values(at, charge, at, self.D)).sum())
         if math.isinf(self.D):
             return 0.0, total
+        Z, w = overlap_rule(self.D, float(np.abs(r).max()), smooth=True)
         against = np.append(Z, 0.0), np.append(w, -1.0)  # the difference, before it can cancel
-        outside = float((charge * self._values(at, charge, at, against)).sum())
+        outside = float((charge * self._values_at(at, charge, at, against)).sum())
         return max(outside, 0.0), total
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
@@ -269,13 +271,12 @@ class SeriesField:
         return {
             "terms": self.terms,
             "served": self.served,
-            "r_bound": self.r_bound,
             "reach": None if table is None else table.reach,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
-        self.terms, self.served, self.r_bound = state["terms"], state["served"], state["r_bound"]
+        self.terms, self.served = state["terms"], state["served"]
         if state["reach"] is not None:
             table = self._table(state["reach"], self.terms)
             self.tables = {(self.terms, 1.0): table}
@@ -284,7 +285,7 @@ class SeriesField:
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""
-        return {"field": self.name, "terms": self.terms, "overlap_nodes": len(self._rule()[0])}
+        return {"field": self.name, "terms": self.terms}
 
 
 def _largest_square(u: Array, r: Array) -> float:

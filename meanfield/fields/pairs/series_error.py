@@ -52,6 +52,6 @@ def parts(
     """At some neurons: slopes of E ε σ(λ), E f σ(λ) and E f* σ(λ)."""
     sources = field._at(u, r, terms, finer)
     some = Units(*(part[chosen] for part in sources))
-    own = field._values(some, charge / len(r), sources, field._rule(finer))
+    own = field._values(some, charge / len(r), sources, field.D)
     slopes = field._slopes(some, charge, sources, terms, finer)
     return *slopes, own, field._target_values(some, terms, finer)

@@ -37,12 +37,16 @@ def deviation(
     )
     if field.exact is not None:
         field.exact.plan(float(np.abs(r).max()))
-        return _largest([off_pairs(field.exact, charge, a, u, r, out)], scale)
-    return _largest([off_layout(field, charge, a, u, r, out), off_target(field, a, u, r)], scale)
+        return _largest([miss_against_pairs(field.exact, charge, a, u, r, out)], scale)
+    return _largest(
+        [miss_against_layout(field, charge, a, u, r, out), miss_of_target(field, a, u, r)], scale
+    )
 
 
-def off_pairs(exact: PairField, charge: Array, a: Array, u: Array, r: Array, out: Out) -> Out:
-    """By how much some velocities are off pairs in closed form, and those what they know."""
+def miss_against_pairs(
+    exact: PairField, charge: Array, a: Array, u: Array, r: Array, out: Out
+) -> Out:
+    """Distance of some velocities from pairs in closed form, plus what those may err by."""
     chosen = sample_neurons(u, r, a)
     own, some = a[chosen], (u[chosen], r[chosen])
     value = exact.values(*some, charge, u, r)
@@ -50,15 +54,17 @@ def off_pairs(exact: PairField, charge: Array, a: Array, u: Array, r: Array, out
     found = value, own[:, None] * slope_u, own * slope_r
     off = exact.target_part.miss(*some)
     scaled = off[0], own[:, None] * off[1], own * off[2]
-    climb, miss_u, miss_r = (
+    miss_a, miss_u, miss_r = (
         np.abs(mine[chosen] - theirs) + np.abs(unknown)
         for mine, theirs, unknown in zip(out, found, scaled, strict=True)
     )
-    return climb, miss_u, miss_r
+    return miss_a, miss_u, miss_r
 
 
-def off_layout(field: SliceField, charge: Array, a: Array, u: Array, r: Array, out: Out) -> Out:
-    """By how much all velocities are off those of a finer layout, of a coarser if none fits."""
+def miss_against_layout(
+    field: SliceField, charge: Array, a: Array, u: Array, r: Array, out: Out
+) -> Out:
+    """Distance of all velocities from those of a finer layout, or of a coarser if none fits."""
     layout = field.layout
     none = np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
     if layout is None:
@@ -73,14 +79,14 @@ def off_layout(field: SliceField, charge: Array, a: Array, u: Array, r: Array, o
         return none
     found = np.empty_like(a), np.empty_like(u), np.empty_like(r)
     other.velocity(other.residual(moments), a, u, r, 1.0, found)
-    climb, miss_u, miss_r = (
+    miss_a, miss_u, miss_r = (
         field.margin * (mine - theirs) for mine, theirs in zip(out, found, strict=True)
     )
-    return climb, miss_u, miss_r
+    return miss_a, miss_u, miss_r
 
 
-def off_target(field: SliceField, a: Array, u: Array, r: Array) -> Out:
-    """By how much what the target does to some neurons is off quadrature made for each."""
+def miss_of_target(field: SliceField, a: Array, u: Array, r: Array) -> Out:
+    """Distance of the target's part in some velocities from quadrature made for each neuron."""
     chosen = sample_neurons(u, r, a)
     own, u, r = a[chosen], u[chosen], r[chosen]
     found = np.empty_like(own), np.empty_like(u), np.empty_like(r)

@@ -94,7 +94,7 @@ class SliceField(LinearField):
         reach = [1.0 + HEADROOM * x for x in far]
         directions, points = slice_size(k, reach[0], reach[1], problem.perpendicular_dim)
         neurons = task.n * SECONDS[f"slices {k}"] * (directions if k == 3 else 1.0)
-        finer = 1.0 if has_pair_forms(problem) else 10.0  # a layout that checks the one in use
+        finer = 1.0 if has_pair_forms(problem) else 2.0  # a layout that checks the one in use
         mesh = finer * SECONDS["slices layout"] + directions * SECONDS["slices nodes"]
         # with kinks many directions still make a coarse answer: for when pairs take too long
         error = 1e-7 if k == 1 or (smooth and problem.target.smooth) else 1e-3

@@ -23,7 +23,7 @@ def make(student="erf", link="erf", p=40, d=3, kappa=1.0, noise=0.1):
 def test_runs_along_the_neurons_are_the_other_runs(student, link, kappa):
     problem, start = make(student, link, kappa=kappa)
     step = make_step(problem, 40, 1, False)
-    assert WideRuns.suits(step, 40)
+    assert WideRuns.suits(problem, step, 40)
     found = []
     for simulator in (WideRuns, WeightsRuns):
         for kind in ("Weights", "Overlaps"):
@@ -51,10 +51,10 @@ def test_one_step_along_the_neurons_is_the_twins():
 
 def test_which_steps_run_along_the_neurons():
     problem, _ = make()
-    assert not WideRuns.suits(make_step(problem, 40, 2, False), 40)
-    assert not WideRuns.suits(make_step(problem, 40, 1, True), 40)
-    assert not WideRuns.suits(make_step(problem, 40, 1, False), 8)
-    assert not WideRuns.suits(make_step(problem.at_dim(1000), 40, 1, False), 40)
+    assert not WideRuns.suits(problem, make_step(problem, 40, 2, False), 40)
+    assert not WideRuns.suits(problem, make_step(problem, 40, 1, True), 40)
+    assert not WideRuns.suits(problem, make_step(problem, 40, 1, False), 8)
+    assert not WideRuns.suits(problem, make_step(problem.at_dim(1000), 40, 1, False), 40)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -8,8 +8,10 @@ import pytest
 import meanfield as mf
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.quadrature.field import DirectField
-from meanfield.fields.units import UnitTable
+from meanfield.fields.slices.field import SliceField
+from meanfield.fields.units import UnitTable, recurrence_steps
 from meanfield.gaussian.coefficients import coefficients
+from meanfield.gaussian.rules import sphere_coordinate_rule
 from tests.fields.cases import make_measure, make_problem, relative_errors, velocity
 from tests.reference import mean_field as twin
 
@@ -150,3 +152,43 @@ def test_the_table_of_a_steep_function_is_made_for_its_strip():
     root = np.array([1e-6, 1e-3, 0.013, 0.2, 3.3])
     for found, wanted in zip(table.at(root), coefficients(steep, root, 17), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("D", [1, 2, 3, 8, 60, math.inf])
+def test_powers_of_a_correlation_average_by_recurrence(D):
+    """P_m and P⁺_m against a rule over Z, for correlations on either side of A² = B²."""
+    terms = 40
+    step, (Z, w) = recurrence_steps(D, terms), sphere_coordinate_rule(D, 64)
+    for A, B in ((0.7, 0.3), (0.3, -0.7), (0.0, 1.0), (0.5, 0.5), (-0.9, 0.0)):
+        P, before, plus, before_plus = 1.0, 0.0, 0.0, 0.0
+        for m in range(terms):
+            power = (A + B * Z) ** m
+            assert math.isclose(P, float(w @ power), rel_tol=1e-11, abs_tol=1e-15)
+            over = 0.0 if math.isinf(D) else m * B / D
+            assert math.isclose(over * plus, float(w @ (Z * power)), rel_tol=1e-10, abs_tol=1e-15)
+            P, before = step[0, m] * A * P + step[1, m] * (B * B - A * A) * before, P
+            following = step[2, m] * A * plus + step[3, m] * (B * B - A * A) * before_plus
+            plus, before_plus = (1.0 if m == 0 else following), plus
+
+
+@pytest.mark.parametrize("sigma", ["gelu", "tanh"])
+def test_long_neurons_in_few_dimensions(sigma):
+    """Series against slices, which know nothing of pairs."""
+    problem = mf.Problem(mf.CommitteeTarget(1, "softplus", weights=[6.0]), sigma, 3)
+    measure = mf.gaussian_measure(problem, 30, scale=1.3, seed=1)
+    field = prepared(SeriesField, problem, measure)
+    slices = prepared(SliceField, problem, measure)
+    found, expected = velocity(field, measure), velocity(slices, measure)
+    for mine, theirs in zip(found[1:], expected[1:], strict=True):
+        off = np.abs(mine - theirs).max() / np.sqrt((theirs**2).mean())
+        assert off < 1.5 * (field.worst + slices.worst) < 1e-6
+
+
+def test_neurons_that_outgrow_what_they_start_from_still_end():
+    """gelu under six times a softplus at d = 3: lengths double, and the terms with them."""
+    target = mf.CommitteeTarget(k=1, activation="softplus", weights=[6.0])
+    problem = mf.Problem(target, "gelu", 3, second_layer_rate=1.0)
+    run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, 24, seed=0), 5.0, 2)
+    assert run.status is mf.Status.SUCCESS and run.stats["field_error"] < 1e-5
+    assert run.stats["field"] == "series" and run.stats["terms"] > 128
+    assert run.stats["rhs_evaluations"] < 1000

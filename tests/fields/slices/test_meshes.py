@@ -4,11 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.special import erf
 
 from meanfield.activations import get_activation
 from meanfield.fields.slices.meshes import AngleMesh
-from meanfield.fields.slices.node_averages import error_function_average
 from meanfield.fields.slices.nodes import graded_nodes
 from meanfield.gaussian.coordinate import rectified_average, sphere_characteristic
 from tests.fields.cases import DIMENSIONS
@@ -29,15 +27,6 @@ def coordinate_law(D):
         U, w = np.cos(angle), np.sin(angle) ** (D - 2)
     w[[0, -1]] *= 0.5  # the trapezoidal rule, of any order for what is even about both ends
     return U, w / w.sum()
-
-
-@pytest.mark.parametrize("D", FINITE)
-def test_error_function_average(D):
-    x, s = np.array([1e-3, 0.7, 3.0, -18.0]), np.array([0.0, 0.4, 2.0]) * math.sqrt(D)
-    U, w = coordinate_law(D)
-    expected = erf((x[:, None, None] + s[:, None] * U) / math.sqrt(2.0)) @ w
-    found = error_function_average(x, s, D)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("D", DIMENSIONS)

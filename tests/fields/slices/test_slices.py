@@ -201,7 +201,7 @@ def test_the_risk_stays_accurate_when_it_is_small():
 HALF = custom(lambda x: 0.5 * np.abs(x), name="half", kinks=(0.0,))
 
 
-def pull_of(units, student, u, r):
+def potential_by_rules(units, student, u, r):
     """E f* σ(λ) and its slopes, of f* a sum of links over units: a rule over each."""
     parts = [
         LinkRules(student, LinkUnits(link, np.array([b]), np.ones(1)))(u, r) for b, link in units
@@ -218,7 +218,7 @@ def test_a_kinked_target_of_three_coordinates():
     layout = layouts.lay_out(problem, 2.0, 1.3, 0)
     found = np.empty(2), np.empty((2, 3)), np.empty(2)
     layout.velocity(layout.nodes.target, np.ones(2), u, r, 1.0, found)
-    for one, other in zip(found, pull_of(units, problem.student, u, r), strict=True):
+    for one, other in zip(found, potential_by_rules(units, problem.student, u, r), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
@@ -239,7 +239,7 @@ def test_what_is_stated_under_a_kinked_target(crowded, monkeypatch):
         )
     stated = field.error_estimate(measure)
     found = velocity(field, measure)[1] / 1e-9
-    exact = pull_of([([1.0, 0.37], HALF)], problem.student, u, r)[1]
+    exact = potential_by_rules([([1.0, 0.37], HALF)], problem.student, u, r)[1]
     size = math.sqrt((exact**2).sum(axis=1).mean())
     true = math.sqrt(((found - exact) ** 2).sum(axis=1).max()) / size
     assert true > 1e-7 and true / 1.5 < stated < 1e-2

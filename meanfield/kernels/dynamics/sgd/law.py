@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from meanfield.kernels.dynamics.sgd.pace import go_on, share_of_rate, slower, squared_gradient
 from meanfield.kernels.dynamics.sgd.random import (
     chi_square,
     fill_normals,
@@ -196,8 +197,11 @@ def pre_activations(u, T, B, Z, H, pre, pre_star):
 
 
 @serial
-def run_law(fixed, rates, B, a_star, u, T, a, words, steps):
-    """`steps` updates of one run, in place; returns the updates made before an error overflowed."""
+def run_law(fixed, rates, pace, B, a_star, u, T, a, own, words, steps):
+    """`steps` updates of one run, in place; returns the updates made before an error overflowed.
+
+    A run with a pace of its own may come to the time it goes to before; see `Pace`.
+    """
     p, k = u.shape
     b, outside = fixed.batch, fixed.d - k - p
     # one column is there even when no direction is left outside: it then stays 0
@@ -207,12 +211,20 @@ def run_law(fixed, rates, B, a_star, u, T, a, words, steps):
     C, value = np.empty((b, p)), np.empty(p)
     A, wide, turns = np.empty((p, p + extra)), np.empty((p, 2 * p)), np.empty((4, p))
     s = read_stream(words)
-    done = steps
+    done, share = steps, 1.0
     for n in range(steps):
         step = at_step(fixed, rates, n)
+        if own.size > 0:
+            share = share_of_rate(pace, own)
+            if share == 0.0:
+                done = n
+                break
+            step = slower(step, share)
         s = draw_batch(s, p, outside, Z, H)
         pre_activations(u, T, B, Z, H, pre, pre_star)
         s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
+        if own.size > 0:
+            go_on(pace, own, share, squared_gradient(step, C, H, Z) if finite else math.inf)
         if not finite:
             done = n
             break
@@ -236,11 +248,15 @@ def run_law(fixed, rates, B, a_star, u, T, a, words, steps):
     return done
 
 
-@shared(lambda step, rates, B, a_star, u, *rest: (len(u), 20.0 * u.shape[1] * u.size * rest[-2]))
-def advance_law(first, last, step, rates, B, a_star, u, T, a, words, steps, done):
+@shared(
+    lambda step, rates, pace, B, a_star, u, *rest: (len(u), 20.0 * u.shape[1] * u.size * rest[-2])
+)
+def advance_law(first, last, step, rates, pace, B, a_star, u, T, a, own, words, steps, done):
     """Every run by `steps` updates: u (runs, p, k), T (runs, p + 1, p), a (runs, p)."""
     for run in range(first, last):
-        done[run] = run_law(step, rates, B, a_star, u[run], T[run], a[run], words[run], steps)
+        done[run] = run_law(
+            step, rates, pace, B, a_star, u[run], T[run], a[run], own[run], words[run], steps
+        )
 
 
 @serial

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from meanfield.kernels.dynamics.sgd.pace import go_on, share_of_rate, slower, squared_gradient
 from meanfield.kernels.dynamics.sgd.random import fill_normals, normal, read_stream, write_stream
 from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient, closed_risk, square_risk
 from meanfield.kernels.options import serial, shared
@@ -135,20 +136,33 @@ def products(W, X, pre):
 
 
 @serial
-def run_weights(fixed, rates, W_star, a_star, W, X, C, scale, a, words, steps):
-    """`steps` updates of one run, in place; returns the updates made before an error overflowed."""
+def run_weights(fixed, rates, pace, W_star, a_star, W, X, C, scale, a, own, words, steps):
+    """`steps` updates of one run, in place; returns the updates made before an error overflowed.
+
+    A run with a pace of its own may come to the time it goes to before; see `Pace`.
+    """
     b, p = C.shape
     root_d = math.sqrt(fixed.d)
     fresh, value = np.empty((b, BLOCK)), np.empty(p)
     pre, pre_star = np.empty((b, p)), np.empty((b, W_star.shape[0]))
     s = read_stream(words)
-    done = steps
+    done, share = steps, 1.0
     for n in range(steps):
         step = at_step(fixed, rates, n)
+        if own.size > 0:
+            share = share_of_rate(pace, own)
+            if share == 0.0:
+                done = n
+                break
+            step = slower(step, share)
         s = sweep(s, W, W_star, X, C, scale, fresh, pre, pre_star)
         pre /= root_d
         pre_star /= root_d
         s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
+        if own.size > 0:
+            go_on(
+                pace, own, share, squared_gradient(step, C, X, pre[:, :0]) if finite else math.inf
+            )
         if not finite:
             done = n
             break
@@ -167,15 +181,16 @@ def run_weights(fixed, rates, W_star, a_star, W, X, C, scale, a, words, steps):
     return done
 
 
-@shared(lambda step, rates, W_star, a_star, W, *rest: (len(W), 1.0 * W.size * rest[-2]))
+@shared(lambda step, rates, pace, W_star, a_star, W, *rest: (len(W), 1.0 * W.size * rest[-2]))
 def advance_weights(
-    first, last, step, rates, W_star, a_star, W, X, C, scale, a, words, steps, done
+    first, last, step, rates, pace, W_star, a_star, W, X, C, scale, a, own, words, steps, done
 ):
     """Every run by `steps` updates: W (runs, p, d), X (runs, b, d), C (runs, b, p), a (runs, p)."""
     for run in range(first, last):
         done[run] = run_weights(
             step,
             rates,
+            pace,
             W_star,
             a_star,
             W[run],
@@ -183,6 +198,7 @@ def advance_weights(
             C[run],
             scale[run],
             a[run],
+            own[run],
             words[run],
             steps,
         )

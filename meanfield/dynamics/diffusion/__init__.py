@@ -1,0 +1,1 @@
+"""SGD as a diffusion of its overlaps (description 7)."""
