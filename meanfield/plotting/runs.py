@@ -22,7 +22,7 @@ def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
     solution : Solution
         Of any description. Several runs of SGD are drawn in grey, with their mean over them; the
         ODE of `solve_fluctuations` with a band, two standard deviations of SGD to either side of
-        its mean.
+        its mean. Where the run went on under another problem stands a dotted line.
     ax : matplotlib Axes, optional
         Where to draw; by default new ones.
 
@@ -66,6 +66,8 @@ def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
             label=f"SGD at d = {solution.problem.dim:g}, ±2 std",
         )
         ax.legend(frameon=False)
+    for phase in solution.parts[1:]:
+        ax.axvline(phase.start, color="0.6", linestyle=":", linewidth=1.0)
     if np.all(risk > 0.0):
         ax.set_yscale("log")
     ax.set_xlabel(style.TIME_LABEL)

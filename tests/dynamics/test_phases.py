@@ -167,6 +167,15 @@ def test_a_later_phase_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     assert go_on(tmp_path / "run") == go_on()
 
 
+def test_the_picture_of_a_run_marks_its_phases():
+    run = mf.solve_overlaps(FIRST, START, 3.0, save_at=3)
+    marks = [
+        [line.get_xdata()[0] for line in each.plot().lines if line.get_linestyle() == ":"]
+        for each in (run, run.then(SECOND, 6.0).then(FIRST, 7.0))
+    ]
+    assert marks == [[], [3.0, 6.0]]
+
+
 def test_what_cannot_go_on_is_refused_by_name():
     run = mf.solve_overlaps(FIRST, START, 1.0, save_at=2)
     for call, word in (
