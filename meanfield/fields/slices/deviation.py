@@ -97,8 +97,11 @@ def _another(field: SliceField, layout: Layout) -> tuple[int, Layout | None]:
 
 
 def miss_of_target(field: SliceField, a: Array, u: Array, r: Array) -> Out:
-    """Distance of the target's part in some velocities from quadrature made for each neuron."""
-    chosen = sample_neurons(u, r, a)
+    """Distance of the target's part in some velocities from quadrature made for each neuron.
+
+    Of a third of the sample: it is dear, and nodes that do not hold the target miss it at all.
+    """
+    chosen = sample_neurons(u, r, a)[::3]
     own, u, r = a[chosen], u[chosen], r[chosen]
     found = np.empty_like(own), np.empty_like(u), np.empty_like(r)
     layout = field.layout
