@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -85,6 +86,26 @@ def instance(value: Any, name: str, kind: type[T]) -> T:
     """Return `value` if it is an instance of `kind`."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def function(value: Any, name: str, of: str) -> Callable[..., Any]:
+    """Return `value` if it can be called with as many arguments as `of` names, as in "(t, state)".
+
+    Where that can be told: some functions written in C do not say what they take.
+    """
+    if not callable(value):
+        raise TypeError(f"{name} must be a function of {of}, got {value!r}")
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):
+        return value
+    try:
+        signature.bind(*of.split(","))
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must be a function of {of}, got one of {signature}: {error}"
+        ) from error
     return value
 
 

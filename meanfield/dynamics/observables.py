@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from meanfield import checks
 
 Observables = Mapping[str, Callable[[float, Any], ArrayLike]]
 Values = dict[str, NDArray[Any]]
@@ -39,11 +40,7 @@ class Measurements:
         for name, function in observables.items():
             if not isinstance(name, str):
                 raise TypeError(f"observables must be named by strings, got {name!r}")
-            if not callable(function):
-                raise TypeError(
-                    f"observables must be functions of (t, state), got {function!r} for {name!r}"
-                )
-            _check_signature(name, function)
+            checks.function(function, f"observables[{name!r}]", "(t, state)")
         self.functions, self.required = dict(observables), required
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.reasons: dict[str, str] = {}  # why values are missing, the first one of each
@@ -108,20 +105,6 @@ class Measurements:
                 f"({reason or 'in the part of the run before this call'})"
             )
         return "".join(parts)
-
-
-def _check_signature(name: str, function: Callable[..., Any]) -> None:
-    """Refuse a function that cannot be called with two arguments, where that can be told."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some functions written in C do not say
-        return
-    try:
-        signature.bind(0.0, None)
-    except TypeError as error:
-        raise TypeError(
-            f"observables must be functions of (t, state), got {signature} for {name!r}: {error}"
-        ) from error
 
 
 def _filled(values: Sequence[Any]) -> NDArray[Any]:

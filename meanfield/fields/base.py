@@ -82,8 +82,11 @@ class Field(Protocol):
     def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
         """E Var(f | z) and E f²: what f owes to inputs outside the subspace, and all of it."""
 
-    def prepare(self, measure: ParticleMeasure) -> None:
-        """Lay out nodes and meshes for a measure, to the accuracy wanted."""
+    def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
+        """Lay out nodes and meshes for a measure, to the accuracy wanted.
+
+        Neurons that stand `still`, because one state is asked about, need no room to move.
+        """
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """Largest error of a velocity at sample neurons, and of the risk; see `estimate`."""

@@ -57,12 +57,13 @@ def choose_field(
     *,
     many_values: bool = False,
     tolerance: float | None = None,
+    still: bool = False,
 ) -> Field:
     """An evaluator for this problem and measure, laid out for it.
 
     By name, or the cheapest that is accurate. `many_values` says that risks or variances will be
     asked for as often as velocities; `tolerance` is the relative error of the velocities to aim at
-    (None: what each reaches).
+    (None: what each reaches); `still` that they will be asked for of this state alone.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def choose_field(
     longest = float(measure.r.max())
     task = Task(problem, measure.n, furthest, longest, many_values, tolerance)
     field = make_field(task, evaluator)
-    field.prepare(measure)
+    field.prepare(measure, still=still)
     return field
 
 

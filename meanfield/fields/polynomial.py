@@ -104,7 +104,7 @@ class PolynomialField(LinearField):
         squares = sums**2
         return float(squares[self.leaves].sum()), float(squares.sum())
 
-    def prepare(self, measure: ParticleMeasure) -> None:
+    def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """See `Field`: there is nothing to lay out."""
         self.mass = measure.mass
 

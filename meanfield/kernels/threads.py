@@ -137,7 +137,8 @@ def share(kernel: Any, size: Callable[..., tuple[int, float]]) -> Callable[..., 
 
     def run(*args):
         tasks, nanoseconds = size(*args)
-        threads = min(thread_count(), tasks, int(nanoseconds / LEAST))
+        most = min(tasks, int(nanoseconds / LEAST))
+        threads = 1 if most <= 1 else min(thread_count(), most)
         if threads <= 1:
             kernel(0, tasks, *args)
             return

@@ -66,9 +66,9 @@ class SharedField:
         a, u, r = self.ranks.concatenated(a[chosen], u[chosen], r[chosen])
         return ParticleMeasure(a, u, r)
 
-    def prepare(self, measure: ParticleMeasure) -> None:
+    def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """See `Field`."""
-        self.field.prepare(self._known(measure))
+        self.field.prepare(self._known(measure), still=still)
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: of the neurons that all ranks know, as a measure by themselves."""

@@ -17,6 +17,7 @@ from meanfield.projection.neurons import Neurons, pair_values, split
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 
 State = ParticleMeasure | Overlaps | Weights
+TOLERANCE = 1e-6  # of velocities under a field whose values err by much less: they are smoother
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +164,7 @@ def concentration(
     with thread_limit(checks.thread_count(threads)):
         field = None
         if isinstance(state, ParticleMeasure):
-            field = choose_field(problem, state, evaluator)
+            field = choose_field(problem, state, evaluator, tolerance=TOLERANCE, still=True)
         return concentration_of(neurons, variance_parts(neurons, state, problem, field))
 
 
@@ -191,7 +192,8 @@ def variance_parts(
 ) -> tuple[float, float]:
     """E Var(f | z) and E f²; `field` serves a measure, if at hand."""
     if isinstance(state, ParticleMeasure):
-        field = choose_field(problem, state) if field is None else field
+        if field is None:
+            field = choose_field(problem, state, tolerance=TOLERANCE, still=True)
         while field.outgrown(*state.arrays()) and field.grow(state):
             pass
         outside, total = field.variance_parts(neurons.a, neurons.u, neurons.r)

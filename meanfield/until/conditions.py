@@ -161,8 +161,7 @@ class Custom(Condition):
     signed = True
 
     def __post_init__(self) -> None:
-        if not callable(self.law):
-            raise TypeError(f"law must be a function of (t, state), got {self.law!r}")
+        checks.function(self.law, "law", "(t, state)")
 
     @property
     def name(self) -> str:

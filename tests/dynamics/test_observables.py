@@ -145,8 +145,12 @@ def test_a_shape_that_changes_is_missing():
     [
         ([first], TypeError, "observables must be a mapping .* got list"),
         ({1: first}, TypeError, "observables must be named by strings, got 1"),
-        ({"x": 1.0}, TypeError, "observables must be functions .* got 1.0 for 'x'"),
-        ({"x": lambda state: 1.0}, TypeError, r"functions of \(t, state\), got \(state\) for 'x'"),
+        ({"x": 1.0}, TypeError, r"observables\['x'\] must be a function of \(t, state\), got 1.0"),
+        (
+            {"x": lambda state: 1.0},
+            TypeError,
+            r"function of \(t, state\), got one of \(state\)",
+        ),
         ({"x": lambda t, state: "high"}, TypeError, "'x' returned .* at t = 0"),
     ],
 )

@@ -57,6 +57,7 @@ def test_a_condition_is_a_value():
         (lambda: {"kind": "risk_below"}, ValueError, "until.*level"),
         (lambda: {"kind": "steady", "atol": 1.0}, ValueError, "until.*atol"),
         (lambda: 1e-3, TypeError, "until"),
+        (lambda: lambda state: 1.0, TypeError, r"until: .* of \(t, state\), got one of \(state\)"),
         (lambda: lambda t, state: "low", ValueError, "until"),
         (lambda: lambda t, state: state.Q, ValueError, "until"),
     ],

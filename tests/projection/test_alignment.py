@@ -107,3 +107,15 @@ def test_numbers_do_not_depend_on_threads():
     problem, measure = make_problem(k=2), make_measure(2, n=100)
     one, two = (concentration(measure, problem, threads=t) for t in (1, 2))
     assert (one.leak, one.energy) == (two.leak, two.energy)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_leak_of_wide_laws_in_few_dimensions(k):
+    """From a layout for this state alone, against pairs."""
+    problem = mf.Problem(mf.CommitteeTarget(k), "erf", 10)
+    law = mf.gaussian_measure(problem, n=300, scale=2.0, seed=3)
+    found, expected = (
+        mf.projection.concentration(law, problem, evaluator=name) for name in ("slices", "pairs")
+    )
+    assert found.leak_variance == pytest.approx(expected.leak_variance, rel=1e-6)
+    assert found.function_energy == pytest.approx(expected.function_energy, rel=1e-7)

@@ -85,7 +85,7 @@ class HomogeneousField(LinearField):
         """The highest level."""
         return (LEVELS_FEW if self.D <= FEW_DIMENSIONS else LEVELS) - 1
 
-    def prepare(self, measure: ParticleMeasure) -> None:
+    def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """See `Field`: a finer mesh until velocities agree with pair sums."""
         self.mass, self.speed = measure.mass, np.zeros(2)
         self._lay(0)

@@ -176,7 +176,7 @@ class PairField:
         outside = 0.0 if math.isinf(self.D) else float((charge * difference).sum()) / len(a)
         return max(outside, 0.0), float((charge * total).sum()) / len(a)
 
-    def prepare(self, measure: ParticleMeasure) -> None:
+    def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """See `Field`."""
         self.mass = measure.mass
         self.plan(float(measure.r.max()))

@@ -95,7 +95,7 @@ class SeriesField:
 
     # -- laying out -----------------------------------------------------------------------------
 
-    def prepare(self, measure: ParticleMeasure) -> None:
+    def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """See `Field`: more terms until the error meets the tolerance."""
         self.mass, self.terms = measure.mass, TERMS[0]
         self._refine(measure)

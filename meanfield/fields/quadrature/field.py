@@ -77,7 +77,7 @@ class DirectField:
 
     # -- laying out -----------------------------------------------------------------------------
 
-    def prepare(self, measure: ParticleMeasure) -> None:
+    def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """See `Field`: refine the rule until the error meets the tolerance or the nodes run out."""
         self.mass, self.rule = measure.mass, None
         if not np.isfinite(np.append(measure.u.ravel() ** 2, measure.r**2)).all():

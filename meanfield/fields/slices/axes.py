@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -55,8 +56,16 @@ class Axis:
         self.end, self.coarse, self.parity = (half + POINTS - BELOW - 1) * spacing, coarse, parity
         points = self.end * np.sin(0.5 * math.pi * np.arange(1 - coarse, coarse, 2) / coarse)
         self.x = np.sinh(points[coarse // 2 :] if parity else points)
-        self.up = self.interpolation((np.arange(self.count) - self.origin) * spacing)
-        self.down = np.ascontiguousarray(self.up.T)
+
+    @cached_property
+    def up(self) -> Array:
+        """See above."""
+        return self.interpolation((np.arange(self.count) - self.origin) * self.spacing)
+
+    @cached_property
+    def down(self) -> Array:
+        """See above."""
+        return np.ascontiguousarray(self.up.T)
 
     def interpolation(self, s: Array) -> Array:
         """Matrix (len(s), m) from values at the coarse points to values at asinh(x) = s.

@@ -36,15 +36,18 @@ from meanfield.fields.task import Cost, Task
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import potential_of
+from meanfield.targets.potentials.form import Values
 
 SMOOTH_TOLERANCE = {1: 1e-9, 2: 1e-8, 3: 1e-8}  # by k
 NARROW_TOLERANCE = 5e-8  # poles near the axis: polynomials converge slowly
 KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
-PART = 20_000  # neurons whose field it is
+PART = 4000  # neurons whose field it is
 # of what another layout changes: poles near the axis and kinks make errors fall slowly
 MARGIN, NARROW_MARGIN, KINKED_MARGIN = 1.0, 2.0, 4.0
-HEADROOM = 1.3  # how far beyond the neurons a new mesh reaches
+# a mesh reaches so far, and so many times as far as the neurons; where they stand still, just
+# far enough for `outgrown`
+ROOM, SMALL_ROOM = (1.0, 1.3), (0.1, 1.02 / EDGE)
 
 
 class SliceField(LinearField):
@@ -70,9 +73,11 @@ class SliceField(LinearField):
         self.exact = PairField.of(problem)
         self.layout: Layout | None = None
         # where pairs are not closed: a layout and another it is held to, and the target's part
-        self.other: tuple[Layout, Layout | None] | None = None
+        self.other: tuple[Layout, int, Layout | None] | None = None
+        self.still = False
         potential = potential_of(problem.target, problem.student)
         self.others = potential.other if self.exact is None else None
+        self.seen: tuple[Array, Array, Values] | None = None
         self.margin = NARROW_MARGIN if problem.student.strip < NARROW else MARGIN
         if not (self.smooth and problem.target.smooth):
             self.margin = KINKED_MARGIN
@@ -91,7 +96,7 @@ class SliceField(LinearField):
             return None
         smooth = problem.student.smooth  # else homogeneous: its mesh does not know lengths
         far = (task.furthest, task.longest) if smooth else (1.0, 1.0)
-        reach = [1.0 + HEADROOM * x for x in far]
+        reach = [ROOM[0] + ROOM[1] * x for x in far]
         directions, points = slice_size(k, reach[0], reach[1], problem.perpendicular_dim)
         neurons = task.n * SECONDS[f"slices {k}"] * (directions if k == 3 else 1.0)
         finer = 1.0 if has_pair_forms(problem) else 2.0  # a layout that checks the one in use
@@ -102,9 +107,9 @@ class SliceField(LinearField):
 
     # -- laying out -----------------------------------------------------------------------------
 
-    def prepare(self, measure: ParticleMeasure) -> None:
+    def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """Refine until the error estimate meets the tolerance, or refining no longer helps."""
-        self.layout, self.mass = None, measure.mass
+        self.layout, self.mass, self.still = None, measure.mass, still
         self._cover(measure.u, measure.r)
         error = self.error_estimate(measure)
         while error > self.tolerance and self.level < MAX_LEVEL:
@@ -123,19 +128,36 @@ class SliceField(LinearField):
 
         Of neurons that are too far for any mesh there is no layout.
         """
-        furthest, longest = (1.0 + HEADROOM * reach for reach in reach_of(u, r))
+        least, headroom = SMALL_ROOM if self.still else ROOM
+        furthest, longest = (least + headroom * reach for reach in reach_of(u, r))
         if not max(furthest, longest) < FURTHEST:
             return False
-        layout = lay_out(self.problem, furthest, longest, self.level)
+        layout = self._laid(furthest, longest)
         while layout is None and self.layout is None:  # something must serve: coarsen
             self.level -= 1
-            layout = lay_out(self.problem, furthest, longest, self.level)
+            layout = self._laid(furthest, longest)
         if layout is None:
             self.level -= 1
             return False
         self.layout = layout
         self.layouts += 1
         return True
+
+    def _laid(self, furthest: float, longest: float) -> Layout | None:
+        """A layout at the current level: the one that a coarser was held to, or a new one."""
+        if self.other is not None:
+            _, level, layout = self.other
+            if layout is not None and (level, layout.reach) == (self.level, (furthest, longest)):
+                return layout
+        return lay_out(self.problem, furthest, longest, self.level)
+
+    def potential_at(self, u: Array, r: Array) -> Values:
+        """The target's potential at some neurons by other means than a layout's, kept for all."""
+        assert self.others is not None
+        seen = self.seen
+        if seen is None or not (np.array_equal(seen[0], u) and np.array_equal(seen[1], r)):
+            seen = self.seen = u, r, self.others(u, r)
+        return seen[2]
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""

@@ -119,6 +119,8 @@ def _smooth_mesh(
 ) -> Mesh:
     k, D, student = problem.subspace_dim, problem.perpendicular_dim, problem.student
     fine = resolution(k, finer, student.strip)
+    if k > 1 and student.strip < NARROW and math.isfinite(D):  # a level would gain less for more
+        fine = replace(fine, spacing=fine.spacing / 1.7)
     if k > 1 and not sees_ratio(student, D):
         kind = PlaneMesh if k == 2 else SpaceMesh
         return kind(student, D, directions, share, *reach, fine, nodes)
@@ -143,7 +145,8 @@ def _degree(problem: Problem, furthest: float, finer: float) -> int:
     k = problem.subspace_dim
     smooth = problem.student.smooth and problem.target.smooth
     kinked = 255 if k == 2 else LEBEDEV_DEGREES[-1] + 1  # a product: see there
-    start = 8 + 17 * furthest if smooth else kinked
+    narrow = problem.student.strip < NARROW
+    start = (8 + 17 * furthest) * (1.3 if narrow else 1.0) if smooth else kinked
     return 1 if k == 1 else math.ceil(start * (finer if smooth else finer**2))
 
 

@@ -6,7 +6,7 @@ These are millions of averages, of a function of two numbers: g0(x, s) with x = 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import next_fast_len
@@ -17,56 +17,183 @@ from meanfield.fields.base import Array
 from meanfield.fields.slices.axes import Axis, Resolution
 from meanfield.gaussian.coordinate import sphere_characteristic
 from meanfield.gaussian.rules import GAUSSIAN_REACH
+from meanfield.kernels.fields.slices import ends
 from meanfield.kernels.fields.slices.products import multiply
 
-TABLES = [Resolution(0.05, 1e-15, margin) for margin in (1.5, 2.5, 4.0)]
+TABLES = [Resolution(0.05, 1e-15, margin) for margin in (1.5, 2.5, 4.0)]  # in x and s
+ENDS = [Resolution(0.027, 1e-15, margin) for margin in (1.0, 2.0)]  # in x + s and x − s
 FEW = 5000  # averages that are taken one by one
 PROBES = 300  # averages a table is held to
+END_PROBES = 10  # s among them that all x of theirs meet
+LINE_PROBES = 40  # and each of its axes, before all of it is made
 TABLE_ERROR = 1e-11  # of the largest
 DECAY = 32.0  # e^-32: where spectra end
 FAINT = 1e-16  # of the largest amplitude, a frequency that is left out
+PART = 8192  # rows weighted at a time
+QR_ROWS = 16  # rows of a block that is brought to triangular form, over its columns
+
+
+@dataclass(frozen=True)
+class NodeAverages:
+    """g0 from mesh points on nodes that are a product (t, ρ), as left · right or all of it.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Numbers of t, v, ρ, r.
+    left : ndarray, shape (t v, K), or None
+        None stands for the identity.
+    right : ndarray, shape (K, ρ r)
+    """
+
+    shape: tuple[int, int, int, int]
+    left: Array | None
+    right: Array
+
+    def full(self) -> Array:
+        """All values, shape (t ρ, v, r)."""
+        whole = self.right if self.left is None else multiply(self.left, self.right)
+        return self._by_node(whole, self.shape[3])
+
+    def onto(self, basis: Array) -> Array:
+        """Their sums with functions of r, basis (r, J): shape (t ρ, v, J)."""
+        part = multiply(self.right.reshape(-1, self.shape[3]), basis).reshape(len(self.right), -1)
+        whole = part if self.left is None else multiply(self.left, part)
+        return self._by_node(whole, basis.shape[1])
+
+    def triangle(self, weight: Array) -> Array:
+        """R of a QR decomposition of the values as rows of functions of r, weighted by node."""
+        t, v, radii, lengths = self.shape
+        by_node = weight.reshape(t, radii)
+        along = np.repeat(np.sqrt(by_node.sum(axis=1)), v)
+        across = np.sqrt(by_node[0] / by_node[0].sum())
+        right = self.right
+        if self.left is not None:
+            reduced = triangle(self.left, along)
+            right, along = multiply(reduced, right), np.ones(len(reduced))
+        return triangle(right.reshape(-1, lengths), np.outer(along, across).ravel())
+
+    def _by_node(self, values: Array, width: int) -> Array:
+        t, v, radii, _ = self.shape
+        shaped = values.reshape(t, v, radii, width).transpose(0, 2, 1, 3)
+        return np.ascontiguousarray(shaped).reshape(t * radii, v, width)
+
+
+def triangle(rows: Array, weight: Array) -> Array:
+    """R of a QR decomposition of weighted rows, by blocks in cache: tall ones take long in one.
+
+    Demmel, Grigori, Hoemmen & Langou 2012.
+    """
+    width = rows.shape[1]
+    size = QR_ROWS * width
+    if len(rows) < 2 * size:
+        return np.asarray(np.linalg.qr(rows * weight[:, None], mode="r"))
+    step, parts = size * max(1, PART // size), []
+    for first in range(0, len(rows), step):
+        some = rows[first : first + step] * weight[first : first + step, None]
+        whole = len(some) // size * size
+        if whole:
+            blocks = some[:whole].reshape(-1, size, width)
+            parts.append(np.asarray(np.linalg.qr(blocks, mode="r")).reshape(-1, width))
+        parts.append(some[whole:])
+    reduced = np.concatenate(parts)
+    return triangle(reduced, np.ones(len(reduced)))
 
 
 def averages_on_product(
     student: Activation, t: Array, v: Array, rho: Array, r: Array, D: float
-) -> Array:
-    """E σ(t v + ρ r U), shape (len(t) len(ρ), len(v), len(r)).
+) -> NodeAverages:
+    """E σ(t v + ρ r U) for all t, v, ρ, r.
 
-    From a table of g0, or frequency by frequency, where that is accurate, which a few averages
-    taken directly decide. For few dimensions and long r no table is: g0 is rough around |x| = s.
+    From a table of g0 where one is accurate, which a few averages taken directly decide. Where D is
+    finite and s = ρ r long, g0 is rough around |x| = s, and tables in x and s are not; it is smooth
+    in the ends x ± s of what U reaches.
     """
     x, s = np.outer(t, v).ravel(), np.outer(rho, r).ravel()
-    few = len(x) * len(s) < FEW
-    ways = () if few else _ways(student, x, s, D)
-    values = next((found for found in ways if found is not None), None)
-    if values is None:
-        values = student.average(x[:, None], s, D)
-    shaped = values.reshape(len(t), len(v), len(rho), len(r)).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(shaped.reshape(-1, len(v), len(r)))
-
-
-def _ways(student: Activation, x: Array, s: Array, D: float) -> Iterator[Array | None]:
-    """g0 for all pairs of x and s in the ways there are, quick ones first; None where one fails."""
-    for resolution in TABLES:
-        yield _tabulated(student, x, s, D, resolution)
-    if 1 < D < math.inf:
-        yield by_frequencies(student, x, s, D)
+    shape = len(t), len(v), len(rho), len(r)
+    if len(x) * len(s) >= FEW:
+        ends = [] if math.isinf(D) else [(_from_ends, resolution) for resolution in ENDS]
+        tables = [(_tabulated, resolution) for resolution in TABLES]
+        for make, resolution in (*tables[:1], *ends, *tables[1:]):
+            factors = make(student, x, s, D, resolution)
+            if factors is not None:
+                return NodeAverages(shape, *factors)
+        values = by_frequencies(student, x, s, D) if 1 < D < math.inf else None
+        if values is not None:
+            return NodeAverages(shape, None, values)
+    return NodeAverages(shape, None, student.average(x[:, None], s, D))
 
 
 def _tabulated(
     student: Activation, x: Array, s: Array, D: float, resolution: Resolution
-) -> Array | None:
-    """g0 by polynomials in asinh of both x and s; None if that is inaccurate."""
+) -> tuple[Array, Array] | None:
+    """Factors of g0 at all pairs of x and s, from polynomials in asinh of both.
+
+    None if they are inaccurate: along each axis at the end of the other, or in the middle.
+    """
     along = Axis(float(np.abs(x).max()), resolution, -1 if student.odd else 0)
     across = Axis(float(s.max()), resolution, 1)
-    table = np.ascontiguousarray(student.average(along.x[:, None], across.x, D))
-    rows = along.interpolation(np.arcsinh(x))
-    columns = np.ascontiguousarray(across.interpolation(np.arcsinh(s)).T)
     i, j = _probes(x, s)
-    found = ((rows[i] @ table) * columns[:, j].T).sum(axis=1)
+    rows_i, rows_j = (
+        axis.interpolation(np.arcsinh(values)) for axis, values in ((along, x[i]), (across, s[j]))
+    )
+
+    few = slice(LINE_PROBES)
+    for axis, values, rows, at in (
+        (along, x[i], rows_i, lambda y: student.average(y, s.max(), D)),
+        (across, s[j], rows_j, lambda y: student.average(np.abs(x).max(), y, D)),
+    ):
+        line = at(axis.x)
+        if not np.abs(rows[few] @ line - at(values[few])).max() <= TABLE_ERROR * np.abs(line).max():
+            return None
+    table = np.ascontiguousarray(student.average(along.x[:, None], across.x, D))
+    found = ((rows_i @ table) * rows_j).sum(axis=1)
     if not _agrees(student, x[i], s[j], D, found, float(np.abs(table).max())):
         return None
-    return multiply(multiply(rows, table), columns)
+    columns = np.ascontiguousarray(across.interpolation(np.arcsinh(s)).T)
+    return along.interpolation(np.arcsinh(x)), multiply(table, columns)
+
+
+def _from_ends(
+    student: Activation, x: Array, s: Array, D: float, resolution: Resolution
+) -> tuple[None, Array] | None:
+    """g0 at all pairs of x and s, by interpolation in asinh of x + s and of x − s.
+
+    Between these ends U moves the argument of σ, so that g0 is analytic in each as far from the
+    axis as σ is. None if it is inaccurate.
+    """
+    axis = Axis(float(np.abs(x).max() + s.max()), resolution, 0)
+    table = _end_table(student, axis.x, D)
+    mesh = multiply(multiply(axis.up, table), np.ascontiguousarray(axis.up.T)).ravel()
+    rng = np.random.default_rng(0)
+    many, some = PROBES // END_PROBES, END_PROBES
+    i, j = rng.choice(len(x), size=many), rng.choice(len(s), size=some)
+    at = mesh, axis.count, 1.0 / axis.spacing, float(axis.origin)
+    found = np.empty((many, some))
+    ends.interpolate(x[i], s[j], *at, found)
+    if not _agrees(student, x[i, None], s[j], D, found, float(np.abs(table).max())):
+        return None
+    values = np.empty((len(x), len(s)))
+    ends.interpolate(x, s, *at, values)
+    return None, values
+
+
+def _end_table(student: Activation, points: Array, D: float) -> Array:
+    """g0 where it reaches from one point of a symmetric axis to another: even under their swap.
+
+    Of an odd student odd under both signs, too.
+    """
+    n = len(points)
+    i, j = np.tril_indices(n)
+    if student.odd:
+        kept = i + j >= n - 1
+        i, j = i[kept], j[kept]
+    values = student.average(0.5 * (points[i] + points[j]), 0.5 * (points[i] - points[j]), D)
+    table = np.empty((n, n))
+    if student.odd:
+        table[n - 1 - i, n - 1 - j] = table[n - 1 - j, n - 1 - i] = -values
+    table[i, j] = table[j, i] = values
+    return table
 
 
 def by_frequencies(student: Activation, x: Array, s: Array, D: float) -> Array | None:

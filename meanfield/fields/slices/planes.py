@@ -38,7 +38,9 @@ class _Lengthwise(Slices):
         super().__init__(student, dim, reach_v, reach_r, resolution)
         assert self.across is not None
         self.directions, self.share = directions, share
-        self.basis = length_basis(self.values(nodes), nodes.weight, resolution.negligible)
+        averages = self.averages(nodes)
+        self.basis = length_basis(averages.triangle(nodes.weight), resolution.negligible)
+        self.laid = nodes, averages.onto(self.basis)
         self.width = self.basis.shape[1]
         self.shape = len(self.along.x), self.width
         self.size = self.shape[0] * self.shape[1]
@@ -46,7 +48,10 @@ class _Lengthwise(Slices):
 
     def matrix(self, nodes: Nodes) -> Array:
         """See `Mesh`."""
-        return (self.values(nodes) @ self.basis).reshape(len(nodes.t), self.size)
+        known, values = self.laid
+        if nodes is not known:
+            values = self.averages(nodes).onto(self.basis)
+        return values.reshape(len(nodes.t), self.size)
 
     def _fine_mesh(self) -> Array:
         """Zeros on the fine mesh along each direction."""
@@ -147,15 +152,14 @@ class SpaceMesh(_Lengthwise):
         space.gather(a, u, r, self.directions, self.line, self.lengths, fine, rate, *out)
 
 
-def length_basis(values: Array, weight: Array, negligible: float) -> Array:
-    """Orthonormal functions (R, J) of the points r that hold values (N, V, R), weighted by node.
+def length_basis(triangle: Array, negligible: float) -> Array:
+    """Orthonormal functions (R, J) of the points r that hold values on nodes, weighted by node.
 
-    J is the least multiple of eight that leaves out only singular values below `negligible` times
-    the second: the first may be a constant that moves nothing.
+    `triangle` (R, R) is that of a QR decomposition of the values; see `NodeAverages`. J is the
+    least multiple of eight that leaves out only singular values below `negligible` times the
+    second: the first may be a constant that moves nothing.
     """
-    weighted = np.sqrt(weight)[:, None, None] * values
-    R = values.shape[2]
-    triangle = np.linalg.qr(weighted.reshape(-1, R), mode="r")
+    R = triangle.shape[1]
     _, singular, rows = np.linalg.svd(triangle)
     rank = int((singular > max(negligible * singular[1], ROUNDING * singular[0])).sum())
     return np.ascontiguousarray(rows[: min(R, LANES * -(-rank // LANES))].T)

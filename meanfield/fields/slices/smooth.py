@@ -15,7 +15,7 @@ from meanfield.fields.base import Array
 from meanfield.fields.slices.axes import Axis, Resolution, contract
 from meanfield.fields.slices.cells import CellMesh
 from meanfield.fields.slices.meshes import Out
-from meanfield.fields.slices.node_averages import averages_on_product
+from meanfield.fields.slices.node_averages import NodeAverages, averages_on_product
 from meanfield.fields.slices.nodes import Nodes
 from meanfield.kernels.fields import mesh as kernel
 from meanfield.kernels.fields.places import Lattice
@@ -46,10 +46,10 @@ class Slices:
 
     def matrix(self, nodes: Nodes) -> Array:
         """See `Mesh`."""
-        return self.values(nodes).reshape(len(nodes.t), self.size)
+        return self.averages(nodes).full().reshape(len(nodes.t), self.size)
 
-    def values(self, nodes: Nodes) -> Array:
-        """g0 from the coarse points, (N, v, r)."""
+    def averages(self, nodes: Nodes) -> NodeAverages:
+        """g0 from the coarse points (v, r) on the nodes."""
         return averages_on_product(
             self.student, nodes.t_axis, self.along.x, nodes.rho_axis, self.r, self.D
         )

@@ -51,11 +51,16 @@ def link_rule(student: Activation, link: Activation, length: float, *, other: bo
 def _nodes_of(
     student: Activation, units: LinkUnits, *, other: bool = False
 ) -> Iterator[tuple[Array, Array, Array]]:
-    """Of each unit its direction, nodes x over λ* = |b| x, and weights times a*_r/k times σ*."""
+    """Of each unit its direction, nodes x over λ* = |b| x, and weights times a*_r/k times σ*.
+
+    Of an odd link seen by an odd student x and −x add the same: x > 0 stand for both.
+    """
     for b, share in zip(units.basis, units.shares, strict=True):
         length = math.sqrt(float(b @ b))
         if length > 0.0:
             x, w = link_rule(student, units.link, length, other=other)
+            if student.odd and units.link.odd:
+                x, w = x[len(x) // 2 :], 2.0 * w[len(x) // 2 :]
             yield b / length, x, share * w * units.link(length * x)
 
 

@@ -253,5 +253,5 @@ def test_a_rule_that_misses_the_target_is_found_out():
     field = SliceField(problem)
     field.mass = None
     field._cover(measure.u, measure.r)
-    field.other = field.layout, field.layout  # another that shares every defect
+    field.other = field.layout, field.level, field.layout  # another that shares every defect
     assert field.error_estimate(measure) > 1e-6
