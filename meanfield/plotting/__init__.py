@@ -4,6 +4,7 @@ from meanfield.plotting.alignment import animate_alignment as animate_alignment
 from meanfield.plotting.alignment import plot_alignment as plot_alignment
 from meanfield.plotting.alignment import plot_alignment_histogram as plot_alignment_histogram
 from meanfield.plotting.alignment import plot_alignment_law as plot_alignment_law
+from meanfield.plotting.budgets import plot_budget as plot_budget
 from meanfield.plotting.clouds import animate_neurons as animate_neurons
 from meanfield.plotting.clouds import plot_cloud as plot_cloud
 from meanfield.plotting.clouds import plot_neurons as plot_neurons

@@ -1,5 +1,8 @@
 """Which description of a run holds: its numbers, its neighbours, its place in the plane."""
 
+from meanfield.regimes.budgeting import budget as budget
+from meanfield.regimes.budgets import Budget as Budget
+from meanfield.regimes.budgets import Part as Part
 from meanfield.regimes.comparison import compare as compare
 from meanfield.regimes.diagnosis import Description as Description
 from meanfield.regimes.diagnosis import Diagnosis as Diagnosis
@@ -11,3 +14,5 @@ from meanfield.regimes.four import four_regimes as four_regimes
 from meanfield.regimes.phases import Phase as Phase
 from meanfield.regimes.phases import PhaseDiagram as PhaseDiagram
 from meanfield.regimes.phases import phase_diagram as phase_diagram
+from meanfield.regimes.prediction import Prediction as Prediction
+from meanfield.regimes.prediction import predict as predict

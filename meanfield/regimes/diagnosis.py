@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from meanfield import checks, display
 from meanfield.problem import Problem, refuse_schedules
+from meanfield.regimes.table import as_table
+
+if TYPE_CHECKING:
+    from meanfield.regimes.budgets import Budget
 
 TITLES = {
     "sgd": "SGD",
@@ -150,13 +155,15 @@ class Diagnosis:
         return "high-dimensional" if self["overlap_ode"].holds else "intermediate"
 
     def __str__(self) -> str:
-        return _as_table(self)
+        return as_table(self)
 
     def _repr_html_(self) -> str:
         return display.printed(self)
 
 
-def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnosis:
+def diagnose(
+    problem: Problem, width: int, *, tolerance: float = 0.1, budget: Budget | None = None
+) -> Diagnosis:
     """Say which descriptions of a run hold, and what each neglects.
 
     Parameters
@@ -167,6 +174,8 @@ def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnos
         p ≥ 1, the number of neurons.
     tolerance : float
         A description holds if each size it neglects is at most this, > 0.
+    budget : Budget, optional
+        Of this problem and width, from `regimes.budget`: the notes then quote what was computed.
 
     Returns
     -------
@@ -201,6 +210,11 @@ def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnos
     tolerance = checks.real(tolerance, "tolerance", above=0.0)
     ratio = problem.learning_rate / p
     step = ratio / problem.dim
+    if budget is not None and (budget.problem, budget.width) != (problem, p):
+        raise ValueError(
+            f"budget must be of this problem and width {p}, got one of d = {budget.problem.dim:g}, "
+            f"γ = {budget.problem.learning_rate:g}, width {budget.width}"
+        )
     label = max(1.0, problem.target.noise)
     mark = " Δ" if label > 1.0 else ""
     exists = problem.learning_rate > 0.0 and math.isfinite(problem.dim)
@@ -225,6 +239,8 @@ def diagnose(problem: Problem, width: int, *, tolerance: float = 0.1) -> Diagnos
         missing = _missing(name, problem)
         holds = not missing and all(one.size <= tolerance for one in shared)
         note = missing or _note(name, problem, ratio * label)
+        if budget is not None and name in budget.solutions:
+            note = "; ".join(part for part in (note, _computed(name, budget)) if part)
         rows.append(Description(name, TITLES[name], not missing, holds, tuple(shared), note))
     return Diagnosis(
         problem, p, tolerance, ratio, step, math.sqrt(step), 1.0 / p, 1.0 / problem.dim,
@@ -274,24 +290,6 @@ def _note(name: str, problem: Problem, noise: float) -> str:
     return ""
 
 
-def _as_table(diagnosis: Diagnosis) -> str:
-    problem, p = diagnosis.problem, diagnosis.width
-    d = "∞" if math.isinf(problem.dim) else f"{problem.dim:g}"
-    lines = [
-        f"d = {d}, p = {p}, γ = {problem.learning_rate:g}: {diagnosis.regime} regime",
-        f"γ/p = {diagnosis.noise_term:.2g}   γ/(p d) = {diagnosis.step:.2g}   "
-        f"1/p = {diagnosis.inverse_width:.2g}   1/d = {diagnosis.inverse_dim:.2g}",
-        "",
-    ]
-    table = [("description", "holds", "largest neglected", "everything neglected")]
-    for one in diagnosis.descriptions:
-        verdict = ("yes" if one.holds else "no") if one.exists else "–"
-        sizes = ", ".join(f"{part.formula} = {part.size:.2g}" for part in one.neglects)
-        largest = f"{one.size:.2g}" if one.neglects else ("nothing" if one.exists else "–")
-        table.append((one.title, verdict, largest, sizes or "–"))
-    notes = [f"{one.title}: {one.note}" for one in diagnosis.descriptions if one.note]
-    closing = (
-        f"holds: every size neglected is at most {diagnosis.tolerance:g}; "
-        "sizes carry factors of order one"
-    )
-    return "\n".join([*lines, *display.columns(table, str.ljust), "", closing, *notes])
+def _computed(name: str, budget: Budget) -> str:
+    share = budget.share(name)
+    return f"computed: {share:.2g} of the largest risk, up to t = {float(budget.t[-1]):g}"

@@ -1,0 +1,195 @@
+"""The runs behind a budget: what each description neglects, as differences of their risks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meanfield import checks
+from meanfield.dynamics.diffusion.simulate import simulate_diffusion
+from meanfield.dynamics.overlaps.solve import solve_overlaps
+from meanfield.dynamics.particles.solve import solve_mean_field
+from meanfield.dynamics.sgd.simulate import simulate_sgd
+from meanfield.dynamics.solution import Solution
+from meanfield.integrate.saving import check_times
+from meanfield.problem import Problem, refuse_schedules
+from meanfield.regimes.budgets import LEFT_OUT, Budget, Part
+from meanfield.regimes.diagnosis import TITLES
+from meanfield.regimes.start import run_start
+from meanfield.starts import gaussian_measure
+from meanfield.states import Overlaps, Weights
+
+Array = NDArray[np.float64]
+
+PARTICLES = 4000  # of the law that the mean field starts from
+SGD_SECONDS = 20.0  # of exact SGD on one thread, beyond which the diffusion stands for it
+
+
+def budget(
+    problem: Problem,
+    width: int,
+    t_end: float,
+    *,
+    start: Weights | Overlaps | None = None,
+    save_at: ArrayLike | int | None = None,
+    runs: int = 200,
+    starts: int = 12,
+    scale: float = 1.0,
+    seed: int = 0,
+    rtol: float = 1e-6,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Budget:
+    """Compute what each description of a run neglects in the risk, at each saved time.
+
+    Parameters
+    ----------
+    problem : Problem
+        With constant rates and no temperature. d may be infinite and γ may be 0.
+    width : int
+        p, the number of neurons.
+    t_end : float
+        Final time, > 0, in units where one step of SGD takes γ/(p d).
+    start : Weights or Overlaps, optional
+        Of width p. By default w ~ N(0, scale² I_d), a = 1, drawn `starts` times.
+    save_at : array_like (T,), int or None
+        Times, or how many equally spaced ones; 51 by default.
+    runs : int
+        Runs of SGD, all from the first start, ≥ 2.
+    starts : int
+        Draws of the start behind the spread and the bias of finite width, ≥ 2.
+    scale : float
+        Standard deviation of a weight of the default start, > 0.
+    seed : int
+        ≥ 0.
+    rtol : float
+        Tolerance of the differential equations, > 0.
+    threads : int, optional
+        Results do not depend on it.
+    progress : bool
+        Show a progress bar a run.
+
+    Returns
+    -------
+    Budget
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Notes
+    -----
+    Differences of risks of one start: SGD's mean and standard deviation over runs less the overlap
+    ODE, exact SGD or, where that takes long and d is large, the diffusion of `simulate_diffusion`;
+    the ODE with its γ/p term less that without; gradient flow at width p less the mean field at d,
+    in the mean over starts, with their scatter (with a `start`, for this one); and the mean field
+    at d less that at d = ∞.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=1000, learning_rate=0.1)
+    >>> budget = mf.regimes.budget(problem, width=20, t_end=2.0, save_at=3, runs=20, starts=4)
+    >>> budget.cheapest(0.5)
+    'mean_field_infinite'
+    """
+    checks.instance(problem, "problem", Problem)
+    refuse_schedules(problem, "a budget")
+    if problem.temperature > 0.0:
+        raise ValueError(
+            f"problem must have temperature 0 for a budget, got {problem.temperature:g}"
+        )
+    p = checks.integer(width, "width")
+    t_end = checks.real(t_end, "t_end", above=0.0)
+    seed = checks.integer(seed, "seed", minimum=0)
+    runs = checks.integer(runs, "runs", minimum=2)
+    starts = checks.integer(starts, "starts", minimum=2)
+    scale = checks.real(scale, "scale", above=0.0)
+    common: dict[str, Any] = {
+        "save_at": check_times(save_at, t_end), "threads": threads, "progress": progress,
+    }  # fmt: skip
+    ode = {**common, "rtol": checks.real(rtol, "rtol", above=0.0), "sgd_noise": False}
+    count = starts if start is None else 1
+    draws = [_drawn(problem, p, start, scale, seed + n) for n in range(count)]
+    flows = [solve_overlaps(problem, one, t_end, **ode) for one in draws]
+    found: dict[str, Solution[Any, Any]] = {"gradient_flow": flows[0]}
+    parts: dict[str, Part] = {}
+    if problem.learning_rate > 0.0:
+        found["overlap_ode"] = solve_overlaps(problem, draws[0], t_end, **ode | {"sgd_noise": True})
+        if math.isfinite(problem.dim):
+            found["sgd"] = _sgd(problem, draws[0], t_end, runs, seed, common)
+            parts[LEFT_OUT["overlap_ode"]] = _of_runs(found["sgd"], found["overlap_ode"])
+        parts[LEFT_OUT["gradient_flow"]] = _difference(found["overlap_ode"], flows[0])
+    measure = (
+        gaussian_measure(problem, PARTICLES, scale, seed, "antithetic-sobol")
+        if start is None else draws[0].measure()
+    )  # fmt: skip
+    fields = {**common, "rtol": rtol}  # the mean field knows no γ
+    found["mean_field"] = solve_mean_field(problem, measure, t_end, **fields)
+    parts[LEFT_OUT["mean_field"]] = _of_width([one.risk for one in flows], found["mean_field"].risk)
+    if math.isfinite(problem.dim):
+        infinite = problem.at_dim(math.inf)
+        found["mean_field_infinite"] = solve_mean_field(infinite, measure, t_end, **fields)
+        parts[LEFT_OUT["mean_field_infinite"]] = _difference(
+            found["mean_field"], found["mean_field_infinite"]
+        )
+    ordered = {name: parts[what] for name, what in LEFT_OUT.items() if what in parts}
+    solutions = {name: found[name] for name in TITLES if name in found}
+    errors = {name: _stated(one) for name, one in solutions.items()}
+    return Budget(
+        problem, p, np.asarray(common["save_at"]), {LEFT_OUT[n]: x for n, x in ordered.items()},
+        solutions, errors,
+    )  # fmt: skip
+
+
+def _drawn(problem: Problem, p: int, start: Any, scale: float, seed: int) -> Overlaps:
+    state = run_start(problem, p, start, scale, seed, in_law=True)
+    assert isinstance(state, Overlaps)
+    return state
+
+
+def _sgd(
+    problem: Problem, start: Overlaps, t_end: float, runs: int, seed: int, common: dict[str, Any]
+) -> Solution:
+    """Exact SGD, or its diffusion where that is much cheaper; at the very times asked for."""
+    p = start.p
+    steps = t_end * p * problem.dim / problem.learning_rate
+    seconds = 1e-9 * steps * runs * (100.0 + 30.0 * p + 6.0 * p * p)
+    if seconds > SGD_SECONDS and problem.dim > 10 * (problem.subspace_dim + p):
+        return simulate_diffusion(
+            problem, start, t_end, runs=runs, seed=seed, keep="ends", **common
+        )
+    return simulate_sgd(problem, start, t_end, runs=runs, seed=seed, keep="ends", **common)
+
+
+def _of_runs(sgd: Solution, flow: Solution) -> Part:
+    """SGD about its ODE, at whose times it has whole steps only nearby."""
+    risk = np.array([np.interp(flow.t, sgd.t, one) for one in sgd.risk])
+    spread = risk.std(axis=0, ddof=1)
+    return Part(risk.mean(axis=0) - flow.risk, spread, 2.0 * spread / math.sqrt(len(risk)))
+
+
+def _difference(one: Solution, other: Solution) -> Part:
+    """Two deterministic descriptions of one start."""
+    bias = one.risk - other.risk
+    return Part(bias, np.zeros_like(bias), np.zeros_like(bias))
+
+
+def _of_width(risks: list[Array], wide: Array) -> Part:
+    """Runs of width p from several starts, or from the one that is given, about the mean field."""
+    values = np.array(risks)
+    bias = values.mean(axis=0) - wide
+    if len(values) == 1:
+        return Part(bias, np.zeros_like(bias), np.zeros_like(bias))
+    spread = values.std(axis=0, ddof=1)
+    return Part(bias, spread, 2.0 * spread / math.sqrt(len(values)))
+
+
+def _stated(solution: Solution) -> float:
+    """The largest error that a run states of itself, relative to the risk."""
+    names = ("average_error", "noise_error", "field_error", "step_error")
+    return max((float(solution.stats.get(name, 0.0)) for name in names), default=0.0)
