@@ -85,6 +85,12 @@ class ScheduledSteps:
         self.gamma = problem.learning_rate
         self.first = -1
         self.stamps, self.lows, self.rows = np.zeros(1), np.zeros(1), np.zeros((0, 6))
+        # where γ alone changes and is read alone, a table is filled by its first column
+        fixed = series.constant
+        others = fixed.second_layer_rate, fixed.weight_decay, fixed.temperature
+        self.only_gain = not any(others) and set(series.schedules) == {"learning_rate"}
+        self.table = self.rows
+        self.memory = np.empty(BLOCK), np.empty(BLOCK + 1), np.empty(BLOCK + 1)
         first = float(self._gammas(Position(), 1)[0][0])
         if not first > 0.0:
             raise ValueError(f"problem must have a learning_rate above 0 for SGD, got {first:g}")
@@ -114,26 +120,37 @@ class ScheduledSteps:
         """Compute rates and times of the next steps, up to the first that has no rate above 0."""
         gamma, stamps, lows = self._gammas(at, BLOCK)
         count = len(gamma)
-        bad = ~((gamma > 0.0) & np.isfinite(gamma) & (stamps[1:] > stamps[:-1]))
-        if bad.any():
-            count = int(np.argmax(bad))
+        # a clock that moves by more than the spacing of its times at each step needs no closer look
+        moves = gamma.min() / (self.p * self.d) > 2.0 * np.spacing(stamps[-1])
+        if not (moves and gamma.max() < math.inf):
+            bad = ~((gamma > 0.0) & np.isfinite(gamma) & (stamps[1:] > stamps[:-1]))
+            count = int(np.argmax(bad)) if bad.any() else count
             if count == 0:
                 raise BadRate(
                     f"problem's learning_rate must stay above 0 for SGD, got {gamma[0]:g}: its "
                     "clock stands still"
                 )
+        self.first, self.stamps, self.lows = at.steps, stamps[: count + 1], lows[: count + 1]
+        self.rows = self._rows(at, gamma[:count], stamps[:count])
+
+    def _rows(self, at: Position, gamma: Array, stamps: Array) -> Array:
+        """The rates (n, 6) of steps that begin at the stamps (n,)."""
+        if self.only_gain and len(self.table) > 0:
+            np.divide(gamma, self.p, out=self.table[: len(gamma), 0])
+            return self.table[: len(gamma)]
         values = {name: np.asarray(value) for name, value in self.series.constant._asdict().items()}
-        values["learning_rate"] = gamma[:count]
+        values["learning_rate"] = gamma
         for name, schedule in self.series.schedules.items():
             if name == "learning_rate":
                 continue
-            x = self._reading(schedule, at, stamps[:count])
+            x = self._reading(schedule, at, stamps)
             try:
                 values[name] = allowed(schedule(x), f"problem's {name}", x)
             except BadValue as error:
                 raise BadRate(str(error)) from error
-        self.rows = rate_rows(values, self.p, self.d)
-        self.first, self.stamps, self.lows = at.steps, stamps[: count + 1], lows[: count + 1]
+        rows = rate_rows(values, self.p, self.d)
+        self.table = rows if len(rows) == BLOCK else self.table
+        return rows
 
     def _reading(self, schedule: Schedule, at: Position, stamps: Array) -> Array:
         if schedule.clock == "t":
@@ -143,8 +160,8 @@ class ScheduledSteps:
     def _gammas(self, at: Position, count: int) -> tuple[Array, Array, Array]:
         """γ of the next steps, and the times before and after each (count + 1,) with low parts."""
         per = 1.0 / (self.p * self.d)
-        gamma = np.empty(count)
-        stamps, lows = np.empty(count + 1), np.empty(count + 1)
+        gamma, stamps, lows = self.memory
+        gamma, stamps, lows = gamma[:count], stamps[: count + 1], lows[: count + 1]
         schedule = self.gamma
         if isinstance(schedule, Schedule) and schedule.clock == "t":
             if schedule.code >= 0:

@@ -15,7 +15,7 @@ def value(code, c, x):
     """A law of `meanfield.schedules.laws` at x, by its code and its constants; NaN of no code."""
     if code == 0:
         if c[1] == 1.0:  # a division in place of a power
-            return c[0] / (1.0 + x / c[2])
+            return c[0] * c[2] / (c[2] + x)
         return c[0] * (1.0 + x / c[2]) ** -c[1]
     if code == 1:
         return c[0] * math.exp(-x / c[1])
