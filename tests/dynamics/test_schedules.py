@@ -1,5 +1,6 @@
 """Rates that change along a run, in every description: against each other, and against theory."""
 
+import json
 import math
 from itertools import pairwise
 
@@ -104,6 +105,24 @@ def test_the_rate_of_each_step_is_read_where_the_steps_before_have_led(name):
     assert len(gains) == len(expected) == at.steps
     np.testing.assert_allclose(gains, expected, rtol=1e-12)
     assert at.t == pytest.approx(t, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_rates_do_not_depend_on_where_one_begins(name, monkeypatch):
+    """A position that went through a file leads to the same steps, to the last bit."""
+    monkeypatch.setattr("meanfield.dynamics.sgd.clock.BLOCK", 512)
+    problem, end = make(SCHEDULES[name], 50), np.array([9.0])
+    clock = ScheduledSteps(problem, 3, RateSeries(problem, 3, 9.0), end, 9.0)
+    at = Position()
+    for _ in range(11):
+        at, _ = clock.ahead(at, 0, 71)
+        later, rows = clock.ahead(at, 0, 71)
+        stored = Position(*json.loads(json.dumps(at)))
+        fresh = ScheduledSteps(problem, 3, RateSeries(problem, 3, 9.0), end, 9.0)
+        found, again = fresh.ahead(stored, 0, 71)
+        assert found[:3] == later[:3]
+        np.testing.assert_array_equal(again, rows)
+    assert at.steps > 512
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -24,12 +24,14 @@ ROUNDS = 40  # of that iteration, after which a change in the last digit ends it
 class Position(NamedTuple):
     """How many steps have been made, the time they have led to, and what rounding left out of it.
 
-    The time is t + low to twice the digits of a double.
+    The time is t + low to twice the digits of a double. `block` is that of the last whole number of
+    blocks of steps: rates are laid out from there, so that they do not depend on where one begins.
     """
 
     steps: int = 0
     t: float = 0.0
     low: float = 0.0
+    block: tuple[float, float] = (0.0, 0.0)
 
 
 class StepClock(Protocol):
@@ -113,11 +115,15 @@ class ScheduledSteps:
         if count <= 0:
             return at, self.rows[:0]
         end = here + count
-        after = Position(at.steps + count, float(self.stamps[end]), float(self.lows[end]))
+        steps, t, low = at.steps + count, float(self.stamps[end]), float(self.lows[end])
+        block = (t, low) if steps % BLOCK == 0 else (float(self.stamps[0]), float(self.lows[0]))
+        after = Position(steps, t, low, block)
         return after, self.rows[here:end]
 
     def _lay_out(self, at: Position) -> None:
         """Compute rates and times of the next steps, up to the first that has no rate above 0."""
+        made = at.steps % BLOCK
+        at = Position(at.steps - made, *at.block) if made else at
         gamma, stamps, lows = self._gammas(at, BLOCK)
         count = len(gamma)
         # a clock that moves by more than the spacing of its times at each step needs no closer look
@@ -125,9 +131,9 @@ class ScheduledSteps:
         if not (moves and gamma.max() < math.inf):
             bad = ~((gamma > 0.0) & np.isfinite(gamma) & (stamps[1:] > stamps[:-1]))
             count = int(np.argmax(bad)) if bad.any() else count
-            if count == 0:
+            if count <= made:
                 raise BadRate(
-                    f"problem's learning_rate must stay above 0 for SGD, got {gamma[0]:g}: its "
+                    f"problem's learning_rate must stay above 0 for SGD, got {gamma[count]:g}: its "
                     "clock stands still"
                 )
         self.first, self.stamps, self.lows = at.steps, stamps[: count + 1], lows[: count + 1]

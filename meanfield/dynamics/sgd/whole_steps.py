@@ -53,7 +53,7 @@ class SgdRun(Description):
             if self._is_whole() and checkpoint is not None:
                 checkpoint.save(self._snapshot())
             status, message = Status.INTERRUPTED, f"interrupted at {self._place()}"
-        steps, t, _ = self.at
+        steps, t = self.at[:2]
         times = np.array([record["t"] for record in self.records])
         stats = {
             "steps": steps, "samples": steps * self.batch_size,
