@@ -16,7 +16,7 @@ from meanfield.schedules.base import BadValue, Schedule, allowed
 
 Array = NDArray[np.float64]
 
-BLOCK = 2**15  # steps whose rates are laid out at a time
+BLOCK = 2**13  # steps whose rates are laid out at a time
 SHORT = 256  # steps at a time for a schedule that only Python knows, whose rates are iterated
 ROUNDS = 40  # of that iteration, after which a change in the last digit ends it
 
@@ -145,7 +145,7 @@ class ScheduledSteps:
             np.divide(gamma, self.p, out=self.table[: len(gamma), 0])
             return self.table[: len(gamma)]
         values = {name: np.asarray(value) for name, value in self.series.constant._asdict().items()}
-        values["learning_rate"] = gamma
+        values["learning_rate"] = gamma[:1] if self.only_gain else gamma
         for name, schedule in self.series.schedules.items():
             if name == "learning_rate":
                 continue
@@ -155,8 +155,10 @@ class ScheduledSteps:
             except BadValue as error:
                 raise BadRate(str(error)) from error
         rows = rate_rows(values, self.p, self.d)
-        self.table = rows if len(rows) == BLOCK else self.table
-        return rows
+        if not self.only_gain:
+            return rows
+        self.table = np.tile(rows, (BLOCK, 1))
+        return self._rows(at, gamma, stamps)
 
     def _reading(self, schedule: Schedule, at: Position, stamps: Array) -> Array:
         if schedule.clock == "t":
