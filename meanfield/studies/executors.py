@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from meanfield import checks
+from meanfield.blas import one_blas_thread
 from meanfield.integrate.interrupts import Terminated, raising_on_sigterm
 from meanfield.kernels.threads import thread_limit
 
@@ -165,19 +165,8 @@ def limited_threads(threads: int | None) -> Iterator[None]:
     BLAS sums in an order that depends on its threads: with one, all engines agree to the last bit.
     One run at a time in a process: its limits are BLAS's for all threads of the process.
     """
-    with ExitStack() as stack:
-        stack.enter_context(_ALONE)
-        stack.enter_context(_blas().limit(limits=1))
-        stack.enter_context(thread_limit(threads))
+    with _ALONE, one_blas_thread(), thread_limit(threads):
         yield
-
-
-@cache
-def _blas() -> Any:
-    import scipy.linalg  # noqa: F401  a second BLAS, found only once it is loaded
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 @contextmanager

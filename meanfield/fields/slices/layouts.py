@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from meanfield.blas import one_blas_thread
 from meanfield.fields.base import Array
 from meanfield.fields.slices.axes import Resolution
 from meanfield.fields.slices.meshes import AngleMesh, Mesh, Out
@@ -59,6 +60,7 @@ class Layout:
         potential = np.ascontiguousarray(multiply(self.transpose, weighted).T)
         self.mesh.gather(potential, a, u, r, rate, out)
 
+    @one_blas_thread()
     def with_product_nodes(self, problem: Problem) -> Layout:
         """The same mesh with nodes in t times nodes in ρ, so that f can be averaged over ρ."""
         columns = np.concatenate((self.directions, -self.directions))
@@ -69,6 +71,7 @@ class Layout:
         return replace(self, nodes=nodes, matrix=matrix, transpose=transpose)
 
 
+@one_blas_thread()
 def lay_out(problem: Problem, furthest: float, longest: float, level: int) -> Layout | None:
     """A layout for neurons with |u| ≤ furthest and r ≤ longest, finer the higher the level.
 

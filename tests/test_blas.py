@@ -1,0 +1,38 @@
+"""Linear algebra on one thread, put back as it was."""
+
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import meanfield as mf
+from meanfield.blas import one_blas_thread
+from meanfield.fields.slices import layouts
+
+
+def threads_of_blas():
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+@pytest.fixture
+def three_threads():
+    with threadpool_limits(3, "blas"):
+        if threads_of_blas() != {3}:
+            pytest.skip("this BLAS has a number of threads of its own")
+        yield
+
+
+def test_one_inside_and_as_before_outside(three_threads):
+    with one_blas_thread():
+        assert threads_of_blas() == {1}
+    assert threads_of_blas() == {3}
+
+
+def test_layouts_are_made_on_one(three_threads, monkeypatch):
+    seen = []
+    rule = layouts.half_sphere_rule
+    monkeypatch.setattr(
+        layouts, "half_sphere_rule", lambda *a: seen.append(threads_of_blas()) or rule(*a)
+    )
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=10)
+    assert layouts.lay_out(problem, 1.0, 1.0, 0) is not None
+    assert seen == [{1}]
+    assert threads_of_blas() == {3}
