@@ -136,7 +136,7 @@ def test_a_table_that_misses_a_kink_says_so(monkeypatch):
     measure = mf.ParticleMeasure([1.0, -0.5], [[1.3], [0.7]], [0.01, 0.004])
     field = DirectField(problem)
     rule = inputs.graded_rule(math.inf, 10, 1)
-    field._use(rule, measure.u, measure.r)
+    field._set_rule_and_table(rule, measure.u, measure.r)
     v, s = measure.u * rule.z, measure.r[:, None]
     g0 = ramp.average(v, s, math.inf)
     g1, g2 = ramp.average_slopes(v, s, math.inf)

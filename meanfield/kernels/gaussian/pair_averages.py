@@ -16,26 +16,26 @@ import math
 import numpy as np
 
 from meanfield.kernels.activations.codes import ERF, RELU, SQUARE
-from meanfield.kernels.options import serial, serial_strict
+from meanfield.kernels.options import serial_strict
 
 TWO_OVER_PI = 2.0 / math.pi
 ROOT_TWO_OVER_PI = math.sqrt(2.0 / math.pi)
 
 
-@serial
+@serial_strict
 def erf_value(q1, q2, c):
     """E erf(x/√2) erf(y/√2)."""
     return TWO_OVER_PI * math.asin(c / math.sqrt((1.0 + q1) * (1.0 + q2)))
 
 
-@serial
+@serial_strict
 def erf_slopes(q1, q2, c):
     """A and B for σ = τ = erf(·/√2)."""
     A = TWO_OVER_PI / math.sqrt((1.0 + q1) * (1.0 + q2) - c * c)
     return A, -A * c / (1.0 + q1)
 
 
-@serial
+@serial_strict
 def relu_slopes(q1, q2, c):
     """A and B for σ = τ = ReLU; a vanishing neuron contributes as its limit from q > 0."""
     if q1 <= 0.0 or q2 <= 0.0:
@@ -47,7 +47,7 @@ def relu_slopes(q1, q2, c):
     return A, root / (2.0 * math.pi * q1)
 
 
-@serial
+@serial_strict
 def relu_value(q1, q2, c):
     """E ReLU(x) ReLU(y)."""
     root = math.sqrt(max(q1 * q2 - c * c, 0.0))
