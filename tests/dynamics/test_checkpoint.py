@@ -237,6 +237,7 @@ run.save(out)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("kind", ["mean_field", "overlaps", "sgd"])
 def test_killed_at_random_moments(kind, tmp_path):

@@ -113,6 +113,7 @@ def message(problem, m, t_end=2.0):
     return mf.solve_mean_field(problem, start, t_end, save_at=2).message
 
 
+@pytest.mark.slow
 def test_growth_below_the_error_of_velocities_is_said():
     """Slices err by 1e-12 where an even function pushes nothing: more than 1e-15 does."""
     problem = mf.Problem(mf.MultiIndexTarget(even_function, k=2), "gelu")

@@ -78,6 +78,7 @@ def test_mean_field_in_one_more_dimension_is_a_network_of_twice_the_width(activa
     assert np.abs(two.a[:n] - one.a).max() < tolerance * np.sqrt(target.second_moment())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "target"), [pair for pair in SOME if "function" not in pair]
 )
@@ -93,6 +94,7 @@ def test_wide_networks_approach_the_law(activation, target):
     assert gaps[0] / gaps[1] == pytest.approx(2.0, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "activation", "target"),
     [("law", *pair) for pair in SOME]

@@ -64,6 +64,7 @@ def test_a_bare_product_has_no_first_step():
     assert small.risk[-1] > 0.99 * small.risk[0]
 
 
+@pytest.mark.slow
 def test_a_product_is_found_after_a_time_inverse_to_the_start():
     """dδ/dt ~ δ², so halving the start doubles the time: d^((ℓ − 2)/2) at ℓ = 3, δ = 1/√d."""
     times = []

@@ -293,6 +293,7 @@ def test_a_run_has_a_place():
 # --- the sizes predicted, measured ---
 
 
+@pytest.mark.slow
 def test_fluctuations_of_sgd_are_of_the_size_predicted():
     """Spread of SGD over runs from one start against √(γ/(p d)): slope 1."""
     p, runs, dims = 3, 800, (32, 64, 128, 256, 512, 1024, 2048)

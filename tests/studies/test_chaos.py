@@ -72,6 +72,7 @@ def undisturbed(tmp_path_factory):
     return mixed().run(store=tmp_path_factory.mktemp("undisturbed") / "store")
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(spawn, undisturbed, tmp_path):
     kills, finished, rng = 0, 0, random.Random(1)
     folder = tmp_path / "0"

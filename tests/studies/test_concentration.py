@@ -250,6 +250,7 @@ def many(**options):
     return small(dims=(10, 20, 30, 40, 60, math.inf), saves=5, replicas=6, **options)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_goes_on_bit_for_bit(tmp_path):
     """In a process that has imported everything, so that the blow falls into the runs."""
     context = multiprocessing.get_context("forkserver")

@@ -64,6 +64,7 @@ def test_leaky_relu_with_a_target_of_a_users_own(D):
     assert miss(field, twin.Flow(None, du, dr, 0.0, (0.0, 0.0)), measure) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_committee_written_by_hand_is_a_committee():
     committee = mf.CommitteeTarget(2, "tanh", weights=[1.0, -0.5])
     by_hand = mf.MultiIndexTarget(lambda z: 0.5 * (np.tanh(z[:, 0]) - 0.5 * np.tanh(z[:, 1])), k=2)
@@ -77,6 +78,7 @@ def test_a_committee_written_by_hand_is_a_committee():
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [4, 6])
 def test_many_directions(k):
     """The staircase and its like by series, to rounding; anything else by Sobol points."""
