@@ -1,8 +1,9 @@
-"""The documentation as a reader sees it, in headless Chromium.
+"""The documentation and the page of a study as a reader sees them, in headless Chromium.
 
-It is looked for where `python -m sphinx -b html docs docs/_build/html` puts it.
+The documentation is looked for where `python -m sphinx -b html docs docs/_build/html` puts it.
 """
 
+import contextlib
 import functools
 import html
 import http.server
@@ -16,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+import meanfield as mf
+from meanfield.plotting import save_report
+
 SITE = Path(__file__).parent.parent / "docs" / "_build" / "html"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE = 390  # pixels
@@ -27,17 +31,22 @@ FLAGS = (
 PROBE = """<!doctype html><body><iframe id=f style="width:{width}px;height:1200px"></iframe><script>
 const frame = document.getElementById("f");
 frame.onload = () => setTimeout(() => {{
-  const page = frame.contentDocument, sizes = selector =>
+  const page = frame.contentDocument, top = page.querySelector("article") || page.body;
+  const sizes = selector =>
     [...page.querySelectorAll(selector)].map(e => e.getBoundingClientRect().height);
   document.body.innerText = JSON.stringify({{
     // what sticks out of the page, unless it scrolls by itself
-    outside: [...page.querySelectorAll("article *")].filter(e => {{
-      for (let up = e; up.tagName != "ARTICLE"; up = up.parentElement)
+    outside: [...top.querySelectorAll("*")].filter(e => {{
+      for (let up = e; up != top; up = up.parentElement)
         if (up != e && getComputedStyle(up).overflowX != "visible") return false;
       return e.getBoundingClientRect().right > {width} + 1;
     }}).map(e => e.outerHTML.slice(0, 80)),
     formulas: sizes("math"),
     pictures: [...page.querySelectorAll("article img")].map(e => e.naturalWidth),
+    drawings: sizes("svg"),
+    points: [...page.querySelectorAll("svg circle")].map(e => e.textContent),
+    rows: page.querySelectorAll("table tr").length,
+    fetched: frame.contentWindow.performance.getEntriesByType("resource").map(e => e.name),
     definitions: page.querySelectorAll("article dl dt").length,
     found: [...page.querySelectorAll("ul.search li a")].map(e => e.innerText),
   }});
@@ -45,10 +54,8 @@ frame.onload = () => setTimeout(() => {{
 frame.src = "{page}";
 </script>"""
 
-pytestmark = [
-    pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed"),
-    pytest.mark.skipif(not SITE.exists(), reason="the documentation is not built"),
-]
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")
+built = pytest.mark.skipif(not SITE.exists(), reason="the documentation is not built")
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -69,19 +76,19 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def look(tmp_path_factory):
-    """What a page of the site measures, at a width, after a while."""
-    handler = functools.partial(_Handler, directory=SITE)
+@contextlib.contextmanager
+def looking(directory, profiles):
+    """What a page of a folder measures, at a width, after a while."""
+    handler = functools.partial(_Handler, directory=directory)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def look(page, width=1200, wait=300):
         query = urllib.parse.urlencode({"page": page, "width": width, "wait": wait})
-        folder = tmp_path_factory.mktemp("browser")
         shown = subprocess.run(
-            [BROWSER, *FLAGS, f"--user-data-dir={folder}", "--virtual-time-budget=15000",
-             "--dump-dom", f"http://127.0.0.1:{server.server_port}/probe?{query}"],
+            [BROWSER, *FLAGS, f"--user-data-dir={profiles.mktemp('browser')}",
+             "--virtual-time-budget=15000", "--dump-dom",
+             f"http://127.0.0.1:{server.server_port}/probe?{query}"],
             capture_output=True, text=True, timeout=120, check=True,
         ).stdout  # fmt: skip
         return json.loads(html.unescape(re.search(r"<body>(\{.*\})</body>", shown, re.S)[1]))
@@ -91,6 +98,13 @@ def look(tmp_path_factory):
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def look(tmp_path_factory):
+    with looking(SITE, tmp_path_factory) as found:
+        yield found
+
+
+@built
 @pytest.mark.parametrize(
     "page", ["numerics.html", "concepts/training.html", "concepts/problem.html"]
 )
@@ -99,6 +113,7 @@ def test_mathematics_is_drawn_without_a_network(look, page):
     assert len(formulas) > 15 and min(formulas) > 4
 
 
+@built
 def test_pages_ask_nothing_of_the_network():
     foreign = {
         (page.name, found)
@@ -110,16 +125,19 @@ def test_pages_ask_nothing_of_the_network():
     assert not foreign
 
 
+@built
 def test_definition_lists_are_lists(look):
     assert look("/numerics.html")["definitions"] > 5
 
 
+@built
 @pytest.mark.parametrize("page", ["concepts/concentration.html", "concepts/regimes.html"])
 def test_pictures_are_there(look, page):
     pictures = look(f"/{page}")["pictures"]
     assert pictures and min(pictures) > 100
 
 
+@built
 @pytest.mark.parametrize(
     "page", ["index.html", "numerics.html", "performance.html", "concepts/training.html",
              "getting-started.html"]
@@ -128,9 +146,31 @@ def test_a_phone_scrolls_one_way(look, page):
     assert look(f"/{page}", PHONE)["outside"] == []
 
 
+@built
 @pytest.mark.parametrize(
     "words", ["anneal", "fixed point", "steady state", "pandas", "covariance", "gradient flow"]
 )
 def test_search_finds(look, words):
     query = urllib.parse.urlencode({"q": words})
     assert look(f"/search.html?{query}", wait=4000)["found"]
+
+
+@pytest.mark.parametrize("width", [1200, PHONE])
+def test_the_page_of_a_study(tmp_path, tmp_path_factory, width):
+    study = mf.Study(
+        mf.Problem(mf.CommitteeTarget(k=1)),
+        {"law": "gaussian_measure", "n": 20},
+        {"description": "mean_field", "t_end": 1.0, "save_at": 4},
+        ["risk", "leak"],
+        {"problem.dim": [20, 50, 1000]},
+        replicas=2,
+    )
+    results = study.run()
+    save_report(results, tmp_path / "report.html")
+    with looking(tmp_path, tmp_path_factory) as look:
+        page = look("/report.html", width)
+    assert page["fetched"] == [] and page["outside"] == []
+    assert len(page["drawings"]) == 2 and min(page["drawings"]) > 100
+    assert page["rows"] == 1 + len(results.records)
+    last = results.array("risk")[0, :, -1].mean()
+    assert any(f"{last:.6g}" in point for point in page["points"])  # where a mouse rests
