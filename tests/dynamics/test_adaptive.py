@@ -350,8 +350,16 @@ def test_solutions_are_stored_and_handed_on(tmp_path):
         again = mf.load(run.save(tmp_path / "run.meanfield"))
         assert again == run
         np.testing.assert_array_equal(again.alpha, run.alpha)
-        assert "learning_rate" in run.to_xarray()
         run.plot()
+
+
+def test_the_learning_rate_has_named_dimensions():
+    pytest.importorskip("xarray", reason="the extra xarray is not installed")
+    for run in (
+        mf.solve_overlaps(make(), START, 1.0, save_at=3),
+        mf.simulate_sgd(make(), START, 1.0, save_at=3, runs=2),
+    ):
+        assert "learning_rate" in run.to_xarray()
 
 
 def test_a_run_that_overflows_says_so():
