@@ -13,6 +13,7 @@ from meanfield.targets.base import Target
 from meanfield.targets.potentials.form import TINY, Array, Potential, Values, variances
 
 NODE_COST = 1e-7  # seconds of a neuron and a node
+CHANCE = 2.0  # where a kink lies among the nodes of two levels is chance: their errors may agree
 
 
 class NodeSums:
@@ -62,7 +63,8 @@ class NodeSums:
     ) -> Values:
         """See `Potential`: change on more nodes, and what averages of σ miss."""
         units = expand(self.student, variances(u, r))
-        share, norm = coarse_share(self.target.rank), math.sqrt(self.target.second_moment())
+        share = CHANCE * coarse_share(self.target.rank)
+        norm = math.sqrt(self.target.second_moment())
         value = share * np.abs(self._value(u, r, 1) - self._value(u, r, 0))
         coarse, fine = self._slopes(u, r, 0), self._slopes(u, r, 1)
         # of a slope in r only what it adds to those in u is told: it vanishes with r
