@@ -190,6 +190,6 @@ def _of_width(risks: list[Array], wide: Array) -> Part:
 
 
 def _stated(solution: Solution) -> float:
-    """The largest error that a run states of itself, relative to the risk."""
+    """The largest error that a run states of its averages or field; `rtol` is not among them."""
     names = ("average_error", "noise_error", "field_error", "step_error")
     return max((float(solution.stats.get(name, 0.0)) for name in names), default=0.0)

@@ -151,7 +151,7 @@ def _as_table(found: Budget) -> str:
         f"d = {d}, p = {found.width}, γ = {problem.learning_rate:g}: what is neglected of the risk",
         "", *body, "",
         "neglected: |bias|, its error (two standard errors) and two spreads of all up to there",
-        f"errors that runs state of themselves, relative: {stated}",
+        f"errors of averages and fields as runs state them, steps in time aside: {stated}",
     ])  # fmt: skip
 
 
