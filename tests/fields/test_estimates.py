@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.fields import inputs
 from meanfield.fields.base import sample_neurons
 from meanfield.fields.estimate import Velocities, relative_error
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.polynomial import PolynomialField
-from meanfield.fields.quadrature import field as direct
+from meanfield.fields.quadrature import inputs
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.quadrature.tables import MOST_POINTS, smooth_table
 from tests.fields.cases import make_measure, make_problem, velocity
@@ -49,7 +48,7 @@ def test_a_velocity_that_is_all_error_is_no_size():
 def test_nodes_near_a_symmetric_start(monkeypatch):
     """A product of four pushes neurons near the origin by r³ of what its nodes scatter."""
     target = mf.MultiIndexTarget(lambda z: np.prod(z, axis=1), k=4)
-    monkeypatch.setattr(direct, "MOST_NODES", 2**12)
+    monkeypatch.setattr(inputs, "MOST_NODES", 2**12)
     measure = make_measure(4, n=20, scale=0.03)
     known = mf.Problem(mf.targets.parity(4), "gelu", math.inf)
     problem = mf.Problem(target, "gelu", math.inf)

@@ -9,19 +9,17 @@ part of the field, for tables of a kink may all miss it alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from meanfield.fields import inputs
 from meanfield.fields.base import EDGE, Array, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
-from meanfield.fields.inputs import InputRule
-from meanfield.fields.quadrature.table_error import BLOCKS, table_error
-from meanfield.fields.quadrature.tables import Tables
+from meanfield.fields.quadrature import inputs
+from meanfield.fields.quadrature.inputs import InputRule, Ladder
+from meanfield.fields.quadrature.tables import BLOCKS, Tables, table_error
 from meanfield.fields.task import Cost, Task
 from meanfield.kernels.fields import quadrature
 from meanfield.problem import Problem
@@ -32,13 +30,7 @@ SMOOTH_TOLERANCES = {1: 1e-8, 2: 1e-8, 3: 1e-6}
 KINKED_TOLERANCES = {1: 1e-5}
 SOBOL_TOLERANCE = 1e-2
 TYPICAL_NODES = {1: 1e2, 2: 2e3, 3: 3e4}  # for one ρ
-COARSE, FEWEST_RADII = 1e-3, 3  # where a few ρ are enough to start from
-AXIS_LADDER = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-PANEL_LADDER = (20, 40, 80, 160)
-POWERS = range(10, 18)
-MOST_NODES = 2**17
-MOST_PAIRS = 2**29  # of a neuron and a node: a right-hand side of a few seconds
-SCRAMBLINGS = 3  # independent ones, for the error
+COARSE = 1e-3  # where a few ρ are enough to start from
 GROWTH = 1.5  # of the largest |u|², at which the rule is chosen again
 
 
@@ -58,8 +50,7 @@ class DirectField:
         self.problem, self.rate = problem, problem.second_layer_rate
         self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
         self.target, self.tables = problem.target, Tables(problem.student, self.D)
-        self.kinked = not (problem.student.smooth and problem.target.smooth)
-        self.breaks = inputs.breaks_of(problem.target)
+        self.ladder = Ladder(problem)
         self.tolerance = _natural_tolerance(problem) if tolerance is None else tolerance
         self.mass: Array | None = None
         self.checking = Tables(problem.student, self.D)  # for rules that reach further
@@ -71,7 +62,7 @@ class DirectField:
         """See `Field`: any problem."""
         problem, D = task.problem, task.problem.perpendicular_dim
         radii = 1.0 if math.isinf(D) else 4.0 + 30.0 / math.sqrt(D)
-        nodes = radii * TYPICAL_NODES.get(problem.subspace_dim, 2.0 ** POWERS[-3])
+        nodes = radii * TYPICAL_NODES.get(problem.subspace_dim, 2.0 ** inputs.POWERS[-3])
         error = _natural_tolerance(problem) if task.tolerance is None else task.tolerance
         return Cost(task.n * nodes * SECONDS["quadrature"], error)
 
@@ -88,9 +79,9 @@ class DirectField:
     def _refine(self, measure: ParticleMeasure) -> None:
         self.squared_reach = float((measure.u**2).sum(axis=1).max())
         best: tuple[float, InputRule] | None = None
-        for rule in self._candidates(measure, self._radii(measure)):
+        for rule in self.ladder.rules(measure.n, self._radii(measure)):
             self._set_rule_and_table(rule, measure.u, measure.r)
-            error = self._change(measure, self._checking_rules(rule))
+            error = self._change(measure, self.ladder.checking(rule))
             if best is None or error < best[0]:
                 best = error, rule
             if error <= self.tolerance:
@@ -132,32 +123,15 @@ class DirectField:
             return 1
         count = inputs.radius_count(self.D, float(measure.r.max()))
         if self.tolerance >= COARSE:
-            count = min(count, FEWEST_RADII)
+            count = min(count, inputs.FEW_RADII)
         for _ in range(6):
             coarse = inputs.sobol_rule(self.k, self.D, 7, count, seed=0)
             self._set_rule_and_table(coarse, measure.u, measure.r)
-            finer = inputs.with_radii(coarse, self.D, math.ceil(1.35 * count))
+            finer = inputs.with_radii(coarse, self.D, math.ceil(inputs.FINER * count))
             if self._change(measure, [finer]) <= 0.3 * self.tolerance:
                 break
-            count = math.ceil(1.35 * count)
+            count = math.ceil(inputs.FINER * count)
         return count
-
-    def _candidates(self, measure: ParticleMeasure, radii: int) -> Iterator[InputRule]:
-        """Rules in the order they are tried."""
-        most = max(2 ** POWERS[0], min(MOST_NODES, MOST_PAIRS // measure.n)) // radii
-        if self.k == 1 and (self.kinked or self.breaks):
-            for panels in PANEL_LADDER:
-                yield inputs.graded_rule(self.D, panels, radii, self.breaks)
-        elif not self.kinked and self.k <= 3:
-            for size in AXIS_LADDER:
-                rule = inputs.tensor_rule(self.k, self.D, size, radii)
-                if size > AXIS_LADDER[0] and rule.z.shape[1] > most:
-                    return
-                yield rule
-        else:
-            for power in POWERS:
-                if power == POWERS[0] or 2**power <= most:
-                    yield inputs.sobol_rule(self.k, self.D, power, radii, seed=0)
 
     def _set_rule_and_table(self, rule: InputRule, u: Array, r: Array) -> None:
         """Take a rule, with a table for neurons; without one where they are too far."""
@@ -169,16 +143,6 @@ class DirectField:
         self.rule = rule
         self.values = self.target(np.ascontiguousarray(rule.z.T))
         self.weight = rule.joint_weight
-
-    def _checking_rules(self, rule: InputRule) -> list[InputRule]:
-        """Rules to hold one against: a finer one, or other scramblings."""
-        radii = len(rule.rho) if math.isinf(self.D) else math.ceil(1.35 * len(rule.rho))
-        if rule.kind == "tensor":
-            return [inputs.tensor_rule(self.k, self.D, math.ceil(1.35 * rule.size), radii)]
-        if rule.kind == "graded":
-            return [inputs.graded_rule(self.D, math.ceil(1.35 * rule.size), radii, self.breaks)]
-        seeds = range(1, 1 + SCRAMBLINGS)
-        return [inputs.sobol_rule(self.k, self.D, rule.size, radii, seed) for seed in seeds]
 
     # -- evaluating -----------------------------------------------------------------------------
 
@@ -228,9 +192,22 @@ class DirectField:
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: what other rules change, and averages one by one instead of a table."""
         assert self.rule is not None
-        by_rule = self._change(measure, self._checking_rules(self.rule))
-        self.worst = math.hypot(by_rule, table_error(self, measure))
+        by_rule = self._change(measure, self.ladder.checking(self.rule))
+        self.worst = math.hypot(by_rule, self._table_error(measure))
         return self.worst
+
+    def _table_error(self, measure: ParticleMeasure) -> float:
+        """What the table changes, as far as some neurons on few nodes show it."""
+        assert self.rule is not None
+        a, u, r = measure.arrays()
+        found, rule = self.velocities(a, u, r), self.ladder.small(self.rule)
+        charge, chosen = charges(a, self.mass), sample_neurons(u, r, a, self.mass)
+        values = self.target(np.ascontiguousarray(rule.z.T))
+        try:
+            miss = table_error(self.checking, a, u, r, charge, chosen, rule, values, self.rate)
+        except FloatingPointError:
+            return math.inf
+        return relative_error(miss, found, a, self.mass, self.energy(), self.rate)
 
     def velocities(self, a: Array, u: Array, r: Array) -> Velocities:
         """The velocities of neurons, as new arrays."""
@@ -279,7 +256,7 @@ class DirectField:
     def restore(self, state: dict[str, Any]) -> None:
         """See `Field`."""
         kind, size, radii = state["rule"]
-        self._set_rule(inputs.make_rule(kind, size, radii, self.k, self.D, self.breaks))
+        self._set_rule(self.ladder.rule(kind, size, radii))
         self.squared_reach = state["served"]
         if state["reach"] is not None:
             self.tables.make(*state["reach"])

@@ -1,4 +1,7 @@
-"""Tables of g0 and g2 for any activation: on a grid in (v, s), or on one line if homogeneous."""
+"""Tables of g0 and g2 for any activation: on a grid in (v, s), or on one line if homogeneous.
+
+What they are off by is found from averages taken one by one, of some neurons on few nodes.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ import numpy as np
 
 from meanfield.activations import Activation
 from meanfield.fields.base import EDGE, Array
-from meanfield.fields.inputs import InputRule
+from meanfield.fields.estimate import Velocities
+from meanfield.fields.quadrature.inputs import InputRule
 from meanfield.kernels.fields.mesh import BELOW, POINTS
-from meanfield.kernels.fields.quadrature import Table
+from meanfield.kernels.fields.quadrature import Table, field_at_nodes, velocities
 
 STEP, SPACING = 0.04, 0.035  # in v (for a strip of π/2, that of tanh) and in asinh(s)
 STRIP = 0.5 * math.pi
@@ -19,6 +23,8 @@ RAY_REACH = 9.0  # standard deviations of U
 MOST_POINTS = 2**24  # of a table: neurons beyond have left it
 ROWS_POINTS = 2**18  # averages at a time
 HEADROOM = 1.3  # how far beyond the neurons a table reaches
+CHECKED = 2**15  # averages that are taken one by one to check a table
+BLOCKS = 16  # of neurons, summed in order
 
 
 class Tables:
@@ -76,6 +82,59 @@ def _seen(u: Array, r: Array, rule: InputRule) -> tuple[float, float]:
         raise FloatingPointError("neurons are no longer finite")
     reach_v = math.sqrt(furthest * float((rule.z**2).sum(axis=0).max()))
     return reach_v, longest * float(rule.rho.max())
+
+
+def table_error(
+    tables: Tables, a: Array, u: Array, r: Array, charge: Array, chosen: Array,
+    rule: InputRule, target: Array, rate: float,
+) -> Velocities:  # fmt: skip
+    """What velocities are off by, of some neurons (those `chosen` among them) on a rule's nodes.
+
+    `target` holds f* at the nodes.
+
+    Raises
+    ------
+    FloatingPointError
+        See `Tables.covering`.
+    """
+    part, charge = _part_of(charge, chosen, max(len(chosen), CHECKED // rule.nodes))
+    table, neurons = tables.covering(u, r, rule), (a[part], u[part], r[part])
+    blocks = min(BLOCKS, len(part))
+    sums = field_at_nodes(charge, *neurons[1:], rule.z, rule.rho, table, blocks)
+    found = Velocities.like(*neurons)
+    weighted = rule.joint_weight * (target - sums.sum(axis=0))
+    velocities(*neurons, rule.z, rule.rho, weighted, table, rate, *found)
+    return found.minus(_one_by_one(tables, charge, *neurons, rule, target, rate))
+
+
+def _one_by_one(
+    tables: Tables, charge: Array, a: Array, u: Array, r: Array,
+    rule: InputRule, target: Array, rate: float,
+) -> Velocities:  # fmt: skip
+    """Velocities of neurons that are each other's field, without a table."""
+    v, s = (u @ rule.z)[:, None, :], (r[:, None] * rule.rho)[:, :, None]
+    student = tables.activation
+    refine = 1 if student.kinks else 2  # between kinks a few nodes are enough
+    g0 = student.average(v, s, tables.D, refine=refine)
+    g1, g2 = student.average_slopes(v, s, tables.D, refine=refine)
+    weighted = rule.joint_weight * (target - np.einsum("i,ibq->bq", charge, g0) / len(a))
+    return Velocities(
+        rate * np.einsum("ibq,bq->i", g0, weighted),
+        a[:, None] * np.einsum("ibq,bq,xq->ix", g1, weighted, rule.z),
+        a * np.einsum("ibq,bq,b->i", g2, weighted, rule.rho),
+    )
+
+
+def _part_of(charge: Array, chosen: Array, count: int) -> tuple[Array, Array]:
+    """Some neurons, those chosen among them, with charges that make nearly the field of all."""
+    n = len(charge)
+    if n <= count:
+        return np.arange(n), charge
+    rest = np.setdiff1d(np.arange(n), chosen)
+    even = rest[np.linspace(0, len(rest) - 1, max(1, count - len(chosen))).astype(np.int64)]
+    share = np.concatenate((np.ones(len(chosen)), np.full(len(even), len(rest) / len(even))))
+    part = np.concatenate((chosen, even))
+    return part, charge[part] * share * (len(part) / n)
 
 
 def smooth_table(activation: Activation, D: float, reach_v: float, reach_s: float) -> Table:

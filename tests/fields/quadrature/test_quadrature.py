@@ -7,8 +7,9 @@ import pytest
 from scipy.special import erf
 
 import meanfield as mf
-from meanfield.fields import choose_field, inputs
+from meanfield.fields import choose_field
 from meanfield.fields.pairs.series import SeriesField
+from meanfield.fields.quadrature import inputs
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.quadrature.tables import Tables
 from meanfield.gaussian.rules import chi_rule, panel_rule

@@ -7,7 +7,7 @@ sequence), whose error other scramblings of the same size reveal.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,8 +16,17 @@ from scipy.special import ndtri
 from meanfield.fields.base import Array
 from meanfield.gaussian.resolution import find_panels
 from meanfield.gaussian.rules import GAUSSIAN_REACH, chi_rule, hermite_rule, panel_rule
+from meanfield.problem import Problem
 from meanfield.targets import Target
 
+AXIS_LADDER = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+PANEL_LADDER = (20, 40, 80, 160)
+POWERS = range(10, 18)
+MOST_NODES = 2**17
+MOST_PAIRS = 2**29  # of a neuron and a node: a right-hand side of a few seconds
+SCRAMBLINGS = 3  # independent ones, for the error
+FINER = 1.35  # how many more nodes there are in a rule that checks another
+FEW_NODES, FEW_RADII = 2**10, 3  # of rules on which averages are taken one by one
 NEGLIGIBLE_WEIGHT = 1e-15  # of a tensor rule, what its outermost nodes may carry together
 
 
@@ -104,17 +113,6 @@ def sobol_rule(k: int, D: float, power: int, radii: int, seed: int) -> InputRule
     return InputRule("sobol", power, z, weight, *_radii(D, radii))
 
 
-def make_rule(
-    kind: str, size: int, radii: int, k: int, D: float, breaks: Sequence[float] = ()
-) -> InputRule:
-    """A rule from its description."""
-    if kind == "tensor":
-        return tensor_rule(k, D, size, radii)
-    if kind == "graded":
-        return graded_rule(D, size, radii, breaks)
-    return sobol_rule(k, D, size, radii, seed=0)
-
-
 def with_radii(rule: InputRule, D: float, radii: int) -> InputRule:
     """The same z with another number of ρ."""
     rho, rho_weight = _radii(D, radii)
@@ -140,3 +138,57 @@ def _carrying(weight: Array) -> Array:
     kept = np.ones(len(weight), dtype=bool)
     kept[order[spent]] = False
     return kept
+
+
+class Ladder:
+    """The rules that serve a problem, from few nodes to many, and those they are held against."""
+
+    def __init__(self, problem: Problem):
+        self.k, self.D = problem.subspace_dim, problem.perpendicular_dim
+        self.kinked = not (problem.student.smooth and problem.target.smooth)
+        self.breaks = breaks_of(problem.target)
+
+    def rule(self, kind: str, size: int, radii: int) -> InputRule:
+        """A rule from its description."""
+        if kind == "tensor":
+            return tensor_rule(self.k, self.D, size, radii)
+        if kind == "graded":
+            return graded_rule(self.D, size, radii, self.breaks)
+        return sobol_rule(self.k, self.D, size, radii, seed=0)
+
+    def rules(self, n: int, radii: int) -> Iterator[InputRule]:
+        """Rules for n neurons, in the order they are tried."""
+        most = max(2 ** POWERS[0], min(MOST_NODES, MOST_PAIRS // n)) // radii
+        if self.k == 1 and (self.kinked or self.breaks):
+            for panels in PANEL_LADDER:
+                yield self.rule("graded", panels, radii)
+        elif not self.kinked and self.k <= 3:
+            for size in AXIS_LADDER:
+                rule = self.rule("tensor", size, radii)
+                if size > AXIS_LADDER[0] and rule.z.shape[1] > most:
+                    return
+                yield rule
+        else:
+            for power in POWERS:
+                if power == POWERS[0] or 2**power <= most:
+                    yield self.rule("sobol", power, radii)
+
+    def checking(self, rule: InputRule) -> list[InputRule]:
+        """Rules to hold one against: a finer one, or other scramblings."""
+        radii = len(rule.rho) if math.isinf(self.D) else math.ceil(FINER * len(rule.rho))
+        if rule.kind != "sobol":
+            return [self.rule(rule.kind, math.ceil(FINER * rule.size), radii)]
+        seeds = range(1, 1 + SCRAMBLINGS)
+        return [sobol_rule(self.k, self.D, rule.size, radii, seed) for seed in seeds]
+
+    def small(self, rule: InputRule) -> InputRule:
+        """The same with a few ρ, and one of its kind where its nodes are many.
+
+        A table errs to both sides of a kink, which only as many nodes as are used average out.
+        """
+        size, nodes, radii = rule.size, rule.z.shape[1], min(FEW_RADII, len(rule.rho))
+        while nodes > FEW_NODES:
+            size, nodes = (
+                (size - 1, nodes // 2) if rule.kind == "sobol" else (size // 2, nodes // 2**self.k)
+            )
+        return self.rule(rule.kind, size, radii)
