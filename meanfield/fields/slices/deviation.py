@@ -3,46 +3,117 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from meanfield.fields.base import Array, sample_neurons
 from meanfield.fields.pairs.closed import PairField
-from meanfield.fields.slices.layouts import Layout, lay_out
+from meanfield.fields.slices.layouts import NARROW, Layout, lay_out
 from meanfield.fields.slices.meshes import Out
-
-if TYPE_CHECKING:
-    from meanfield.fields.slices.field import SliceField
+from meanfield.problem import Problem
+from meanfield.targets import potential_of
+from meanfield.targets.potentials.form import Values
 
 # a level takes at least a factor of five off the error: this much of what a coarser one is off by
 COARSER = 0.2
+# of what another layout changes: poles near the axis and kinks make errors fall slowly
+MARGIN, NARROW_MARGIN, KINKED_MARGIN = 1.0, 2.0, 4.0
 NEGLIGIBLE = 1e-3  # a component this far below the other is measured against the other
 
 
-def deviation(
-    field: SliceField,
-    charge: Array,
-    a: Array,
-    u: Array,
-    r: Array,
-    out: Out,
-    size_u: float,
-    size_r: float,
-) -> float:
-    """Largest miss of velocities, over the sizes given; of a's they are those at κ = 1."""
-    largest = max(size_u, size_r) or 1.0
-    scale = (
-        math.sqrt(field.problem.target.second_moment()) or 1.0,
-        max(size_u, NEGLIGIBLE * largest),
-        max(size_r, NEGLIGIBLE * largest),
-    )
-    if field.exact is not None:
-        field.exact.plan(float(np.abs(r).max()))
-        return _largest([miss_against_pairs(field.exact, charge, a, u, r, out)], scale)
-    return _largest(
-        [miss_against_layout(field, charge, a, u, r, out), miss_of_target(field, a, u, r)], scale
-    )
+class Deviation:
+    """By how much velocities from layouts of one problem are off.
+
+    Where pairs are not closed, a layout is held to another, which is kept: a finer one is the
+    next to serve; and so is the target's part, computed by other means.
+    """
+
+    def __init__(self, problem: Problem):
+        self.problem, self.exact = problem, PairField.of(problem)
+        self.other: tuple[Layout, int, Layout | None] | None = None  # of a layout: level, and which
+        potential = potential_of(problem.target, problem.student)
+        self.potential = potential.other if self.exact is None else None
+        self.seen: tuple[Array, Array, Values] | None = None
+        self.margin = NARROW_MARGIN if problem.student.strip < NARROW else MARGIN
+        if not (problem.student.smooth and problem.target.smooth):
+            self.margin = KINKED_MARGIN
+
+    def largest(
+        self, layout: Layout | None, level: int, still: bool,
+        charge: Array, a: Array, u: Array, r: Array, out: Out, size_u: float, size_r: float,
+    ) -> float:  # fmt: skip
+        """Largest miss of velocities `out`, over the sizes given; of a's they are those at κ = 1.
+
+        Those are of a layout at a level, of neurons that stand `still` or not.
+        """
+        greater = max(size_u, size_r) or 1.0
+        scale = (
+            math.sqrt(self.problem.target.second_moment()) or 1.0,
+            max(size_u, NEGLIGIBLE * greater),
+            max(size_r, NEGLIGIBLE * greater),
+        )
+        if self.exact is not None:
+            self.exact.plan(float(np.abs(r).max()))
+            return _largest([miss_against_pairs(self.exact, charge, a, u, r, out)], scale)
+        if layout is None:
+            return math.inf
+        misses = [
+            self._miss_against_layout(layout, level, still, charge, a, u, r, out),
+            self._miss_of_target(layout, a, u, r),
+        ]
+        return _largest(misses, scale)
+
+    def layout_at(self, level: int, reach: tuple[float, float]) -> Layout | None:
+        """The other layout, if it is one of that level and reach."""
+        if self.other is not None:
+            _, its_level, layout = self.other
+            if layout is not None and (its_level, layout.reach) == (level, reach):
+                return layout
+        return None
+
+    def _miss_against_layout(
+        self, layout: Layout, level: int, still: bool,
+        charge: Array, a: Array, u: Array, r: Array, out: Out,
+    ) -> Out:  # fmt: skip
+        """Distance of all velocities from those of a finer layout, or of a coarser if none fits."""
+        if self.other is None or self.other[0] is not layout:
+            self.other = layout, *self._another(layout, level, still)
+        _, its_level, other = self.other
+        moments = None if other is None else other.mesh.spread(charge, u, r)
+        if other is None or moments is None:
+            return np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
+        found = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+        other.velocity(other.residual(moments), a, u, r, 1.0, found)
+        margin = self.margin * (COARSER if its_level < level and still else 1.0)
+        miss_a, miss_u, miss_r = (
+            margin * (mine - theirs) for mine, theirs in zip(out, found, strict=True)
+        )
+        return miss_a, miss_u, miss_r
+
+    def _another(self, layout: Layout, level: int, still: bool) -> tuple[int, Layout | None]:
+        """A finer layout or, for less, a coarser one, whose error is the larger; and its level."""
+        levels = level + 1, level - 1
+        for its_level in reversed(levels) if still else levels:
+            other = lay_out(self.problem, *layout.reach, its_level)
+            if other is not None:
+                return its_level, other
+        return level, None
+
+    def _miss_of_target(self, layout: Layout, a: Array, u: Array, r: Array) -> Out:
+        """Distance of the target's part in some velocities from quadrature made for each neuron.
+
+        Of a third of the sample: it is dear, and nodes that do not hold the target miss it at all.
+        """
+        chosen = sample_neurons(u, r, a)[::3]
+        own, u, r = a[chosen], u[chosen], r[chosen]
+        found = np.empty_like(own), np.empty_like(u), np.empty_like(r)
+        if self.potential is None:
+            return np.zeros_like(own), np.zeros_like(u), np.zeros_like(r)
+        layout.velocity(layout.nodes.target, own, u, r, 1.0, found)
+        if self.seen is None or not all(map(np.array_equal, self.seen[:2], (u, r))):
+            self.seen = u, r, self.potential(u, r)
+        value, slope_u, slope_r = self.seen[2]
+        return found[0] - value, found[1] - own[:, None] * slope_u, found[2] - own * slope_r
 
 
 def miss_against_pairs(
@@ -61,55 +132,6 @@ def miss_against_pairs(
         for mine, theirs, unknown in zip(out, found, scaled, strict=True)
     )
     return miss_a, miss_u, miss_r
-
-
-def miss_against_layout(
-    field: SliceField, charge: Array, a: Array, u: Array, r: Array, out: Out
-) -> Out:
-    """Distance of all velocities from those of a finer layout, or of a coarser if none fits."""
-    layout = field.layout
-    none = np.full_like(a, math.inf), np.full_like(u, math.inf), np.full_like(r, math.inf)
-    if layout is None:
-        return none
-    if field.other is None or field.other[0] is not layout:
-        field.other = layout, *_another(field, layout)
-    other = field.other[2]
-    moments = None if other is None else other.mesh.spread(charge, u, r)
-    if other is None or moments is None:
-        return none
-    found = np.empty_like(a), np.empty_like(u), np.empty_like(r)
-    other.velocity(other.residual(moments), a, u, r, 1.0, found)
-    margin = field.margin * (COARSER if field.other[1] < field.level and field.still else 1.0)
-    miss_a, miss_u, miss_r = (
-        margin * (mine - theirs) for mine, theirs in zip(out, found, strict=True)
-    )
-    return miss_a, miss_u, miss_r
-
-
-def _another(field: SliceField, layout: Layout) -> tuple[int, Layout | None]:
-    """A finer layout or, for less, a coarser one, whose error is the larger; and its level."""
-    levels = field.level + 1, field.level - 1
-    for level in reversed(levels) if field.still else levels:
-        other = lay_out(field.problem, *layout.reach, level)
-        if other is not None:
-            return level, other
-    return field.level, None
-
-
-def miss_of_target(field: SliceField, a: Array, u: Array, r: Array) -> Out:
-    """Distance of the target's part in some velocities from quadrature made for each neuron.
-
-    Of a third of the sample: it is dear, and nodes that do not hold the target miss it at all.
-    """
-    chosen = sample_neurons(u, r, a)[::3]
-    own, u, r = a[chosen], u[chosen], r[chosen]
-    found = np.empty_like(own), np.empty_like(u), np.empty_like(r)
-    layout = field.layout
-    if layout is None or field.others is None:
-        return np.zeros_like(own), np.zeros_like(u), np.zeros_like(r)
-    layout.velocity(layout.nodes.target, own, u, r, 1.0, found)
-    value, slope_u, slope_r = field.potential_at(u, r)
-    return found[0] - value, found[1] - own[:, None] * slope_u, found[2] - own * slope_r
 
 
 def _largest(misses: list[Out], scale: tuple[float, float, float]) -> float:

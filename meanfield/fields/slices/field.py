@@ -28,23 +28,19 @@ from meanfield.fields.base import (
     unlocked,
 )
 from meanfield.fields.costs import SECONDS
-from meanfield.fields.pairs.closed import PairField, has_pair_forms
-from meanfield.fields.slices.deviation import deviation
+from meanfield.fields.pairs.closed import has_pair_forms
+from meanfield.fields.slices.deviation import Deviation
 from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out, slice_size
 from meanfield.fields.slices.meshes import Out
 from meanfield.fields.task import Cost, Task
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
-from meanfield.targets import potential_of
-from meanfield.targets.potentials.form import Values
 
 SMOOTH_TOLERANCE = {1: 1e-9, 2: 1e-8, 3: 1e-8}  # by k
 NARROW_TOLERANCE = 5e-8  # poles near the axis: polynomials converge slowly
 KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
 PART = 4000  # neurons whose field it is
-# of what another layout changes: poles near the axis and kinks make errors fall slowly
-MARGIN, NARROW_MARGIN, KINKED_MARGIN = 1.0, 2.0, 4.0
 # a mesh reaches so far, and so many times as far as the neurons; where they stand still, just
 # far enough for `outgrown`
 ROOM, SMALL_ROOM = (1.0, 1.3), (0.1, 1.02 / EDGE)
@@ -70,17 +66,9 @@ class SliceField(LinearField):
         self.level = 0
         self.layouts = 0
         self.worst = 0.0
-        self.exact = PairField.of(problem)
         self.layout: Layout | None = None
-        # where pairs are not closed: a layout and another it is held to, and the target's part
-        self.other: tuple[Layout, int, Layout | None] | None = None
         self.still = False
-        potential = potential_of(problem.target, problem.student)
-        self.others = potential.other if self.exact is None else None
-        self.seen: tuple[Array, Array, Values] | None = None
-        self.margin = NARROW_MARGIN if problem.student.strip < NARROW else MARGIN
-        if not (self.smooth and problem.target.smooth):
-            self.margin = KINKED_MARGIN
+        self.deviation = Deviation(problem)
 
     @staticmethod
     def serves(problem: Problem) -> bool:
@@ -145,19 +133,8 @@ class SliceField(LinearField):
 
     def _laid(self, furthest: float, longest: float) -> Layout | None:
         """A layout at the current level: the one that a coarser was held to, or a new one."""
-        if self.other is not None:
-            _, level, layout = self.other
-            if layout is not None and (level, layout.reach) == (self.level, (furthest, longest)):
-                return layout
-        return lay_out(self.problem, furthest, longest, self.level)
-
-    def potential_at(self, u: Array, r: Array) -> Values:
-        """The target's potential at some neurons by other means than a layout's, kept for all."""
-        assert self.others is not None
-        seen = self.seen
-        if seen is None or not (np.array_equal(seen[0], u) and np.array_equal(seen[1], r)):
-            seen = self.seen = u, r, self.others(u, r)
-        return seen[2]
+        held = self.deviation.layout_at(self.level, (furthest, longest))
+        return held or lay_out(self.problem, furthest, longest, self.level)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
@@ -255,7 +232,9 @@ class SliceField(LinearField):
             charge, a, u, r = charge[part], a[part], u[part], r[part]
             out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
             self._scatter(self.gather(charge, u, r), a, u, r, 1.0, out)
-        self.worst = deviation(self, charge, a, u, r, out, size_u, size_r)
+        self.worst = self.deviation.largest(
+            self.layout, self.level, self.still, charge, a, u, r, out, size_u, size_r
+        )
         return self.worst
 
     def description(self) -> dict[str, Any]:
