@@ -13,9 +13,10 @@ import numpy as np
 
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
-from meanfield.plotting.style import INK, LIMIT, TIME_LABEL
+from meanfield.plotting.style import BAND, INK, LIMIT, TIME_LABEL
 from meanfield.regimes import Comparison, Diagnosis, four_regimes
 from meanfield.regimes.diagnosis import TITLES
+from meanfield.regimes.distances import risk_band
 from meanfield.targets import Target, check_target, title_of
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ def plot_regimes(
     -------
     matplotlib.figure.Figure
         Each panel: population risk against time on logarithmic axes; runs of SGD as points, the
-        overlap ODE with and without its SGD term and the mean field at d and at d = ∞ as lines. In
-        its corner, the sizes that separate the descriptions and the descriptions that hold.
+        overlap ODE with and without its SGD term and the mean field at d and at d = ∞ as lines,
+        two standard deviations of SGD to either side of its mean as a band, where the comparison
+        has one. In its corner, the sizes that separate the descriptions and the descriptions that
+        hold.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def plot_regimes(
         ax.set_ylabel("population risk ½ E(f − f*)²")
     for i in range(columns):
         axes[(len(comparisons) - 1 - i) // columns, i].set_xlabel(TIME_LABEL)
-    _legend(figure, axes.flat[: len(comparisons)])
+    _legend(figure, axes.flat[: len(comparisons)], columns)
     figure.suptitle(_subject(comparisons.values()), x=0.01, ha="left", fontsize=11)
     if path is not None:
         figure.savefig(Path(path), dpi=150)
@@ -101,6 +104,13 @@ def plot_regimes(
 
 
 def _panel(ax: Axes, comparison: Comparison) -> None:
+    if comparison.band is not None:
+        low, high = risk_band(comparison.band)
+        shown = comparison.band.t > 0
+        ax.fill_between(
+            comparison.band.t[shown], low[shown], high[shown], color=BAND, lw=0, zorder=1,
+            label="SGD, ±2 std computed",
+        )  # fmt: skip
     for name in ORDER:
         if name in comparison.solutions:
             solution = comparison.solutions[name]
@@ -177,13 +187,14 @@ def _sizes(diagnosis: Diagnosis) -> str:
     )
 
 
-def _legend(figure: Figure, axes: Any) -> None:
-    """One legend for all panels."""
+def _legend(figure: Figure, axes: Any, columns: int) -> None:
+    """One legend for all panels, no wider than they are."""
     entries: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
+    fit = 2 if columns == 1 else 5 if len(entries) < 6 else 3
     figure.legend(
-        entries.values(), entries.keys(), loc="outside lower center", ncols=5, frameon=False,
+        entries.values(), entries.keys(), loc="outside lower center", ncols=fit, frameon=False,
         fontsize=9.5, handlelength=2.6, columnspacing=1.4,
     )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
 from meanfield.plotting import style
+from meanfield.regimes.distances import risk_band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,15 +55,10 @@ def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
         name = f"{name}, mean of {len(risk)} runs"
     ax.plot(solution.t, risk.mean(axis=0), color=style.INK, label=name)
     if "risk_std" in solution.observables and "risk_bias" in solution.observables:
-        mean = solution.risk + solution.observables["risk_bias"]
-        reach = 2.0 * solution.observables["risk_std"]
-        # the band is Gaussian, the risk is not: below 0 there is none
-        low = np.maximum(mean - reach, 0.0)
         ax.fill_between(
             solution.t,
-            low,
-            mean + reach,
-            color="0.8",
+            *risk_band(solution),
+            color=style.BAND,
             label=f"SGD at d = {solution.problem.dim:g}, ±2 std",
         )
         ax.legend(frameon=False)

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, LIMIT = "#222222", "#c1272d"
+INK, LIMIT, BAND = "#222222", "#c1272d", "#d6d6d6"
 TIME_LABEL = "time t  (one SGD step takes γ/(p d))"
 
 

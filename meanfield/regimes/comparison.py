@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from meanfield import checks
+from meanfield.dynamics.fluctuations.solve import solve_fluctuations
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
 from meanfield.dynamics.sgd.clock import EvenSteps
@@ -40,6 +41,7 @@ def compare(
     save_at: ArrayLike | int | None = None,
     particles: int | None = None,
     in_weights: bool = False,
+    band: bool = False,
     samples: int | None = None,
     rtol: float = 1e-6,
     tolerance: float = 0.1,
@@ -76,6 +78,9 @@ def compare(
         start instead, so that the spread of p draws shows as well.
     in_weights : bool
         Run SGD in R^d rather than exactly in law.
+    band : bool
+        Compute the scatter and the bias of SGD about the overlap ODE as well, by
+        `solve_fluctuations`, which refuses what it does not cover: γ = 0, d = ∞, wide students.
     samples : int, optional
         Points of the sampled SGD term, as for `solve_overlaps`; its error is in the ``stats`` of
         ``"overlap_ode"`` as ``noise_error``. Fewer are faster for wide students.
@@ -122,6 +127,7 @@ def compare(
     checks.integer(seed, "seed", minimum=0)
     rtol = checks.real(rtol, "rtol", above=0.0)
     in_law = not (_flag(in_weights, "in_weights") and "sgd" in names)
+    also = ["band"] if _flag(band, "band") else []
     start = run_start(problem, diagnosis.width, start, scale, seed, in_law=in_law)
     overlaps = start if isinstance(start, Overlaps) else start.overlaps()
     if particles is None:
@@ -144,11 +150,16 @@ def compare(
             return solve_overlaps(
                 problem, overlaps, t_end, sgd_noise=noise, samples=samples, rtol=rtol, **common
             )
+        if name == "band":
+            return solve_fluctuations(problem, overlaps, t_end, save_at=times, progress=progress)
         at = problem if name == "mean_field" else problem.at_dim(math.inf)
         return solve_mean_field(at, measure, t_end, rtol=rtol, **common)
 
-    solutions, cut = _run_in_turn(names, run)
-    found = Comparison(problem, diagnosis.width, start, solutions, diagnosis, cut is not None)
+    solutions, cut = _run_in_turn(also + names, run)
+    around = solutions.pop("band", None)
+    found = Comparison(
+        problem, diagnosis.width, start, solutions, diagnosis, cut is not None, around
+    )
     return found if cut is None else return_or_raise(found, "interrupted", cut)
 
 

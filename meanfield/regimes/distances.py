@@ -78,6 +78,9 @@ class Comparison:
         What each was expected to neglect.
     interrupted : bool
         Whether Ctrl-C cut the runs short.
+    band : Solution or None
+        Of `solve_fluctuations` from the same start, if it was asked for: the scatter and the bias
+        of SGD about the overlap ODE.
 
     Examples
     --------
@@ -94,14 +97,37 @@ class Comparison:
     solutions: dict[str, Solution]
     diagnosis: Diagnosis
     interrupted: bool = False
+    band: Solution | None = None
 
     @property
     def status(self) -> Status:
         """``"interrupted"`` after Ctrl-C, else the first status that is not a success, if any."""
         if self.interrupted:
             return Status.INTERRUPTED
-        bad = (s.status for s in self.solutions.values() if s.status is not Status.SUCCESS)
+        bad = (one.status for one in self._all().values() if one.status is not Status.SUCCESS)
         return next(bad, Status.SUCCESS)
+
+    def inside_band(self) -> float:
+        """The share of SGD's risks within the band: about 0.95 where the linear theory holds.
+
+        Returns
+        -------
+        float
+            Over runs and saved times after the start, those within two computed standard
+            deviations of the ODE plus the bias.
+
+        Raises
+        ------
+        ValueError
+            If SGD or the band was not run.
+        """
+        if self.band is None or "sgd" not in self.solutions:
+            raise ValueError("inside_band needs runs of SGD and the band: compare(..., band=True)")
+        low, high = risk_band(self.band)
+        risk = self.solutions["sgd"].risk
+        count = min(risk.shape[1], len(low))
+        inside = (risk[:, 1:count] >= low[1:count]) & (risk[:, 1:count] <= high[1:count])
+        return float(inside.mean()) if inside.size else math.nan
 
     def distance(self, first: str, second: str) -> RiskDistance:
         """How far two descriptions are apart.
@@ -150,13 +176,31 @@ class Comparison:
             pair = f"{titles[one.first]:<{wide}}  {titles[one.second]:<{wide}}"
             largest = f"{one.largest:.2e}{error:<8} at t = {one.at:<8.3g}"
             lines.append(f"  {pair}  {largest} {one.rms:.2e}  {neurons}".rstrip())
-        for name, solution in self.solutions.items():
+        if self.band is not None and "sgd" in self.solutions:
+            share = f"{100 * self.inside_band():.0f} %"
+            lines.append(f"within two computed standard deviations of SGD: {share} of its risks")
+        for name, solution in self._all().items():
             if not solution.success:
-                lines.append(f"{titles[name]}: {solution.status}, {solution.message}")
+                title = titles.get(name, name)
+                lines.append(f"{title}: {solution.status}, {solution.message}")
         return "\n".join(lines)
+
+    def _all(self) -> dict[str, Solution]:
+        """The solutions, and the band under its own name."""
+        return self.solutions | ({} if self.band is None else {"band": self.band})
 
     def _repr_html_(self) -> str:
         return display.printed(self)
+
+
+def risk_band(solution: Solution) -> tuple[Array, Array]:
+    """Two standard deviations of SGD below and above its mean risk, (T,) each.
+
+    The band is Gaussian, the risk is not: below 0 there is none.
+    """
+    mean = solution.risk + solution.observables["risk_bias"]
+    reach = 2.0 * solution.observables["risk_std"]
+    return np.maximum(mean - reach, 0.0), mean + reach
 
 
 def _mean_risk(solution: Solution) -> Array:

@@ -12,6 +12,8 @@ from meanfield.regimes.comparison import compare
 from meanfield.regimes.distances import Comparison
 from meanfield.targets import Target, check_target
 
+NARROW = 8  # widths whose band takes seconds
+
 
 class Setting(NamedTuple):
     """Dimension d, width p and learning rate γ of a run."""
@@ -61,7 +63,8 @@ def four_regimes(
         moderate d and p), high-dimensional (d large at γ/p = 1), mean-field (p large) and
         intermediate regime (nothing small).
     **options
-        For `compare`. By default ``samples`` is 2048 and ``rtol`` 1e-5, enough for a picture.
+        For `compare`. By default ``samples`` is 2048 and ``rtol`` 1e-5, enough for a picture, and
+        ``band`` is True for at most 8 neurons, as many as there are other directions or fewer.
 
     Returns
     -------
@@ -91,8 +94,9 @@ def four_regimes(
     comparisons: dict[str, Comparison] = {}
     for name, (dim, width, rate) in settings.items():
         problem = Problem(target, activation, dim, rate)
+        band = {"band": width <= min(NARROW, dim - target.k)}
         comparisons[name] = compare(
-            problem, width, t_end, runs=runs, seed=seed, save_at=save_at, **options
+            problem, width, t_end, runs=runs, seed=seed, save_at=save_at, **band | options
         )
         if comparisons[name].status is Status.INTERRUPTED:
             break

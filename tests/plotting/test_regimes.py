@@ -11,6 +11,7 @@ import meanfield as mf
 from meanfield import plotting
 from meanfield.regimes import compare, phase_diagram
 from meanfield.regimes.diagnosis import TITLES
+from meanfield.regimes.distances import risk_band
 from meanfield.regimes.four import Setting
 
 matplotlib.use("Agg")
@@ -43,7 +44,37 @@ def test_one_call_draws_four_panels(tmp_path):
         ]  # fmt: skip
     assert all("time t" in ax.get_xlabel() for ax in figure.axes[2:])
     assert all("risk" in ax.get_ylabel() for ax in figure.axes[::2])
-    assert len(figure.legends) == 1 and len(figure.legends[0].get_texts()) == 5
+    assert len(figure.legends) == 1 and len(figure.legends[0].get_texts()) == 6
+    # a band where the width is at most 8; twelve neurons have none
+    assert [len(ax.collections) for ax in figure.axes] == [1, 1, 0, 1]
+
+
+def test_the_band_is_that_of_the_linear_theory():
+    problem = mf.Problem(TARGET, dim=20, learning_rate=0.5)
+    one = compare(problem, 2, 1.0, runs=40, save_at=5, band=True)
+    figure = plotting.plot_regimes({"one": one})
+    (band,) = figure.axes[0].collections
+    corners = band.get_paths()[0].vertices
+    theory = mf.solve_fluctuations(problem, one.start, 1.0, save_at=one.solutions["sgd"].t)
+    reach = 2.0 * theory.observables["risk_std"][-1]
+    middle = theory.risk[-1] + theory.observables["risk_bias"][-1]
+    last = corners[corners[:, 0] == theory.t[-1], 1]
+    assert last.max() == pytest.approx(middle + reach)
+    assert last.min() == pytest.approx(middle - reach)
+    # and SGD is inside, nearly all of it
+    assert 0.85 < one.inside_band() < 1.0
+    assert f"SGD: {100 * one.inside_band():.0f} % of its risks" in str(one)
+
+
+def test_a_band_that_reaches_zero_leaves_the_axis_to_the_risks():
+    problem = mf.Problem(TARGET, dim=3, learning_rate=3.0)
+    one = compare(problem, 2, 5.0, runs=4, save_at=11, band=True)
+    low, _ = risk_band(one.band)
+    assert low.min() == 0.0
+    figure = plotting.plot_regimes({"one": one})
+    risks = np.concatenate([run.risk.ravel() for run in one.solutions.values()])
+    bottom, _ = figure.axes[0].get_ylim()
+    assert bottom > 0.05 * risks[risks > 0.0].min()
 
 
 def test_curves_are_the_solutions():
@@ -60,13 +91,15 @@ def test_curves_are_the_solutions():
     )
 
 
-def test_text_stays_inside_and_apart():
+@pytest.mark.parametrize("panels", [["one"], ["one", "two", "three"]])
+def test_text_stays_inside_and_apart(panels):
     problem = mf.Problem(TARGET, dim=20, learning_rate=0.5)
-    one = compare(problem, 2, 1.0, runs=2, save_at=5)
-    figure = plotting.plot_regimes({"one": one, "two": one, "three": one})
-    assert len(figure.axes) == 3
+    one = compare(problem, 2, 1.0, runs=2, save_at=5, band=True)
+    figure = plotting.plot_regimes(dict.fromkeys(panels, one))
+    assert len(figure.axes) == len(panels)
     figure.canvas.draw()
     legend = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1
     title = figure._suptitle.get_window_extent()
     for ax in figure.axes:
         assert not legend.overlaps(ax.get_tightbbox())

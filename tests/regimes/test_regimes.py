@@ -205,6 +205,32 @@ def test_interrupt_keeps_what_was_computed(monkeypatch):
     assert list(four_regimes(TARGET, t_end=0.5, times=3, runs=1)) == ["classical"]
 
 
+def test_a_band_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(comparison, "solve_mean_field", None)
+    with pytest.raises(ValueError, match="finite dim"):
+        compare(problem_of(dim=math.inf), 4, 0.5, save_at=2, band=True)
+    with pytest.raises(ValueError, match="learning_rate above 0"):
+        compare(problem_of(rate=0.0), 4, 0.5, save_at=2, band=True)
+
+
+def test_a_band_that_is_inaccurate_reaches_the_status(monkeypatch):
+    solve = comparison.solve_fluctuations
+
+    def poor(*args, **kwargs):
+        whole = solve(*args, **kwargs)
+        return dataclasses.replace(whole, status=Status.INACCURATE, message="poor covariances")
+
+    monkeypatch.setattr(comparison, "solve_fluctuations", poor)
+    result = compare(problem_of(), 2, 0.5, runs=2, save_at=3, band=True)
+    assert list(result.solutions)[:2] == ["sgd", "overlap_ode"]
+    assert result.status is Status.INACCURATE
+    assert "band: inaccurate, poor covariances" in str(result)
+    without = compare(problem_of(), 2, 0.5, runs=2, save_at=3)
+    assert without.band is None and without.status is Status.SUCCESS
+    with pytest.raises(ValueError, match="band=True"):
+        without.inside_band()
+
+
 @pytest.mark.parametrize(
     ("options", "error", "name"),
     [
@@ -217,6 +243,7 @@ def test_interrupt_keeps_what_was_computed(monkeypatch):
         ({"particles": 0}, ValueError, "particles"),
         ({"start": "here"}, TypeError, "start"),
         ({"in_weights": 1}, TypeError, "in_weights"),
+        ({"band": 1}, TypeError, "band"),
         ({"start": mf.gaussian_weights(problem_of(), 5)}, ValueError, "start"),
         ({"rtol": 0.0}, ValueError, "rtol"),
     ],
