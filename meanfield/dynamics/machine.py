@@ -31,20 +31,16 @@ def machine() -> dict[str, str]:
         "numba": numba.__version__,
         "llvmlite": llvmlite.__version__,
         "blas": ", ".join(sorted(blas)),
-        "threads": numba.config.THREADING_LAYER,
     }
 
 
 def differing(theirs: Mapping[str, str]) -> list[str]:
-    """In what another machine differs, as "numba 0.61 there, 0.62 here"; nothing if unknown.
-
-    How threads are made is recorded and decides nothing: results do not depend on them.
-    """
+    """In what another machine differs, as "numba 0.61 there, 0.62 here"; nothing if unknown."""
     mine = machine()
     return [
         f"{name} {theirs[name]} there, {mine[name]} here"
         for name in mine
-        if name != "threads" and name in theirs and theirs[name] != mine[name]
+        if name in theirs and theirs[name] != mine[name]
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,9 +24,6 @@ from meanfield.problem import Problem
 from meanfield.schedules.base import largest
 from meanfield.schedules.laws import AdagradNorm
 from meanfield.states import Overlaps, check_state
-
-# below these widths, waking a second thread costs more than it gives
-SERIAL_WIDTH, SERIAL_CLOSED_WIDTH = 256, 24
 
 
 class OverlapVelocity(NamedTuple):
@@ -179,8 +175,6 @@ def solve_overlaps(
         "seed": seed,
     }
     flow = _make_flow(problem, overlaps, **settings, t_end=request.t_end)
-    if threads is None:
-        request = replace(request, threads=_default_threads(flow))
     return carry_out(
         "solve_overlaps", problem, overlaps, request, tolerances._asdict() | settings,
         lambda: OverlapRun(flow, overlaps, request, tolerances),
@@ -258,10 +252,3 @@ def _make_flow(
     adaptive = noise is not None and isinstance(problem.learning_rate, AdagradNorm)
     flow: type[OverlapFlow] = AdaptiveFlow if adaptive else OverlapFlow
     return flow(problem, overlaps, averages, noise, spherical, batch_size, rates)
-
-
-def _default_threads(flow: OverlapFlow) -> int | None:
-    """One where the work is too small to share; None for all."""
-    if flow.noise is None:
-        return 1 if flow.p < SERIAL_WIDTH else None
-    return 1 if flow.noise.name == "closed" and flow.p < SERIAL_CLOSED_WIDTH else None
