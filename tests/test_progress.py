@@ -141,7 +141,7 @@ def test_a_bar_says_that_it_is_compiling_and_does_not_count_it(monkeypatch):
     with progress_bar(1.0, "run", show=True) as move:
         began = _announcer.bars[-1][0].start_t
         compile_a_kernel()
-        assert _announcer.bars[-1][0].start_t > began + 0.01
+        assert _announcer.bars[-1][0].start_t > began
         move(0.5)
     drawn = stderr.getvalue()
     assert LINE not in drawn

@@ -13,6 +13,7 @@ import meanfield as mf
 from meanfield.commands import warmup
 from meanfield.commands.main import main
 from meanfield.storage import read_archive, write_archive
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ["--dims", "10,20", "40", "80,inf", "-n", "20", "--t-end", "0.5", "--replicas", "1"]
@@ -263,7 +264,7 @@ def read_only(study_file, tmp_path):
         codes = ", ".join(f"c{i}" for i, _ in enumerate(options))
         script = f"{code}; {calls}; sys.exit(str([{codes}]))"
         return subprocess.run(
-            [*MORTAL, sys.executable, "-c", script], cwd=ROOT, capture_output=True, timeout=120
+            [*MORTAL, sys.executable, "-c", script], cwd=ROOT, capture_output=True, timeout=PATIENCE
         )
 
     before = contents(out)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from meanfield.dynamics.run import Request
 from tests.dynamics.test_signals import call, norm
-
-PATIENCE = 60.0
+from tests.waiting import PATIENCE
 
 
 def wait(folder):
     (folder / "begun").touch()
-    time.sleep(PATIENCE)
+    time.sleep(2 * PATIENCE)  # whoever sends it has lost patience by then
 
 
 def third_time(folder):

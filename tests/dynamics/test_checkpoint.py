@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from subprocess import PIPE
 
 import numpy as np
@@ -241,7 +242,11 @@ run.save(out)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("kind", ["mean_field", "overlaps", "sgd"])
 def test_killed_at_random_moments(kind, tmp_path):
-    """SIGKILL whenever it falls; the same command in the end gives what it would have given."""
+    """SIGKILL whenever it falls; the same command in the end gives what it would have given.
+
+    On a machine that is less busy than it was a run may come through before: then it is given less
+    time, until it has been killed three times.
+    """
     script = tmp_path / "victim.py"
     script.write_text(textwrap.dedent(VICTIM))
     chance = random.Random(kind)
@@ -260,14 +265,16 @@ def test_killed_at_random_moments(kind, tmp_path):
     finish(tmp_path / "first.part", tmp_path / "first.npz")  # compiles what is not compiled yet
     whole, duration = finish(tmp_path / "whole.part", tmp_path / "whole.npz")
     path, out, killed = tmp_path / "run.part", tmp_path / "run.npz", 0
-    for _ in range(3):
+    while killed < 3:
         with subprocess.Popen(command(path, out), env=environment, stdout=PIPE) as process:
             process.stdout.readline()
-            time.sleep(chance.uniform(0.05, 0.6) * duration)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0.05, 0.6) * duration)
             killed += process.poll() is None
             process.kill()
         if out.exists():
-            break
-    assert killed > 0
+            assert mf.load(out) == whole
+            out.unlink()
+            duration /= 2.0
     assert finish(path, out)[0] == whole
     assert sorted(file.name for file in tmp_path.glob("*.part")) == []

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 
@@ -14,6 +13,7 @@ import pytest
 import meanfield as mf
 from meanfield.integrate.interrupts import Terminated, raising_on_sigterm
 from tests.dynamics.test_checkpoint import CASES, norm, solve
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 LANGEVIN = mf.Problem(
@@ -67,12 +67,9 @@ def terminated(folder, *words):
     """How a process ends that has SIGTERM while it waits."""
     command = [sys.executable, "-m", "tests.dynamics.signalled", *words]
     process = subprocess.Popen(command, cwd=ROOT, stdout=PIPE, stderr=STDOUT, text=True)
-    deadline = time.monotonic() + 60.0
-    while not (folder / "begun").exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.01)
+    wait_until((folder / "begun").exists, process)
     process.terminate()
-    output, _ = process.communicate(timeout=30.0)
+    output, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, output
 
 
@@ -153,7 +150,7 @@ LOOP = """
 def test_one_signal_ends_a_script_with_a_loop(name, codes):
     script = textwrap.dedent(LOOP.format(name=name))
     ended = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert ended.returncode in codes and ended.stdout == "call 0\n"

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from tests.waiting import PATIENCE
+
 CODE = """
 import numba.core.caching as caching
 named = getattr(caching, "UserProvidedCacheLocator", None) or caching._UserProvidedCacheLocator
@@ -16,7 +18,7 @@ print(mf.CommitteeTarget(k=1).rank)
 
 def test_import_where_nothing_can_be_written():
     done = subprocess.run(
-        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1\n"

@@ -17,14 +17,18 @@ class Team:
 
     def run(self, function):
         """What function(comm) returns on each rank."""
-        results, errors = [None] * self.size, []
+        results, errors, ended = [None] * self.size, [], []
 
         def work(rank):
             try:
                 results[rank] = function(Member(self, rank))
             except BaseException as error:
                 errors.append(error)
-                time.sleep(0.1)  # others may be on their way out of the barrier
+            ended.append(rank)
+            if errors:
+                # who is on the way out of the barrier goes on to its next meeting, or its end
+                while len(ended) + self.barrier.n_waiting < self.size:
+                    time.sleep(0.001)
                 self.barrier.abort()
 
         workers = [threading.Thread(target=work, args=(rank,)) for rank in range(self.size)]

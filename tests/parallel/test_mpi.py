@@ -1,7 +1,6 @@
 """Ranks of a real MPI: agreeing, failing, killed and told to end."""
 
 import signal
-import time
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 
 from benchmarks.kills import MPIEXEC, begun, found, kill, processes, reached, same
 from tests.parallel.test_parallel import ROUNDING, whole
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = [
     pytest.mark.mpi,
@@ -17,7 +17,6 @@ pytestmark = [
         reason="mpi4py or mpiexec is not installed: pip install '.[mpi]'",
     ),
 ]
-PATIENCE = 120.0
 
 
 def through(folder, ranks, case="erf", what="long"):
@@ -32,10 +31,7 @@ def at_work(folder, ranks):
     """A solve that has just left a checkpoint of its own."""
     before = reached(folder)
     process = begun(folder, ranks)
-    deadline = time.monotonic() + PATIENCE
-    while reached(folder) <= before:
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.01)
+    wait_until(lambda: reached(folder) > before, process)
     return process
 
 

@@ -5,11 +5,16 @@ import signal
 import threading
 import time
 import uuid
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
 
 import meanfield as mf
+from meanfield.dynamics.sgd.runs import LawRuns
+from tests.waiting import PATIENCE
+
+drawn: list[int] = []  # by `endless`, in this process
 
 
 def small(**changes):
@@ -88,10 +93,21 @@ def interrupted(problem, n: int, seed: int = 0):
 
 
 def slow(problem, n: int, wait: float = 0.0, seed: int = 0):
-    """A start that takes its time, and leaves a sign that it has begun."""
-    if "SLOW_HAS_BEGUN" in os.environ:
-        Path(os.environ["SLOW_HAS_BEGUN"]).touch()
+    """A start that takes its time."""
     time.sleep(wait)
+    return mf.gaussian_measure(problem, n, seed=seed)
+
+
+def endless(problem, n: int, first: int = 0, seed: int = 0):
+    """A start that takes hours, but for the first ones in a process, until the machine is mended.
+
+    It leaves a sign that it is asked for.
+    """
+    if "MACHINE_IS_MENDED" not in os.environ:
+        Path(os.environ["HAS_BEGUN"]).touch()
+        drawn.append(seed)
+        if len(drawn) > first:
+            time.sleep(10 * PATIENCE)
     return mf.gaussian_measure(problem, n, seed=seed)
 
 
@@ -112,9 +128,12 @@ def told_to_end(problem, p: int, folder: str, seed: int = 0):
     return start
 
 
-def slow_overlaps(problem, p: int, seed: int = 0):
-    """A start that leaves a sign that it has begun, once what the run needs is compiled."""
-    start = mf.gaussian_overlaps(problem, p, seed=seed)
-    mf.simulate_sgd(problem, start, 1.0, save_at=2)
-    Path(os.environ["SLOW_HAS_BEGUN"]).touch()
-    return start
+def seen_at_work(problem, p: int, seed: int = 0):
+    """A start whose run leaves a sign in its first steps."""
+    LawRuns.advance = partialmethod(_noted, LawRuns.advance)
+    return mf.gaussian_overlaps(problem, p, seed=seed)
+
+
+def _noted(runs, advance, steps, rates):
+    Path(os.environ["HAS_BEGUN"]).touch()
+    return advance(runs, steps, rates)

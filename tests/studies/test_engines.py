@@ -11,6 +11,7 @@ import pytest
 from meanfield.studies import read_results
 from meanfield.studies.executors import open_executor
 from tests.studies.small import same, small
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
@@ -57,7 +58,7 @@ def test_ranks_of_mpi(tmp_path, ranks):
     command = [MPIEXEC, "-n", str(ranks), sys.executable, "-m", "meanfield", "study",
                str(tmp_path / "study.toml"), "--out", str(tmp_path / "out"),
                "--executor", "mpi"]  # fmt: skip
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 1, ended.stderr  # two runs fail
     assert "4 success" in ended.stdout and ended.stdout.count("results in") == 1
     assert same(read_results(tmp_path / "out"), fragile().run())

@@ -22,6 +22,7 @@ from meanfield.dynamics.sgd.runs import LawRuns
 from meanfield.studies import OBSERVABLES, ProcessPool, SerialExecutor, read_results
 from meanfield.studies.campaign import as_they_finish
 from tests.studies.small import final_length, names_of_parts, no_number, same, small, two_numbers
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("interrupted_results")
 
@@ -205,7 +206,7 @@ def test_the_server_of_workers_outlives_signals_to_all(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SERVER)
     said = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=120,
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=PATIENCE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert said.stdout == "set()\n(0, 0) 2\n", said.stderr
@@ -263,6 +264,7 @@ def test_what_was_taken_on_is_kept_when_an_executor_takes_no_more(tmp_path):
     assert read_results(tmp_path).counts == {"success": 4, "missing": 2}
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_pool_that_broke_says_what_to_use():
     context = multiprocessing.get_context("fork")
     study = small(start={"law": "tests.studies.small:deadly", "n": 8}, grid={"problem.dim": [20]})

@@ -1,6 +1,6 @@
 import math
 import signal
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import meanfield as mf
+from meanfield.dynamics.sgd import whole_steps
 from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.kernels.dynamics.sgd import law as sgd_law
@@ -461,19 +462,21 @@ def test_ctrl_c_returns_what_came_before(kind, monkeypatch):
 
 
 def test_a_long_run_is_cut_into_short_calls(monkeypatch):
+    """By a clock on which steps take ten times what is thought of them, whatever the machine."""
     problem = make_problem(10**6)
     start = make_start(make_problem(30)).overlaps()
     durations, advance = [], LawRuns.advance
 
     def timed(self, steps, rates):
-        began = time.perf_counter()
-        done = advance(self, steps, rates)
-        durations.append(time.perf_counter() - began)
-        return done
+        durations.append(10.0 * steps * 1e-9 * self.work)
+        return advance(self, steps, rates)
 
+    clock = SimpleNamespace(perf_counter=lambda: sum(durations))
     monkeypatch.setattr(LawRuns, "advance", timed)
-    simulate_sgd(problem, start, 0.4, save_at=[0.4], progress=True)
-    assert len(durations) > 2 and max(durations) < 10.0
+    monkeypatch.setattr(whole_steps, "time", clock)
+    simulate_sgd(problem, start, 1.0, save_at=[1.0], progress=True)
+    assert len(durations) > 5 and durations[0] == pytest.approx(1.0, rel=1e-3)
+    assert max(durations[4:]) == pytest.approx(whole_steps.CALL_DURATION, rel=1e-3)
 
 
 # ---- the boundary
