@@ -19,6 +19,7 @@ def test_states_of_a_run_have_the_kind_that_went_in() -> None:
 
     ode = mf.solve_overlaps(problem, mf.gaussian_overlaps(problem, p=2), 0.1, save_at=2)
     assert_type(ode.final, mf.Overlaps)
+    assert_type(ode.at(0.05), mf.Overlaps)
     assert isinstance(ode.states[0], mf.Overlaps)
 
     runs = mf.simulate_sgd(problem, mf.gaussian_overlaps(problem, p=2), 0.1, runs=2)

@@ -104,6 +104,41 @@ class Solution(StateArrays, RunClock, Phased, Generic[Kept, Final]):
         last: Any = [run[-1] for run in states] if len(states.shape) > 1 else states[-1]
         return last
 
+    def at(self, t: float) -> Kept:
+        """The state at any time between the first and the last saved one.
+
+        No interpolant is kept, for want of memory: what the run did since the saved time before is
+        solved again with its tolerances. The state is as accurate as those that were saved, and
+        costs as much as that part of the run did; at a saved time it is the saved state itself.
+
+        Parameters
+        ----------
+        t : float
+            In [t[0], t[-1]].
+
+        Returns
+        -------
+        ParticleMeasure or Overlaps
+
+        Raises
+        ------
+        TypeError, ValueError
+            If t is not as above, or the run is not determined by the states that it kept: SGD,
+            diffusion, fluctuations, a temperature, a rate that depends on what was met, ranks.
+        RuntimeError
+            If the solve fails; the message says how.
+
+        Examples
+        --------
+        >>> import meanfield as mf
+        >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.5)
+        >>> run = mf.solve_overlaps(problem, mf.gaussian_overlaps(problem, p=2), 3.0, save_at=4)
+        >>> bool(run.M[1, 0, 0] < run.at(1.5).M[0, 0] < run.M[2, 0, 0])
+        True
+        """
+        # solvers return solutions, and lie above them
+        return import_module("meanfield.dynamics.between").state_at(self, t)
+
     def at_dim(self, dim: float) -> Solution:
         """The same fluctuations, said for another input dimension.
 
