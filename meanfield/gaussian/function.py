@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float64]
-
 
 class UnitFunction(Protocol):
     """A function σ of a pre-activation, such as an `Activation`; hashable: its rules are kept."""
