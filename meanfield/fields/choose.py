@@ -9,14 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from meanfield import checks
-from meanfield.fields.base import Field
+from meanfield.fields.base import Cost, Field, Task
 from meanfield.fields.hemisphere.field import HomogeneousField
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.polynomial import PolynomialField
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.slices.field import SliceField
-from meanfield.fields.task import Cost, Task
 from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.states import ParticleMeasure
 

@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, LinearField, charges, sample_neurons
+from meanfield.fields.base import Array, Cost, LinearField, Task, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
-from meanfield.fields.task import Cost, Task
 from meanfield.gaussian.coordinate import sphere_moment
 from meanfield.kernels.fields import polynomial as kernel
 from meanfield.problem import Problem

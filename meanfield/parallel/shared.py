@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, LinearField, reach_of, sample_neurons
+from meanfield.fields.base import Array, LinearField, Task, reach_of, sample_neurons
 from meanfield.fields.choose import EVALUATORS, make_field
-from meanfield.fields.task import Task
 from meanfield.parallel.ranks import Ranks
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure

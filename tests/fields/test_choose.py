@@ -7,8 +7,8 @@ import pytest
 
 import meanfield as mf
 from meanfield.fields import choose_field
+from meanfield.fields.base import Task
 from meanfield.fields.choose import EVALUATORS, make_field
-from meanfield.fields.task import Task
 from tests.fields.cases import (
     ACTIVATIONS,
     DIMENSIONS,

@@ -14,13 +14,20 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from meanfield.fields.base import Array, LinearField, charges, root_mean_square, sample_neurons
+from meanfield.fields.base import (
+    Array,
+    Cost,
+    LinearField,
+    Task,
+    charges,
+    root_mean_square,
+    sample_neurons,
+)
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.pairs.overlap_rules import overlap_rule
-from meanfield.fields.task import Cost, Task
 from meanfield.kernels.fields.hemisphere import sphere_mesh as kernel
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import EDGE, Array, charges, sample_neurons
+from meanfield.fields.base import EDGE, Array, Cost, Task, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
 from meanfield.fields.pairs.closed import has_pair_forms
 from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.pairs.series_sums import FURTHEST, SeriesSums, largest_square
-from meanfield.fields.task import Cost, Task
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import units_of

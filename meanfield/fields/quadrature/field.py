@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import EDGE, Array, charges, sample_neurons
+from meanfield.fields.base import EDGE, Array, Cost, Task, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
 from meanfield.fields.quadrature import inputs
 from meanfield.fields.quadrature.inputs import InputRule, Ladder
 from meanfield.fields.quadrature.tables import BLOCKS, Tables, table_error
-from meanfield.fields.task import Cost, Task
 from meanfield.kernels.fields import quadrature
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure

@@ -20,7 +20,9 @@ import numpy as np
 from meanfield.fields.base import (
     EDGE,
     Array,
+    Cost,
     LinearField,
+    Task,
     charges,
     reach_of,
     root_mean_square,
@@ -32,7 +34,6 @@ from meanfield.fields.pairs.closed import has_pair_forms
 from meanfield.fields.slices.deviation import Deviation
 from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out, slice_size
 from meanfield.fields.slices.meshes import Out
-from meanfield.fields.task import Cost, Task
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
