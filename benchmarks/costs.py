@@ -22,9 +22,9 @@ import numpy as np
 import meanfield as mf
 from meanfield.fields import Field, choose_field, costs
 from meanfield.fields.hemisphere.field import HomogeneousField, make_mesh
-from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.slices.field import SliceField
 from meanfield.fields.slices.layouts import lay_out
+from meanfield.gaussian.rules import overlap_rule
 from meanfield.kernels.threads import thread_limit
 
 REPEATS, NEAR = 5, 2.0

@@ -87,6 +87,49 @@ def chi_rule(dof: float, nodes: int) -> Rule:
     return np.sqrt(2.0 * (shifted + alpha + 1.0)), weights
 
 
+# rules over Z: the numbers of nodes that are tried, how well one agrees with the next, and how many
+# times as many check it
+OVERLAP_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
+SMOOTH_OVERLAP, KINKED_OVERLAP, FINER_OVERLAP = 1e-13, 1e-8, 2.0
+
+
+def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
+    """Rule over Z, the cosine of two neurons' perpendicular parts, for lengths up to `r_max`.
+
+    The hardest integrand is the slope of a neuron paired with one of its own length at u = 0; the
+    rule is the first of a ladder that agrees with the next on it.
+    """
+    if math.isinf(D) or D == 1:
+        return sphere_coordinate_rule(D, 1)
+
+    q = min(r_max, 1e150) ** 2  # a larger one would overflow, and changes nothing
+    share = q / (1.0 + q)
+
+    def slope(rule: Rule) -> float:
+        Z, w = rule
+        if smooth:
+            return float(w @ (Z * Z / np.sqrt(1.0 - (share * Z) ** 2)))
+        return float(w @ (Z * np.arcsin(Z)))
+
+    tolerance = SMOOTH_OVERLAP if smooth else KINKED_OVERLAP
+    ladder = OVERLAP_LADDER if smooth else OVERLAP_LADDER[: OVERLAP_LADDER.index(64) + 1]
+    rules = (sphere_coordinate_rule(D, nodes) for nodes in ladder)
+    rule = next(rules)
+    for finer in rules:
+        coarse, fine = slope(rule), slope(finer)
+        if abs(coarse - fine) <= tolerance * abs(fine):
+            return rule
+        rule = finer
+    return rule
+
+
+def finer_rule(D: float, rule: Rule) -> Rule:
+    """A rule over Z of more nodes."""
+    if len(rule[0]) < 2 or D == 1:
+        return rule
+    return sphere_coordinate_rule(D, math.ceil(FINER_OVERLAP * len(rule[0])))
+
+
 def panel_rule(breaks: NDArray[np.float64], nodes: int) -> Rule:
     """Composite Gauss-Legendre rule between consecutive break points."""
     x, w = leggauss(nodes)

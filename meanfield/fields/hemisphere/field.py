@@ -27,7 +27,7 @@ from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField
-from meanfield.fields.pairs.overlap_rules import overlap_rule
+from meanfield.gaussian.rules import overlap_rule
 from meanfield.kernels.fields.hemisphere import sphere_mesh as kernel
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure

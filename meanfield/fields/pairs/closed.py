@@ -14,8 +14,7 @@ import numpy as np
 from meanfield.fields.base import Array, Cost, Task, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
-from meanfield.fields.pairs.overlap_rules import finer_rule, overlap_rule
-from meanfield.gaussian.rules import Rule
+from meanfield.gaussian.rules import Rule, finer_rule, overlap_rule
 from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
 from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem

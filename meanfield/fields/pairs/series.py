@@ -16,8 +16,8 @@ from meanfield.fields.base import EDGE, Array, Cost, Task, charges, sample_neuro
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
 from meanfield.fields.pairs.closed import has_pair_forms
-from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.pairs.series_sums import FURTHEST, SeriesSums, largest_square
+from meanfield.gaussian.rules import overlap_rule
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import units_of

@@ -14,7 +14,7 @@ from meanfield.fields.estimate import largest_miss
 from meanfield.fields.hemisphere.field import HomogeneousField
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField
-from meanfield.fields.pairs.overlap_rules import overlap_rule
+from meanfield.gaussian.rules import overlap_rule
 from meanfield.kernels.threads import thread_limit
 from meanfield.targets.potentials.unit_pairs import ClosedPairs
 from tests.fields.cases import make_measure, make_problem, velocity

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 import meanfield as mf
 from meanfield.fields.pairs.closed import PairField
-from meanfield.fields.pairs.overlap_rules import overlap_rule
 from meanfield.fields.quadrature.field import DirectField
-from meanfield.gaussian.rules import gaussian_nodes
+from meanfield.gaussian.rules import gaussian_nodes, overlap_rule
 from meanfield.targets.potentials.link_rules import CosineSeries, LinkRules
 from meanfield.targets.potentials.unit_pairs import ClosedPairs
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, relative_errors, velocity
