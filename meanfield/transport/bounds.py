@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from meanfield.transport.compress import Cells, cells, nodes
 from meanfield.transport.exact import Cloud, distances, sorted_distance
-from meanfield.transport.integers import as_integers
 from meanfield.transport.pairing import coupling_cost, covariance, square_root
 from meanfield.transport.simplex import Plan, network_simplex
+from meanfield.transport.successive import as_integers
 
 Array = NDArray[np.float64]
 

@@ -17,11 +17,11 @@ from meanfield.transport.exact import (
     TransportError,
     clouds_of,
     exact_distance,
+    mean_over_directions,
     paired_points,
     single_atom_distance,
     sorted_distance,
 )
-from meanfield.transport.sliced import mean_over_directions
 
 Pairing = tuple[NDArray[np.float64], NDArray[np.float64]] | None
 

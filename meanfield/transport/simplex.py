@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.transport.integers import Integers, common_total
-from meanfield.transport.successive import least_cost
+from meanfield.transport.successive import Integers, common_total, least_cost
 
 Array = NDArray[np.float64]
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]

@@ -1,17 +1,39 @@
 """Transport without any rounding, for few points: successive shortest paths in integers.
 
-Costs and masses are doubles, hence multiples of powers of two, and Python's integers take any
-number of digits. (Edmonds & Karp 1972; Jonker & Volgenant 1987 for the order of the search.)
+Costs and masses are doubles, hence whole multiples of powers of two whose sums balance, and
+Python's integers take any number of digits. (Edmonds & Karp 1972; Jonker & Volgenant 1987 for the
+order of the search.)
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.transport.integers import Integers, integers_and_exponent
-
 Array = NDArray[np.float64]
+Integers = NDArray[Any]  # Python integers where 64 bits are too few
+
+
+def as_integers(values: NDArray[np.float64]) -> Integers:
+    """Positive or zero doubles as multiples, without rounding, of one power of two."""
+    return integers_and_exponent(values)[0]
+
+
+def integers_and_exponent(values: NDArray[np.float64]) -> tuple[Integers, int]:
+    """Integers n and an exponent e with values = n 2^e."""
+    digits, exponents = np.frexp(values)
+    positive = values > 0
+    least = int(exponents[positive].min()) if positive.any() else 0
+    shifts = np.where(positive, exponents - least, 0).astype(object)
+    return (digits * 2.0**53).astype(np.int64).astype(object) << shifts, least - 53
+
+
+def common_total(first: Integers, second: Integers) -> tuple[list[int], list[int], int]:
+    """Both masses in one unit, in which they add up to the same total."""
+    n, m = int(first.sum()), int(second.sum())
+    return [int(x) * m for x in first], [int(y) * n for y in second], n * m
 
 
 class _Search:
