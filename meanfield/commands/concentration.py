@@ -13,7 +13,7 @@ from pathlib import Path
 from meanfield import checks
 from meanfield._version import __version__
 from meanfield.activations import ACTIVATIONS, get_activation
-from meanfield.commands.running import add_running, threads_of
+from meanfield.commands.studies import add_running, threads_of
 from meanfield.problem import check_dim
 from meanfield.storage import read_archive
 from meanfield.studies import ConcentrationStudy, concentration_study

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meanfield.commands.running import add_running, threads_of
 from meanfield.studies.analysis import analyse, is_concentration
-from meanfield.studies.executors import open_executor
+from meanfield.studies.executors import ENGINES, open_executor
 from meanfield.studies.functions import names_modules
 from meanfield.studies.results import StudyResults
 from meanfield.studies.study import Study, read_results
@@ -20,6 +20,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STDOUT = Path("-")  # as a file, the standard output
+
+
+def add_running(parser: argparse.ArgumentParser, default: str) -> None:
+    """Options of all commands that make runs: where, and what is done about those that a folder holds."""
+    add = parser.add_argument
+    add("--executor", choices=ENGINES, default=default,
+        help=f"where to run ({default}); mpi: under mpiexec, with at least two ranks")  # fmt: skip
+    add("--workers", type=int, default=None, help="processes, or workers of Dask (one a core)")
+    add("--scheduler", default=None, help="address of a Dask scheduler (a cluster here)")
+    add("--threads", type=int, default=None, help="threads of each run (cores/workers)")
+    add("--retry", action="store_true", help="make runs again that failed with an error")
+    add("--extend", action="store_true", help="take over a folder that holds another study")
+
+
+def threads_of(options: argparse.Namespace) -> int | None:
+    """As asked for, or the cores shared out among the processes that were."""
+    if options.threads is None and options.executor == "process" and options.workers:
+        return max(1, (os.cpu_count() or 1) // options.workers)
+    return None if options.threads is None else int(options.threads)
 
 
 def study(arguments: Sequence[str]) -> int:
