@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from meanfield.studies.analysis import analyse, is_concentration
 from meanfield.studies.executors import ENGINES, open_executor
-from meanfield.studies.functions import names_modules
+from meanfield.studies.plain import names_modules
 from meanfield.studies.results import StudyResults
 from meanfield.studies.study import Study, read_results
 
@@ -23,7 +23,7 @@ STDOUT = Path("-")  # as a file, the standard output
 
 
 def add_running(parser: argparse.ArgumentParser, default: str) -> None:
-    """Options of all commands that make runs: where, and what is done about those that a folder holds."""
+    """Options of all commands that make runs: where, and what of those a folder holds."""
     add = parser.add_argument
     add("--executor", choices=ENGINES, default=default,
         help=f"where to run ({default}); mpi: under mpiexec, with at least two ranks")  # fmt: skip

@@ -16,7 +16,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.storage import HEADER, SEAL
-from meanfield.studies.functions import find_function, function_name
+from meanfield.studies.plain import find_function, importable_name
 
 RISK, TIME = "risk", "t"
 STOPPED = "stopped_at"  # kept of every run that may stop by itself
@@ -146,7 +146,7 @@ def check_observables(names: Any) -> list[str]:
     checked = []
     for i, item in enumerate(given):
         place = f"observables[{i}]"
-        name = function_name(item, place) if callable(item) else item
+        name = importable_name(item, place) if callable(item) else item
         checked.append(name)
         if isinstance(name, str) and ":" in name:
             try:

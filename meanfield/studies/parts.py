@@ -18,7 +18,7 @@ from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.integrate import linear_times, logarithmic_times
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, State, Weights
-from meanfield.studies.functions import find_function, refuse_unknown
+from meanfield.studies.plain import find_function, refuse_unknown
 from meanfield.studies.problems import build_problem, describe_problem
 from meanfield.until.conditions import Condition, check_until
 

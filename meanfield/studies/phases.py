@@ -11,8 +11,8 @@ from meanfield import checks
 from meanfield.dynamics.risk import population_risk
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
-from meanfield.studies.functions import refuse_unknown
 from meanfield.studies.parts import condition_of
+from meanfield.studies.plain import refuse_unknown
 from meanfield.studies.problems import build_problem, describe_problem
 
 Values = Mapping[str, Any]

@@ -11,7 +11,7 @@ from meanfield import checks, targets
 from meanfield.activations import Activation, custom
 from meanfield.functions.captures import SCHEME, fingerprint
 from meanfield.problem import RATES, Problem
-from meanfield.studies.functions import find_function, refuse_unknown
+from meanfield.studies.plain import find_function, refuse_unknown
 from meanfield.targets import CommitteeTarget, MultiIndexTarget
 from meanfield.targets.together import one_of
 

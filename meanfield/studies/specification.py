@@ -14,10 +14,10 @@ from typing import Any, Self
 import numpy as np
 
 from meanfield import checks
-from meanfield.studies.canonical import digest, plain
 from meanfield.studies.observables import check_observables
 from meanfield.studies.parts import complete
 from meanfield.studies.phases import complete_phases
+from meanfield.studies.plain import digest, plain
 
 PLACES = ("problem", "start", "solver")
 PHASES = "phases"  # places are those of its entries, as "phases.0.t_end"

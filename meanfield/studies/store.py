@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from meanfield._version import __version__
 from meanfield.storage import read_archive, remove_orphans, seal_of_text, write_archive, write_whole
-from meanfield.studies.canonical import digest
+from meanfield.studies.plain import digest
 from meanfield.studies.problems import changed_functions
 from meanfield.studies.schema import check_record, check_study
 from meanfield.studies.specification import RUN_FORMAT, Run, Specification

@@ -18,12 +18,12 @@ from meanfield.dynamics.checkpoint import CHECKPOINT_FORMAT
 from meanfield.dynamics.machine import differing, machine, resumes_anywhere
 from meanfield.integrate import Status
 from meanfield.storage import read_archive
-from meanfield.studies.canonical import digest
 from meanfield.studies.claims import claimed
 from meanfield.studies.executors import limited_threads
 from meanfield.studies.observables import gather, states_needed, watched
 from meanfield.studies.parts import SOLVERS, solver_of, start_law, takes
 from meanfield.studies.phases import go_on, risks_of_phases
+from meanfield.studies.plain import digest
 from meanfield.studies.problems import build_problem, function_versions
 
 FAILED, MISSING, TAKEN = "failed", "missing", "taken"

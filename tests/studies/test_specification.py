@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import meanfield as mf
 from meanfield.studies import read_results
-from meanfield.studies.canonical import digest, plain
 from meanfield.studies.parts import LAWS
+from meanfield.studies.plain import digest, plain
 from tests.studies.small import final_length, product, small, swish
 
 ROOT = Path(__file__).parent.parent.parent
