@@ -14,6 +14,7 @@ from meanfield import transport as transport
 from meanfield import until as until
 from meanfield._version import __version__ as __version__
 from meanfield.dynamics.diffusion.simulate import simulate_diffusion as simulate_diffusion
+from meanfield.dynamics.fluctuations.risk_band import solve_risk_band as solve_risk_band
 from meanfield.dynamics.fluctuations.solve import solve_fluctuations as solve_fluctuations
 from meanfield.dynamics.overlaps.solve import overlap_velocity as overlap_velocity
 from meanfield.dynamics.overlaps.solve import solve_overlaps as solve_overlaps

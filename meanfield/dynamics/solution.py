@@ -155,12 +155,12 @@ class Solution(StateArrays, RunClock, Phased, Generic[Kept, Final]):
         Raises
         ------
         ValueError
-            If `dim` is not as above, or this is no run of `solve_fluctuations`: other
-            descriptions are not known at another d without a run there.
+            If `dim` is not as above, or this is no run of `solve_fluctuations` or
+            `solve_risk_band`: other descriptions are not known at another d without a run there.
         """
-        if self.parameters.get("description") != "fluctuations":
+        if self.parameters.get("description") not in ("fluctuations", "risk band"):
             raise ValueError(
-                "at_dim is for what solve_fluctuations returned, got a run of "
+                "at_dim is for what solve_fluctuations or solve_risk_band returned, got a run of "
                 f"{self.parameters.get('description')}"
             )
         problem = self.problem.at_dim(dim)
