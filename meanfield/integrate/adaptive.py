@@ -213,7 +213,7 @@ class _Run:
             last = now.t + 1.01 * now.h >= t_end
             h = t_end - now.t if last else now.h
             if h < 16 * np.spacing(now.t):
-                return self.stepper.collapse(now)
+                return self.stepper.why_no_step(now)
             step = self.stepper.attempt(now, h)
             if (noise := self.stepper.noise_met(now, step, before)) is not None:
                 self.now, step = now._replace(noise=noise), step._replace(error=1.0)

@@ -176,8 +176,8 @@ class Stepper:
             return None
         return min(f.atol, LIFT * f.noise)
 
-    def collapse(self, now: RunState) -> tuple[Status, str]:
-        """What a step that has shrunk to nothing means."""
+    def why_no_step(self, now: RunState) -> tuple[Status, str]:
+        """The status of a run whose step has shrunk below rounding, and why in words."""
         f = self.equation
         if not all(f.finite(row) for row in now.rows[1:]):
             return Status.DIVERGED, f"the state stops being finite just after t = {now.t:g}"

@@ -40,8 +40,8 @@ class NoiseScores:
         scores = self._scores() @ directions[:, : c.first].T
         first = np.zeros((len(directions), c.size))
         first[:, : c.pairs] = scores.T @ self.products
-        heat = (scores * scores) @ weights + self._correction(directions, weights)
-        second = self._lift(heat @ self.products)
+        second_score = (scores * scores) @ weights + self._correction(directions, weights)
+        second = self._lift(second_score @ self.products)
         if c.moving:
             da = directions[:, c.first :]
             first[:, : c.pairs] += da @ self._by_second_layer()

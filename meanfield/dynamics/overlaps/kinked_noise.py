@@ -148,11 +148,11 @@ class KinkedNoise:
         over = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0.0)
         R = C * over[:, None] * over
         np.fill_diagonal(R, 1.0)
-        pull = C @ linear
+        covariance = C @ linear  # of every unit with the linear part
         rows = np.hstack((rows * over[:, None], APART * np.eye(len(R))))
         rows /= np.linalg.norm(rows, axis=1)[:, None]
         cross = cross * over[:, None]
-        return Units(R, rows, ramps * length, pull * over, float(linear @ pull), cross)
+        return Units(R, rows, ramps * length, covariance * over, float(linear @ covariance), cross)
 
     def _erf(self, units: Units, tables: Tables, both: Matrix, mixed: Matrix) -> float:
         """Add what erf units make to averages with signs; their part of ⟨ε²⟩."""
@@ -178,8 +178,8 @@ class KinkedNoise:
         square_products(units.R, tables.singles, G, G2, trace, square, units.gamma, both)
         # L is Σ_m c_m x_m with b = Rc: its covariance with λ* comes from the coefficients
         own = np.diag(G)
-        pull = self._linear_with_target(units) * e
-        mixed += EDGE * (trace * units.b + 2.0 * (cross @ pull) - units.b * own)
+        weighted = self._linear_with_target(units) * e
+        mixed += EDGE * (trace * units.b + 2.0 * (cross @ weighted) - units.b * own)
         return square + 2.0 * EDGE * float(units.gamma @ (trace + own))
 
     def _linear_with_target(self, units: Units) -> Matrix:

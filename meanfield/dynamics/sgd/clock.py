@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.rates import Rates, RateSeries
 from meanfield.integrate import BadRate
-from meanfield.kernels.dynamics.sgd.clock import accumulate, march
+from meanfield.kernels.dynamics.sgd.clock import accumulate, step_times
 from meanfield.problem import Problem
 from meanfield.schedules.base import BadValue, Schedule, allowed
 
@@ -174,7 +174,7 @@ class ScheduledSteps:
         if isinstance(schedule, Schedule) and schedule.clock == "t":
             if schedule.code >= 0:
                 constants, offset = schedule.constants, schedule.offset
-                march(schedule.code, constants, offset, at.t, at.low, per, gamma, stamps, lows)
+                step_times(schedule.code, constants, offset, at.t, at.low, per, gamma, stamps, lows)
                 return gamma, stamps, lows
             for first in range(0, count, SHORT):
                 part = slice(first, min(first + SHORT, count))

@@ -37,7 +37,7 @@ class Table(NamedTuple):
 
 
 @serial
-def collapse(grid, row, wr, basis, low, high, work, line):
+def line_coefficients(grid, row, wr, basis, low, high, work, line):
     """Coefficients of the cells low..high-1 of a line in v at one s, into line (POINTS, cells)."""
     count = high - low
     width = count + POINTS - 1
@@ -144,7 +144,7 @@ def _field_at_nodes(first_block, last_block, charge, u, r, z, rho, table, parts)
                 else:
                     t = arcsinh(s) / table.spacing
                     lagrange_weights(t - int(t), wr)
-                    collapse(table.value, int(t), wr, table.basis, low, high, work, own)
+                    line_coefficients(table.value, int(t), wr, table.basis, low, high, work, own)
                     scale, size_s, line = 1.0 / table.step, 1.0, own
                 weight, origin = charge[i] * size_s / n, 0.5 * cells
                 for q in range(N):
@@ -178,8 +178,8 @@ def velocities(first_block, last_block, a, u, r, z, rho, charge, table, rate, ou
                 else:
                     t = arcsinh(s) / table.spacing
                     lagrange_weights(t - int(t), wr)
-                    collapse(table.value, int(t), wr, table.basis, low, high, work, own0)
-                    collapse(table.across, int(t), wr, table.basis, low, high, work, own2)
+                    line_coefficients(table.value, int(t), wr, table.basis, low, high, work, own0)
+                    line_coefficients(table.across, int(t), wr, table.basis, low, high, work, own2)
                     scale, size_s, line0, line2 = 1.0 / table.step, 1.0, own0, own2
                 g0, g2, steep, origin = 0.0, 0.0, 1.0 / table.step, 0.5 * cells
                 for q in range(N):

@@ -59,7 +59,7 @@ def series(code, c, x, b):
 
 
 @serial_strict
-def march(code, c, offset, t, low, per, gamma, times, lows):
+def step_times(code, c, offset, t, low, per, gamma, times, lows):
     """γ_ν = γ(t_ν) and t_ν+1 = t_ν + γ_ν `per` from t + low on: gamma (n,), times, lows (n + 1,).
 
     `lows` is what rounding leaves out of the times: a billion steps would add up to it. What takes

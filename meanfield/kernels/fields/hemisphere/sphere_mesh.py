@@ -142,13 +142,17 @@ def gather_block(a, u, r, first, last, rows, mesh, rate, out_a, out_u, out_r):
                     points = load(mesh, rows.starts[i] + at)
                     flat = multiply_add(points, fill(row[p]), flat)
                     rising = multiply_add(points, fill(steep[p]), rising)
-            _push(a, u, r, start + j, rows, y[j], R[j], C[j], S[j],
-                  value, slope_s, slope_turn, rate, out_a, out_u, out_r)  # fmt: skip
+            _add_slopes(
+                a, u, r, start + j, rows, y[j], R[j], C[j], S[j],
+                value, slope_s, slope_turn, rate, out_a, out_u, out_r,
+            )  # fmt: skip
 
 
 @serial
-def _push(a, u, r, i, rows, y, R, C, S, value, slope_s, slope_turn, rate, out_a, out_u, out_r):
-    """Slopes of R ψ from ψ, its slope in rows and its slope in φ/π, for one neuron.
+def _add_slopes(
+    a, u, r, i, rows, y, R, C, S, value, slope_s, slope_turn, rate, out_a, out_u, out_r
+):
+    """Add to one neuron's velocity: slopes of R ψ, from those of ψ in rows and in φ/π.
 
     With θ the latitude, ∂(Rψ)/∂|u| = C ψ − S ∂ψ/∂θ, ∂(Rψ)/∂r = S ψ + C ∂ψ/∂θ, and
     ds/dθ = −2 / ((S + Q) Q √(1 + y²)), Q = √(S² + δ²C²).
