@@ -1,18 +1,24 @@
-"""A run for other tools: as an `xarray.Dataset`, and as a `pandas.DataFrame`."""
+"""A run out of memory: as one file, as an `xarray.Dataset`, as a `pandas.DataFrame`."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from meanfield.dynamics.arrays import RunArrays
+from meanfield.dynamics.phases import Phase
+from meanfield.dynamics.series import StateSeries
+from meanfield.problem import problem_from_parameters
+from meanfield.storage import PathLike, read_archive, write_archive
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from meanfield.dynamics.solution import Solution
-
+SOLUTION_FORMAT = "meanfield-solution"
 FIELD_DIMS = {
     "a": ("neuron",), "r": ("neuron",), "mass": ("neuron",), "u": ("neuron", "direction"),
     "Q": ("neuron", "other_neuron"), "M": ("neuron", "target"), "P": ("target", "other_target"),
@@ -20,7 +26,57 @@ FIELD_DIMS = {
 }  # fmt: skip
 
 
-def dataset(solution: Solution) -> xarray.Dataset:
+def write_solution(path: PathLike, solution: RunArrays) -> Path:
+    """Write a solution to the file of this path, and return its path."""
+    states = solution.states
+    header = {
+        "problem": solution.problem.parameters(),
+        "parameters": dict(solution.parameters),
+        "stats": solution.stats,
+        "status": str(solution.status),
+        "message": solution.message,
+        "states": {"kind": states.kind, "shape": states.shape, "origin": states.origin},
+        "observables": list(solution.observables),
+        "phases": [part.plain() for part in solution.parts],
+    }
+    arrays = {"t": solution.t, "risk": solution.risk}
+    arrays |= {f"varying.{name}": array for name, array in states.varying.items()}
+    arrays |= {f"fixed.{name}": array for name, array in states.fixed.items()}
+    # by number: any string may name an observable, not any string a file
+    arrays |= {f"observable.{i}": each for i, each in enumerate(solution.observables.values())}
+    return write_archive(path, SOLUTION_FORMAT, header, arrays)
+
+
+def read_solution(path: PathLike) -> dict[str, Any]:
+    """The fields of a `Solution`, by name; a ValueError where the file lacks one."""
+    header, arrays = read_archive(path, SOLUTION_FORMAT)
+    try:
+        kept = header["states"]
+        states: StateSeries[Any] = StateSeries(
+            kept["kind"],
+            {name[8:]: array for name, array in arrays.items() if name.startswith("varying.")},
+            {name[6:]: array for name, array in arrays.items() if name.startswith("fixed.")},
+            tuple(kept["shape"]),
+            kept["origin"],
+        )
+        return {
+            **{name: header[name] for name in ("status", "message", "stats")},
+            "parameters": dict(header["parameters"]),
+            "t": arrays["t"],
+            "risk": arrays["risk"],
+            "states": states,
+            "problem": problem_from_parameters(header["problem"]),
+            "observables": {
+                name: arrays[f"observable.{i}"]
+                for i, name in enumerate(header.get("observables", []))
+            },
+            "parts": tuple(Phase.of_plain(each) for each in header.get("phases", [])),
+        }
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} lacks a part of a saved solution: {error}") from error
+
+
+def dataset(solution: RunArrays) -> xarray.Dataset:
     """All arrays of a run with named dimensions, time as a coordinate."""
     try:
         import xarray
@@ -45,7 +101,7 @@ def dataset(solution: Solution) -> xarray.Dataset:
     return xarray.Dataset(variables, coordinates, _attributes(solution))
 
 
-def frame(solution: Solution) -> pandas.DataFrame:
+def frame(solution: RunArrays) -> pandas.DataFrame:
     """One row for each saved time (and run): time, risk, and each observable that is a number."""
     try:
         import pandas
@@ -65,7 +121,7 @@ def frame(solution: Solution) -> pandas.DataFrame:
     return table
 
 
-def _attributes(solution: Solution) -> dict[str, str]:
+def _attributes(solution: RunArrays) -> dict[str, str]:
     """How the run was made and how it ended, as text: what files of any format can hold."""
     return {
         "status": str(solution.status),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from meanfield.dynamics.series import StateSeries
 from meanfield.integrate.outcome import Status
 from meanfield.problem import Problem, problem_from_parameters
 from meanfield.targets import Target, check_target
-
-if TYPE_CHECKING:
-    from meanfield.dynamics.solution import Solution
 
 Array = NDArray[np.float64]
 
@@ -63,12 +60,15 @@ class Phased:
     t: Array
     risk: Array
     states: StateSeries[Any]
+    status: Status
+    message: str
+    stats: dict[str, Any]
     problem: Problem
     parameters: Mapping[str, Any]
     observables: Mapping[str, NDArray[Any]]
     parts: tuple[Phase, ...]
 
-    def then(self, problem: Problem, t_end: float, **settings: Any) -> Solution:
+    def then(self, problem: Problem, t_end: float, **settings: Any) -> Self:
         """Go on from the last saved time under another problem, as one run with one clock.
 
         Parameters
@@ -111,11 +111,10 @@ class Phased:
         return import_module("meanfield.dynamics.continuing").go_on(self, problem, t_end, settings)
 
     @property
-    def phases(self) -> tuple[Solution, ...]:
+    def phases(self) -> tuple[Self, ...]:
         """The parts of a run that went on under other problems, each on the clock of the whole."""
-        whole: Any = self
         if not self.parts:
-            return (whole,)
+            return (self,)
         return tuple(_phase_of(self, i) for i in range(len(self.parts)))
 
     def risk_under(self, target: Target) -> NDArray[np.float64]:

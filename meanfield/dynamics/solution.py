@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from meanfield import checks, display
 from meanfield._version import __version__
-from meanfield.dynamics.archive import read_solution, write_solution
-from meanfield.dynamics.arrays import StateArrays
-from meanfield.dynamics.clock import RunClock
-from meanfield.dynamics.export import dataset, frame
-from meanfield.dynamics.phases import Phase, Phased
+from meanfield.dynamics.arrays import RunArrays
+from meanfield.dynamics.export import dataset, frame, read_solution, write_solution
+from meanfield.dynamics.phases import Phase
 from meanfield.dynamics.series import Kept, StateSeries
 from meanfield.integrate.outcome import Status
 from meanfield.problem import Problem
@@ -32,7 +30,7 @@ Final = TypeVar("Final", covariant=True)  # the last state, or one of each run
 
 
 @dataclass(frozen=True, eq=False)
-class Solution(StateArrays, RunClock, Phased, Generic[Kept, Final]):
+class Solution(RunArrays, Generic[Kept, Final]):
     """A training run under one description.
 
     The fields of its states are arrays over time under their own names: `u`, `r`, `a` of a law of

@@ -10,7 +10,7 @@ import pytest
 
 import meanfield as mf
 from meanfield import storage
-from meanfield.dynamics.archive import SOLUTION_FORMAT
+from meanfield.dynamics.export import SOLUTION_FORMAT
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
 
