@@ -19,6 +19,7 @@ from meanfield.problem import Problem, refuse_schedules
 from meanfield.regimes.budgets import LEFT_OUT, Budget, Part
 from meanfield.regimes.diagnosis import TITLES
 from meanfield.regimes.start import run_start
+from meanfield.regimes.widths import run_group, smallest_width, width_effect
 from meanfield.starts import gaussian_measure
 from meanfield.states import Overlaps, Weights
 
@@ -54,13 +55,14 @@ def budget(
     t_end : float
         Final time, > 0, in units where one step of SGD takes γ/(p d).
     start : Weights or Overlaps, optional
-        Of width p. By default w ~ N(0, scale² I_d), a = 1, drawn `starts` times.
+        Of width p. By default w ~ N(0, scale² I_d), a = 1, drawn anew.
     save_at : array_like (T,), int or None
         Times, or how many equally spaced ones; 51 by default.
     runs : int
-        Runs of SGD, all from the first start, ≥ 2.
+        Runs of SGD, all from one start, ≥ 2.
     starts : int
-        Draws of the start behind the spread and the bias of finite width, ≥ 2.
+        Draws of the start behind the spread and the bias of finite width, ≥ 3, of four times p
+        neurons or of 32, whichever is less; each is run whole, in halves and in quarters.
     scale : float
         Standard deviation of a weight of the default start, > 0.
     seed : int
@@ -70,7 +72,7 @@ def budget(
     threads : int, optional
         Results do not depend on it.
     progress : bool
-        Show a progress bar a run.
+        Show a progress bar a run of the width asked for.
 
     Returns
     -------
@@ -85,9 +87,11 @@ def budget(
     -----
     Differences of risks of one start: SGD's mean and standard deviation over runs less the overlap
     ODE, exact SGD or, where that takes long and d is large, the diffusion of `simulate_diffusion`;
-    the ODE with its γ/p term less that without; gradient flow at width p less the mean field at d,
-    in the mean over starts, with their scatter (with a `start`, for this one); and the mean field
-    at d less that at d = ∞.
+    the ODE with its γ/p term less that without; and the mean field at d less that at d = ∞. Finite
+    width takes the mean over starts of gradient flow at p from the mean field, and adds their
+    scatter: c₁/p + c₂/p² and the root of v₁/p + v₂/p² from three small widths, by differences
+    between networks and their own parts, in which most of the chance of a draw is not seen. With a
+    `start`, it is the flow of this one less the mean field from its own neurons.
 
     Examples
     --------
@@ -107,30 +111,34 @@ def budget(
     t_end = checks.real(t_end, "t_end", above=0.0)
     seed = checks.integer(seed, "seed", minimum=0)
     runs = checks.integer(runs, "runs", minimum=2)
-    starts = checks.integer(starts, "starts", minimum=2)
+    starts = checks.integer(starts, "starts", minimum=3)
     scale = checks.real(scale, "scale", above=0.0)
     common: dict[str, Any] = {
         "save_at": check_times(save_at, t_end), "threads": threads, "progress": progress,
     }  # fmt: skip
     ode = {**common, "rtol": checks.real(rtol, "rtol", above=0.0), "sgd_noise": False}
-    count = starts if start is None else 1
-    draws = [_drawn(problem, p, start, scale, seed + n) for n in range(count)]
-    flows = [solve_overlaps(problem, one, t_end, **ode) for one in draws]
-    found: dict[str, Solution[Any, Any]] = {"gradient_flow": flows[0]}
+    begin = _drawn(problem, p, start, scale, seed)
+    flow = solve_overlaps(problem, begin, t_end, **ode)
+    found: dict[str, Solution[Any, Any]] = {"gradient_flow": flow}
     parts: dict[str, Part] = {}
     if problem.learning_rate > 0.0:
-        found["overlap_ode"] = solve_overlaps(problem, draws[0], t_end, **ode | {"sgd_noise": True})
+        found["overlap_ode"] = solve_overlaps(problem, begin, t_end, **ode | {"sgd_noise": True})
         if math.isfinite(problem.dim):
-            found["sgd"] = _sgd(problem, draws[0], t_end, runs, seed, common)
+            found["sgd"] = _sgd(problem, begin, t_end, runs, seed, common)
             parts[LEFT_OUT["overlap_ode"]] = _of_runs(found["sgd"], found["overlap_ode"])
-        parts[LEFT_OUT["gradient_flow"]] = _difference(found["overlap_ode"], flows[0])
+        parts[LEFT_OUT["gradient_flow"]] = _difference(found["overlap_ode"], flow)
     measure = (
         gaussian_measure(problem, PARTICLES, scale, seed, "antithetic-sobol")
-        if start is None else draws[0].measure()
+        if start is None else begin.measure()
     )  # fmt: skip
     fields = {**common, "rtol": rtol}  # the mean field knows no γ
     found["mean_field"] = solve_mean_field(problem, measure, t_end, **fields)
-    parts[LEFT_OUT["mean_field"]] = _of_width([one.risk for one in flows], found["mean_field"].risk)
+    if start is None:
+        seeds = range(seed, seed + starts)
+        quiet = ode | {"progress": False}
+        parts[LEFT_OUT["mean_field"]] = _of_starts(problem, p, t_end, scale, seeds, quiet)
+    else:
+        parts[LEFT_OUT["mean_field"]] = _difference(flow, found["mean_field"])
     if math.isfinite(problem.dim):
         infinite = problem.at_dim(math.inf)
         found["mean_field_infinite"] = solve_mean_field(infinite, measure, t_end, **fields)
@@ -170,23 +178,28 @@ def _of_runs(sgd: Solution, flow: Solution) -> Part:
     """SGD about its ODE, at whose times it has whole steps only nearby."""
     risk = np.array([np.interp(flow.t, sgd.t, one) for one in sgd.risk])
     spread = risk.std(axis=0, ddof=1)
-    return Part(risk.mean(axis=0) - flow.risk, spread, 2.0 * spread / math.sqrt(len(risk)))
+    error = 2.0 * spread / math.sqrt(len(risk))
+    # of Gaussian runs
+    return Part(risk.mean(axis=0) - flow.risk, spread, error, error / math.sqrt(2.0))
 
 
 def _difference(one: Solution, other: Solution) -> Part:
     """Two deterministic descriptions of one start."""
     bias = one.risk - other.risk
-    return Part(bias, np.zeros_like(bias), np.zeros_like(bias))
+    return Part(bias, *(np.zeros_like(bias) for _ in range(3)))
 
 
-def _of_width(risks: list[Array], wide: Array) -> Part:
-    """Runs of width p from several starts, or from the one that is given, about the mean field."""
-    values = np.array(risks)
-    bias = values.mean(axis=0) - wide
-    if len(values) == 1:
-        return Part(bias, np.zeros_like(bias), np.zeros_like(bias))
-    spread = values.std(axis=0, ddof=1)
-    return Part(bias, spread, 2.0 * spread / math.sqrt(len(values)))
+def _of_starts(
+    problem: Problem, p: int, t_end: float, scale: float, seeds: range, options: dict[str, Any]
+) -> Part:
+    """Gradient flow of p neurons over draws of its start, about the mean field of their law."""
+
+    def risk_of(one: Overlaps) -> Array:
+        return solve_overlaps(problem, one, t_end, **options).risk
+
+    widest = 4 * smallest_width(p)
+    draws = (_drawn(problem, widest, None, scale, seed) for seed in seeds)
+    return width_effect([run_group(one, risk_of) for one in draws], p)
 
 
 def _stated(solution: Solution) -> float:

@@ -29,7 +29,7 @@ class Part(NamedTuple):
     """One thing neglected, in the risk, at each time: (T,) each.
 
     `bias` is the risk with it less the risk without, `spread` its standard deviation over runs or
-    starts, `error` twice the standard error of the bias.
+    starts; `error` and `spread_error` are two standard errors of these.
 
     Examples
     --------
@@ -43,6 +43,7 @@ class Part(NamedTuple):
     bias: Array
     spread: Array
     error: Array
+    spread_error: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,10 @@ def _as_table(found: Budget) -> str:
         rows.append((f"risk, {TITLES[name]}", *(f"{risk[i]:.3g}" for i in shown)))
     for what, part in found.parts.items():
         rows.append((f"{what}: bias", *(f"{part.bias[i]:+.1e}" for i in shown)))
-        for title, values in (("  its error", part.error), ("  spread", part.spread)):
+        for title, values in (
+            ("  its error", part.error), ("  spread", part.spread),
+            ("  error of the spread", part.spread_error),
+        ):  # fmt: skip
             if values.any():
                 rows.append((title, *(f"{values[i]:.1e}" for i in shown)))
     for name in found.solutions:
