@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from meanfield import checks
+from meanfield.dynamics.diffusion.simulate import simulate_diffusion
+from meanfield.dynamics.fluctuations.solve import solve_fluctuations
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
 from meanfield.dynamics.phases import Phase, joined_observables, joined_states, last_states
@@ -33,6 +35,8 @@ SOLVERS: dict[str, tuple[Callable[..., Solution], tuple[str, ...]]] = {
     ),
     "SGD in R^d": (simulate_sgd, ("batch_size", "spherical")),
     "SGD exact in law": (simulate_sgd, ("batch_size", "spherical")),
+    "diffusion": (simulate_diffusion, ("rtol", "step", "batch_size", "spherical")),
+    "fluctuations": (solve_fluctuations, ("rtol", "batch_size", "spherical", "samples", "seed")),
 }  # fmt: skip
 
 
@@ -49,7 +53,11 @@ def go_on(before: Solution, problem: Problem, t_end: float, settings: dict[str, 
         _refuse_sums(before, problem)
     alpha = alpha_at_end(before)
     given = {name: before.parameters[name] for name in carried if name in before.parameters}
-    given |= {"keep": _kept(before)} | settings
+    if solve is solve_fluctuations:
+        given |= _scatter(before)
+    else:
+        given["keep"] = _kept(before)
+    given |= settings
     if "seed" not in given:  # of noise; that of a sample stays the same
         name = "noise_seed" if solve is solve_mean_field else "seed"
         given["seed"] = _next_seed(int(before.parameters[name]), len(before.phases))
@@ -156,6 +164,21 @@ def _refuse_sums(before: Solution, problem: Problem) -> None:
                 "then goes on with learning rates that do not depend on the state, got "
                 "adagrad_norm: start a run of its own from solution.final, with b = rate/γ there"
             )
+
+
+def _scatter(before: Solution) -> dict[str, Any]:
+    """How runs of SGD scatter and are biased where a band ends: its next start."""
+    found = before.observables
+    if "covariance" not in found or np.isnan(found["covariance"][-1]).any():
+        raise ValueError(
+            "then goes on with a band whose covariance was kept: save fewer times, at most "
+            "4 million numbers in all"
+        )
+    parts = [found["Q_bias"][-1][np.triu_indices(len(found["Q_bias"][-1]))]]
+    parts += [np.ravel(found["M_bias"][-1])]
+    if "a_bias" in found and not np.isnan(found["a_bias"][-1]).any():
+        parts.append(found["a_bias"][-1])
+    return {"covariance": found["covariance"][-1], "bias": np.concatenate(parts)}
 
 
 def _kept(before: Solution) -> str:

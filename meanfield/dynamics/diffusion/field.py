@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.noise import ErfNoise, Noise, SquareNoise
+from meanfield.dynamics.rates import Rates
 from meanfield.kernels.dynamics.diffusion import (
     many_drifts,
     many_erf_terms,
@@ -16,6 +17,7 @@ from meanfield.kernels.dynamics.diffusion import (
     many_risks,
 )
 from meanfield.problem import Problem
+from meanfield.schedules.base import largest
 
 Array = NDArray[np.float64]
 
@@ -38,6 +40,10 @@ class Runs(NamedTuple):
         """Whether every number is."""
         return all(np.isfinite(part).all() for part in self)
 
+    def some(self, which: NDArray[Any]) -> Runs:
+        """Those of some runs."""
+        return Runs(*(part[which] for part in self))
+
 
 class Averages(NamedTuple):
     """At a state: w_i moves by Σ_j D_ij w_j + E_i in the mean, without decay and spheres.
@@ -49,6 +55,10 @@ class Averages(NamedTuple):
     E: Array
     slopes: Array
     fields: Array
+
+    def some(self, which: NDArray[Any]) -> Averages:
+        """Those of some runs."""
+        return Averages(*(part[which] for part in self))
 
 
 class DiffusionField:
@@ -70,14 +80,18 @@ class DiffusionField:
         self, problem: Problem, averages: OverlapAverages, noise: Noise, p: int, batch_size: int,
         spherical: bool,
     ):  # fmt: skip
-        self.problem, self.averages, self.noise = problem, averages, noise
+        self.target, self.averages, self.noise = problem.target, averages, noise
         self.basis = np.ascontiguousarray(problem.target.basis)
-        noise.label_noise = float(problem.target.noise)
-        self.rate = problem.learning_rate / (p * batch_size)
+        self.width, self.batch = p, batch_size
         # a step keeps this share of its squared length outside the directions that are known
         self.outside = 1.0 - (p + self.basis.shape[1]) / problem.dim
         self.spherical = spherical
-        self.moves_a = problem.second_layer_rate > 0.0
+        self.moves_a = largest(problem.second_layer_rate) > 0.0
+
+    def set_rates(self, now: Rates) -> None:
+        """Use these rates in the averages and velocities that follow."""
+        self.present, self.noise.label_noise = now, now.noise
+        self.rate = now.learning_rate / (self.width * self.batch)
 
     def average(self, runs: Runs) -> Averages:
         """All averages at a state."""
@@ -121,8 +135,8 @@ class DiffusionField:
     def velocity(self, runs: Runs, now: Averages) -> Runs:
         """The mean motion F, but for what impulses add by themselves, (k + p)/d of the γ/p term."""
         u, N, a = runs
-        problem = self.problem
-        D = now.D - problem.weight_decay * np.eye(a.shape[1])
+        rates = self.present
+        D = now.D - rates.weight_decay * np.eye(a.shape[1])
         du, half = D @ u + now.E, D @ N
         dN = half + half.swapaxes(1, 2)
         dN = dN + self.rate * self.outside * a[:, :, None] * a[:, None, :] * now.slopes
@@ -132,11 +146,16 @@ class DiffusionField:
             growth = 2.0 * (u * du).sum(axis=2) + np.diagonal(dN, axis1=1, axis2=2)
             du = du - 0.5 * growth[:, :, None] * u
             dN = dN - 0.5 * N * (growth[:, :, None] + growth[:, None, :])
-        da = problem.second_layer_rate * (now.fields - problem.second_layer_decay * a)
+        da = rates.second_layer_rate * (now.fields - rates.second_layer_decay * a)
         return Runs(du, dN, da)
 
-    def risks(self, runs: Runs, Q: Array, M: Array) -> tuple[Array, float]:
+    def overlaps(self, runs: Runs) -> tuple[Array, Array]:
+        """Q (runs, p, p) and M (runs, p, k)."""
+        return runs.u @ runs.u.swapaxes(1, 2) + runs.N, runs.u @ self.basis.T
+
+    def risks(self, runs: Runs) -> tuple[Array, float]:
         """The population risk of every run, and the relative error of the first one's averages."""
+        Q, M = self.overlaps(runs)
         averages, risk = self.averages, np.empty(len(Q))
         if averages.compiled:
             many_risks(*averages.codes, Q, M, averages.P, runs.a, averages.e_target, risk)

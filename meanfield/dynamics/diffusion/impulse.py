@@ -49,7 +49,7 @@ def give_impulse(
     N = rows @ rows.swapaxes(1, 2) + size * field.rate * moves.N
     a = runs.a
     if field.moves_a:
-        a = a + size * field.problem.second_layer_rate * moves.a
+        a = a + size * field.present.second_layer_rate * moves.a
     N, clipped = nearest(N)
     return Impulse(field.projected(Runs(runs.u + size * moves.u, N, a)), clipped)
 
@@ -59,14 +59,14 @@ def _draw(
 ) -> Moves:
     """Fresh samples, with signs."""
     u, _, a = runs
-    problem, (count, p), rank = field.problem, a.shape, u.shape[2]
+    (count, p), rank = a.shape, u.shape[2]
     draws = rng.standard_normal((count, SAMPLES, rank + p + 1))
     signs = (2.0 * rng.integers(2, size=(count, SAMPLES)) - 1.0) / math.sqrt(SAMPLES)
     z, g, xi = draws[:, :, :rank], draws[:, :, rank:-1], draws[:, :, -1]
     lam = z @ u.swapaxes(1, 2) + g @ S.swapaxes(1, 2)
-    sigma, noise = field.averages.sigma, problem.target.noise
+    sigma, noise = field.averages.sigma, field.present.noise
     value = sigma.function(lam)
-    labels = problem.target(z.reshape(-1, rank)).reshape(signs.shape) + math.sqrt(noise) * xi
+    labels = field.target(z.reshape(-1, rank)).reshape(signs.shape) + math.sqrt(noise) * xi
     error = labels - (value @ a[:, :, None])[:, :, 0] / p
     b = a[:, None] * sigma.derivative(lam) * error[:, :, None]
     weighted = (signs[:, :, None] * b).swapaxes(1, 2)

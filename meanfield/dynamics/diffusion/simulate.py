@@ -5,33 +5,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from meanfield import checks
-from meanfield.dynamics.accuracy import Estimate
-from meanfield.dynamics.diffusion.field import DiffusionField, Runs
-from meanfield.dynamics.diffusion.steps import Stepper
+from meanfield.dynamics.checkpoint import PathLike
+from meanfield.dynamics.diffusion.record import DiffusionRun
 from meanfield.dynamics.observables import Measurements, Observables
-from meanfield.dynamics.overlaps.averages import OverlapAverages
-from meanfield.dynamics.overlaps.flow import OverlapFlow
-from meanfield.dynamics.overlaps.noise import choose_noise
-from meanfield.dynamics.run import Advance, Description, Request, Result, carry_out, check_gram
+from meanfield.dynamics.rates import RateSeries
+from meanfield.dynamics.run import Request, carry_out, check_gram
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
-from meanfield.integrate import Status, Trajectory
-from meanfield.integrate.records import Checkpoint
-from meanfield.problem import Problem, refuse_schedules
+from meanfield.problem import Problem
+from meanfield.schedules.base import largest
 from meanfield.states import Overlaps
-
-Array = NDArray[np.float64]
-
-CLIPPED = 1e-2  # a change of Q, of its size, that a success must not have
 
 
 def simulate_diffusion(
     problem: Problem,
-    overlaps: Overlaps,
+    overlaps: Overlaps | StateSeries[Any],
     t_end: float,
     *,
     runs: int = 1,
@@ -43,8 +34,10 @@ def simulate_diffusion(
     batch_size: int = 1,
     keep: str = "all",
     observables: Observables | None = None,
+    checkpoint: PathLike | None = None,
     threads: int | None = None,
     progress: bool = False,
+    until: Any = None,
 ) -> Solution[StateSeries[Any], list[Any]]:
     """Runs of SGD in the limit of small steps, as a stochastic differential equation.
 
@@ -58,9 +51,10 @@ def simulate_diffusion(
     Parameters
     ----------
     problem : Problem
-        With γ > 0, a finite ``dim`` d, constant rates and no temperature.
-    overlaps : Overlaps
-        The start of every run, with P equal to the target's Gram matrix.
+        With γ > 0, a finite ``dim`` d and no temperature. Schedules are followed: steps end where
+        they jump or bend, and η is that of the moment.
+    overlaps : Overlaps, or StateSeries of them
+        The start of every run, with P equal to the target's Gram matrix; or one for each run.
     t_end : float
         Final time, > 0, in units where one step of SGD takes γ/(p d).
     runs : int
@@ -84,10 +78,15 @@ def simulate_diffusion(
         ``"all"``: overlaps of every run at each saved time. ``"ends"``: at the first and last only.
     observables : mapping of str to callable, optional
         Functions of (t, `Overlaps`), as for `simulate_sgd`; values (runs, T, ...).
+    checkpoint : path, optional
+        A file from which the same call goes on, bit for bit; see `solve_mean_field`.
     threads : int, optional
         At most this many threads.
     progress : bool
         Show a progress bar.
+    until : Condition or callable, optional
+        What ends each run before `t_end`, as for `simulate_sgd`: looked for after every step, and
+        then on the straight line of that step, to 1e-9 of the time.
 
     Returns
     -------
@@ -97,12 +96,14 @@ def simulate_diffusion(
         stay positive semi-definite, summed along a run, in the mean over runs; ``flow_error``, the
         largest error of a step of the mean motion in units of what was allowed;
         ``average_error`` as for `solve_overlaps`.
-        Status ``"diverged"`` if a state stops being finite.
+        Status ``"diverged"`` if a state stops being finite; ``"invalid"`` where a schedule ends.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not as above, or the overlaps do not belong to the problem.
+    OSError
+        If the checkpoint's folder does not exist or cannot be written in.
 
     Notes
     -----
@@ -127,8 +128,21 @@ def simulate_diffusion(
     >>> runs.risk.shape, runs.stats["sgd_steps"] // runs.stats["steps"] > 10**6
     ((20, 5), True)
     """
-    measurements = Measurements(observables)
-    request = Request.checked(t_end, save_at, keep, measurements, None, threads, progress)
+    starts = [*overlaps] if isinstance(overlaps, StateSeries) else [overlaps]
+    if len(starts) > 1 and runs == 1:
+        runs = len(starts)
+    if len(starts) not in (1, runs):
+        raise ValueError(
+            f"overlaps must hold one state or as many as runs, {runs}, got {len(starts)}"
+        )
+    for each in starts:
+        _check(problem, each)
+    request = Request.checked(
+        t_end, save_at, keep, Measurements(observables), checkpoint, threads, progress,
+        until=until,
+    )  # fmt: skip
+    if request.stops is not None:
+        request.stops.refuse_noise("the diffusion")
     settings: dict[str, Any] = {
         "runs": checks.integer(runs, "runs"),
         "seed": checks.integer(seed, "seed", minimum=0),
@@ -137,10 +151,12 @@ def simulate_diffusion(
         "spherical": checks.switch(spherical, "spherical"),
         "batch_size": checks.integer(batch_size, "batch_size"),
     }
-    _check(problem, overlaps)
+    rates = RateSeries(problem, starts[0].p, request.t_end)
+    if not rates(0.0).learning_rate > 0.0:
+        raise ValueError("problem must have a learning_rate above 0 at the start, got 0")
     return carry_out(
         "simulate_diffusion", problem, overlaps, request, settings,
-        lambda: DiffusionRun(problem, overlaps, request, **settings),
+        lambda: DiffusionRun(problem, starts, rates, request, **settings),
     )  # fmt: skip
 
 
@@ -149,115 +165,19 @@ def _check(problem: Problem, overlaps: Overlaps) -> None:
     checks.instance(problem, "problem", Problem)
     checks.instance(overlaps, "overlaps", Overlaps)
     check_gram(problem, overlaps.P, "overlaps")
-    refuse_schedules(problem, "simulate_diffusion")
-    if problem.learning_rate == 0.0 or math.isinf(problem.dim):
+    if largest(problem.learning_rate) == 0.0 or math.isinf(problem.dim):
         raise ValueError(
             "problem must have a learning_rate above 0 and a finite dim for simulate_diffusion, "
-            f"whose noise is √(γ/(p d)); got γ = {problem.learning_rate:g}, dim = {problem.dim:g} "
+            f"whose noise is √(γ/(p d)); got γ = {problem.learning_rate}, dim = {problem.dim:g} "
             "(solve_overlaps is the limit)"
         )
-    if problem.temperature > 0.0:
+    if largest(problem.temperature) > 0.0:
         raise ValueError(
             "problem must have temperature 0 for simulate_diffusion, got "
-            f"{problem.temperature:g}: simulate_sgd knows temperatures"
+            f"{problem.temperature}: simulate_sgd knows temperatures"
         )
     if problem.dim <= problem.subspace_dim + overlaps.p:
         raise ValueError(
             "problem must have dim > k + p for simulate_diffusion, got "
             f"{problem.dim:g} with k + p = {problem.subspace_dim + overlaps.p}: use simulate_sgd"
         )
-
-
-class DiffusionRun(Description):
-    """Runs from one saved time to the next."""
-
-    name, title = "diffusion", "diffusion"
-
-    def __init__(
-        self, problem: Problem, overlaps: Overlaps, request: Request, runs: int, seed: int,
-        rtol: float, step: float | None, spherical: bool, batch_size: int,
-    ):  # fmt: skip
-        self.problem, self.overlaps, self.request = problem, overlaps, request
-        self.runs = self.count = runs
-        self.duration, self.allowed = request.t_end, rtol
-        averages, p = OverlapAverages(problem), overlaps.p
-        noise = choose_noise(averages, problem, p, True, "auto", None, 0)
-        assert noise is not None
-        begun = OverlapFlow(problem, overlaps, averages, None, spherical)
-        now = begun.read(begun.y0)
-        u = np.ascontiguousarray(now.block[:, : begun.rank])
-        start = Runs(*(
-            np.tile(part, (runs, *(1,) * part.ndim)) for part in (u, now.Q - u @ u.T, now.a)
-        ))  # fmt: skip
-        self.field = DiffusionField(problem, averages, noise, p, batch_size, spherical)
-        self.eta = problem.learning_rate / (p * problem.dim)
-        self.stepper = Stepper(
-            self.field, start, self.eta, batch_size, rtol,
-            request.t_end if step is None else step, step is not None, seed,
-        )  # fmt: skip
-        self.records: list[dict[str, Any]] = []
-        self.average_error = 0.0
-
-    def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
-        """See `Description`; all runs end where the first of them does."""
-        stepper, times = self.stepper, self.request.times
-        status, message = Status.SUCCESS, f"reached t = {self.request.t_end:g}"
-        try:
-            with np.errstate(all="ignore"):
-                for t in (*times, self.request.t_end):
-                    if not stepper.go_to(float(t)):
-                        status = Status.DIVERGED
-                        message = f"a state stopped being finite just after t = {stepper.t:g}"
-                        break
-                    if len(self.records) < len(times):
-                        self._record(float(t))
-                    advance(stepper.t)
-        except KeyboardInterrupt:
-            status, message = Status.INTERRUPTED, f"interrupted at t = {stepper.t:g}"
-        saved = np.array(times[: len(self.records)])
-        return Trajectory(
-            saved, self.records, np.empty(0), stepper.t, status, message, self._stats()
-        )
-
-    def _stats(self) -> dict[str, Any]:
-        stepper = self.stepper
-        return {
-            "rhs_evaluations": stepper.evaluations, "steps": stepper.steps,
-            "step": stepper.shortest, "sgd_steps": int(stepper.t / self.eta),
-            "clipped": stepper.clipped, "flow_error": stepper.flow_error,
-            "average_error": self.average_error, "noise_method": self.field.noise.name,
-        }  # fmt: skip
-
-    def _record(self, t: float) -> None:
-        """Overlaps and risks of all runs."""
-        runs, request = self.stepper.runs, self.request
-        Q, M = runs.u @ runs.u.swapaxes(1, 2) + runs.N, runs.u @ self.field.basis.T
-        risk, error = self.field.risks(runs, Q, M)
-        self.average_error = max(self.average_error, error)
-        fields = {"Q": Q, "M": M, "a": runs.a.copy()}
-        record: dict[str, Any] = {"t": t, "risk": risk}
-        if request.measurements:
-            fixed = {"P": np.asarray(self.overlaps.P)}
-            record |= request.measurements.of_runs(
-                t, StateSeries("Overlaps", fields, fixed, (self.count,), self.overlaps.origin)
-            )
-        self.records.append(record | (fields if request.keeps(t) else {}))
-
-    def result(self, trajectory: Trajectory) -> Result:
-        """See `Description`."""
-        records, start, stats = trajectory.records, self.overlaps, trajectory.stats
-        risk = np.array([record["risk"] for record in records]).reshape(-1, self.count).T
-        shapes: dict[str, tuple[int, ...]] = {
-            "Q": (self.count, start.p, start.p), "M": (self.count, start.p, start.k),
-            "a": (self.count, start.p),
-        }  # fmt: skip
-        states = StateSeries.of_records(
-            "Overlaps", records, shapes, {"P": np.asarray(start.P)}, start.origin, self.runs
-        )
-        size = float(np.abs(start.Q).max()) or 1.0
-        estimates = [
-            Estimate(
-                "overlaps kept positive semi-definite", stats["clipped"] / size, CLIPPED, CLIPPED
-            )
-        ]
-        return Result(risk, states, stats, estimates)

@@ -51,6 +51,13 @@ class Coordinates:
         parts = [Q[self.rows, self.columns], np.ravel(M)]
         return np.concatenate([*parts, a] if self.moving else parts)
 
+    def with_second_layer(self, sigma: Array) -> Array:
+        """A covariance (m, m) of all of (Q, M, a), whether a moves or not."""
+        whole = self.first + self.p
+        out = np.zeros((whole, whole))
+        out[: self.size, : self.size] = sigma
+        return out
+
     def tangent(self, y: Array, v: Array) -> Array:
         """What spheres leave of a velocity v (..., m) at y: of w_i half its own growth is taken.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from meanfield.dynamics.fluctuations.coordinates import Coordinates
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.noise import ErfNoise, Noise, SampledNoise
+from meanfield.dynamics.rates import Rates, RateSeries
 from meanfield.problem import Problem
 
 Array = NDArray[np.float64]
@@ -39,13 +40,17 @@ class OverlapField:
     ):  # fmt: skip
         self.problem, self.coordinates, self.averages = problem, coordinates, averages
         self.noise = None if isinstance(noise, SampledNoise) else noise
-        if self.noise is not None:
-            # forms of the term wait to be told the present variance of the label noise
-            self.noise.label_noise = float(problem.target.noise)
-        self.spherical = spherical
-        self.rate = problem.learning_rate / (coordinates.p * batch_size)
+        self.spherical, self.batch = spherical, batch_size
+        self.set_rates(RateSeries(problem, coordinates.p, 1.0)(0.0))
         self.basis = np.ascontiguousarray(problem.target.basis)
         self.into = np.linalg.pinv(self.basis).T  # M into principal coordinates
+
+    def set_rates(self, now: Rates) -> None:
+        """Use these rates from now on; at first they are those at t = 0."""
+        self.present = now
+        self.rate = now.learning_rate / (self.coordinates.p * self.batch)
+        if self.noise is not None:
+            self.noise.label_noise = now.noise
 
     def network(self, y: Array) -> Network:
         """What averages are taken over, at a vector that may lie off the cone."""
@@ -55,19 +60,19 @@ class OverlapField:
 
     def drift(self, y: Array) -> Array:
         """F without its γ/p term, before spheres take their part."""
-        network, problem = self.network(y), self.problem
+        network, rates = self.network(y), self.present
         D, E = self.drift_matrices(y)
         half = D @ network.Q + E @ network.u.T
         da = network.a
         if self.coordinates.moving:
-            da = self.averages.fields(network) - problem.second_layer_decay * network.a
-            da *= problem.second_layer_rate
+            da = self.averages.fields(network) - rates.second_layer_decay * network.a
+            da *= rates.second_layer_rate
         return self.coordinates.join(half + half.T, (D @ network.u + E) @ self.basis.T, da)
 
     def drift_matrices(self, y: Array) -> tuple[Array, Array]:
         """D (p, p) and E (p, rank): a weight w_i moves by Σ_j D_ij w_j + E_i, decay included."""
         D, E = self.averages.drift(self.network(y))
-        D.flat[:: len(D) + 1] -= self.problem.weight_decay
+        D.flat[:: len(D) + 1] -= self.present.weight_decay
         return D, E
 
     def noise_term(self, y: Array) -> Array:

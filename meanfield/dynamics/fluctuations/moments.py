@@ -1,6 +1,9 @@
 """The equations of the ODE, of Σ and of m as one vector, and the band of the risk.
 
-    dΣ/dt = JΣ + ΣJᵀ + C,    dm/dt = Jm + ½ H:Σ − ½ JF + e.
+    dΣ/dt = JΣ + ΣJᵀ + s C,    dm/dt = Jm + ½ H:Σ + s (e − ½ JF − ½ ∂F/∂t),
+
+with s = γ(t)/γ(0), in units of η(0) = γ(0)/(pd): a step goes by Euler's rule, whose error is half
+the change of F along it, and rates that change are a part of that change.
 
 With Σ = Σ_α s_α v_α v_αᵀ, the derivatives of F along the m eigenvectors are all that JΣ and H:Σ
 ask for.
@@ -8,6 +11,7 @@ ask for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,10 +22,13 @@ from meanfield.dynamics.fluctuations.differences import Directional, along, deri
 from meanfield.dynamics.fluctuations.drift import OverlapField
 from meanfield.dynamics.fluctuations.sample import StepSample
 from meanfield.dynamics.fluctuations.scores import NoiseScores
+from meanfield.dynamics.rates import RateSeries
+from meanfield.integrate import BadRate
 
 Array = NDArray[np.float64]
 
 NOTHING = 1e-15  # of the largest eigenvalue of Σ
+INSTANT = 1e-6  # of the whole time: over which a difference tells how fast rates change
 
 
 class Moments(NamedTuple):
@@ -51,11 +58,17 @@ class MomentFlow:
         Whether the γ/p term and its derivatives come from the sample; `value` says whether the
         term itself does.
     value : bool
+    rates : RateSeries
+        Of the problem.
     """
 
-    def __init__(self, field: OverlapField, sample: StepSample, scored: bool, value: bool):
+    def __init__(
+        self, field: OverlapField, sample: StepSample, scored: bool, value: bool, rates: RateSeries
+    ):
         self.field, self.sample, self.scored, self.value = field, sample, scored, value
         self.size = field.coordinates.size
+        self.rates, self.gamma = rates, rates(0.0).learning_rate
+        self.set_time(0.0)
 
     def pack(self, moments: Moments) -> Array:
         """One vector."""
@@ -77,6 +90,17 @@ class MomentFlow:
         lengths = y[self.field.coordinates.diagonal]
         return float(min(1.0, max(np.min(lengths), 1e-6)))
 
+    def set_time(self, t: float) -> float:
+        """Use the rates of a time; s = γ(t)/γ(0)."""
+        now = self.rates(t)
+        if not now.learning_rate > 0.0:
+            raise BadRate(
+                "problem's learning_rate must stay above 0 for fluctuations, got "
+                f"{now.learning_rate:g} at t = {t:g}: the clock of SGD stands still"
+            )
+        self.field.set_rates(now)
+        return now.learning_rate / self.gamma
+
     def velocity(self, t: float, vector: Array, out: Array) -> None:
         """Write the velocity into `out`."""
         now, m = self.read(vector), self.size
@@ -84,22 +108,43 @@ class MomentFlow:
             out[:] = np.nan
             return
         y, field, sample = now.y, self.field, self.sample
+        change = self._change_of_rates(t, y)
+        share = self.set_time(t)
         draw = sample.at(y)
         steps = sample.steps(draw)
         scores = NoiseScores(field, draw, field.coordinates.split(y).a) if self.scored else None
         fixed = self._fixed(y, scores)
         F = field.project(y, field.drift(y) + fixed)
         sizes, v = spectrum(now.sigma)
-        # J(m − ½F) needs one direction more, which has no part in Σ
-        rest = now.mean - 0.5 * F
+        # J(m − ½sF) needs one direction more, which has no part in Σ
+        rest = now.mean - 0.5 * share * F
         sizes, v = np.append(sizes, 0.0), np.vstack((v, unit(rest)))
         found = self.derivatives(y, F, fixed, scores, sizes, v)
         JSigma = (found.first * sizes[:, None]).T @ v
         out[:m] = F
         out[m : 2 * m] = found.first[-1] * np.linalg.norm(rest) + 0.5 * found.second
-        out[m : 2 * m] += sample.bias(y, steps, draw)
-        growth = JSigma + JSigma.T + sample.covariance(y, steps, draw)
+        out[m : 2 * m] += share * (sample.bias(y, steps, draw) - 0.5 * change)
+        growth = JSigma + JSigma.T + share * sample.covariance(y, steps, draw)
         out[2 * m :] = growth.ravel()
+
+    def _change_of_rates(self, t: float, y: Array) -> Array:
+        """∂F/∂t at a state, 0 but along schedules: a difference between two jumps of the rates."""
+        rates = self.rates
+        if not rates:
+            return np.zeros(self.size)
+        step = INSTANT * rates.t_end
+        low = max((x for x in rates.breaks if x <= t), default=0.0)
+        high = min((x for x in rates.breaks if x > t), default=math.inf)
+        ends = max(t - step, low), min(t + step, math.nextafter(high, 0.0))
+        found = []
+        for end in ends:
+            self.set_time(end)
+            scores = None
+            if self.scored and self.value:
+                draw = self.sample.at(y)
+                scores = NoiseScores(self.field, draw, self.field.coordinates.split(y).a)
+            found.append(self.field.project(y, self.field.drift(y) + self._fixed(y, scores)))
+        return (found[1] - found[0]) / (ends[1] - ends[0])
 
     def _fixed(self, y: Array, scores: NoiseScores | None) -> Array:
         """The γ/p term at y, where differences leave it alone or not."""

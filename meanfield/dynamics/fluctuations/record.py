@@ -21,6 +21,7 @@ from meanfield.states import Overlaps
 Array = NDArray[np.float64]
 
 COVARIANCE_ERROR, DERIVATIVE_ERROR = 0.05, 1e-2  # allowed under success
+MOST_KEPT = 2**22  # numbers of the covariances of all saved times
 
 
 class FluctuationRun(Description, Undivided):
@@ -35,6 +36,8 @@ class FluctuationRun(Description, Undivided):
         self.flow, self.start, self.overlaps = flow, start, overlaps
         self.request, self.tolerances = request, tolerances
         self.rtol, self.duration = tolerances.rtol, request.t_end
+        whole = flow.field.coordinates.first + flow.field.coordinates.p
+        self.keeps_covariance = len(request.times) * whole**2 <= MOST_KEPT
 
     def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
         """See `Description`."""
@@ -43,7 +46,7 @@ class FluctuationRun(Description, Undivided):
             return integrate(
                 flow.velocity, flow.pack(self.start), self.request.t_end, self.request.times,
                 self.observe, **self.tolerances._asdict(), advance=advance, checkpoint=checkpoint,
-                weight=flow.weight(), event=stops and stops.attach(self),
+                weight=flow.weight(), stops=flow.rates.breaks, event=stops and stops.attach(self),
             )  # fmt: skip
 
     def risk_at(self, t: float, vector: Array) -> float:
@@ -66,6 +69,7 @@ class FluctuationRun(Description, Undivided):
     def observe(self, t: float, vector: Array) -> dict[str, Any]:
         """The band, and the errors of what it is made of, at a saved time."""
         flow, field = self.flow, self.flow.field
+        flow.set_time(t)
         c, now = field.coordinates, flow.read(vector)
         y, band = now.y, flow.band(now)
         _, M, a = c.split(y)
@@ -84,18 +88,22 @@ class FluctuationRun(Description, Undivided):
             record |= {f"Q_{suffix}": parts.Q, f"M_{suffix}": parts.M.copy()}
             if c.moving:
                 record[f"a_{suffix}"] = parts.a.copy()
+        if self.keeps_covariance:
+            record["covariance"] = c.with_second_layer(now.sigma)
         return record | ({"a": a.copy()} if c.moving else {})
 
     def result(self, trajectory: Trajectory) -> Result:
         """See `Description`."""
         start, records, c = self.overlaps, trajectory.records, self.flow.field.coordinates
         problem, sample = self.flow.field.problem, self.flow.sample
-        eta = problem.learning_rate / (c.p * problem.dim)
+        eta = self.flow.gamma / (c.p * problem.dim)
         names = ("risk", "Q", "M", *(("a",) if c.moving else ()))
         bands = {
             f"{name}_{kind}": size * np.array([record[f"{name}_{kind}"] for record in records])
             for name in names for kind, size in (("std", math.sqrt(eta)), ("bias", eta))
         }  # fmt: skip
+        if self.keeps_covariance:
+            bands["covariance"] = eta * np.array([record["covariance"] for record in records])
         shapes: dict[str, tuple[int, ...]] = {"Q": (c.p, c.p), "M": (c.p, c.k)}
         fixed = {"P": np.asarray(start.P)}
         if c.moving:

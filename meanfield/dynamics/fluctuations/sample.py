@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.fluctuations.drift import OverlapField
 from meanfield.dynamics.overlaps.noise import REPLICATES, gaussian_points
+from meanfield.schedules.base import largest
 
 Array = NDArray[np.float64]
 
@@ -76,18 +77,20 @@ class StepSample:
             if samples is None:
                 samples = min(most, max(FEWEST, ENTRIES // c.size))
             part = 2 ** max(1, math.ceil(math.log2(samples / REPLICATES)))
-            noisy = int(target.noise > 0.0)  # label noise has a coordinate of its own
+            noisy = int(largest(target.noise) > 0.0)  # label noise has a coordinate of its own
             Z = np.concatenate(
                 [gaussian_points(part, dims + noisy, (seed, n)) for n in range(REPLICATES)]
             )
             share_of = np.full(len(Z), 1.0 / len(Z))
-        labels, root = target(Z[:, : target.rank]), math.sqrt(target.noise)
+        labels, xi = target(Z[:, : target.rank]), np.zeros(len(Z))
+        noise: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
         if Z.shape[1] > dims:
-            labels, Z = labels + root * Z[:, dims], np.ascontiguousarray(Z[:, :dims])
-            root = 0.0
-        noise = LABEL_NODES if root > 0.0 else ((0.0, 1.0),)
+            xi, Z = Z[:, dims], np.ascontiguousarray(Z[:, :dims])
+        elif largest(target.noise) > 0.0:
+            noise = LABEL_NODES
         self.Z = np.concatenate([Z for _ in noise])
-        self.labels = np.concatenate([labels + root * xi for xi, _ in noise])
+        self.labels = np.concatenate([labels for _ in noise])
+        self.xi = np.concatenate([xi + node for node, _ in noise])
         self.weight = np.concatenate([share * share_of for _, share in noise])
         self.replicate = np.tile(np.arange(len(Z)) * REPLICATES // len(Z), len(noise))
         self.lam_star = self.Z[:, : target.rank] @ target.basis.T
@@ -102,7 +105,8 @@ class StepSample:
         factor[rank:, :rank], factor[rank:, rank:] = network.u, root_of(network.N)
         lam = self.Z @ factor[rank:].T
         value, slope = sigma.function(lam), sigma.derivative(lam)
-        error = self.labels - value @ network.a / p
+        labels = self.labels + math.sqrt(self.field.present.noise) * self.xi
+        error = labels - value @ network.a / p
         b = network.a * slope * error[:, None]
         return Draw(factor, self.Z, self.weight, value, slope, error, b, lam, self.lam_star)
 
@@ -116,7 +120,7 @@ class StepSample:
         out[:, : c.pairs] += field.rate * b[:, i] * b[:, j]
         out[:, c.pairs : c.first] = (b[:, :, None] * draw.lam_star[:, None, :]).reshape(len(b), -1)
         if c.moving:
-            out[:, c.first :] = field.problem.second_layer_rate * draw.value * draw.error[:, None]
+            out[:, c.first :] = field.present.second_layer_rate * draw.value * draw.error[:, None]
         return out
 
     def covariance(self, y: Array, steps: Array, draw: Draw) -> Array:
@@ -152,7 +156,7 @@ class StepSample:
         """e (m,): what a step adds in the mean at second order in η."""
         c, field = self.field.coordinates, self.field
         Q = c.split(y).Q
-        w, b, decay = draw.weight, draw.b, field.problem.weight_decay
+        w, b, decay = draw.weight, draw.b, field.present.weight_decay
         # |x|²/d given the pre-activations is 1 + (|ĝ|² − k − p)/d
         excess = (draw.points**2).sum(axis=1) - draw.points.shape[1]
         term = (b * (w * excess)[:, None]).T @ b / self.batch
@@ -168,7 +172,7 @@ class StepSample:
 
     def _on_spheres(self, y: Array, steps: Array, draw: Draw, e: Array) -> Array:
         """The second order of w ← √d w/|w| after a step that grows Q by η g + η² e."""
-        c, decay = self.field.coordinates, self.field.problem.weight_decay
+        c, decay = self.field.coordinates, self.field.present.weight_decay
         drift = draw.weight @ steps
         shrink = np.zeros(c.size)
         shrink[: c.pairs], shrink[c.pairs : c.first] = -2.0 * decay, -decay

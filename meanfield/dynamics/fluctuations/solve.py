@@ -14,9 +14,11 @@ from meanfield.dynamics.fluctuations.drift import OverlapField, smooth_noise
 from meanfield.dynamics.fluctuations.moments import MomentFlow, Moments
 from meanfield.dynamics.fluctuations.record import FluctuationRun
 from meanfield.dynamics.fluctuations.sample import StepSample, smooth
+from meanfield.dynamics.fluctuations.scatter import Scatter
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import choose_noise
+from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import (
     Request,
     Tolerances,
@@ -25,7 +27,8 @@ from meanfield.dynamics.run import (
 )
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate.interrupts import raising_on_sigterm
-from meanfield.problem import Problem, refuse_schedules
+from meanfield.problem import Problem
+from meanfield.schedules.base import largest
 from meanfield.states import Overlaps, check_state
 
 Array = NDArray[np.float64]
@@ -45,6 +48,7 @@ def solve_fluctuations(
     *,
     save_at: ArrayLike | int | None = None,
     covariance: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
     rtol: float | None = None,
     spherical: bool = False,
     batch_size: int = 1,
@@ -61,12 +65,13 @@ def solve_fluctuations(
         dΣ/dt = JΣ + ΣJᵀ + C,    dm/dt = Jm + ½ H:Σ − ½ JF + e,
 
     with J and H the first two derivatives of F, C = Cov(g) of one step g, and e its second order.
+    Along a schedule of γ what a step adds goes with γ(t)/γ(0), and −½ JF becomes −½ (JF + ∂F/∂t).
 
     Parameters
     ----------
     problem : Problem
         With γ > 0 and a finite ``dim`` d, at which band and bias are said; `Solution.at_dim` says
-        them for another d. No temperature: its size τd is tied to one d.
+        them for another d. Schedules are followed. No temperature: its size τd is tied to one d.
     overlaps : Overlaps
         The start, with Q (p, p), M (p, k), P (k, k) equal to the target's Gram matrix, a (p,).
     t_end : float
@@ -75,8 +80,10 @@ def solve_fluctuations(
         Times to record, or how many equally spaced ones; 51 by default.
     covariance : array_like, shape (m, m), optional
         Covariance of the start itself over runs, at ``problem.dim``, for y as above: m is
-        p(p+1)/2 + pk, and p more if the second layer moves. It is taken to fall as 1/d. None: all
-        runs start at `overlaps`.
+        p(p+1)/2 + pk, and p more with the second layer, whether it moves or not. It is taken to
+        fall as 1/d. None: all runs start at `overlaps`.
+    bias : array_like, shape (m,), optional
+        By how much the start's mean over runs is off `overlaps`, likewise.
     rtol : float, optional
         Tolerance on the local error of y, m and Σ, > 0. By default 1e-5; 1e-3 with a kink in σ or
         f*, for each point of the sample that crosses one is a jump of C in time.
@@ -102,12 +109,13 @@ def solve_fluctuations(
     Solution
         ``risk`` and states are the ODE's. In ``observables``, (T, ...): ``risk_std``,
         ``risk_bias``; ``Q_std``, ``Q_bias`` (p, p), ``M_std``, ``M_bias`` (p, k) and, if κ > 0,
-        ``a_std``, ``a_bias`` (p,). In ``stats``: ``covariance_error``, twice the standard error
-        of C over independent scramblings of the sample (or its change with a rule of fewer
-        nodes), relative, the largest over the saved times; ``derivative_error``, the relative
-        change of JΣ and H:Σ with steps of twice the length; ``average_error`` as for
-        `solve_overlaps`; ``points`` of the sample; ``noise``: ``"closed"``, or ``"sampled"`` where
-        the γ/p term or its derivatives come from the sample.
+        ``a_std``, ``a_bias`` (p,); ``covariance`` (m, m) of (Q_ij for i ≤ j, M, a), a included,
+        if the saved times hold at most 4 million such numbers. In ``stats``: ``covariance_error``,
+        twice the standard error of C over independent scramblings of the sample (or its change
+        with a rule of fewer nodes), relative, the largest over the saved times;
+        ``derivative_error``, the relative change of JΣ and H:Σ with steps of twice the length;
+        ``average_error`` as for `solve_overlaps`; ``points`` of the sample; ``noise``:
+        ``"closed"``, or ``"sampled"`` where the γ/p term or its derivatives come from the sample.
 
     Raises
     ------
@@ -119,6 +127,7 @@ def solve_fluctuations(
     -----
     Derivatives are central differences of F's closed forms and expansions along the eigenvectors of
     Σ; those of a γ/p term without closed form are averages with the score of the Gaussian law. The
+    A jump of a rate is taken to fall between two steps. The
     expansion is one in √η about a single trajectory. It fails where runs part: near a saddle that
     SGD leaves by its own noise, and at small d. There `risk_std` is no longer small beside the
     risk; see the page on fluctuations.
@@ -137,12 +146,16 @@ def solve_fluctuations(
     array([2., 2.])
     """
     request = Request.checked(t_end, save_at, threads=1, progress=progress, until=until)
-    flow, start = _make(problem, overlaps, spherical, batch_size, samples, seed, covariance)
+    scatter = Scatter(covariance, bias)
+    flow, start = _make(
+        problem, overlaps, request.t_end, spherical, batch_size, samples, seed, scatter
+    )  # fmt: skip
     least = SMOOTH_RTOL if smooth(flow.field) else KINKED_RTOL
     tolerances = Tolerances.checked(least if rtol is None else rtol, None)
     settings: dict[str, Any] = {
         "spherical": spherical, "batch_size": batch_size, "samples": samples, "seed": seed,
         "covariance": None if covariance is None else np.asarray(covariance).tolist(),
+        "bias": None if bias is None else np.asarray(bias).tolist(),
     }  # fmt: skip
     return carry_out(
         "solve_fluctuations", problem, overlaps, request, tolerances._asdict() | settings,
@@ -151,30 +164,31 @@ def solve_fluctuations(
 
 
 def _make(
-    problem: Problem, overlaps: Overlaps, spherical: Any, batch_size: Any, samples: Any, seed: Any,
-    covariance: Any,
+    problem: Problem, overlaps: Overlaps, t_end: float, spherical: Any, batch_size: Any,
+    samples: Any, seed: Any, scatter: Scatter,
 ) -> tuple[MomentFlow, Moments]:  # fmt: skip
     """The equations and where they start; refuses what they do not cover."""
-    refuse_schedules(checks.instance(problem, "problem", Problem), "its fluctuations")
+    checks.instance(problem, "problem", Problem)
     check_state(overlaps, "overlaps", Overlaps)
     check_gram(problem, overlaps.P, "overlaps")
     spherical, batch_size = (
         checks.switch(spherical, "spherical"), checks.integer(batch_size, "batch_size"),
     )  # fmt: skip
-    if problem.learning_rate == 0.0 or math.isinf(problem.dim):
+    rates = RateSeries(problem, overlaps.p, t_end)
+    if not rates(0.0).learning_rate > 0.0 or math.isinf(problem.dim):
         raise ValueError(
             "problem must have a learning_rate above 0 and a finite dim, for the band of SGD is "
-            f"√(γ/(p d)) wide; got γ = {problem.learning_rate:g}, dim = {problem.dim:g} (at_dim "
+            f"√(γ/(p d)) wide; got γ = {problem.learning_rate}, dim = {problem.dim:g} (at_dim "
             "says a solution for another dim)"
         )
-    if problem.temperature > 0.0:
+    if largest(problem.temperature) > 0.0:
         raise ValueError(
             "problem must have temperature 0 for solve_fluctuations, got "
-            f"{problem.temperature:g}: Langevin noise τd is tied to one d, and no expansion in "
+            f"{problem.temperature}: Langevin noise τd is tied to one d, and no expansion in "
             "γ/(p d)"
         )
-    p, moving = overlaps.p, problem.second_layer_rate > 0.0
-    averages = OverlapAverages(problem)
+    p, averages = overlaps.p, OverlapAverages(problem)
+    moving = largest(problem.second_layer_rate) > 0.0 or scatter.of_second_layer(overlaps)
     c = Coordinates(p, overlaps.k, overlaps.a, moving)
     if c.size > MOST_NUMBERS:
         raise ValueError(
@@ -187,9 +201,9 @@ def _make(
     value = field.noise is None
     most = SAMPLED_POINTS if scored and value else SMOOTH_POINTS
     sample = StepSample(field, batch_size, samples, most, checks.integer(seed, "seed", minimum=0))
-    flow = MomentFlow(field, sample, scored, value)
+    flow = MomentFlow(field, sample, scored, value, rates)
     # the projection onto spheres, and what a start on them must fulfil, belong to the equations
-    begun = OverlapFlow(problem, overlaps, averages, None, spherical)
+    begun = OverlapFlow(problem, overlaps, averages, None, spherical, 1, rates)
     now = begun.read(begun.y0)
     y = c.join(now.Q, now.M, now.a)
     if scored:
@@ -200,18 +214,6 @@ def _make(
                 "overlaps must lie inside the cone, that is Q − M P⁻¹ Mᵀ positive definite, where "
                 "the γ/p term is sampled"
             )
-    return flow, Moments(y, np.zeros(c.size), _starting(problem, c, covariance, p))
-
-
-def _starting(problem: Problem, c: Coordinates, covariance: Any, p: int) -> Array:
-    """Σ(0): the covariance over η."""
-    m = c.size
-    if covariance is None:
-        return np.zeros((m, m))
-    found = checks.array(covariance, "covariance", (m, m), described=f"(m, m) with m = {m}")
-    size = float(np.abs(found).max())
-    if not np.allclose(found, found.T, rtol=0.0, atol=1e-10 * size) or (
-        float(np.linalg.eigvalsh(found)[0]) < -1e-10 * size * m
-    ):
-        raise ValueError("covariance must be symmetric and positive semi-definite")
-    return np.asarray(found) * (p * problem.dim / problem.learning_rate)
+    mean, sigma = scatter.at(c)
+    eta = flow.gamma / (p * problem.dim)
+    return flow, Moments(y, mean / eta, sigma / eta)

@@ -8,7 +8,7 @@ several steps is gone through again, step by step.
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,13 +85,6 @@ class StoppingRuns:
     def save_position(self) -> None:
         """Take note of where the simulator is."""
         self.before = {n: getattr(self.simulator, n).copy() for n in self.simulator.moving}
-
-    def reasons(self) -> str:
-        """What stopped the runs, for a message."""
-        counts = Counter(by for _, by in self.stopped)
-        if self.count == 1:
-            return self.stopped[0][1]
-        return ", ".join(f"{by} ({n} of {self.count} runs)" for by, n in counts.items())
 
     def rewind(self) -> Position:
         """Take the simulator to where it was at the last look."""

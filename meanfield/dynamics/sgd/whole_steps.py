@@ -13,7 +13,7 @@ from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.sgd.clock import Position, StepClock
 from meanfield.dynamics.sgd.runs import Runs
 from meanfield.dynamics.sgd.stopping import StoppingRuns
-from meanfield.dynamics.stops import stats_of_runs
+from meanfield.dynamics.stops import reasons, stats_of_runs
 from meanfield.integrate import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
 
@@ -141,7 +141,8 @@ class SgdRun(Description):
             elif not self._record(self.at.t):
                 return self._diverged("a state")
             if stopping is not None and stopping.active.size == 0:
-                return Status.SUCCESS, f"stopped at t = {self.at.t:g} by {stopping.reasons()}"
+                by = reasons(stopping.stopped)
+                return Status.SUCCESS, f"stopped at t = {self.at.t:g} by {by}"
         return Status.SUCCESS, f"reached t = {self.at.t:g}"
 
     def _record(self, t: float) -> bool:
