@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, get_args
 
 from meanfield import checks, starts
+from meanfield.dynamics.diffusion.simulate import simulate_diffusion
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
 from meanfield.dynamics.sgd.simulate import simulate_sgd
@@ -28,6 +29,7 @@ SOLVERS: dict[str, Function] = {
     "mean_field": solve_mean_field,
     "overlaps": solve_overlaps,
     "sgd": simulate_sgd,
+    "diffusion": simulate_diffusion,
 }
 # what the study itself decides
 RESERVED = {

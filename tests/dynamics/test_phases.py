@@ -184,7 +184,6 @@ def test_what_cannot_go_on_is_refused_by_name():
         (lambda: run.then(FIRST.at_dim(50), 2.0), "dim"),
         (lambda: run.then(FIRST, 2.0, save_at=[0.5]), "save_at"),
         (lambda: run.risk_under(TASK), "Gram"),
-        (lambda: mf.solve_fluctuations(FIRST, START, 1.0).then(FIRST, 2.0), "fluctuations"),
     ):
         with pytest.raises(ValueError, match=word):
             call()
@@ -202,7 +201,7 @@ def joint(number, likeness=0.3):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("description", ["overlaps", "sgd"])
+@pytest.mark.parametrize("description", ["overlaps", "sgd", "diffusion"])
 def test_a_study_goes_on_through_phases(description, tmp_path):
     study = mf.Study(
         problem={"target": joint(1), "dim": 100, "learning_rate": 0.5},

@@ -411,7 +411,7 @@ def test_what_needs_numbers_refuses_a_schedule_by_name():
     problem = make(SCHEDULES["power"])
     start = mf.gaussian_overlaps(problem, p=2, seed=1)
     for call in (
-        lambda: mf.solve_fluctuations(problem, start, 1.0),
+        lambda: mf.find_stationary(problem, start),
         lambda: mf.regimes.diagnose(problem, width=2),
     ):
         with pytest.raises(ValueError, match="learning_rate"):

@@ -268,6 +268,14 @@ CASES = {
         mf.simulate_sgd, NOISY, mf.gaussian_weights(NOISY, 2, seed=1), U.risk_below(0.012),
         {"runs": 4},
     ),
+    "diffusion": (
+        mf.simulate_diffusion,
+        mf.Problem(
+            mf.CommitteeTarget(k=1, noise=0.05), dim=50,
+            learning_rate=mf.schedules.piecewise([0.0, 1.2], [1.0, 0.4]),
+        ),
+        SEEDS, U.risk_below(0.012), {"runs": 4},
+    ),
     "langevin": (
         mf.solve_mean_field,
         mf.Problem(mf.CommitteeTarget(k=1), dim=20, temperature=1e-3),
@@ -331,7 +339,7 @@ def enough(t, state):
     return 0.35 - state.M[0, 0]
 
 
-@pytest.mark.parametrize("description", ["overlaps", "sgd"])
+@pytest.mark.parametrize("description", ["overlaps", "sgd", "diffusion"])
 def test_a_study_keeps_when_its_runs_stopped(description, tmp_path):
     solver = {
         "description": description, "t_end": 20.0, "save_at": 5,

@@ -28,6 +28,7 @@ from meanfield.integrate import BadRate
 Array = NDArray[np.float64]
 
 NOTHING = 1e-15  # of the largest eigenvalue of Σ
+LINEAR = 1e-5  # of |F| over the square of its scale: second derivatives that count as none
 INSTANT = 1e-6  # of the whole time: over which a difference tells how fast rates change
 
 
@@ -184,11 +185,17 @@ class MomentFlow:
         fixed = field.noise_term(y)
         F = field.project(y, field.drift(y) + fixed)
         one, two = (self.derivatives(y, F, fixed, None, sizes, v, s) for s in (1.0, 2.0))
-        parts = [
-            np.linalg.norm((a - b) * w) / max(float(np.linalg.norm(a * w)), 1e-300)
-            for a, b, w in ((one.first, two.first, sizes[:, None]), (one.second, two.second, 1.0))
+        # where F is all but linear its second derivatives are rounding, of no account
+        curved = LINEAR * float(np.linalg.norm(F) * np.abs(sizes).sum()) / self.scale(y) ** 2
+        parts = (
+            (one.first, two.first, sizes[:, None], 1e-300),
+            (one.second, two.second, 1.0, max(curved, 1e-300)),
+        )
+        errors = [
+            np.linalg.norm((a - b) * w) / max(float(np.linalg.norm(a * w)), least)
+            for a, b, w, least in parts
         ]
-        return float(max(parts))
+        return float(max(errors))
 
     def band(self, now: Moments) -> Band:
         """The risk and its band."""
