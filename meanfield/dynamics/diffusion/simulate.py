@@ -113,7 +113,8 @@ def simulate_diffusion(
     method. Splitting after Strang: variances err by (2hJ)²/12, second order in the step h, where J
     is the rate at which deviations grow. What is left of SGD is of higher order in η, and the
     shape of its single steps: use `simulate_sgd` where it takes fewer steps. On spheres the
-    square of the mean step, a bias of order η, is left out.
+    square of the mean step, a bias of order η, is left out. Rates that read α read ∫p/γ dt, from
+    which SGD's own α differs by O(1/d) while γ changes.
 
     Sources: Arnaboldi, Krzakala, Loureiro & Stephan 2024 for the equation; Milstein & Tretyakov
     1997 for methods for small noise; Li, Tai & E 2019 for −½ η JF, which is included.

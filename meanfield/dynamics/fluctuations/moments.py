@@ -22,7 +22,7 @@ from meanfield.dynamics.fluctuations.differences import Directional, along, deri
 from meanfield.dynamics.fluctuations.drift import OverlapField
 from meanfield.dynamics.fluctuations.sample import StepSample
 from meanfield.dynamics.fluctuations.scores import NoiseScores
-from meanfield.dynamics.rates import RateSeries
+from meanfield.dynamics.rates import Rates, RateSeries
 from meanfield.integrate import BadRate
 
 Array = NDArray[np.float64]
@@ -124,28 +124,62 @@ class MomentFlow:
         JSigma = (found.first * sizes[:, None]).T @ v
         out[:m] = F
         out[m : 2 * m] = found.first[-1] * np.linalg.norm(rest) + 0.5 * found.second
-        out[m : 2 * m] += share * (sample.bias(y, steps, draw) - 0.5 * change)
+        out[m : 2 * m] += share * sample.bias(y, steps, draw) + change
         growth = JSigma + JSigma.T + share * sample.covariance(y, steps, draw)
         out[2 * m :] = growth.ravel()
 
     def _change_of_rates(self, t: float, y: Array) -> Array:
-        """∂F/∂t at a state, 0 but along schedules: a difference between two jumps of the rates."""
+        """What rates that change add to dm/dt: −½ s ∂F/∂t, and what SGD's own α does.
+
+        F is differenced between two jumps of the rates, in all of them and in those that read α.
+        """
         rates = self.rates
         if not rates:
             return np.zeros(self.size)
         step = INSTANT * rates.t_end
         low = max((x for x in rates.breaks if x <= t), default=0.0)
         high = min((x for x in rates.breaks if x > t), default=math.inf)
-        ends = max(t - step, low), min(t + step, math.nextafter(high, 0.0))
-        found = []
-        for end in ends:
-            self.set_time(end)
-            scores = None
-            if self.scored and self.value:
-                draw = self.sample.at(y)
-                scores = NoiseScores(self.field, draw, self.field.coordinates.split(y).a)
-            found.append(self.field.project(y, self.field.drift(y) + self._fixed(y, scores)))
-        return (found[1] - found[0]) / (ends[1] - ends[0])
+        before = max(min(t, rates.t_end) - step, low)
+        after = min(t + step, math.nextafter(high, 0.0), rates.t_end)
+        now, first, last = rates(t), rates(before), rates(after)
+        F = self._flow_at(last, y) - self._flow_at(first, y)
+        out = -0.5 * now.learning_rate / self.gamma * F
+        by_alpha = [name for name, each in rates.schedules.items() if each.clock == "alpha"]
+        if by_alpha:
+            earlier, later = (
+                now._replace(**{name: getattr(end, name) for name in by_alpha})
+                for end in (first, last)
+            )
+            F = self._flow_at(later, y) - self._flow_at(earlier, y)
+            out = out + self._lead_of_alpha(t) * F
+        return out / (after - before)
+
+    def _lead_of_alpha(self, t: float) -> float:
+        """By how much, as a time over η(0), the α of SGD is ahead of ∫p/γ dt.
+
+        t is a sum of steps of the rate at their starts: at a given α it is ahead by half of what
+        γ/(pd) has lost, but for jumps, if γ reads α; if γ reads t, α is ahead by ½ log γ/d.
+        """
+        rates = self.rates
+        schedule = rates.schedules.get("learning_rate")
+        if schedule is None:
+            return 0.0
+        starts = [0.0, *(x for x in rates.breaks if x <= t)]
+        ends = [*(math.nextafter(x, 0.0) for x in starts[1:]), t]
+        values = [[rates(x).learning_rate for x in both] for both in zip(starts, ends, strict=True)]
+        if schedule.clock == "alpha":
+            return 0.5 * sum(after - before for before, after in values) / self.gamma
+        logs = sum(math.log(after / before) for before, after in values)
+        return 0.5 * values[-1][1] / self.gamma * logs
+
+    def _flow_at(self, rates: Rates, y: Array) -> Array:
+        """F at other rates."""
+        self.field.set_rates(rates)
+        scores = None
+        if self.scored and self.value:
+            draw = self.sample.at(y)
+            scores = NoiseScores(self.field, draw, self.field.coordinates.split(y).a)
+        return self.field.project(y, self.field.drift(y) + self._fixed(y, scores))
 
     def _fixed(self, y: Array, scores: NoiseScores | None) -> Array:
         """The γ/p term at y, where differences leave it alone or not."""

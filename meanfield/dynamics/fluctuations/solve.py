@@ -127,8 +127,8 @@ def solve_fluctuations(
     -----
     Derivatives are central differences of F's closed forms and expansions along the eigenvectors of
     Σ; those of a γ/p term without closed form are averages with the score of the Gaussian law. The
-    A jump of a rate is taken to fall between two steps. The
-    expansion is one in √η about a single trajectory. It fails where runs part: near a saddle that
+    expansion is one in √η about a single trajectory. A jump of a rate is taken to fall between two
+    steps, at its time in the equations. The expansion fails where runs part: near a saddle that
     SGD leaves by its own noise, and at small d. There `risk_std` is no longer small beside the
     risk; see the page on fluctuations.
 

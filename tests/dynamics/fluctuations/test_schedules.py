@@ -18,6 +18,7 @@ def decay(t):
     return 0.2 * np.exp(-t)
 
 
+FADING = S.exponential(0.3, time=1.0, clock="alpha")
 GAMMAS = {
     "number": 0.7,
     "power": S.power(1.0, 1.0, onset=0.5),
@@ -27,7 +28,7 @@ GAMMAS = {
 }
 
 
-def exact_moments(gamma, d, t_end):
+def exact_moments(gamma, d, t_end, labels):
     """Mean of (M, Q) and standard deviation of M of one linear neuron, step by step.
 
     ε = λ* − λ + √Δ ξ is linear in x, so that a step's moments close: see below.
@@ -36,7 +37,7 @@ def exact_moments(gamma, d, t_end):
     while t < t_end - 1e-9:
         clock = step / d if getattr(gamma, "clock", "t") == "alpha" else t
         rate = float(gamma(clock + 1e-12)) if callable(gamma) else gamma
-        delta, eta = float(noise(t)), rate / d
+        delta, eta = float(labels(step / d if labels is FADING else t)), rate / d
         kept = 1.0 - eta * float(decay(t))
         squares = 1.0 - 2.0 * M + Q  # E ε² without label noise
         gap = 1.0 - 2.0 * M + M2  # E (1 − M)²
@@ -51,11 +52,11 @@ def exact_moments(gamma, d, t_end):
     return t, M, Q, np.sqrt(M2 - M * M)
 
 
-@pytest.mark.parametrize("name", GAMMAS)
-def test_moments_of_a_linear_neuron_along_schedules(name):
+@pytest.mark.parametrize(("name", "labels"), [*((n, noise) for n in GAMMAS), ("power", FADING)])
+def test_moments_of_a_linear_neuron_along_schedules(name, labels):
     gamma, d = GAMMAS[name], 4000
-    t, M, Q, spread = exact_moments(gamma, d, 2.0)
-    target = mf.CommitteeTarget(k=1, activation="hermite1", noise=noise)
+    t, M, Q, spread = exact_moments(gamma, d, 2.0, labels)
+    target = mf.CommitteeTarget(k=1, activation="hermite1", noise=labels)
     problem = mf.Problem(target, "hermite1", dim=d, learning_rate=gamma, weight_decay=decay)
     start = mf.Overlaps([[0.8]], [[0.3]], [[1.0]], [1.0])
     band = mf.solve_fluctuations(problem, start, t, save_at=[0.0, t], rtol=1e-9)
