@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from meanfield.schedules.laws import AdagradNorm
 from meanfield.until.conditions import check_until, with_laws
 
 OF_EQUATIONS = ("rtol", "atol", "method", "spherical")
+ON_RANKS = ("rtol", "atol", "evaluator")
 SOLVERS: dict[str, tuple[Callable[..., Solution], tuple[str, ...]]] = {
     "overlap ODEs": (
         solve_overlaps,
@@ -42,37 +44,51 @@ SOLVERS: dict[str, tuple[Callable[..., Solution], tuple[str, ...]]] = {
 
 def go_on(before: Solution, problem: Problem, t_end: float, settings: dict[str, Any]) -> Solution:
     """See `Solution.then`."""
+    if "comm" not in settings:
+        solve, start, t0, given = _call(before, problem, t_end, settings)
+    else:
+        ranks = import_module("meanfield.parallel.ranks").Ranks(settings["comm"])
+        with ranks.sharing_errors():  # what one of them refuses, none waits for
+            solve, start, t0, given = _call(before, problem, t_end, settings)
+    alpha = alpha_at_end(before)
+    after = solve(later_on(problem, t0, alpha), start, given.pop("t_end") - t0, **given)
+    return joined(before, after, problem, t0, alpha)
+
+
+def _call(
+    before: Solution, problem: Problem, t_end: float, settings: dict[str, Any]
+) -> tuple[Callable[..., Solution], Any, float, dict[str, Any]]:
+    """The solver, the start, its time, and all other arguments; refuses what cannot go on."""
     checks.instance(problem, "problem", Problem)
-    solve, carried = _solver(before)
+    solve, carried = _solver(before, settings)
+    of_law = "evaluator" in carried
     t0 = float(before.t[-1])
     t_end = checks.real(t_end, "t_end")
     if t_end <= t0:
         raise ValueError(f"t_end must be after the run's end so far, t = {t0:g}, got {t_end:g}")
     _check_problem(before, problem)
-    if solve is not solve_mean_field:
+    if not of_law:
         _refuse_sums(before, problem)
-    alpha = alpha_at_end(before)
     given = {name: before.parameters[name] for name in carried if name in before.parameters}
     if solve is solve_fluctuations:
         given |= _scatter(before)
-    else:
+    elif "comm" not in settings:
         given["keep"] = _kept(before)
     given |= settings
-    if "seed" not in given:  # of noise; that of a sample stays the same
-        name = "noise_seed" if solve is solve_mean_field else "seed"
+    if "seed" not in given and "comm" not in settings:  # of noise; that of a sample stays the same
+        name = "noise_seed" if of_law else "seed"
         given["seed"] = _next_seed(int(before.parameters[name]), len(before.phases))
     given["save_at"] = _times(given.get("save_at"), t0, t_end)
-    if given.get("observables") is not None:
-        given["observables"] = {
-            name: partial(_shifted, function, t0) for name, function in given["observables"].items()
-        }
+    for name in ("observables", "averages"):
+        if given.get(name) is not None:
+            functions = given[name].items()
+            given[name] = {key: partial(_shifted, each, t0) for key, each in functions}
     if given.get("until") is not None:
         given["until"] = with_laws(
             check_until(given["until"]), lambda law: partial(_shifted, law, t0)
         )
     start = last_states(before.states) if len(before.states.shape) > 1 else before.final
-    after = solve(later_on(problem, t0, alpha), start, t_end - t0, **given)
-    return joined(before, after, problem, t0, alpha)
+    return solve, start, t0, given | {"t_end": t_end}
 
 
 def joined(
@@ -125,7 +141,9 @@ def _phase(run: Solution, start: float, alpha: float, first: int, first_state: i
     )  # fmt: skip
 
 
-def _solver(before: Solution) -> tuple[Callable[..., Solution], tuple[str, ...]]:
+def _solver(
+    before: Solution, settings: dict[str, Any]
+) -> tuple[Callable[..., Solution], tuple[str, ...]]:
     """What moves a run of this description, and which of its settings stay."""
     description = before.parameters.get("description")
     if description not in SOLVERS:
@@ -133,13 +151,15 @@ def _solver(before: Solution) -> tuple[Callable[..., Solution], tuple[str, ...]]
             f"then goes on with {', '.join(SOLVERS)}, not with a run of {description}: its state "
             "is not kept"
         )
-    if before.parameters.get("neurons", 0) > before.parameters.get("n", 0):
-        raise ValueError(
-            "then goes on with runs of one process; on ranks, start "
-            "parallel.solve_mean_field from solution.final on each"
-        )
     if before.status not in (Status.SUCCESS, Status.INACCURATE):
         raise ValueError(f"then goes on with runs that reached an end, got one {before.status}")
+    if "comm" in settings and "neurons" in before.parameters:
+        # ranks lie above the descriptions
+        return import_module("meanfield.parallel").solve_mean_field, ON_RANKS
+    if before.parameters.get("neurons", 0) > before.parameters.get("n", 0):
+        raise ValueError(
+            "then needs comm= for a run on ranks, the communicator of all that hold a part of it"
+        )
     return SOLVERS[str(description)]
 
 

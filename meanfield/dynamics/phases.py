@@ -82,7 +82,8 @@ class Phased:
         **settings
             Of the solver: ``until``, ``save_at`` and observables, all by the clock of the whole
             run, ``checkpoint``, and whatever is to be different from before; tolerances and
-            options stay, and noise is drawn anew.
+            options stay, and noise is drawn anew. On ranks ``comm``, and every rank makes this
+            call.
 
         Returns
         -------

@@ -9,6 +9,7 @@ import pytest
 import meanfield as mf
 from meanfield.dynamics import checkpoint as module
 from meanfield.dynamics.phases import last_states
+from tests.parallel.ranks import Team
 
 S, U = mf.schedules, mf.until
 TASK = mf.CommitteeTarget(k=1, noise=0.01)
@@ -123,6 +124,41 @@ def test_conditions_observables_and_times_are_of_the_whole_clock():
         last = run.then(FIRST, 10.0, save_at=2)
         assert len(last.phases) == 3 and np.isnan(np.ravel(last.observables["clock"])[-1])
         assert last.phases[1].stopped_by in ("late", ["late"])
+
+
+def u_squared(t, part):
+    return t + (part.u**2).sum(axis=1).mean()
+
+
+def late(t, part):
+    return 7.5 - t
+
+
+def test_ranks_go_on_together():
+    first = mf.Problem(mf.CommitteeTarget(k=1), dim=30)
+    second = mf.Problem(mf.CommitteeTarget(k=1, activation="relu"), dim=30)
+    start = mf.parallel.draw(mf.gaussian_measure, first, 300, seed=3)
+    until = late
+    alone = mf.solve_mean_field(first, start, 4.0, save_at=3)
+    alone = alone.then(second, 30.0, until=until, save_at=[5.0, 6.0], observables={"u": u_squared})
+
+    def solve(comm):
+        part = mf.parallel.draw(mf.gaussian_measure, first, 300, seed=3, comm=comm)
+        run = mf.parallel.solve_mean_field(first, part, 4.0, comm=comm, save_at=3)
+        with pytest.raises(ValueError, match="comm="):
+            run.then(second, 30.0)
+        with pytest.raises(ValueError, match="t_end"):
+            run.then(second, 30.0 if comm.rank else 1.0, comm=comm)
+        return run.then(
+            second, 30.0, comm=comm, until=until, save_at=[5.0, 6.0], averages={"u": u_squared}
+        )
+
+    for run in Team(2).run(solve):
+        assert len(run.phases) == 2 and run.stopped_by == alone.stopped_by != ""
+        np.testing.assert_allclose(run.t, alone.t, rtol=1e-9)
+        np.testing.assert_allclose(run.risk, alone.risk, rtol=1e-9)
+        np.testing.assert_allclose(run.observables["u"][3:], alone.observables["u"][3:], rtol=1e-9)
+        assert run.final.n == 150 and run.parameters["t_end"] == 30.0
 
 
 def test_runs_that_were_stopped_wait_for_the_last():
