@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
+from meanfield.dynamics import checkpoint as module
 from meanfield.dynamics.phases import last_states
 
 S, U = mf.schedules, mf.until
@@ -144,3 +145,31 @@ def test_each_run_goes_on_from_where_it_is():
     np.testing.assert_allclose(later.risk[:, 3], noisy.risk[:, -1], rtol=1e-9)
     with pytest.raises(ValueError, match="as many as runs"):
         mf.simulate_diffusion(first.at_dim(50), last_states(noisy.states), 1.0, runs=2)
+
+
+@pytest.mark.usefixtures("interrupted_results")
+def test_a_checkpoint_holds_the_runs_that_have_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "INTERVAL", 0.0)
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    problem, wanted = task(S.power(0.8, 1.0, onset=9.0), dim=50), U.risk_below(0.02)
+    t_end, asked = 40.0, []
+
+    def run(seen=lambda t, state: 0.0, **more):
+        return mf.simulate_diffusion(
+            problem, START, t_end, runs=6, seed=1, save_at=81, until=wanted,
+            observables={"seen": seen}, **more,
+        )  # fmt: skip
+
+    whole = run()
+    middle = np.median(whole.stopped_at)
+    assert whole.stopped_at.min() < middle < whole.stopped_at.max()
+
+    def interrupting(t, state):
+        if t > middle and not asked:
+            asked.append(t)
+            raise KeyboardInterrupt
+        return 0.0
+
+    stopped = run(interrupting, checkpoint=tmp_path / "run")
+    assert stopped.status == "interrupted" and stopped.t[-1] <= middle
+    assert run(checkpoint=tmp_path / "run") == whole
