@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from meanfield.kernels.fields.lagrange import arcsinh, lagrange_weights
 from meanfield.kernels.fields.mesh import POINTS
+from meanfield.kernels.fields.places import arcsinh, lagrange_weights
 from meanfield.kernels.options import serial, shared
 
 BLOCKS = 64  # of neurons, for velocities

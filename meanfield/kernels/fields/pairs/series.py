@@ -25,8 +25,8 @@ import math
 
 import numpy as np
 
-from meanfield.kernels.fields.lagrange import arcsinh, lagrange_weights
 from meanfield.kernels.fields.mesh import POINTS
+from meanfield.kernels.fields.places import arcsinh, lagrange_weights
 from meanfield.kernels.options import serial, shared, shared_strict
 from meanfield.kernels.simd import LANES, add, fill, load, multiply, multiply_add, store, total
 
