@@ -31,6 +31,7 @@ from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem
 from meanfield.progress import progress_bar
 from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.targets import has_gram
 from meanfield.until.conditions import check_until
 
 Array = NDArray[np.float64]
@@ -254,8 +255,8 @@ def carry_out(
 
 def check_gram(problem: Problem, found: Array, name: str) -> None:
     """Refuse a start `name` whose P is not the target's."""
-    P = np.asarray(problem.target.gram)
-    if found.shape != P.shape or not np.allclose(found, P, rtol=0.0, atol=1e-8 * np.abs(P).max()):
+    if not has_gram(problem.target, found):
+        P = np.asarray(problem.target.gram)
         raise ValueError(
             f"{name} must have the target's Gram matrix as their P: the target has "
             f"{np.array2string(P, threshold=9)}, got {np.array2string(found, threshold=9)}"

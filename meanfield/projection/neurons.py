@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from meanfield.gaussian.pair_averages import pair_averages
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.states.factors import nearest_coordinates
+from meanfield.targets import has_gram
 
 Array = NDArray[np.float64]
 Rows = Callable[[slice], Array]
@@ -70,7 +72,7 @@ def split(state: Any, problem: Problem) -> Neurons:
 
 def _of_overlaps(state: Overlaps, problem: Problem) -> Neurons:
     _check_gram(state.P, problem)
-    u = _coordinates(state.M, problem)
+    u = nearest_coordinates(problem.target.basis, state.M)
     Q = np.array(state.Q)
     r = np.sqrt(np.maximum(np.diag(Q) - (u * u).sum(axis=1), 0.0))
     masses = np.full(len(u), 1.0 / len(u))
@@ -80,7 +82,7 @@ def _of_overlaps(state: Overlaps, problem: Problem) -> Neurons:
 def _of_weights(state: Weights, problem: Problem) -> Neurons:
     d = state.dim
     _check_gram(state.W_star @ state.W_star.T / d, problem)
-    u = _coordinates(state.W @ state.W_star.T / d, problem)
+    u = nearest_coordinates(problem.target.basis, state.W @ state.W_star.T / d)
     # the weights less their part in the subspace keep the digits that |w|² − |u|² would lose
     rest = state.W / math.sqrt(d) - u @ principal_axes(state, problem)
     r = np.sqrt((rest * rest).sum(axis=1))
@@ -90,18 +92,11 @@ def _of_weights(state: Weights, problem: Problem) -> Neurons:
 
 def principal_axes(state: Weights, problem: Problem) -> Array:
     """Orthonormal rows (k, d) that span W*, along which u are the coordinates."""
-    return _coordinates(state.W_star.T, problem).T / math.sqrt(state.dim)
-
-
-def _coordinates(M: Array, problem: Problem) -> Array:
-    """u (p, rank) with M = u Bᵀ."""
-    u = np.linalg.lstsq(problem.target.basis, M.T, rcond=None)[0].T
-    return np.ascontiguousarray(u, dtype=np.float64)
+    return nearest_coordinates(problem.target.basis, state.W_star.T).T / math.sqrt(state.dim)
 
 
 def _check_gram(P: Array, problem: Problem) -> None:
-    gram = np.asarray(problem.target.gram)
-    if P.shape != gram.shape or not np.allclose(P, gram, rtol=0.0, atol=1e-8 * np.abs(gram).max()):
+    if not has_gram(problem.target, P):
         raise ValueError("state must have the gram matrix of the problem's target")
 
 

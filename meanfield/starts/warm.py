@@ -10,6 +10,7 @@ import numpy as np
 from meanfield import checks
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.targets import has_gram
 
 AnyState = TypeVar("AnyState", ParticleMeasure, Overlaps, Weights)
 KINDS = {"measure": ParticleMeasure, "overlaps": Overlaps, "weights": Weights}
@@ -136,7 +137,8 @@ def _convert(
             else measure.weights(problem, n, seed)
         )
     if isinstance(state, Weights):
-        if kind == "weights" and state.dim == problem.dim and _same_gram(state, problem):
+        P = state.W_star @ state.W_star.T / state.dim
+        if kind == "weights" and state.dim == problem.dim and has_gram(problem.target, P):
             return state
         state = state.overlaps()
     moved = _for_target(state, problem)
@@ -151,11 +153,6 @@ def _for_target(state: Overlaps, problem: Problem) -> Overlaps:
     u = state.measure().u
     _refuse_other_rank(u.shape[1], problem)
     return Overlaps(state.Q, u @ problem.target.basis.T, P, state.a)
-
-
-def _same_gram(state: Weights, problem: Problem) -> bool:
-    P, gram = state.W_star @ state.W_star.T / state.dim, np.asarray(problem.target.gram)
-    return P.shape == gram.shape and np.allclose(P, gram, rtol=0.0, atol=1e-8 * np.abs(gram).max())
 
 
 def _refuse_other_rank(k: int, problem: Problem) -> None:

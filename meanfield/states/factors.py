@@ -15,13 +15,18 @@ Array = NDArray[np.float64]
 LENGTH_TOLERANCE = 1e-4
 
 
+def nearest_coordinates(B: Array, M: Array) -> Array:
+    """u (p, rank) with M = u Bᵀ, as nearly as there is one."""
+    return np.ascontiguousarray(np.linalg.lstsq(B, M.T, rcond=None)[0].T, dtype=np.float64)
+
+
 def principal_coordinates(B: Array, M: Array) -> Array:
-    """u (p, rank) with M = u Bᵀ."""
-    u = np.linalg.lstsq(B, M.T, rcond=None)[0].T
+    """The same, refused where M is no such product."""
+    u = nearest_coordinates(B, M)
     scale = float(np.abs(M).max(initial=0.0)) + float(np.abs(B @ B.T).max())
     if np.abs(u @ B.T - M).max(initial=0.0) > LENGTH_TOLERANCE * scale * len(M) ** 0.25:
         raise ValueError("M must have its rows in the range of the target's gram matrix P")
-    return np.ascontiguousarray(u, dtype=np.float64)
+    return u
 
 
 def split(B: Array, M: Array, Q: Array) -> tuple[Array, Array]:

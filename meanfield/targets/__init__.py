@@ -3,6 +3,7 @@
 from meanfield.targets.base import LinkUnits as LinkUnits
 from meanfield.targets.base import Target as Target
 from meanfield.targets.base import check_target as check_target
+from meanfield.targets.base import has_gram as has_gram
 from meanfield.targets.base import title_of as title_of
 from meanfield.targets.base import units_of as units_of
 from meanfield.targets.build import hermite_link as hermite_link

@@ -122,6 +122,12 @@ def units_of(target: Target) -> LinkUnits | None:
     return getattr(target, "units", None)
 
 
+def has_gram(target: Target, P: Array) -> bool:
+    """Whether P (k, k) is the target's Gram matrix, but for what overlaps lose by rounding."""
+    gram = np.asarray(target.gram)
+    return P.shape == gram.shape and np.allclose(P, gram, rtol=0.0, atol=1e-8 * np.abs(gram).max())
+
+
 def title_of(target: Target) -> str:
     """How a picture calls a target."""
     return str(getattr(target, "title", f"a {type(target).__name__}"))

@@ -24,6 +24,7 @@ from meanfield.gaussian.pair_averages import (
 from meanfield.kernels.activations.codes import CLOSED_PAIRS
 from meanfield.kernels.dynamics.overlaps.drift import drift_matrices, error_energy, field_averages
 from meanfield.problem import Problem
+from meanfield.states.factors import nearest_coordinates
 from meanfield.targets import potential_of, units_of
 from meanfield.targets.potentials.form import relative_error
 
@@ -158,7 +159,7 @@ class OverlapAverages:
 
     def risk(self, Q: Array, M: Array, a: Array, *, with_error: bool = True) -> tuple[float, float]:
         """½ E (f − f*)² of overlaps that are known to be some, and the relative error in it."""
-        u = np.ascontiguousarray(np.linalg.lstsq(self.target.basis, M.T, rcond=None)[0].T)
+        u = nearest_coordinates(self.target.basis, M)
         r_squared = np.maximum(np.diag(Q) - (u * u).sum(axis=1), 0.0)
         with np.errstate(all="ignore"):  # weights near overflow have a risk of NaN
             energy = self.energy(Network(a, u, Q, r_squared, None), with_error=with_error)

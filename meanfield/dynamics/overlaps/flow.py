@@ -21,6 +21,7 @@ from meanfield.kernels.dynamics.overlaps.velocity import shared_velocity, small_
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
 from meanfield.states import Overlaps
+from meanfield.states.factors import nearest_coordinates
 
 Matrix = NDArray[np.float64]
 
@@ -82,7 +83,7 @@ class OverlapFlow:
         self.basis = np.ascontiguousarray(target.basis)
         self.rank = target.rank
         self.a = np.asarray(start.a)
-        u = np.linalg.lstsq(self.basis, start.M.T, rcond=None)[0].T
+        u = nearest_coordinates(self.basis, start.M)
         N = 0.5 * (start.Q + start.Q.T) - u @ u.T
         if spherical:
             length = np.sqrt(np.diag(start.Q))
