@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scipy.integrate import OdeSolution
 
 Array = NDArray[np.float64]
-LOOKS = 1025  # times at which a schedule is looked at before a run
+LOOKS = 1025  # times at which the values of a schedule are checked before a run
 
 
 class Rates(NamedTuple):
@@ -130,7 +130,7 @@ class RateSeries:
 class Alphas:
     """α as a function of t, from dα/dt = p/γ, whichever of the two clocks γ reads.
 
-    Where γ reads α, dt/dα = γ/p is integrated and turned round.
+    Where γ reads α, dt/dα = γ/p is integrated, and the function t(α) inverted.
     """
 
     def __init__(self, gamma: float | Schedule, p: int, t_end: float):
@@ -195,7 +195,7 @@ class Alphas:
         piece: OdeSolution = self.pieces[place]
         if not self.by_alpha:
             return float(piece(t)[0])
-        return _turned(piece, t)
+        return _inverse(piece, t)
 
     def time_of(self, alpha: float, t_end: float) -> float:
         """t at a value of α, infinity beyond t_end."""
@@ -208,7 +208,7 @@ class Alphas:
             return math.inf
         for piece in self.pieces:
             if alpha <= float(piece(piece.t_max)[0]):
-                return _turned(piece, alpha)
+                return _inverse(piece, alpha)
         return math.inf
 
 
@@ -229,8 +229,8 @@ def samples_per_dimension(problem: Problem, p: int | None, t: Array) -> Array:
     return Alphas(gamma, p, max(float(t[-1]), 1e-300))(t)
 
 
-def _turned(piece: OdeSolution, y: float) -> float:
-    """x with piece(x) = y, by bisection in the table of its steps and then within one."""
+def _inverse(piece: OdeSolution, y: float) -> float:
+    """x with piece(x) = y, for a piece that increases, by secants held within a bracket."""
     low, high = piece.t_min, piece.t_max
     if y <= float(piece(low)[0]):
         return float(low)
@@ -238,7 +238,7 @@ def _turned(piece: OdeSolution, y: float) -> float:
         return float(high)
     values = [float(piece(x)[0]) for x in (low, high)]
     for _ in range(200):
-        # Illinois: a secant that cannot stick at one end, held between the two
+        # a twentieth of the bracket is kept from either end, so that both ends move
         share = (y - values[0]) / (values[1] - values[0])
         middle = low + min(max(share, 0.05), 0.95) * (high - low)
         value = float(piece(middle)[0])

@@ -27,10 +27,11 @@ SHIFT = (math.sqrt(5.0) - 1.0) / 2.0
 DEGREE = 16
 RELATIVE, ABSOLUTE = 1e-13, 1e-14  # left out: of the panel's own variation, and of that near 0
 ROUNDING = 16.0 * np.finfo(np.float64).eps
-LOOSER = 30.0  # between nodes the sum may miss this much more
+LOOSER = 30.0  # between its nodes a sum may miss the function by this many times what is allowed
 NARROWEST = 2.0**-44
-CLOSE = 2.0**-5  # panels narrower than this may close in on a point:
-PLATEAU, WIDER = 6, 8.0  # a few of them; a break there lets the panels beside it be this much wider
+# a kink is looked for among panels narrower than this, at most so many of them between wider ones;
+# it is one if, with an end of panels there, those beside it become so many times wider
+CLOSE, PLATEAU, WIDER = 2.0**-5, 6, 8.0
 MOST = {FAR: 2**11, NEAR: 2**14}  # panels at work: more belong to a function that is rough
 USEFUL = 256  # panels that a quadrature may have to visit
 TURN = 1e-8  # jump of the slope, over the largest slope near 0, that counts as a kink

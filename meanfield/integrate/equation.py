@@ -16,8 +16,11 @@ RightHandSide = Callable[[float, Vector, Vector], None]
 Total = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 LEAST_WORK = 7  # rows of a run's memory: the state, its slope, and five to work with
-FEWEST, MOST, NUMBERS = 8, 24, 20_000_000  # stiff directions, and what more than a few may take
-ROUNDING = 2.0**-104  # of the state's size: what may grow from there is held relative to itself
+FEWEST, MOST = 8, 24  # stiff directions that are kept as vectors of the size of the state:
+NUMBERS = 20_000_000  # more than the fewest only if all of them are no more numbers than this
+# of the state's size: a component that grows has a relative tolerance down to here, so that an
+# escape from a saddle, which starts from rounding, is controlled from its beginning
+ROUNDING = 2.0**-104
 LEAST = 1e-290  # a tolerance must not be zero
 SAMPLE = 2**15  # numbers that tell how stiff a step is, if there are more
 
@@ -101,8 +104,8 @@ class Equation:
 
         The root mean square over the components that move: their number is (Σm)²/Σm² with m how
         far each goes from row y to row y_new, relative to its size or that of the state. The same
-        with weights, and the larger of the two. `loose` becomes what it were if growing components
-        had no tolerance of their own.
+        with weights, and the larger of the two. `loose` is set to what the size would be if growing
+        components had the absolute tolerance of the others.
         """
         floors = tuple(max(part * self.unit, LEAST) for part in (self.atol, self.noise, 1.0))
         sums = linear.scaled_squares(self.rows, c, of, y, y_new, self.weight, floors, self.rtol)

@@ -126,8 +126,8 @@ def compare(
     checks.integer(runs, "runs")
     checks.integer(seed, "seed", minimum=0)
     rtol = checks.real(rtol, "rtol", above=0.0)
-    in_law = not (_flag(in_weights, "in_weights") and "sgd" in names)
-    also = ["band"] if _flag(band, "band") else []
+    in_law = not (checks.switch(in_weights, "in_weights") and "sgd" in names)
+    also = ["band"] if checks.switch(band, "band") else []
     start = run_start(problem, diagnosis.width, start, scale, seed, in_law=in_law)
     overlaps = start if isinstance(start, Overlaps) else start.overlaps()
     if particles is None:
@@ -196,9 +196,3 @@ def _chosen(descriptions: Any, diagnosis: Diagnosis) -> list[str]:
         if not diagnosis[name].exists:
             raise ValueError(f"descriptions: {name!r} {diagnosis[name].note}")
     return [name for name in TITLES if name in wanted]
-
-
-def _flag(value: Any, name: str) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)

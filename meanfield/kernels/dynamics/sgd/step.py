@@ -65,7 +65,7 @@ def output(unit, a, pre):
 
 @serial
 def units(unit, x, value, slope):
-    """σ and σ' of all of x; a loop without a choice in it, which vectorises, for the square."""
+    """Write σ(x) and σ'(x) of all of x; the square has a loop of its own, which vectorises."""
     if unit.code == SQUARE:
         for i in range(x.size):
             value[i] = x[i] * x[i]
@@ -77,12 +77,12 @@ def units(unit, x, value, slope):
 
 @serial
 def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
-    """Move a by one update and write the first layer's, all at the old parameters.
+    """Update a, and write what updates the first layer; both from the old parameters.
 
-    pre (b, p) and pre_star (b, k) hold the pre-activations (z itself, unless the target is a
-    committee); C (b, p) receives
-    (γ/p) a_i σ'(λ_i) ε / b, so that w_i moves by Σ_s C_si x_s/√d. value (p,) is work space.
-    Returns the stream, and whether every error ε was finite.
+    pre (b, p) holds the students' pre-activations, pre_star (b, k) the target's, or z itself unless
+    the target is a committee. C (b, p) receives (γ/p) a_i σ'(λ_i) ε / b, so that w_i moves by
+    Σ_s C_si x_s/√d. value (p,) is work space, s the state of the random numbers.
+    Returns that state after them, and whether every error ε was finite.
     """
     b, p = pre.shape
     student = Unit(step.sigma, step.sigma_parameter, step.sigma_value, step.sigma_slope)
@@ -117,7 +117,7 @@ def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
 
 @serial
 def coefficients(a, a_star):
-    """The e of ε = Σ_m e_m φ_m(λ_m), students first."""
+    """The e of ε = Σ_m e_m φ_m(λ_m): −a_i/p of the students, then a*_r/k of the target."""
     e = np.empty(a.size + a_star.size)
     for i in range(a.size):
         e[i] = -a[i] / a.size
