@@ -10,10 +10,15 @@ import pytest
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation
-from meanfield.activations.own import POINTS, compiled_unit, grid
+from meanfield.activations.own import compiled_unit, grid
 from meanfield.functions.captures import fingerprint
 from meanfield.functions.users import source_of
-from meanfield.kernels.activations.own import point_address, point_values
+from meanfield.kernels.activations.own import (
+    point_address,
+    point_values,
+    scalar_address,
+    scalar_values,
+)
 from meanfield.problem import problem_from_parameters
 from meanfield.targets.labels import sample_points
 
@@ -120,13 +125,14 @@ def test_compiled_code_follows_what_is_captured(make):
 
 def test_a_given_derivative_and_a_function_of_one_number_follow_as_well():
     c = np.array([1.0])
-    given = custom(lambda x: c[0] * x**3, lambda x: 3.0 * c[0] * x**2, name="cube")
+    # not the derivative: a difference in its place would be seen
+    given = custom(lambda x: c[0] * x**3, lambda x: 5.0 * c[0] * x**2, name="cube")
     single = custom(lambda x: c[0] * x if x > 0.0 else 0.5 * x, name="bent")
     x = np.array([2.0, -1.0])
-    assert single(x).tolist() == [2.0, -0.5] and called(compiled_unit(given).slope, 2.0) == 12.0
+    assert single(x).tolist() == [2.0, -0.5] and called(compiled_unit(given).slope, 2.0) == 20.0
     c[0] = -1.0
     given, single = get_activation(given), get_activation(single)
-    assert called(compiled_unit(given).slope, 2.0) == -12.0 == given.derivative(x)[0]
+    assert called(compiled_unit(given).slope, 2.0) == -20.0 == given.derivative(x)[0]
     assert called(compiled_unit(single).value, 2.0) == -2.0 and single(x).tolist() == [-2.0, -0.5]
 
 
@@ -148,15 +154,27 @@ def test_a_target_follows_in_every_description():
     assert target == mf.MultiIndexTarget(target.function, k=1)
 
 
-def test_compiled_code_that_python_disagrees_with_is_refused(monkeypatch):
-    numba = pytest.importorskip("numba")
-    scale = [1.0]
-    inner = numba.njit(lambda x, c=scale[0]: c * x)
-    activation = custom(lambda x: np.tanh(inner(x)), name="own")
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_compiled_code_that_python_disagrees_with_is_refused(monkeypatch, wrong):
+    """That of the function, and that of its derivative."""
+    activation = custom(lambda x: np.tanh(x), lambda x: 1.0 - np.tanh(x) ** 2, name="own")
     compiled_unit(activation)
-    monkeypatch.setattr("meanfield.activations.own.scalar_values", lambda *_: POINTS)
+    code = scalar_address(source_of((activation.function, activation.derivative)[wrong]))
+
+    def disagree(address, x):
+        return scalar_values(address, x) + 0.1 * (address == code)
+
+    monkeypatch.setattr("meanfield.activations.own.scalar_values", disagree)
     with pytest.raises(ValueError, match=r"differ by .* from those that Python gives now"):
         compiled_unit(activation)
+
+
+def test_kinks_follow_what_is_captured():
+    c = np.array([1.0])
+    bent = custom(lambda x: np.maximum(x - c[0], 0.0), name="bent")
+    assert bent.kinks == pytest.approx((1.0,))
+    c[0] = -2.0
+    assert get_activation(bent).kinks == pytest.approx((-2.0,))
 
 
 def test_functions_that_agree_at_a_few_points_are_told_apart():
