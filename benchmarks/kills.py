@@ -74,9 +74,12 @@ def same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
 
 
 def reached(folder: Path) -> int:
-    """The latest step in a checkpoint of the first rank; -1 if there is none."""
+    """The latest step that all ranks have in a checkpoint; -1 if there is none.
+
+    The first rank's file is put in its place once all have written theirs.
+    """
     steps = [-1]
-    for path in folder.glob("run.0-of-*"):
+    for path in folder.glob("run.0-of-*[0-9]"):
         with suppress(FileNotFoundError):  # renamed since, by ranks at work
             header, _ = read_archive(path, "meanfield-checkpoint")
             steps.append(int(header["snapshot"]["now"]["steps"]))
