@@ -283,7 +283,7 @@ def test_threads_runs_calls_and_interruptions_leave_the_numbers_alone(kind, tmp_
     assert mf.simulate_sgd(problem, start, 5.0, runs=3, save_at=6, threads=1) == whole
     one = mf.simulate_sgd(problem, start, 5.0, runs=1, save_at=[0.0, 5.0])
     assert one.risk[0].tolist() == whole.risk[0, [0, -1]].tolist()
-    monkeypatch.setattr("meanfield.dynamics.sgd.whole_steps.CALL_DURATION", 1e-5)
+    monkeypatch.setattr("meanfield.dynamics.sgd.record.CALL_DURATION", 1e-5)
     calls = 0
 
     def stop(t, state):

@@ -61,7 +61,7 @@ def solve(case, path=None, observable=norm, **changes):
 def short_interval(monkeypatch):
     monkeypatch.setattr(module, "INTERVAL", 0.0)
     monkeypatch.setattr(module, "PATIENCE", 0.0)
-    monkeypatch.setattr("meanfield.dynamics.sgd.whole_steps.CALL_DURATION", 1e-4)
+    monkeypatch.setattr("meanfield.dynamics.sgd.record.CALL_DURATION", 1e-4)
 
 
 @pytest.mark.parametrize("count", [2, 5, 7])

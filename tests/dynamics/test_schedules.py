@@ -364,7 +364,7 @@ def test_threads_and_checkpoints_leave_the_numbers_alone(tmp_path, monkeypatch):
     whole = mf.simulate_sgd(problem, start, 5.0, runs=3, save_at=6)
     again = mf.simulate_sgd(problem, start, 5.0, runs=3, save_at=6, threads=1)
     assert again == whole
-    monkeypatch.setattr("meanfield.dynamics.sgd.whole_steps.CALL_DURATION", 1e-5)
+    monkeypatch.setattr("meanfield.dynamics.sgd.record.CALL_DURATION", 1e-5)
     calls = 0
 
     def stop(t, state):

@@ -291,7 +291,7 @@ CASES = {
 def test_a_run_that_will_stop_goes_on_from_its_checkpoint(case, count, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "INTERVAL", 0.0)
     monkeypatch.setattr(module, "PATIENCE", 0.0)
-    monkeypatch.setattr("meanfield.dynamics.sgd.whole_steps.CALL_DURATION", 1e-4)
+    monkeypatch.setattr("meanfield.dynamics.sgd.record.CALL_DURATION", 1e-4)
     solve, problem, start, until, options = CASES[case]
     asked, t_end = [], 600.0 if case == "overlaps" else 60.0
 

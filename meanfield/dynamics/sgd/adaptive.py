@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.run import Advance, Request, Result
-from meanfield.dynamics.sgd import whole_steps
+from meanfield.dynamics.sgd import record
 from meanfield.dynamics.sgd.clock import Position, too_short
 from meanfield.dynamics.sgd.runs import Runs
 from meanfield.integrate import Status, Trajectory
@@ -37,7 +37,7 @@ class OwnClocks:
         return Pace(self.rate.b**2, self.first_step, float(self.times[target]), t_end)
 
 
-class AdaptiveRun(whole_steps.SgdRun):
+class AdaptiveRun(record.SgdRun):
     """Many runs, each by a clock of its own, recorded where each is nearest to a common time."""
 
     clock: OwnClocks  # type: ignore[assignment]
@@ -59,7 +59,7 @@ class AdaptiveRun(whole_steps.SgdRun):
     def _steps(self, advance: Advance, checkpoint: Checkpoint | None) -> tuple[Status, str]:
         """Step to each recorded time in turn, in calls short enough to be interrupted."""
         simulator, own = self.simulator, self.simulator.own
-        chunk = max(1, int(1e9 * whole_steps.CALL_DURATION / simulator.work))
+        chunk = max(1, int(1e9 * record.CALL_DURATION / simulator.work))
         while self.target < self.clock.targets:
             pace = self.clock.pace(self.target)
             while True:
@@ -72,7 +72,7 @@ class AdaptiveRun(whole_steps.SgdRun):
                 if made < chunk:
                     break
                 advance(self.at.t)
-                ratio = whole_steps.CALL_DURATION / max(time.perf_counter() - started, 1e-9)
+                ratio = record.CALL_DURATION / max(time.perf_counter() - started, 1e-9)
                 chunk = max(1, int(chunk * min(2.0, max(0.5, ratio))))
                 if checkpoint is not None and checkpoint.due():
                     checkpoint.save(self._snapshot())
@@ -86,7 +86,7 @@ class AdaptiveRun(whole_steps.SgdRun):
         result, records = super().result(trajectory), trajectory.records
         empty = [np.empty((0, self.count))]
         steps, gamma = (
-            np.vstack([record[name] for record in records] or empty).T
+            np.vstack([each[name] for each in records] or empty).T
             for name in ("steps", "learning_rate")
         )
         return result._replace(

@@ -17,6 +17,7 @@ from meanfield.dynamics.run import Request, carry_out, check_gram
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.sgd.adaptive import AdaptiveRun, OwnClocks
 from meanfield.dynamics.sgd.clock import EvenSteps, ScheduledSteps, StepClock
+from meanfield.dynamics.sgd.record import SgdRun
 from meanfield.dynamics.sgd.runs import (
     LawRuns,
     Runs,
@@ -26,7 +27,6 @@ from meanfield.dynamics.sgd.runs import (
     make_streams,
     side_by_side,
 )
-from meanfield.dynamics.sgd.whole_steps import SgdRun
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.kernels.dynamics.sgd.step import Step

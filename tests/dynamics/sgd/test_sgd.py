@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import meanfield as mf
-from meanfield.dynamics.sgd import whole_steps
+from meanfield.dynamics.sgd import record
 from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.kernels.dynamics.sgd import law as sgd_law
@@ -296,7 +296,7 @@ def test_numbers_do_not_depend_on_threads_runs_or_calls(kind, monkeypatch):
     assert one == two
     fewer = simulate_sgd(problem, start, 1.0, runs=2, **options)
     assert np.array_equal(fewer.risk, one.risk[:2])
-    monkeypatch.setattr("meanfield.dynamics.sgd.whole_steps.CALL_DURATION", 1e-9)
+    monkeypatch.setattr("meanfield.dynamics.sgd.record.CALL_DURATION", 1e-9)
     short = simulate_sgd(problem, start, 1.0, runs=5, seed=9, batch_size=2, save_at=[0.5, 1.0])
     assert np.array_equal(short.risk, one.risk[:, 1:])
     assert [run[-1] for run in short.states] == one.final
@@ -473,10 +473,10 @@ def test_a_long_run_is_cut_into_short_calls(monkeypatch):
 
     clock = SimpleNamespace(perf_counter=lambda: sum(durations))
     monkeypatch.setattr(LawRuns, "advance", timed)
-    monkeypatch.setattr(whole_steps, "time", clock)
+    monkeypatch.setattr(record, "time", clock)
     simulate_sgd(problem, start, 1.0, save_at=[1.0], progress=True)
     assert len(durations) > 5 and durations[0] == pytest.approx(1.0, rel=1e-3)
-    assert max(durations[4:]) == pytest.approx(whole_steps.CALL_DURATION, rel=1e-3)
+    assert max(durations[4:]) == pytest.approx(record.CALL_DURATION, rel=1e-3)
 
 
 # ---- the boundary

@@ -1,4 +1,4 @@
-"""The whole steps of SGD: from one recorded time to the next, for all runs at once."""
+"""A run of SGD: whole steps from one recorded time to the next, for all runs at once."""
 
 from __future__ import annotations
 
