@@ -10,7 +10,7 @@ from meanfield import checks
 from meanfield.plotting.regimes import LINES
 from meanfield.plotting.style import INK, TIME_LABEL, axes
 from meanfield.regimes import Budget
-from meanfield.regimes.diagnosis import TITLES
+from meanfield.regimes.verdicts import TITLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

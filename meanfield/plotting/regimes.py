@@ -15,8 +15,8 @@ from meanfield import checks
 from meanfield.dynamics.solution import Solution
 from meanfield.plotting.style import BAND, INK, LIMIT, TIME_LABEL
 from meanfield.regimes import Comparison, Diagnosis, four_regimes
-from meanfield.regimes.diagnosis import TITLES
 from meanfield.regimes.distances import risk_band
+from meanfield.regimes.verdicts import TITLES
 from meanfield.targets import Target, check_target, title_of
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from meanfield.dynamics.solution import Solution
 from meanfield.integrate.saving import check_times
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.regimes.budgets import LEFT_OUT, Budget, Part
-from meanfield.regimes.diagnosis import TITLES
 from meanfield.regimes.start import run_start
+from meanfield.regimes.verdicts import TITLES
 from meanfield.regimes.widths import run_group, smallest_width, width_effect
 from meanfield.starts import gaussian_measure
 from meanfield.states import Overlaps, Weights

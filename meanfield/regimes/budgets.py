@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from meanfield import checks, display
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
-from meanfield.regimes.diagnosis import TITLES
+from meanfield.regimes.verdicts import TITLES
 
 Array = NDArray[np.float64]
 

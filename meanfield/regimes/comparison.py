@@ -20,9 +20,10 @@ from meanfield.integrate import Status
 from meanfield.integrate.interrupts import raising_on_sigterm, return_or_raise
 from meanfield.integrate.saving import check_times
 from meanfield.problem import Problem
-from meanfield.regimes.diagnosis import TITLES, Diagnosis, diagnose
+from meanfield.regimes.diagnosis import diagnose
 from meanfield.regimes.distances import Comparison
 from meanfield.regimes.start import run_start
+from meanfield.regimes.verdicts import TITLES, Diagnosis
 from meanfield.starts import gaussian_measure
 from meanfield.states import Overlaps, Weights
 

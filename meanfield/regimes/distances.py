@@ -13,8 +13,8 @@ from meanfield import checks, display
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
 from meanfield.problem import Problem
-from meanfield.regimes.diagnosis import TITLES, Diagnosis
 from meanfield.regimes.start import order_parameters
+from meanfield.regimes.verdicts import TITLES, Diagnosis
 from meanfield.states import Overlaps, Weights
 
 Array = NDArray[np.float64]
