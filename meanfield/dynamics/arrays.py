@@ -72,14 +72,7 @@ class RunArrays(Phased):
         return self._over_time("W_star")
 
     def _over_time(self, name: str) -> Array:
-        varying, fixed = self.states.varying, self.states.fixed
-        if name in varying:
-            found = varying[name].view()
-        elif name in fixed:
-            found = np.broadcast_to(fixed[name], (*self.states.shape, *fixed[name].shape))
-        else:
-            known = ", ".join(sorted({*varying, *fixed}))
-            raise AttributeError(f"states of kind {self.states.kind} have no {name}, only {known}")
+        found = self.states.over_time(name).view()
         found.flags.writeable = False
         return found
 

@@ -195,15 +195,9 @@ def joined_states(before: StateSeries[Any], after: StateSeries[Any]) -> StateSer
         if still and np.array_equal(before.fixed[name], after.fixed[name]):
             fixed[name] = before.fixed[name]
             continue
-        varying[name] = np.concatenate([_over_time(each, name) for each in (before, after)], axis)
+        varying[name] = np.concatenate([each.over_time(name) for each in (before, after)], axis)
     shape = (*before.shape[:-1], before.shape[-1] + after.shape[-1])
     return StateSeries(before.kind, varying, fixed, shape, before.origin)
-
-
-def _over_time(states: StateSeries[Any], name: str) -> Array:
-    if name in states.varying:
-        return states.varying[name]
-    return np.broadcast_to(states.fixed[name], (*states.shape, *states.fixed[name].shape))
 
 
 def joined_observables(

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.states import Overlaps
 from meanfield.states.base import KINDS
 
 Kept = TypeVar("Kept", covariant=True)  # what is at one index: a state, or the series of one run
@@ -83,6 +84,41 @@ class StateSeries(Generic[Kept]):
             varying[name] = stacked
         axes = (len(kept),) if runs is None else (runs, len(kept))
         return cls(kind, varying, fixed, axes, origin)
+
+    @classmethod
+    def of_overlaps(
+        cls, records: Sequence[dict[str, Any]], start: Overlaps, P: Any, *, moving: bool
+    ) -> StateSeries:
+        """The overlaps in a run's records; a second layer that does not move is that of the start.
+
+        Parameters
+        ----------
+        records
+            See `of_records`.
+        start : Overlaps
+        P : array_like, shape (k, k)
+            The target's Gram matrix.
+        moving : bool
+            Whether the second layer is in the records.
+        """
+        shapes = {name: np.shape(getattr(start, name)) for name in ("Q", "M", "a")}
+        fixed = {"P": np.asarray(P)}
+        if not moving:
+            fixed["a"] = np.asarray(start.a)
+            del shapes["a"]
+        return cls.of_records("Overlaps", records, shapes, fixed, start.origin)
+
+    def over_time(self, name: str) -> NDArray[np.float64]:
+        """A field with the axes of the series in front, repeated without a copy where it is fixed.
+
+        A field that the states do not have raises an AttributeError that names those they have.
+        """
+        if name in self.varying:
+            return self.varying[name]
+        if name in self.fixed:
+            return np.broadcast_to(self.fixed[name], (*self.shape, *self.fixed[name].shape))
+        known = ", ".join(sorted({*self.varying, *self.fixed}))
+        raise AttributeError(f"states of kind {self.kind} have no {name}, only {known}")
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -104,12 +104,6 @@ class FluctuationRun(Description, Undivided):
         }  # fmt: skip
         if self.keeps_covariance:
             bands["covariance"] = eta * np.array([record["covariance"] for record in records])
-        shapes: dict[str, tuple[int, ...]] = {"Q": (c.p, c.p), "M": (c.p, c.k)}
-        fixed = {"P": np.asarray(start.P)}
-        if c.moving:
-            shapes["a"] = (c.p,)
-        else:
-            fixed["a"] = np.asarray(start.a)
         errors = ("covariance_error", "derivative_error", "average_error")
         stats = {**trajectory.stats, "points": sample.points}
         stats["noise"] = "sampled" if self.flow.scored else "closed"
@@ -119,5 +113,5 @@ class FluctuationRun(Description, Undivided):
             Estimate("derivatives", stats["derivative_error"], DERIVATIVE_ERROR, 1e-3),
         )
         risk = np.array([record["risk"] for record in records])
-        states = StateSeries.of_records("Overlaps", records, shapes, fixed, start.origin)
+        states = StateSeries.of_overlaps(records, start, start.P, moving=c.moving)
         return Result(risk, states, stats, estimates, observables=bands)

@@ -108,12 +108,6 @@ class OverlapRun(Description, Undivided):
     def result(self, trajectory: Trajectory) -> Result:
         """See `Description`."""
         flow, start, records = self.flow, self.start, trajectory.records
-        shapes: dict[str, tuple[int, ...]] = {"Q": (start.p, start.p), "M": (start.p, start.k)}
-        fixed = {"P": np.asarray(flow.P)}
-        if flow.moves_a:
-            shapes["a"] = (start.p,)
-        else:
-            fixed["a"] = np.asarray(start.a)
         stats = {**trajectory.stats, "noise_method": "none"}
         stats |= {name: max((r[name] for r in records), default=0.0) for name in ERRORS}
         remarks = ""
@@ -124,7 +118,7 @@ class OverlapRun(Description, Undivided):
         if stats.pop("watched", 0.0) > UNSURE and trajectory.status is Status.SUCCESS:
             remarks += REMARK
         risk = np.array([record["risk"] for record in records])
-        states = StateSeries.of_records("Overlaps", records, shapes, fixed, start.origin)
+        states = StateSeries.of_overlaps(records, start, flow.P, moving=flow.moves_a)
         pace = {n: np.array([r[n] for r in records]) for n in flow.pace(flow.y0)}
         alpha = {n: pace.pop(n).tolist() for n in ("alpha",) if n in pace}
         return Result(risk, states, stats, remarks=remarks, parameters=alpha, observables=pace)
