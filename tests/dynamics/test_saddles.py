@@ -131,7 +131,9 @@ def test_an_error_that_vanishes_with_the_direction_is_not(student, m):
 
 
 def test_growth_of_overlaps_below_the_error_of_averages_is_said():
-    problem = mf.Problem(mf.MultiIndexTarget(even_function, k=2), "gelu", 100)
+    """Averages are even to the last bit on some processors; here they are not on any."""
+    target = mf.MultiIndexTarget(lambda z: even_function(z) + 1e-15 * z[:, 0], k=2)
+    problem = mf.Problem(target, "gelu", 100)
 
     def said(m):
         start = mf.Overlaps(np.eye(1), np.full((1, 2), m), np.eye(2), -np.ones(1))

@@ -60,12 +60,13 @@ def allowed(sigma):
 def relative_errors(field, problem, measure):
     """Relative error of da, du and dr, each as a vector, and of the risk against R + E f².
 
-    What vanishes by symmetry is measured against 1e-7.
+    What vanishes by symmetry is measured against 1e-5: sums of a few hundred terms leave 1e-14 of
+    it, and how they are rounded is the processor's.
     """
     expected = twin.flow(problem, measure.a, measure.u, measure.r)
     found = velocity(field, measure)
     errors = [
-        float(np.linalg.norm(mine - theirs) / max(np.linalg.norm(theirs), 1e-7))
+        float(np.linalg.norm(mine - theirs) / max(np.linalg.norm(theirs), 1e-5))
         for mine, theirs in zip(found, (expected.da, expected.du, expected.dr), strict=True)
     ]
     risk = field.risk(measure.a, measure.u, measure.r)
