@@ -17,8 +17,8 @@ def points_of(title, dims, runs):
 @pytest.mark.parametrize(
     ("title", "dims", "runs", "margin"),
     [
-        ("perfect learning", (16, 64, 256), 400, 0.1),
-        ("plateau", (16, 64, 256), 400, 0.1),
+        ("perfect learning", (16, 64, 256), 400, 0.07),
+        ("plateau", (16, 64, 256), 400, 0.07),
         ("bad learning", (10**6, 10**7, 10**8), 200, 0.06),
     ],
 )
