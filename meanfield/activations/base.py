@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield.gaussian import closed_forms as forms
-from meanfield.gaussian.coordinate import expectation
+from meanfield.gaussian.coordinate import expectations
 from meanfield.kernels.activations import codes
 
 Array = NDArray[np.float64]
@@ -95,10 +95,10 @@ class Activation:
         value = None if self.closed is None else self.closed.average(v, s, D)
         if value is not None:
             return value
-        return expectation(
+        return expectations(
             self.function, v, s, D,
             strip=self.strip, kinks=self.breaks or self.kinks, edges=self.edges, refine=refine,
-        )  # fmt: skip
+        )[0]  # fmt: skip
 
     def average_slopes(
         self, v: ArrayLike, s: ArrayLike, D: float, *, refine: int = 1
@@ -108,13 +108,9 @@ class Activation:
         value = None if self.closed is None else self.closed.slopes(v, s, D)
         if value is not None:
             return value
-        first, second = (
-            expectation(
-                self.derivative, v, s, D,
-                strip=self.strip, kinks=self.breaks or self.kinks, edges=self.edges, moment=moment,
-                refine=refine,
-            )
-            for moment in (0, 1)
+        first, second = expectations(
+            self.derivative, v, s, D, (0, 1),
+            strip=self.strip, kinks=self.breaks or self.kinks, edges=self.edges, refine=refine,
         )  # fmt: skip
         return first, second
 

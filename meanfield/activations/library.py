@@ -142,15 +142,24 @@ def get_activation(name: Any, argument: str = "activation") -> Activation:
         return present(name) if name.code == codes.CUSTOM else name
     if isinstance(name, dict) and "function" in name:
         return restored(name)
-    if isinstance(name, str) and name not in ACTIVATIONS:
-        if found := re.fullmatch(r"hermite(\d+)", name):
-            return hermite(int(found[1]))
-        if found := re.fullmatch(r"leaky_relu(?:\(([0-9.e-]+)\))?", name):
-            return leaky_relu(float(found[1] or 0.01))
+    if isinstance(name, str):
+        found = ACTIVATIONS.get(name) or _with_number(name)
+        if found is not None:
+            return found
     elif callable(name):
         return custom(name)
     known = (*ACTIVATIONS, "leaky_relu", "hermite1 to hermite20")
     return ACTIVATIONS[checks.option(name, argument, known)]
+
+
+@lru_cache(maxsize=64)  # problems and targets hold names, and ask at every turn
+def _with_number(name: str) -> Activation | None:
+    """An activation that is named after its parameter."""
+    if found := re.fullmatch(r"hermite(\d+)", name):
+        return hermite(int(found[1]))
+    if found := re.fullmatch(r"leaky_relu(?:\(([0-9.e-]+)\))?", name):
+        return leaky_relu(float(found[1] or 0.01))
+    return None
 
 
 def named(activation: Activation) -> str | Activation:

@@ -28,19 +28,19 @@ PANEL, PANEL_NODES = 1.75, 24  # standard deviations to a panel at most, and nod
 LADDER = (24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192)
 
 
-def expectation(
+def expectations(
     function: Function,
     v: ArrayLike,
     s: ArrayLike,
     D: float,
+    moments: tuple[int, ...] = (0,),
     *,
     strip: float,
     kinks: tuple[float, ...] = (),
     edges: tuple[float, ...] = (),
-    moment: int = 0,
     refine: int = 1,
 ) -> Array:
-    """E U^moment h(v + sU) by quadrature; v and s broadcast.
+    """E U^m h(v + sU) by quadrature, for each of `moments` a row; v and s broadcast.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ def expectation(
     v, s : array_like
     D : float
         Number of dimensions of the sphere, ≥ 1, or math.inf.
+    moments : tuple of int
+        0 or 1 each.
     strip : float
         Distance from the real axis to which h is analytic and tame: the step follows from it.
     kinks : tuple of float
         Where h or a derivative jumps; the rule is broken there.
     edges : tuple of float
         Ends of panels on which h is a polynomial to rounding: serve where h is steep.
-    moment : int
-        0 or 1.
     refine : int
         Multiplies the number of nodes; the difference from 1 to 2 is an estimate of the error.
 
@@ -68,31 +68,33 @@ def expectation(
     """
     v, s = np.broadcast_arrays(np.asarray(v, dtype=np.float64), np.asarray(s, dtype=np.float64))
     if D == 1:
-        signs = (-1.0) ** moment
-        return 0.5 * (function(v + s) + signs * function(v - s))
+        above, below = function(v + s), function(v - s)
+        return 0.5 * np.array([above + (-1.0) ** m * below for m in moments])
     flat_v, flat_s = v.ravel(), s.ravel()
-    out = np.empty(flat_v.shape)
+    out = np.empty((len(moments), len(flat_v)))
     wanted = _wanted_nodes(np.abs(flat_s) / strip, D, pieces=bool(kinks))
     rungs = np.searchsorted(LADDER, np.minimum(wanted, LADDER[-1]))
     for rung in np.unique(rungs):
         nodes = LADDER[rung] * refine
         chosen = np.flatnonzero(rungs == rung)
         if edges and LADDER[rung] > FEWER:
-            law = D, PANEL_NODES * refine, moment
-            out[chosen] = _on_panels(function, flat_v[chosen], flat_s[chosen], edges, *law)
+            law = D, PANEL_NODES * refine
+            for row, m in zip(out, moments, strict=True):
+                row[chosen] = _on_panels(function, flat_v[chosen], flat_s[chosen], edges, *law, m)
             continue
         for first in range(0, len(chosen), max(1, CHUNK // nodes)):
             part = chosen[first : first + max(1, CHUNK // nodes)]
             if kinks:
-                out[part] = _between_kinks(
-                    function, flat_v[part], flat_s[part], D, kinks, nodes, moment
-                )
+                law = D, kinks, nodes
+                for row, m in zip(out, moments, strict=True):
+                    row[part] = _between_kinks(function, flat_v[part], flat_s[part], *law, m)
             else:
                 U, w = coordinate_rule(D, nodes)
                 values = function(flat_v[part, None] + flat_s[part, None] * U)
                 # not a matrix product: its last bits depend on how many rows come along
-                out[part] = (values * (w * U**moment)).sum(axis=1)
-    return out.reshape(v.shape)
+                for row, m in zip(out, moments, strict=True):
+                    row[part] = (values * (w * U**m)).sum(axis=1)
+    return out.reshape(len(moments), *v.shape)
 
 
 def _wanted_nodes(steep: Array, D: float, *, pieces: bool) -> Array:
@@ -112,7 +114,7 @@ def _wanted_nodes(steep: Array, D: float, *, pieces: bool) -> Array:
 
 @lru_cache(maxsize=256)
 def coordinate_rule(D: float, nodes: int) -> Rule:
-    """Nodes and weights for the law of U, for smooth functions; see `expectation`."""
+    """Nodes and weights for the law of U, for smooth functions; see `expectations`."""
     if D < MANY:
         return sphere_coordinate_rule(D, min(nodes, 2048))
     low, high = _range(D)

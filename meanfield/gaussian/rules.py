@@ -8,6 +8,7 @@ dimensions as for 2.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
@@ -67,6 +68,14 @@ def sphere_coordinate_rule(D: float, nodes: int) -> Rule:
     return _gauss_rule(np.zeros(nodes), squares)
 
 
+@lru_cache(maxsize=64)
+def legendre_rule(nodes: int) -> Rule:
+    """Gauss–Legendre on (−1, 1), weights of sum 2; read-only, since it is made once."""
+    x, w = leggauss(nodes)
+    x.flags.writeable = w.flags.writeable = False
+    return x, w
+
+
 def chi_rule(dof: float, nodes: int) -> Rule:
     """Rule for the length of a standard Gaussian vector in `dof` dimensions.
 
@@ -76,7 +85,7 @@ def chi_rule(dof: float, nodes: int) -> Rule:
     """
     if dof <= 8:
         end = GAUSSIAN_REACH + math.sqrt(dof - 1.0)
-        x, w = leggauss(nodes)
+        x, w = legendre_rule(nodes)
         length = 0.5 * end * (x + 1.0)
         weights = w * length ** (dof - 1.0) * np.exp(-0.5 * length**2)
         return length, weights / weights.sum()
@@ -132,7 +141,7 @@ def finer_rule(D: float, rule: Rule) -> Rule:
 
 def panel_rule(breaks: NDArray[np.float64], nodes: int) -> Rule:
     """Composite Gauss-Legendre rule between consecutive break points."""
-    x, w = leggauss(nodes)
+    x, w = legendre_rule(nodes)
     width = np.diff(breaks)
     points = breaks[:-1, None] + 0.5 * width[:, None] * (x + 1.0)
     return points.ravel(), (0.5 * width[:, None] * w).ravel()
@@ -193,7 +202,7 @@ def product_half_sphere(level: int) -> Rule:
     meet no row of nodes.
     """
     rings, around = 2 * math.ceil((level + 1) / 4), level + 1
-    height, weight = leggauss(rings)
+    height, weight = legendre_rule(rings)
     height, weight = height[rings // 2 :], weight[rings // 2 :]
     angle = 2.0 * math.pi * (np.arange(around) + 0.5) / around
     across = np.sqrt((1.0 - height) * (1.0 + height))

@@ -280,3 +280,30 @@ def totals(typing, x, y, z, w):
     return types.UniTuple(types.float64, 2)(
         lanes_type, lanes_type, lanes_type, lanes_type
     ), generate
+
+
+@intrinsic
+def transpose(typing, source, p, step, target, q, stride):
+    """Eight vectors of `source`, `step` apart from p on, as columns: eight of `target` from q on."""
+
+    def generate(context, builder, signature, args):
+        arrays, (p, step, q, stride) = (args[0], args[3]), (*args[1:3], *args[4:])
+        at = [builder.add(p, builder.mul(step, step.type(i))) for i in range(LANES)]
+        pointers = [_pointer(context, builder, signature.args[0], arrays[0], i) for i in at]
+        rows = [builder.load(pointer, align=8) for pointer in pointers]
+        for half in (4, 2, 1):  # blocks off the diagonal change places
+            low = [j for j in range(LANES) if not j & half]
+            kept = [j if not j & half else j - half + LANES for j in range(LANES)]
+            moved = [j + half if not j & half else j + LANES for j in range(LANES)]
+            for i in low:
+                one, other = rows[i], rows[i + half]
+                rows[i] = _picked(builder, one, other, kept)
+                rows[i + half] = _picked(builder, one, other, moved)
+        for i, row in enumerate(rows):
+            place = builder.add(q, builder.mul(stride, stride.type(i)))
+            pointer = _pointer(context, builder, signature.args[3], arrays[1], place)
+            builder.store(row, pointer, align=8)
+        return context.get_dummy_value()
+
+    numbers = types.intp, types.intp
+    return types.void(source, *numbers, target, *numbers), generate

@@ -137,8 +137,10 @@ def share(kernel: Any, size: Callable[..., tuple[int, float]]) -> Callable[..., 
 
     def run(*args):
         tasks, nanoseconds = size(*args)
-        most = min(tasks, int(nanoseconds / LEAST))
-        threads = 1 if most <= 1 else min(thread_count(), most)
+        if tasks < 2 or nanoseconds < 2 * LEAST:  # not even two threads: most calls of short runs
+            kernel(0, tasks, *args)
+            return
+        threads = min(thread_count(), tasks, int(nanoseconds / LEAST))
         if threads <= 1:
             kernel(0, tasks, *args)
             return

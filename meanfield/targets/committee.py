@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
 from meanfield.gaussian.means import Estimate
 from meanfield.gaussian.pair_averages import pair_averages
+from meanfield.kernels.activations.codes import CUSTOM
 from meanfield.schedules.make import check_rate, plain_rate
 from meanfield.targets.base import LinkUnits
 from meanfield.targets.potentials.choice import potential_of_units
@@ -139,7 +141,15 @@ class CommitteeTarget:
 
     @property
     def _second_moment(self) -> Estimate:
-        # not kept: a link of the user's may follow what it captures
+        # a link of the user's may follow what it captures
+        own = self.link.code == CUSTOM
+        return self._found_second_moment() if own else self._kept_second_moment
+
+    @cached_property
+    def _kept_second_moment(self) -> Estimate:
+        return self._found_second_moment()
+
+    def _found_second_moment(self) -> Estimate:
         P, a = np.array(self.gram), np.array(self.weights)
         q = np.diag(P).copy()
         found = pair_averages(self.link, self.link, q, q, P, same=True)

@@ -96,10 +96,17 @@ class CellMesh:
             np.array([along.count, self.columns][: len(axes)]),
         )  # fmt: skip
         self.size = self.rows * self.columns * (kernel.PLANE if across else kernel.LINE)
-        self.up = np.concatenate((along.values, along.slopes)).reshape(-1, along.values.shape[-1])
-        self.down = np.ascontiguousarray(self.up[: ORDER * self.rows].T)
-        self.across = across[0].columns() if across else None
-        self.across_down = None if self.across is None else self.across[0].T.ravel()
+        parts = [along.slopes, along.values]
+        if across:
+            self.across = across[0].columns()
+            self.across_down = self.across[0].T.ravel()
+            self.up = _matrix(parts[::-1], axis=0)
+            self.down = np.ascontiguousarray(self.up[: ORDER * self.rows].T)
+        else:  # straight to the coefficients of powers, of slopes alone or with values
+            self.across = None
+            parts = [cell_polynomials.POWERS.T @ part for part in parts]
+            self.lines = _matrix(parts[:1], axis=1), _matrix(parts, axis=1)
+            self.down = np.ascontiguousarray(_matrix(parts[1:], axis=1).T)
         self.meshes = self.table = np.empty((0, 0))
 
     def spread(self, charge: Array, u: Array, r: Array) -> Array | None:
@@ -110,8 +117,8 @@ class CellMesh:
         moments = kernel.spread(charge, u, r, self.cells, self.meshes)
         if moments is None:
             return None
-        if self.across is None or self.across_down is None:
-            rows = cell_polynomials.line_moments(moments)
+        if self.across is None:
+            rows = moments.reshape(-1, 1)
         else:
             m = self.across.shape[1]
             rows = np.empty((ORDER * self.rows, m))
@@ -125,15 +132,16 @@ class CellMesh:
         parts = self.cells.counts.size + (rate > 0.0)
         if self.table.shape != (parts * self.size,):
             self.table = aligned((parts * self.size,))
-        whole = multiply(self.up, potential)
-        left, slopes = whole[: len(whole) // 2], whole[len(whole) // 2 :]
         if self.across is None:
-            polys = [slopes, left][:parts]
-            table = np.stack([cell_polynomials.line_coefficients(poly) for poly in polys], axis=1)
-            self.table[:] = table.ravel()
+            self.table[:] = multiply(self.lines[parts - 1], potential).ravel()
         else:
             cell_polynomials.up(
-                whole.reshape(2, -1), self.across.reshape(2, -1), self.rows, self.columns,
-                self.across.shape[1], parts, self.table,
+                multiply(self.up, potential).reshape(2, -1), self.across.reshape(2, -1),
+                self.rows, self.columns, self.across.shape[1], parts, self.table,
             )  # fmt: skip
         kernel.gather(a, u, r, self.cells, self.table, parts, rate, *out)
+
+
+def _matrix(parts: list[Array], axis: int) -> Array:
+    """Parts (cells, 8, m) one after another, or beside each other in each cell; rows of m."""
+    return np.concatenate(parts, axis=axis).reshape(-1, parts[0].shape[-1])

@@ -26,18 +26,30 @@ CHUNK = 2**18  # numbers at a time
 TERMS, ROUNDING = (96, 192, 384, 768), 1e-14  # of a series in a cosine; what it may leave out
 BATCH = 2**13  # neurons at a time
 TINY = 1e-300
+Nodes = list[tuple[Array, Array, Array]]
 SERIES_COST, LINK_COST = 1e-6, 5e-5  # seconds of a neuron
 
 
-def link_rule(student: Activation, link: Activation, length: float, *, other: bool = False) -> Rule:
+def link_rule(
+    student: Activation,
+    link: Activation,
+    length: float,
+    *,
+    reach: float = math.inf,
+    other: bool = False,
+) -> Rule:
     """Nodes and weights over a standard Gaussian x, for σ*(length x) times what a student makes.
 
     Panels as wide as the link varies, broken at its kinks; towards 0 they shrink by halves, or by
-    thirds in the other rule, which has more nodes.
+    thirds in the other rule, which has more nodes: under a smooth student no further than neurons
+    with |u| ≤ reach are steep.
     """
     steps, nodes = (3.0, NODES + 6) if other else (2.0, NODES)
     widest = min(1.0, WIDEST * min(link.strip, 3.5) / length) * (0.83 if other else 1.0)
-    octaves = OCTAVES if student.homogeneous else OCTAVES_SMOOTH
+    octaves: float = OCTAVES if student.homogeneous else OCTAVES_SMOOTH
+    if student.smooth and math.isfinite(reach):
+        steep = widest * reach / (WIDEST * min(student.strip, 3.5))
+        octaves = min(octaves, math.log2(max(steep, 1.0)))
     graded = widest * steps ** -np.arange(math.ceil(octaves / math.log2(steps)) + 1.0)
     plain = np.linspace(widest, REACH, math.ceil((REACH - widest) / widest) + 1)
     kinks = np.abs(np.asarray(link.kinks, dtype=np.float64)) / length
@@ -49,7 +61,7 @@ def link_rule(student: Activation, link: Activation, length: float, *, other: bo
 
 
 def _nodes_of(
-    student: Activation, units: LinkUnits, *, other: bool = False
+    student: Activation, units: LinkUnits, *, reach: float = math.inf, other: bool = False
 ) -> Iterator[tuple[Array, Array, Array]]:
     """Of each unit its direction, nodes x over λ* = |b| x, and weights times a*_r/k times σ*.
 
@@ -58,7 +70,7 @@ def _nodes_of(
     for b, share in zip(units.basis, units.shares, strict=True):
         length = math.sqrt(float(b @ b))
         if length > 0.0:
-            x, w = link_rule(student, units.link, length, other=other)
+            x, w = link_rule(student, units.link, length, reach=reach, other=other)
             if student.odd and units.link.odd:
                 x, w = x[len(x) // 2 :], 2.0 * w[len(x) // 2 :]
             yield b / length, x, share * w * units.link(length * x)
@@ -73,9 +85,9 @@ class LinkRules(Together):
         self.student, self.units, self.finer = student, units, finer
 
     @cached_property
-    def nodes(self) -> list[tuple[Array, Array, Array]]:
+    def nodes(self) -> Nodes:
         """Of each unit; see `_nodes_of`."""
-        return list(_nodes_of(self.student, self.units, other=self.finer))
+        return list(_nodes_of(self.student, self.units))
 
     @property
     def other(self) -> Potential | None:
@@ -84,14 +96,21 @@ class LinkRules(Together):
 
     def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
         """See `Potential`."""
-        size = max(1, CHUNK // max((len(x) for _, x, _ in self.nodes), default=1))
-        parts = [self._part(u[i : i + size], r[i : i + size]) for i in range(0, len(r), size)]
+        nodes = self.nodes if not self.finer else self._finer_nodes(u)
+        size = max(1, CHUNK // max((len(x) for _, x, _ in nodes), default=1))
+        parts = [self._part(nodes, u[i : i + size], r[i : i + size])
+                 for i in range(0, len(r), size)]  # fmt: skip
         value, out_u, out_r = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
         return value, out_u, out_r
 
-    def _part(self, u: Array, r: Array) -> Values:
+    def _finer_nodes(self, u: Array) -> Nodes:
+        """As few as these neurons need: a check's last digits may depend on who comes along."""
+        reach = math.sqrt(float((u * u).sum(axis=1).max(initial=0.0)))
+        return list(_nodes_of(self.student, self.units, reach=reach, other=True))
+
+    def _part(self, nodes: Nodes, u: Array, r: Array) -> Values:
         value, out_u, out_r = np.zeros_like(r), np.zeros_like(u), np.zeros_like(r)
-        for direction, x, seen in self.nodes:
+        for direction, x, seen in nodes:
             along = u @ direction
             beside = u - along[:, None] * direction  # s² without cancellation
             s = np.sqrt((beside**2).sum(axis=1) + r * r)

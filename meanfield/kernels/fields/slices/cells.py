@@ -274,7 +274,7 @@ def spread(charge, u, r, cells, meshes):
     _spread(charge, u, r, cells, meshes, outside)
     for mesh in meshes[1:]:
         meshes[0] += mesh
-    return None if outside.any() else meshes[0]
+    return None if any(outside.tolist()) else meshes[0]
 
 
 def gather(a, u, r, cells, table, parts, rate, out_a, out_u, out_r):

@@ -13,13 +13,14 @@ from meanfield.kernels.simd import LANES, fill, load, multiply_add, store, total
 
 ROWS = 32  # of a task
 BLOCK = 512  # of sums at a time: what they read stays in cache
+_NONE = np.empty(0)
 
 
 def multiply(A, X):
     """A X for contiguous A (M, K) and X (K, C)."""
     (M, K), C = A.shape, X.shape[1]
     whole = C - C % LANES
-    rest = np.ascontiguousarray(X[:, whole:].T).ravel()
+    rest = X[:, whole:].T.ravel() if whole < C else _NONE
     out = np.zeros((M, C))
     _multiply(A.ravel(), X.reshape(1, -1), rest, out.reshape(1, -1), M, K, C, whole)
     return out
@@ -100,9 +101,9 @@ def _narrow_tile(A, X, out, i0, last, start, stop, K, C, c):
 
 def multiply_each(A, X, width, out):
     """A X for each X of a stack: (m, columns of A times width) to (m, rows of A times width)."""
-    (M, K), none = A.shape, np.empty(0)
+    M, K = A.shape
     out[:] = 0.0
-    _multiply(A.ravel(), X, none, out, M, K, width, width)
+    _multiply(A.ravel(), X, _NONE, out, M, K, width, width)
 
 
 @shared(lambda A, X, rest, out, M, K, C, whole: (len(X) * -(-M // ROWS), 0.2 * M * X.size))
