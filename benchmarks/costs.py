@@ -23,7 +23,7 @@ import meanfield as mf
 from meanfield.fields import Field, choose_field, costs
 from meanfield.fields.hemisphere.field import HomogeneousField, make_mesh
 from meanfield.fields.slices.field import SliceField
-from meanfield.fields.slices.layouts import lay_out
+from meanfield.fields.slices.layouts import Layout, lay_out
 from meanfield.gaussian.rules import overlap_rule
 from meanfield.kernels.threads import thread_limit
 
@@ -60,28 +60,31 @@ def line(name: str, student: str, k: int, few: int, many: int) -> tuple[float, f
     return each, max(short - few * each, 0.0)
 
 
+def laid(student: str, k: int, dim: float = math.inf) -> Layout:
+    """A layout of slices."""
+    field = ready("slices", student, k, 100, dim=dim)[1]
+    assert isinstance(field, SliceField) and field.layout is not None
+    return field.layout
+
+
 def measured() -> dict[str, float]:
     """Every number of the table."""
     n, found = 1000, {}
     for student in ("erf", "relu"):
-        found[f"pairs {student}"] = ready("pairs", student, 1, n)[0] / n**2
-    both = ready("pairs", "erf", 1, n, rate=1.0)[0] / n**2
-    found["pairs values"] = both / found["pairs erf"] - 1.0
+        slopes, both = (ready("pairs", student, 1, n, rate=rate)[0] / n**2 for rate in (0.0, 1.0))
+        found[f"pairs {student}"], found[f"pairs {student} values"] = slopes, both - slopes
     seconds, field = ready("series", "tanh", 1, n)
     found["series"] = seconds / n**2 / field.description()["terms"]
     for k in (1, 2, 3):
-        each, rest = line("slices", "erf", k, 2000, 20_000)
-        field = ready("slices", "erf", k, 2000)[1]
-        assert isinstance(field, SliceField) and field.layout is not None
-        layout, directions = field.layout, len(field.layout.directions)
-        found[f"slices {k}"] = each / (directions if k == 3 else 1)
-        if k == 2:
-            points = layout.matrix.size
-            found["slices nodes"] = rest / (points * directions)
-            taken = least(partial(lay_out, field.problem, *layout.reach, 0))
-            found["slices layout"] = taken / points / 100.0
-        if k == 1:
-            found["slices"] = rest
+        each, found[f"slices call {k}"] = line("slices", "gelu", k, 2000, 20_000)
+        found[f"slices {k}"] = each / (len(laid("gelu", k).directions) if k == 3 else 1)
+    found["slices ratio"] = line("slices", "erf", 1, 2000, 20_000)[0] / found["slices 1"]
+    layout = laid("gelu", 2, dim=1000)
+    points = layout.matrix.size
+    rest = ready("slices", "gelu", 2, 100, dim=1000)[0] - ready("slices", "gelu", 2, 100)[0]
+    found["slices nodes"] = max(rest, 0.0) / (points * len(layout.directions))
+    problem = mf.Problem(mf.CommitteeTarget(2, "gelu"), "gelu", 1000)
+    found["slices layout"] = least(partial(lay_out, problem, *layout.reach, 0)) / points / 100.0
     found["half-sphere neuron"], found["half-sphere"] = line("half-sphere", "relu", 2, 2000, 20_000)
     field = ready("half-sphere", "relu", 2, 100, dim=30)[1]
     assert isinstance(field, HomogeneousField)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -103,6 +104,26 @@ class Task:
         """The target's, where it is as good as the sums over pairs that build on it; else None."""
         found = potential_of(self.problem.target, self.problem.student)
         return found if found.precise else None
+
+
+Estimate = Callable[[Any, ParticleMeasure], float]
+
+
+def kept(estimate: Estimate) -> Estimate:
+    """An error estimate that is not made again for the same measure and layout.
+
+    A run asks for that of its start, which laying out has just ended with.
+    """
+
+    @wraps(estimate)
+    def error_estimate(field: Any, measure: ParticleMeasure) -> float:
+        last, layout = field.__dict__.get("last_estimate"), field.__dict__.get("layout")
+        state = field.layout_state()
+        if last is None or last[0] is not measure or last[1] is not layout or last[2] != state:
+            last = field.last_estimate = measure, layout, state, estimate(field, measure)
+        return float(last[3])
+
+    return error_estimate
 
 
 class Field(Protocol):

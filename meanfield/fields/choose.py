@@ -41,6 +41,7 @@ EVALUATORS: dict[str, Evaluator] = {kind.name: kind for kind in KINDS}
 AUTO = "auto"
 # seconds a right-hand side may take before a cheaper evaluator is worth its error
 PATIENCE = 2.0
+INSTANT = 1e-3  # and so many before a cheaper one is worth an error that is larger, if small
 GOOD = 1e-5  # relative error that counts as accurate
 
 
@@ -101,7 +102,8 @@ def make_field(task: Task, evaluator: str = AUTO, among: Collection[str] = EVALU
 def cheapest(costs: dict[str, Cost], tolerance: float | None) -> str:
     """Of those that reach the tolerance in reasonable time the cheapest, else the most accurate.
 
-    One without any error goes before all others, and quadrature, which serves any problem, after.
+    Among those that take no time to speak of the most accurate, too. One without any error goes
+    before all others, and quadrature, which serves any problem, after.
     """
     wanted = GOOD if tolerance is None else tolerance
     exact = [name for name, cost in costs.items() if cost.error == 0.0]
@@ -109,4 +111,9 @@ def cheapest(costs: dict[str, Cost], tolerance: float | None) -> str:
     quick = exact or quick or [min(costs, key=lambda name: costs[name].seconds)]
     best = min(costs[name].error for name in quick)
     accurate = [name for name in quick if costs[name].error <= max(wanted, best)]
-    return min(accurate, key=lambda name: (name == DirectField.name, costs[name].seconds))
+
+    def order(name: str) -> tuple[bool, float, float, float]:
+        seconds, error = costs[name]
+        return name == DirectField.name, max(seconds, INSTANT), error, seconds
+
+    return min(accurate, key=order)

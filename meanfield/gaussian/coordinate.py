@@ -78,16 +78,16 @@ def expectations(
         nodes = LADDER[rung] * refine
         chosen = np.flatnonzero(rungs == rung)
         if edges and LADDER[rung] > FEWER:
-            law = D, PANEL_NODES * refine
+            at, count = (flat_v[chosen], flat_s[chosen]), PANEL_NODES * refine
             for row, m in zip(out, moments, strict=True):
-                row[chosen] = _on_panels(function, flat_v[chosen], flat_s[chosen], edges, *law, m)
+                row[chosen] = _on_panels(function, *at, edges, D, count, m)
             continue
         for first in range(0, len(chosen), max(1, CHUNK // nodes)):
             part = chosen[first : first + max(1, CHUNK // nodes)]
             if kinks:
-                law = D, kinks, nodes
+                at = flat_v[part], flat_s[part]
                 for row, m in zip(out, moments, strict=True):
-                    row[part] = _between_kinks(function, flat_v[part], flat_s[part], *law, m)
+                    row[part] = _between_kinks(function, *at, D, kinks, nodes, m)
             else:
                 U, w = coordinate_rule(D, nodes)
                 values = function(flat_v[part, None] + flat_s[part, None] * U)
@@ -241,11 +241,15 @@ def sphere_characteristic(x: Array, D: float) -> Array:
     # in many dimensions U is nearly Gaussian of variance 1/D and 8 deviations out nothing is left
     out = np.zeros_like(x)
     near = x * x < 64.0 * D
-    U, w = sphere_coordinate_rule(D, 96)
-    out[near] = sum(
-        2.0 * weight * np.cos(point * x[near]) for point, weight in zip(U[48:], w[48:], strict=True)
-    )
+    out[near] = sum(2.0 * weight * np.cos(point * x[near]) for point, weight in _half_rule(D))
     return out
+
+
+@lru_cache(maxsize=64)
+def _half_rule(D: float) -> tuple[tuple[float, float], ...]:
+    """Nodes U > 0 of a symmetric rule for many dimensions, and their weights."""
+    U, w = sphere_coordinate_rule(D, 96)
+    return tuple(zip(U[48:].tolist(), w[48:].tolist(), strict=True))
 
 
 def sphere_moment(j: int, D: float) -> float:

@@ -76,13 +76,13 @@ def expanded_averages(
     left: Expansion, right: Expansion, q1: Array, q2: Array, c: Array, *, same: bool
 ) -> PairAverages:
     """The same from expansions of one degree."""
-    scale = np.sqrt(np.outer(np.maximum(q1, 0.0), np.maximum(q2, 0.0)))
+    scale = np.sqrt(np.maximum(q1, 0.0)[:, None] * np.maximum(q2, 0.0))
     rho = np.clip(np.divide(c, scale, out=np.zeros_like(c), where=scale > 0.0), -1.0, 1.0)
     value, A, B = _sums(left, right, rho)
-    missed = np.outer(left.tail, right.tail)
-    slopes_missed = np.outer(left.slope_tail, right.slope_tail)
-    norms = np.outer(np.sqrt(left.square), np.sqrt(right.square))
-    slope_norms = np.outer(np.sqrt(left.slope_square), np.sqrt(right.slope_square))
+    missed = left.tail[:, None] * right.tail
+    slopes_missed = left.slope_tail[:, None] * right.slope_tail
+    norms = np.sqrt(left.square)[:, None] * np.sqrt(right.square)
+    slope_norms = np.sqrt(left.slope_square)[:, None] * np.sqrt(right.slope_square)
     rounding = 0.0
     if left.kinks is not None and right.kinks is not None:
         # the cut sum of the ramps of both gives way to their closed form
@@ -91,9 +91,9 @@ def expanded_averages(
         value, A, B = (x + y - z for x, y, z in zip((value, A, B), exact, cut, strict=True))
         value, A = np.clip(value, -norms, norms), np.clip(A, -slope_norms, slope_norms)
         B = _clipped_curvature(B, A, (left, right), (q1, q2), rho)
-        missed = np.outer(left.kinks.tail, right.tail) + np.outer(left.tail, right.kinks.tail)
-        slopes_missed = np.outer(left.kinks.slope_tail, right.slope_tail)
-        slopes_missed += np.outer(left.slope_tail, right.kinks.slope_tail)
+        missed = left.kinks.tail[:, None] * right.tail + left.tail[:, None] * right.kinks.tail
+        slopes_missed = left.kinks.slope_tail[:, None] * right.slope_tail
+        slopes_missed += left.slope_tail[:, None] * right.kinks.slope_tail
         rounding = _rounding(left.kinks.ramps, right.kinks.ramps)
     if same:
         np.fill_diagonal(value, left.square)
@@ -106,7 +106,7 @@ def expanded_averages(
         (missed, rounding * scale, norms, left.square, right.square),
         (slopes_missed, rounding, slope_norms, left.slope_square, right.slope_square),
     ):
-        held = np.outer(np.sqrt(held_to(one)), np.sqrt(held_to(other)))
+        held = np.sqrt(held_to(one))[:, None] * np.sqrt(held_to(other))
         error = max(error, float(((damping * miss + np.minimum(digits, norm)) / held).max()))
     return PairAverages(value, A, B, error)
 
@@ -116,7 +116,7 @@ def _clipped_curvature(
 ) -> Array:
     """E σ''(x) τ(y) within E |g σ'| |τ|/√q1 + |c A|/q1, g = x/√q1, by partial integration."""
     (left, right), (q1, q2) = units, q
-    sizes = np.outer(np.sqrt(left.slope_square), np.sqrt(right.square))
+    sizes = np.sqrt(left.slope_square)[:, None] * np.sqrt(right.square)
     root1, root2 = np.sqrt(np.maximum(q1, 1e-300))[:, None], np.sqrt(np.maximum(q2, 0.0))
     bound = (REACH * sizes + np.abs(rho * A) * root2) / root1
     return np.clip(B, -bound, bound)

@@ -3,7 +3,7 @@
 Compilers vectorise loops over long arrays, and give up on the short ones of a stencil, where eight
 weights meet eight mesh points. `Lanes` is a numba type for a vector of eight doubles; the functions
 here are its arithmetic, one machine instruction or two each, on any processor; last, powers of a
-number in the lanes of a vector, and sums over lanes two at a time.
+number in the lanes of a vector, sums over lanes two at a time, and transposition.
 """
 
 from __future__ import annotations
@@ -78,10 +78,7 @@ def fill(typing, x):
     """x in all lanes."""
 
     def generate(context, builder, signature, args):
-        nothing = ir.Constant(VECTOR, ir.Undefined)
-        first = builder.insert_element(nothing, args[0], ir.Constant(_INDEX, 0))
-        zeros = ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES)
-        return builder.shuffle_vector(first, nothing, zeros)
+        return _filled(builder, args[0])
 
     return lanes_type(types.float64), generate
 
@@ -125,12 +122,8 @@ def total(typing, x):
         value, width = args[0], LANES
         while width > 1:
             width //= 2
-            lanes = ir.VectorType(_INDEX, width)
-            low = builder.shuffle_vector(value, value, ir.Constant(lanes, list(range(width))))
-            high = builder.shuffle_vector(
-                value, value, ir.Constant(lanes, list(range(width, 2 * width)))
-            )
-            value = builder.fadd(low, high)
+            low = _picked(builder, value, value, range(width))
+            value = builder.fadd(low, _picked(builder, value, value, range(width, 2 * width)))
         return builder.extract_element(value, ir.Constant(_INDEX, 0))
 
     return types.float64(lanes_type), generate
@@ -210,13 +203,13 @@ _ONES = ir.Constant(VECTOR, [1.0] * LANES)
 
 def _picked(builder, x, y, lanes):
     """Lanes of x, and of y from the eighth on."""
-    chosen = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+    chosen = ir.Constant(ir.VectorType(_INDEX, len(lanes)), list(lanes))
     return builder.shuffle_vector(x, y, chosen)
 
 
 def _filled(builder, x):
     nothing = ir.Constant(VECTOR, ir.Undefined)
-    first = builder.insert_element(nothing, x, ir.Constant(ir.IntType(32), 0))
+    first = builder.insert_element(nothing, x, ir.Constant(_INDEX, 0))
     return _picked(builder, first, nothing, [0] * LANES)
 
 
@@ -284,26 +277,22 @@ def totals(typing, x, y, z, w):
 
 @intrinsic
 def transpose(typing, source, p, step, target, q, stride):
-    """Eight vectors of `source`, `step` apart from p on, as columns: eight of `target` from q on."""
+    """Eight vectors of `source`, `step` apart from p on, as columns of eight of `target`."""
 
     def generate(context, builder, signature, args):
-        arrays, (p, step, q, stride) = (args[0], args[3]), (*args[1:3], *args[4:])
-        at = [builder.add(p, builder.mul(step, step.type(i))) for i in range(LANES)]
-        pointers = [_pointer(context, builder, signature.args[0], arrays[0], i) for i in at]
-        rows = [builder.load(pointer, align=8) for pointer in pointers]
+        def place(at, i):
+            index = builder.add(args[at + 1], builder.mul(args[at + 2], args[at + 2].type(i)))
+            return _pointer(context, builder, signature.args[at], args[at], index)
+
+        rows = [builder.load(place(0, i), align=8) for i in range(LANES)]
         for half in (4, 2, 1):  # blocks off the diagonal change places
-            low = [j for j in range(LANES) if not j & half]
-            kept = [j if not j & half else j - half + LANES for j in range(LANES)]
-            moved = [j + half if not j & half else j + LANES for j in range(LANES)]
-            for i in low:
-                one, other = rows[i], rows[i + half]
-                rows[i] = _picked(builder, one, other, kept)
-                rows[i + half] = _picked(builder, one, other, moved)
+            low = [j - half + LANES if j & half else j for j in range(LANES)]
+            high = [j + LANES if j & half else j + half for j in range(LANES)]
+            for i in (i for i in range(LANES) if not i & half):
+                both = builder, rows[i], rows[i + half]
+                rows[i], rows[i + half] = _picked(*both, low), _picked(*both, high)
         for i, row in enumerate(rows):
-            place = builder.add(q, builder.mul(stride, stride.type(i)))
-            pointer = _pointer(context, builder, signature.args[3], arrays[1], place)
-            builder.store(row, pointer, align=8)
+            builder.store(row, place(3, i), align=8)
         return context.get_dummy_value()
 
-    numbers = types.intp, types.intp
-    return types.void(source, *numbers, target, *numbers), generate
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
+from meanfield.activations import Activation
 from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels, hermite_table
 from meanfield.gaussian.rules import coarse_share, gaussian_nodes
+from meanfield.kernels.activations.codes import CUSTOM
 from meanfield.targets.base import LinkUnits, Target, check_target, units_of
 from meanfield.targets.polynomials import MultiIndex
 
@@ -93,8 +95,9 @@ def hermite_coefficients(
 def _of_units(units: LinkUnits, max_degree: int) -> dict[MultiIndex, tuple[float, float]]:
     """E he_α(z) σ*(b·z) = √(m!/α!) (b/|b|)^α h_m(|b|²), m = |α|."""
     lengths = np.sqrt((units.basis**2).sum(axis=1))
-    h, _ = coefficients(units.link, lengths, max_degree + 1)
-    off = np.abs(h - coefficients_by_panels(units.link, lengths, max_degree + 1)[0])
+    # a link of the user's may follow what it captures
+    kept = _of_link.__wrapped__ if units.link.code == CUSTOM else _of_link
+    h, off = kept(units.link, tuple(lengths.tolist()), max_degree + 1)
     b = np.divide(
         units.basis, lengths[:, None], out=np.zeros_like(units.basis), where=lengths[:, None] > 0
     )
@@ -105,6 +108,14 @@ def _of_units(units: LinkUnits, max_degree: int) -> dict[MultiIndex, tuple[float
         share = math.sqrt(ways) * units.shares * np.prod(b ** np.array(index), axis=1)
         found[index] = float(share @ h[:, m]), float(np.abs(share) @ off[:, m])
     return found
+
+
+@lru_cache(maxsize=64)
+def _of_link(link: Activation, lengths: tuple[float, ...], terms: int) -> tuple[Array, Array]:
+    """h_m of a link at each length, and what another way to compute them differs by."""
+    at = np.array(lengths)
+    h, _ = coefficients(link, at, terms)
+    return h, np.abs(h - coefficients_by_panels(link, at, terms)[0])
 
 
 def find_series(target: Target) -> Series | None:

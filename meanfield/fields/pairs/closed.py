@@ -88,8 +88,8 @@ class PairField:
         own = units_of(problem.target) is None
         if smooth and not own and not has_pair_forms(problem):
             return Cost(math.inf, 1e-12)  # a series needs no rule over the links
-        each = SECONDS["pairs erf" if smooth else "pairs relu"]
-        each *= SECONDS["pairs values"] if task.many_values else 1.0
+        name = "pairs erf" if smooth else "pairs relu"
+        each = SECONDS[name] + (SECONDS[f"{name} values"] if task.many_values else 0.0)
         overlaps = len(overlap_rule(problem.perpendicular_dim, task.longest, smooth=smooth)[0])
         seconds = task.n * task.n * overlaps * each + task.n * task.potential.cost
         return Cost(seconds, 1e-12 if smooth and problem.target.smooth else 1e-7)

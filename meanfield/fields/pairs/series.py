@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import EDGE, Array, Cost, Task, charges, sample_neurons
+from meanfield.fields.base import EDGE, Array, Cost, Task, charges, kept, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
 from meanfield.fields.pairs.closed import has_pair_forms
@@ -149,6 +149,7 @@ class SeriesField:
         outside = float((charge * self.sums.values_at(at, charge, at, against)).sum())
         return max(outside, 0.0), total
 
+    @kept
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: what twice the terms and finer tables change at sample neurons.
 

@@ -96,14 +96,14 @@ class CellMesh:
             np.array([along.count, self.columns][: len(axes)]),
         )  # fmt: skip
         self.size = self.rows * self.columns * (kernel.PLANE if across else kernel.LINE)
-        parts = [along.slopes, along.values]
+        parts: list[Array] = [along.slopes, along.values]
+        self.across: Array | None = None
         if across:
             self.across = across[0].columns()
             self.across_down = self.across[0].T.ravel()
             self.up = _matrix(parts[::-1], axis=0)
             self.down = np.ascontiguousarray(self.up[: ORDER * self.rows].T)
         else:  # straight to the coefficients of powers, of slopes alone or with values
-            self.across = None
             parts = [cell_polynomials.POWERS.T @ part for part in parts]
             self.lines = _matrix(parts[:1], axis=1), _matrix(parts, axis=1)
             self.down = np.ascontiguousarray(_matrix(parts[1:], axis=1).T)

@@ -24,6 +24,7 @@ from meanfield.fields.base import (
     LinearField,
     Task,
     charges,
+    kept,
     reach_of,
     root_mean_square,
     sample_neurons,
@@ -34,6 +35,7 @@ from meanfield.fields.pairs.closed import has_pair_forms
 from meanfield.fields.slices.deviation import Deviation
 from meanfield.fields.slices.layouts import FURTHEST, NARROW, Layout, lay_out, slice_size
 from meanfield.fields.slices.meshes import Out
+from meanfield.fields.slices.smooth import sees_ratio
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 
@@ -88,11 +90,13 @@ class SliceField(LinearField):
         reach = [ROOM[0] + ROOM[1] * x for x in far]
         directions, points = slice_size(k, reach[0], reach[1], problem.perpendicular_dim)
         neurons = task.n * SECONDS[f"slices {k}"] * (directions if k == 3 else 1.0)
+        ratio = SECONDS["slices ratio"] if sees_ratio(problem.student, problem.dim) else 1.0
         finer = 1.0 if has_pair_forms(problem) else 2.0  # a layout that checks the one in use
         mesh = finer * SECONDS["slices layout"] + directions * SECONDS["slices nodes"]
         # with kinks many directions still make a coarse answer: for when pairs take too long
         error = 1e-7 if k == 1 or (smooth and problem.target.smooth) else 1e-3
-        return Cost(SECONDS["slices"] + neurons + points * mesh, error)
+        seconds = ratio * (SECONDS[f"slices call {k}"] + neurons) + points * mesh
+        return Cost(seconds, error)
 
     # -- laying out -----------------------------------------------------------------------------
 
@@ -215,6 +219,7 @@ class SliceField(LinearField):
         outside = float((weight * (f - mean) ** 2).sum())
         return outside, float((weight * f * f).sum())
 
+    @kept
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """Largest deviation from pair sums or from a finer layout, over the rms velocity.
 

@@ -13,12 +13,20 @@ import math
 import numpy as np
 
 from meanfield.kernels.activations.codes import ERF
-from meanfield.kernels.gaussian.pair_averages import (
-    erf_value,
-    relu_slopes,
-    relu_value,
+from meanfield.kernels.arc_sines import asin
+from meanfield.kernels.gaussian.pair_averages import relu_slopes, relu_value
+from meanfield.kernels.options import shared, shared_strict
+from meanfield.kernels.simd import (
+    LANES,
+    absolute,
+    fill,
+    load,
+    multiply,
+    multiply_add,
+    total,
+    where_above,
+    with_sign,
 )
-from meanfield.kernels.options import shared_strict
 
 TWO_OVER_PI = 2.0 / math.pi
 
@@ -67,29 +75,64 @@ def student_slopes(first, last, code, u, r, a_j, u_j, r_j, Z, wZ, out_u, out_r):
             B /= 1.0 + q
         out_r[i] = (perpendicular + r[i] * B) / n
         for x in range(k):
-            total = 0.0
+            along = 0.0
             for j in range(n):
-                total += A0[j] * u_j[x, j]
-            out_u[i, x] = (total + u[i, x] * B) / n
+                along += A0[j] * u_j[x, j]
+            out_u[i, x] = (along + u[i, x] * B) / n
 
 
-@shared_strict(lambda code, u, r, a_j, *_: (len(u), 10.0 * len(u) * len(a_j)))
-def student_values(first, last, code, u, r, a_j, u_j, r_j, Z, wZ, out):
+def student_values(code, u, r, a_j, u_j, r_j, Z, wZ, out):
     """Φ (m,) of the measure (a_j, u_j, r_j) at neurons (u, r); u_j transposed, (k, n)."""
+    values = _erf_values if code == ERF else _relu_values
+    values(u, r, a_j, u_j, r_j, Z, wZ, out)
+
+
+@shared(lambda u, r, a_j, u_j, r_j, Z, *_: (len(u), 3.0 * len(u) * len(a_j) * len(Z)))
+def _erf_values(first, last, u, r, a_j, u_j, r_j, Z, wZ, out):
+    """By arc sines, eight sources at a time."""
+    k, n = u.shape[1], a_j.size
+    size = LANES * ((n + LANES - 1) // LANES)
+    charge, length, scale, dot = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size)
+    for j in range(n):
+        q_j = r_j[j] * r_j[j]
+        for x in range(k):
+            q_j += u_j[x, j] * u_j[x, j]
+        charge[j], length[j], scale[j] = a_j[j], r_j[j], 1.0 / math.sqrt(1.0 + q_j)
+    for i in range(first, last):
+        q = r[i] * r[i]
+        for x in range(k):
+            q += u[i, x] * u[i, x]
+        dot[:] = 0.0
+        for x in range(k):
+            for j in range(n):
+                dot[j] += u[i, x] * u_j[x, j]
+        factor, own, sums = fill(1.0 / math.sqrt(1.0 + q)), fill(r[i]), fill(0.0)
+        for j in range(0, size, LANES):
+            scales, across = multiply(load(scale, j), factor), multiply(load(length, j), own)
+            angles, along = fill(0.0), load(dot, j)
+            for s in range(Z.size):  # over Z pair by pair, where weights may cancel
+                sine = multiply(multiply_add(across, fill(Z[s]), along), scales)
+                sine = where_above(absolute(sine), fill(1.0), with_sign(fill(1.0), sine), sine)
+                angles = multiply_add(fill(wZ[s]), asin(sine), angles)
+            sums = multiply_add(load(charge, j), angles, sums)
+        out[i] = TWO_OVER_PI * total(sums) / n
+
+
+@shared_strict(lambda u, r, a_j, *_: (len(u), 10.0 * len(u) * len(a_j)))
+def _relu_values(first, last, u, r, a_j, u_j, r_j, Z, wZ, out):
+    """Pair by pair."""
     k = u.shape[1]
     n = a_j.size
     for i in range(first, last):
         q = r[i] * r[i]
         for x in range(k):
             q += u[i, x] * u[i, x]
-        total = 0.0
+        value = 0.0
         for j in range(n):
             dot, q_j = 0.0, r_j[j] * r_j[j]
             for x in range(k):
                 dot += u[i, x] * u_j[x, j]
                 q_j += u_j[x, j] * u_j[x, j]
             for s in range(Z.size):
-                c = dot + r[i] * r_j[j] * Z[s]
-                value = erf_value(q, q_j, c) if code == ERF else relu_value(q, q_j, c)
-                total += wZ[s] * a_j[j] * value
-        out[i] = total / n
+                value += wZ[s] * a_j[j] * relu_value(q, q_j, dot + r[i] * r_j[j] * Z[s])
+        out[i] = value / n

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from meanfield.kernels.fields.slices.cells import DEGREE, LINE, PLANE, slot
+from meanfield.kernels.fields.slices.cells import DEGREE, PLANE, slot
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply, multiply_add, store, transpose
 
