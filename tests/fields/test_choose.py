@@ -78,6 +78,11 @@ def test_small_measures_are_summed_and_large_ones_go_through_a_mesh():
     assert names("erf", [4000], k=2, tau="relu") == ["pairs"]
 
 
+def test_what_takes_no_time_goes_by_its_error():
+    """Pairs are good to 1e-12, slices to 1e-9; below a millisecond nobody waits for either."""
+    assert names("erf", [2, 300, 1000], D=math.inf) == ["pairs", "pairs", "slices"]
+
+
 def test_far_neurons_want_more_nodes_than_a_small_measure_is_worth():
     """At k = 2 and scale 3 a mesh took 8 s where 200 neurons take 0.03 s pair by pair."""
     assert names("erf", [200], k=2, scale=3.0, D=2) == ["pairs"]

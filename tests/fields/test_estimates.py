@@ -14,6 +14,8 @@ from meanfield.fields.polynomial import PolynomialField
 from meanfield.fields.quadrature import inputs
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.quadrature.tables import MOST_POINTS, smooth_table
+from meanfield.fields.slices.deviation import Deviation
+from meanfield.fields.slices.field import SliceField
 from tests.fields.cases import make_measure, make_problem, velocity
 from tests.reference import mean_field as twin
 
@@ -165,3 +167,23 @@ def test_tables_are_bounded():
     tanh = mf.activations.get_activation("tanh")
     with pytest.raises(FloatingPointError):
         smooth_table(tanh, math.inf, 0.04 * MOST_POINTS, 1.0)
+
+
+def test_an_error_just_found_is_not_looked_for_again(monkeypatch):
+    """A run asks for that of its start, which laying out ends with; another layout is looked at."""
+    problem, asked = make_problem("tanh", "tanh", D=math.inf), []
+    measure = mf.gaussian_measure(problem, 50, 0.5, seed=1)
+    largest = Deviation.largest
+    monkeypatch.setattr(
+        Deviation, "largest", lambda self, *args: asked.append(1) or largest(self, *args)
+    )
+    field = prepared(SliceField, problem, measure)
+    found, before = field.error_estimate(measure), len(asked)
+    assert field.error_estimate(measure) == found
+    assert len(asked) == before
+    twice = mf.ParticleMeasure(measure.a, 2.0 * measure.u, measure.r)
+    field.error_estimate(twice)
+    assert len(asked) == before + 1
+    assert field.grow(twice)
+    field.error_estimate(twice)
+    assert len(asked) == before + 2

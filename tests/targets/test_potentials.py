@@ -11,6 +11,7 @@ import meanfield as mf
 from meanfield.activations import custom, get_activation
 from meanfield.gaussian.coefficients import student_coefficients
 from meanfield.targets import potential_of
+from meanfield.targets.potentials.link_rules import LinkRules
 
 U = np.array([[0.8], [-2.0], [1.0], [0.0]])
 R = np.array([0.6, 1e-3, 0.0, 1.5])
@@ -67,3 +68,13 @@ def test_links_with_kinks(kinks):
     true = abs(found[1][0, 0] - exact)
     stated = float(np.abs(potential.miss(U[:1], R[:1])[1]).max())
     assert true < 1e-12 and stated < 1e-12
+
+
+@pytest.mark.parametrize("student", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 200.0])
+def test_a_check_takes_as_many_nodes_as_its_neurons_need(student, scale):
+    """It is what the rule in use is held to, which knows no reach."""
+    rules = LinkRules(get_activation(student), mf.CommitteeTarget(1, "tanh").units)
+    u, r = scale * U, scale * R
+    for fine, used in zip(rules.other(u, r), rules(u, r), strict=True):
+        np.testing.assert_allclose(fine, used, rtol=1e-11, atol=1e-12 * np.abs(used).max())

@@ -92,7 +92,8 @@ class PairField:
         each = SECONDS[name] + (SECONDS[f"{name} values"] if task.many_values else 0.0)
         overlaps = len(overlap_rule(problem.perpendicular_dim, task.longest, smooth=smooth)[0])
         seconds = task.n * task.n * overlaps * each + task.n * task.potential.cost
-        return Cost(seconds, 1e-12 if smooth and problem.target.smooth else 1e-7)
+        exact = smooth and (problem.target.smooth or has_pair_forms(problem))
+        return Cost(seconds, 1e-12 if exact else 1e-7)
 
     def plan(self, longest: float) -> None:
         """Take a rule over Z for neurons with r up to `longest`, and some more."""
