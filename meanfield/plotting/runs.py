@@ -22,8 +22,9 @@ def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
     ----------
     solution : Solution
         Of any description. Several runs of SGD are drawn in grey, with their mean over them; the
-        ODE of `solve_fluctuations` with a band, two standard deviations of SGD to either side of
-        its mean. Where the run went on under another problem stands a dotted line.
+        ODE of `solve_fluctuations` and of `solve_risk_band` with a band, two standard deviations of
+        SGD to either side of its mean (of the ODE, where no bias is known). Where the run went on
+        under another problem stands a dotted line.
     ax : matplotlib Axes, optional
         Where to draw; by default new ones.
 
@@ -54,7 +55,7 @@ def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
         ax.plot(solution.t, risk.T, color="0.75", linewidth=0.7)
         name = f"{name}, mean of {len(risk)} runs"
     ax.plot(solution.t, risk.mean(axis=0), color=style.INK, label=name)
-    if "risk_std" in solution.observables and "risk_bias" in solution.observables:
+    if "risk_std" in solution.observables and solution.risk.ndim == 1:
         ax.fill_between(
             solution.t,
             *risk_band(solution),

@@ -198,7 +198,7 @@ def risk_band(solution: Solution) -> tuple[Array, Array]:
 
     The band is Gaussian, the risk is not: below 0 there is none.
     """
-    mean = solution.risk + solution.observables["risk_bias"]
+    mean = solution.risk + solution.observables.get("risk_bias", 0.0)
     reach = 2.0 * solution.observables["risk_std"]
     return np.maximum(mean - reach, 0.0), mean + reach
 

@@ -36,3 +36,15 @@ def test_fluctuations_are_drawn_as_a_band():
     corners = band.get_paths()[0].vertices
     edge = run.risk + run.observables["risk_bias"] + 2 * run.observables["risk_std"]
     assert corners[corners[:, 0] == 1.0, 1].max() == pytest.approx(edge[-1])
+
+
+def test_a_band_without_a_bias_is_drawn_about_the_ode():
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=50, learning_rate=1.0)
+    start = mf.Overlaps([[1.0]], [[0.3]], [[1.0]], [1.0])
+    run = mf.solve_risk_band(problem, start, 1.0, save_at=3)
+    ax = run.plot()
+    (band,) = ax.collections
+    corners = band.get_paths()[0].vertices
+    edge = run.risk + 2 * run.observables["risk_std"]
+    assert corners[corners[:, 0] == 1.0, 1].max() == pytest.approx(edge[-1])
+    plt.close(ax.figure)
