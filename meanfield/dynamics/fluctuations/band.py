@@ -26,7 +26,7 @@ from meanfield.dynamics.fluctuations.adjoint import (
 )
 from meanfield.dynamics.fluctuations.drift import OverlapField
 from meanfield.dynamics.fluctuations.sample import StepSample
-from meanfield.dynamics.overlaps.noise import REPLICATES
+from meanfield.dynamics.overlaps.sobol import REPLICATES
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.fluctuations.coordinates import Coordinates
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
-from meanfield.dynamics.overlaps.noise import ErfNoise, Noise, SampledNoise
+from meanfield.dynamics.overlaps.noise import ErfNoise, Noise
 from meanfield.dynamics.rates import Rates, RateSeries
 from meanfield.problem import Problem
 
@@ -39,7 +39,7 @@ class OverlapField:
         noise: Noise | None, batch_size: int = 1, spherical: bool = False,
     ):  # fmt: skip
         self.problem, self.coordinates, self.averages = problem, coordinates, averages
-        self.noise = None if isinstance(noise, SampledNoise) else noise
+        self.noise = None if noise is None or noise.name == "sampled" else noise
         self.spherical, self.batch = spherical, batch_size
         self.set_rates(RateSeries(problem, coordinates.p, 1.0)(0.0))
         self.basis = np.ascontiguousarray(problem.target.basis)

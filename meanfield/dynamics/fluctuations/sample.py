@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.fluctuations.drift import OverlapField
-from meanfield.dynamics.overlaps.noise import REPLICATES, gaussian_points
+from meanfield.dynamics.overlaps.sobol import REPLICATES, gaussian_points
 from meanfield.schedules.base import largest
 
 Array = NDArray[np.float64]

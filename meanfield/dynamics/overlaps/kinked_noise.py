@@ -146,7 +146,7 @@ class KinkedNoise:
             ramps = np.concatenate((ramps, theirs.kink * self.shares))
         length = np.sqrt(np.maximum(np.diag(C), 0.0))
         over = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0.0)
-        R = C * over[:, None] * over
+        R = np.clip(C * over[:, None] * over, -1.0, 1.0)
         np.fill_diagonal(R, 1.0)
         covariance = C @ linear  # of every unit with the linear part
         rows = np.hstack((rows * over[:, None], APART * np.eye(len(R))))

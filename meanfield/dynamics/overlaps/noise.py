@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from meanfield import checks
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.kinked_noise import KinkedNoise
+from meanfield.dynamics.overlaps.sobol import REPLICATES, gaussian_points, points_each
+from meanfield.dynamics.overlaps.split_noise import SplitNoise
 from meanfield.kernels.activations.codes import CLOSED_PAIRS, ERF, SQUARE
 from meanfield.kernels.dynamics.overlaps.drift import semidefinite_factor
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
@@ -24,8 +25,6 @@ NOISE_METHODS = ("auto", "closed", "sampled")
 # beyond this width the p⁴/4 closed-form integrals of erf cost more than the sample
 CLOSED_WIDTH = 96
 KINKED_WIDTH = 48  # the same for kinks, whose tables hold p⁴/2 numbers
-# independent scramblings of the sample: their spread is the stated error
-REPLICATES = 8
 ENTRIES, FEWEST, MOST = 2**22, 2**12, 2**17  # of the default sample: numbers held, points
 BLOCK_ENTRIES = 2**18  # numbers at a time: temporaries stay in cache, threads wake seldom
 
@@ -141,7 +140,7 @@ class SampledNoise:
         dims = self.target.rank + p
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // dims))
-        self.size = 2 ** max(0, math.ceil(math.log2(samples / REPLICATES)))
+        self.size = points_each(samples)
         self.Z = np.concatenate(
             [gaussian_points(self.size, dims, (seed, number)) for number in range(REPLICATES)]
         )
@@ -222,14 +221,5 @@ def choose_noise(
                 "erf, relu or square (of leaky relu, for kinked students), or square students and "
                 "target; use 'sampled' or 'auto' for this problem"
             )
-    return SampledNoise(averages, p, samples, seed)
-
-
-def gaussian_points(count: int, dims: int, seed: tuple[int, ...]) -> Matrix:
-    """A scrambled Sobol sequence of `count` = 2^m points as standard Gaussians, (count, dims)."""
-    from scipy.stats import qmc  # half a second to import, and only wanted here
-
-    sequence = qmc.Sobol(dims, scramble=True, rng=np.random.default_rng(seed))
-    uniforms = sequence.random_base2(int(math.log2(count)))
-    tiny = np.finfo(np.float64).tiny
-    return ndtri(np.clip(uniforms, tiny, 1.0 - np.finfo(np.float64).epsneg))
+    kind = SplitNoise if SplitNoise.serves(averages) else SampledNoise
+    return kind(averages, p, samples, seed)

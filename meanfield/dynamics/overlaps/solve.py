@@ -150,8 +150,10 @@ def solve_overlaps(
     of SGD at finite d multiplies ε² in the γ/p term by |x|²/d, whose mean given the pre-activations
     is 1 − (p + k)/d + λᵀ Ω⁻¹ λ/d.
 
-    A sampled term of kinked students has kinks in time, one for each point that crosses zero:
-    an rtol far below ``noise_error`` then costs many steps and gains nothing.
+    A sampled term of ReLU or leaky ReLU students takes an average over a direction of its own for
+    every neuron, and is smooth in time as far as neurons have one. That of other kinked students
+    has kinks in time, one for each point that crosses zero: an rtol far below ``noise_error`` then
+    costs many steps and gains nothing.
 
     Examples
     --------

@@ -34,6 +34,7 @@ from meanfield.kernels.simd import (
 
 FOUR_OVER_PI_SQUARED = 4.0 / math.pi**2
 TINY = 1e-290
+FLAT = 1e-15  # a variance, of one, that is rounding
 
 
 def _rule(count, power):
@@ -60,6 +61,8 @@ def _part(R, l, d, x, y, late, weights, first, last):
     free = max(1.0 - r * r, 0.0)
     n_xy, n_xd, n_yd = R[x, y] - R[x, l] * R[y, l], R[x, d] - R[x, l] * r, R[y, d] - R[y, l] * r
     v_x, v_y = max(1.0 - R[x, l] * R[x, l], 0.0), max(1.0 - R[y, l] * R[y, l], 0.0)
+    if v_x <= FLAT or v_y <= FLAT:  # one that is l itself has no sign where l is 0
+        return 0.0
     # numerator and both variances of ρ_xy|l,d are linear in 1 − t²
     over, more_over = fill(n_xy * free - n_xd * n_yd), fill(n_xy * r * r + n_xd * n_yd)
     left, more_left = fill(max(v_x * free - n_xd * n_xd, 0.0)), fill(v_x * r * r + n_xd * n_xd)
