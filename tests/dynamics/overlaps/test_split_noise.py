@@ -124,11 +124,11 @@ def test_the_term_is_smooth_in_time():
     """No point of the sample makes a jump where a neuron's sign changes."""
     flow, _, sampled, _ = about("relu", "relu", 8, samples=1024)
     v = np.random.default_rng(0).standard_normal(flow.y0.shape)
-    steps = 1e-5 * np.arange(20)
+    steps = 1e-4 * np.arange(20)
     path = [sampled.term(flow.network(flow.read(flow.y0 + h * v))) for h in steps]
     change = np.diff(path, axis=0)
     bend = np.abs(np.diff(change, axis=0)).max()
-    assert bend < 1e-3 * np.abs(change).max()
+    assert bend < 0.02 * np.abs(change).max()
 
 
 def test_the_diagonal_part():
