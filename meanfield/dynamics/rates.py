@@ -70,8 +70,8 @@ class RateSeries:
             self.alphas = Alphas(self.gamma, p, t_end)
         self.breaks = self._breaks(t_end)
         for name, schedule in self.schedules.items():
-            t = np.linspace(0.0, t_end, LOOKS)
-            x = self.reading(schedule, t)
+            # an α costs a search, so that only the last one is asked for
+            x = np.linspace(0.0, 1.0, LOOKS) * self.reading(schedule, np.array(t_end))
             allowed(schedule(x), f"problem's {name}", x)
 
     def _refuse_beside(self, adaptive: bool) -> None:

@@ -16,21 +16,20 @@ from meanfield.schedules.base import BadValue, Schedule, allowed
 
 Array = NDArray[np.float64]
 
-BLOCK = 2**13  # steps whose rates are laid out at a time
+BLOCK = 2**15  # steps whose rates are laid out at a time
 SHORT = 256  # steps at a time for a schedule that only Python knows, whose rates are iterated
 ROUNDS = 40  # of that iteration, after which a change in the last digit ends it
 
 
 class Position(NamedTuple):
-    """How many steps have been made, the time they have led to, and what rounding left out of it.
+    """How many steps have been made, and the time they have led to.
 
-    The time is t + low to twice the digits of a double. `block` is that of the last whole number of
-    blocks of steps: rates are laid out from there, so that they do not depend on where one begins.
+    `block` is the time of the last whole number of blocks of steps, and what rounding left out of
+    it: rates are laid out from there, so that they do not depend on where one begins.
     """
 
     steps: int = 0
     t: float = 0.0
-    low: float = 0.0
     block: tuple[float, float] = (0.0, 0.0)
 
 
@@ -86,13 +85,13 @@ class ScheduledSteps:
         self.targets, self.duration, self.d = len(times), t_end, float(problem.dim)
         self.gamma = problem.learning_rate
         self.first = -1
-        self.stamps, self.lows, self.rows = np.zeros(1), np.zeros(1), np.zeros((0, 6))
-        # where γ alone changes and is read alone, a table is filled by its first column
+        self.stamps, self.low, self.rows = np.zeros(1), 0.0, np.zeros((0, 6))
+        # where γ alone changes and is read alone, a table holds γ/p and nothing else
         fixed = series.constant
         others = fixed.second_layer_rate, fixed.weight_decay, fixed.temperature
         self.only_gain = not any(others) and set(series.schedules) == {"learning_rate"}
-        self.table = self.rows
-        self.memory = np.empty(BLOCK), np.empty(BLOCK + 1), np.empty(BLOCK + 1)
+        self.table = np.empty((BLOCK, 1))
+        self.memory = np.empty(BLOCK), np.empty(BLOCK + 1)
         first = float(self._gammas(Position(), 1)[0][0])
         if not first > 0.0:
             raise ValueError(f"problem must have a learning_rate above 0 for SGD, got {first:g}")
@@ -115,16 +114,16 @@ class ScheduledSteps:
         if count <= 0:
             return at, self.rows[:0]
         end = here + count
-        steps, t, low = at.steps + count, float(self.stamps[end]), float(self.lows[end])
-        block = (t, low) if steps % BLOCK == 0 else (float(self.stamps[0]), float(self.lows[0]))
-        after = Position(steps, t, low, block)
-        return after, self.rows[here:end]
+        steps, t = at.steps + count, float(self.stamps[end])
+        block = (t, self.low) if steps % BLOCK == 0 else self.block
+        return Position(steps, t, block), self.rows[here:end]
 
     def _lay_out(self, at: Position) -> None:
         """Compute rates and times of the next steps, up to the first that has no rate above 0."""
         made = at.steps % BLOCK
-        at = Position(at.steps - made, *at.block) if made else at
-        gamma, stamps, lows = self._gammas(at, BLOCK)
+        t, low = at.block  # of a file it is a list
+        at = Position(at.steps - made, t, (t, low))
+        gamma, stamps, self.low = self._gammas(at, BLOCK)
         count = len(gamma)
         # a clock that moves by more than the spacing of its times at each step needs no closer look
         moves = gamma.min() / (self.p * self.d) > 2.0 * np.spacing(stamps[-1])
@@ -136,16 +135,15 @@ class ScheduledSteps:
                     f"problem's learning_rate must stay above 0 for SGD, got {gamma[count]:g}: its "
                     "clock stands still"
                 )
-        self.first, self.stamps, self.lows = at.steps, stamps[: count + 1], lows[: count + 1]
+        self.first, self.stamps, self.block = at.steps, stamps[: count + 1], at.block
         self.rows = self._rows(at, gamma[:count], stamps[:count])
 
     def _rows(self, at: Position, gamma: Array, stamps: Array) -> Array:
-        """The rates (n, 6) of steps that begin at the stamps (n,)."""
-        if self.only_gain and len(self.table) > 0:
-            np.divide(gamma, self.p, out=self.table[: len(gamma), 0])
-            return self.table[: len(gamma)]
+        """The rates (n, 6) of steps that begin at the stamps (n,), or (n, 1): see `at_step`."""
+        if self.only_gain:
+            return np.divide(gamma[:, None], self.p, out=self.table[: len(gamma)])
         values = {name: np.asarray(value) for name, value in self.series.constant._asdict().items()}
-        values["learning_rate"] = gamma[:1] if self.only_gain else gamma
+        values["learning_rate"] = gamma
         for name, schedule in self.series.schedules.items():
             if name == "learning_rate":
                 continue
@@ -154,59 +152,53 @@ class ScheduledSteps:
                 values[name] = allowed(schedule(x), f"problem's {name}", x)
             except BadValue as error:
                 raise BadRate(str(error)) from error
-        rows = rate_rows(values, self.p, self.d)
-        if not self.only_gain:
-            return rows
-        self.table = np.tile(rows, (BLOCK, 1))
-        return self._rows(at, gamma, stamps)
+        return rate_rows(values, self.p, self.d)
 
     def _reading(self, schedule: Schedule, at: Position, stamps: Array) -> Array:
         if schedule.clock == "t":
             return stamps
         return (at.steps + np.arange(len(stamps))) / self.d
 
-    def _gammas(self, at: Position, count: int) -> tuple[Array, Array, Array]:
-        """γ of the next steps, and the times before and after each (count + 1,) with low parts."""
+    def _gammas(self, at: Position, count: int) -> tuple[Array, Array, float]:
+        """γ of the next steps, the times before and after (count + 1,), and the last one's rest."""
         per = 1.0 / (self.p * self.d)
-        gamma, stamps, lows = self.memory
-        gamma, stamps, lows = gamma[:count], stamps[: count + 1], lows[: count + 1]
+        t, low = at.block
+        gamma, stamps = self.memory[0][:count], self.memory[1][: count + 1]
         schedule = self.gamma
         if isinstance(schedule, Schedule) and schedule.clock == "t":
             if schedule.code >= 0:
-                constants, offset = schedule.constants, schedule.offset
-                step_times(schedule.code, constants, offset, at.t, at.low, per, gamma, stamps, lows)
-                return gamma, stamps, lows
+                law = schedule.code, schedule.constants, schedule.offset
+                return gamma, stamps, step_times(*law, t, low, per, gamma, stamps)[1]
             for first in range(0, count, SHORT):
                 part = slice(first, min(first + SHORT, count))
-                ends = slice(part.start, part.stop + 1)
-                now = at if first == 0 else Position(0, stamps[first], lows[first])
-                _iterate(schedule, now, per, gamma[part], stamps[ends], lows[ends])
-            return gamma, stamps, lows
+                ends = stamps[part.start : part.stop + 1]
+                t, low = _iterate(schedule, t, low, per, gamma[part], ends)
+            return gamma, stamps, low
         if isinstance(schedule, Schedule):
             gamma[:] = schedule(self._reading(schedule, at, stamps[:-1]))
         else:
             gamma[:] = schedule
-        accumulate(at.t, at.low, per, gamma, stamps, lows)
-        return gamma, stamps, lows
+        return gamma, stamps, accumulate(t, low, per, gamma, stamps)[1]
 
 
 def _iterate(
-    schedule: Schedule, at: Position, per: float, gamma: Array, stamps: Array, lows: Array
-) -> None:
+    schedule: Schedule, t: float, low: float, per: float, gamma: Array, stamps: Array
+) -> tuple[float, float]:
     """γ_ν = γ(t_ν) for a function that takes arrays: guess the times, and look again.
 
     Each round makes one more step exact at the least, and far more where γ changes slowly.
     """
-    gamma[:] = schedule(at.t)
+    gamma[:] = schedule(t)
     for round_ in range(len(gamma) + 1):
-        accumulate(at.t, at.low, per, gamma, stamps, lows)
+        end = accumulate(t, low, per, gamma, stamps)
         found = schedule(stamps[:-1])
         if np.array_equal(found, gamma, equal_nan=True):
-            return
+            break
         change = np.abs(found - gamma)
         gamma[:] = found
         if round_ >= ROUNDS and (change <= 1e-15 * np.abs(found)).all():
-            return
+            break
+    return float(end[0]), float(end[1])
 
 
 def rate_rows(values: dict[str, Any], p: int, d: float) -> Array:

@@ -11,8 +11,8 @@ import numpy as np
 
 from meanfield.kernels.options import serial_strict
 
-TOGETHER = 16  # steps that go by one series,
-TERMS = 8  # of so many terms,
+MANY, TOGETHER = 128, 16  # steps that go by one series,
+TERMS = 6  # of so many terms,
 REMAINDER = 1e-16  # which leaves out this part of a rate at most
 
 
@@ -59,44 +59,78 @@ def series(code, c, x, b):
 
 
 @serial_strict
-def step_times(code, c, offset, t, low, per, gamma, times, lows):
-    """γ_ν = γ(t_ν) and t_ν+1 = t_ν + γ_ν `per` from t + low on: gamma (n,), times, lows (n + 1,).
-
-    `lows` is what rounding leaves out of the times: a billion steps would add up to it. What takes
-    as long as a good part of a whole step of few neurons, all but divisions, goes for a few steps
-    at a time by a Taylor series, where what that leaves out is below rounding.
-    """
-    times[0], lows[0] = t, low
-    b = np.empty(TERMS + 1)
-    for first in range(0, gamma.size, TOGETHER):
-        start, smooth = t, code == 1 or code == 2 or (code == 0 and c[1] != 1.0)
-        if smooth:
-            series(code, c, t + offset, b)
-            span = 1.5 * TOGETHER * b[0] * per
-            smooth = abs(b[TERMS]) * span**TERMS <= REMAINDER * b[0]
-            smooth = smooth and (code != 2 or t + offset + span < c[2])
-        for n in range(first, min(first + TOGETHER, gamma.size)):
-            if smooth:
-                s = t - start
-                s2 = s * s
-                low_terms = (b[0] + b[1] * s) + s2 * (b[2] + b[3] * s)
-                gamma[n] = low_terms + s2 * s2 * ((b[4] + b[5] * s) + s2 * (b[6] + b[7] * s))
-            else:
-                gamma[n] = value(code, c, t + offset)
-            move = gamma[n] * per + low
-            after = t + move
-            low = move - (after - t)
-            t = after
-            times[n + 1], lows[n + 1] = t, low
+def smooth_for(code, c, x, per, b):
+    """How many steps from x on a series in b gives a schedule to rounding; 0 of none."""
+    if code < 0 or code > 3:
+        return 0
+    end = math.inf
+    if code == 3:
+        b[:] = 0.0
+        b[0] = value(code, c, x)
+        for j in range(c.size // 2 - 1, 0, -1):
+            end = c[j] if c[j] > x else end
+    else:
+        series(code, c, x, b)
+        end = c[2] if code == 2 else end
+    for count in (MANY, TOGETHER):
+        span = 1.5 * count * b[0] * per
+        if x + span < end and abs(b[TERMS]) * span**TERMS <= REMAINDER * b[0]:
+            return count
+    return 0
 
 
 @serial_strict
-def accumulate(t, low, per, gamma, times, lows):
+def step_times(code, c, offset, t, low, per, gamma, times):
+    """γ_ν = γ(t_ν) and t_ν+1 = t_ν + γ_ν `per` from t + low on: gamma (n,), times (n + 1,).
+
+    Returns the last time and what rounding leaves out of it, which a billion steps would add up to.
+    Some steps at a time go by a Taylor series in the way s since the first of them, where what
+    that leaves out is below rounding: each waits for the one before, so that what counts is the
+    way from one s to the next.
+    """
+    times[0] = t
+    b = np.empty(TERMS + 1)
+    first = 0
+    while first < gamma.size:
+        smooth = smooth_for(code, c, t + offset, per, b)
+        last = min(first + max(smooth, TOGETHER), gamma.size)
+        q0, q1, q2 = b[0] * per, b[1] * per, b[2] * per
+        q3, q4, q5 = b[3] * per, b[4] * per, b[5] * per
+        s = 0.0
+        for n in range(first, last):
+            if smooth > 0:
+                s2 = s * s
+                s4 = s2 * s2
+                low_terms = (b[0] + b[1] * s) + s2 * (b[2] + b[3] * s)
+                gamma[n] = low_terms + s4 * (b[4] + b[5] * s)
+                # the same times `per`, by itself: the next step waits for this sum alone
+                move = s2 * (q2 + q3 * s) + s4 * (q4 + q5 * s)
+                s = ((s + q0) + q1 * s) + move
+            else:
+                gamma[n] = value(code, c, t + (low + s) + offset)
+                s += gamma[n] * per
+            times[n + 1] = t + (low + s)
+        t, low = two_sum(t, low + s)
+        first = last
+    return t, low
+
+
+@serial_strict
+def two_sum(t, move):
+    """t + move, and what rounding leaves out of it; t ≥ |move| is not asked for."""
+    after = t + move
+    part = after - t
+    return after, (t - (after - part)) + (move - part)
+
+
+@serial_strict
+def accumulate(t, low, per, gamma, times):
     """The same times for rates (n,) that are known."""
-    times[0], lows[0] = t, low
-    for n in range(gamma.size):
-        move = gamma[n] * per + low
-        after = t + move
-        low = move - (after - t)
-        t = after
-        times[n + 1], lows[n + 1] = t, low
+    times[0] = t
+    for first in range(0, gamma.size, TOGETHER):
+        s = 0.0
+        for n in range(first, min(first + TOGETHER, gamma.size)):
+            s += gamma[n] * per
+            times[n + 1] = t + (low + s)
+        t, low = two_sum(t, low + s)
+    return t, low

@@ -42,14 +42,29 @@ class Step(NamedTuple):
 def at_step(step, rates, n):
     """The n-th step: its rates are the n-th row, or the only one where they do not change.
 
-    Columns: gain, second, noise, keep, second_keep, langevin.
+    Columns: gain, second, noise, keep, second_keep, langevin; or gain alone, where nothing else
+    changes and nothing else is moved by it.
     """
     row = min(n, rates.shape[0] - 1)
+    if rates.shape[1] == 1:
+        return with_rates(
+            step, rates[row, 0], step.second, step.noise, step.keep, step.second_keep,
+            step.langevin,
+        )  # fmt: skip
+    return with_rates(
+        step, rates[row, 0], rates[row, 1], rates[row, 2], rates[row, 3], rates[row, 4],
+        rates[row, 5],
+    )  # fmt: skip
+
+
+@serial
+def with_rates(step, gain, second, noise, keep, second_keep, langevin):
+    """The step with these in place of its own."""
     return Step(
         step.sigma, step.sigma_parameter, step.sigma_value, step.sigma_slope,
         step.tau, step.tau_parameter, step.tau_value, step.tau_slope,
-        step.label, rates[row, 0], rates[row, 1], rates[row, 2], step.d, step.batch,
-        step.spherical, rates[row, 3], rates[row, 4], rates[row, 5],
+        step.label, gain, second, noise, step.d, step.batch, step.spherical, keep, second_keep,
+        langevin,
     )  # fmt: skip
 
 
