@@ -11,6 +11,7 @@ from scipy.integrate import solve_ivp
 import meanfield as mf
 from meanfield.dynamics.rates import Alphas, RateSeries
 from meanfield.dynamics.sgd.clock import Position, ScheduledSteps
+from meanfield.kernels.dynamics.sgd.clock import step_times
 
 S = mf.schedules
 TARGET = mf.CommitteeTarget(k=1, noise=0.1)
@@ -105,6 +106,26 @@ def test_the_rate_of_each_step_is_read_where_the_steps_before_have_led(name):
     assert len(gains) == len(expected) == at.steps
     np.testing.assert_allclose(gains, expected, rtol=1e-12)
     assert at.t == pytest.approx(t, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["power", "root", "exponential", "cosine", "piecewise"])
+@pytest.mark.parametrize("per", [1e-2, 1e-4, 1e-7])
+def test_times_of_many_short_steps_keep_their_digits(name, per):
+    """Series over many steps, over few and none, against sums in long double."""
+    schedule, t, count = SCHEDULES[name], 2.93337, 5000
+    gamma, times = np.empty(count), np.empty(count + 1)
+    last, rest = step_times(
+        schedule.code, schedule.constants, 0.0, t, 0.0, per, gamma, times
+    )  # fmt: skip
+    way, expected = np.longdouble(0.0), []
+    for n in range(count):
+        now = float(np.longdouble(t) + way)
+        assert abs(times[n] - now) <= 2.0 * np.spacing(now) + 1e-14 * float(way)
+        expected.append(float(schedule(now)))
+        way += np.longdouble(expected[-1]) * np.longdouble(per)
+    np.testing.assert_allclose(gamma, expected, rtol=1e-14)
+    missed = float((np.longdouble(last) - np.longdouble(t)) + np.longdouble(rest) - way)
+    assert abs(missed) < 1e-14 * float(way) + 1e-17  # a part of the spacing of times
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
