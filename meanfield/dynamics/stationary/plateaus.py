@@ -74,7 +74,8 @@ def plateaus(solution: Solution) -> list[Plateau]:
     Notes
     -----
     A plateau is where −d log R/dt has a minimum, three times below the largest rate before and the
-    largest rate until the next.
+    largest rate until the next. Risks below `rtol` of the largest are left out: there the tolerance
+    alone makes rates uneven, and a smaller one shows more.
 
     Examples
     --------
@@ -93,7 +94,7 @@ def plateaus(solution: Solution) -> list[Plateau]:
             f"{solution.parameters.get('description')}"
         )
     t, risk = solution.t, solution.risk
-    usable = risk > 0.0
+    usable = risk > solution.parameters.get("rtol", 0.0) * risk.max()
     t, risk = t[usable], risk[usable]
     if len(t) < 5:
         return []

@@ -96,6 +96,15 @@ def test_plateaus_of_a_run():
         mf.plateaus(sgd)
 
 
+def test_rates_made_uneven_by_the_tolerance_are_no_plateaus():
+    problem = mf.Problem(mf.CommitteeTarget(k=2), dim=1000, learning_rate=0.5)
+    begin = mf.aligned_overlaps(problem, p=2, overlap=0.1, spread=1e-3, seed=1)
+    run = mf.solve_overlaps(problem, begin, 700.0, save_at=1401)
+    assert run.risk[-1] < 1e-10  # where it rises and falls within rtol
+    (plateau,) = mf.plateaus(run)
+    assert plateau.risk == pytest.approx(3.1e-3, rel=0.02)
+
+
 def test_label_noise_lifts_the_plateau():
     """With the γ/p term, F is that of `overlap_velocity`, label noise included."""
     target = mf.CommitteeTarget(k=2, noise=0.3)
