@@ -23,7 +23,7 @@ GAUSSIAN_REACH = 8.0
 LARGE = 1e200  # where a sum of squares is scaled down
 
 
-def _gauss_rule(diagonal: NDArray[np.float64], squares: NDArray[np.float64]) -> Rule:
+def gauss_rule(diagonal: NDArray[np.float64], squares: NDArray[np.float64]) -> Rule:
     """Nodes and probability weights of the recurrence x p_i = p_{i+1} + a_i p_i + b_i² p_{i-1}.
 
     Nodes are eigenvalues. A weight is 1/Σ_i p_i(x)² over the orthonormal polynomials (Christoffel's
@@ -49,7 +49,7 @@ def _gauss_rule(diagonal: NDArray[np.float64], squares: NDArray[np.float64]) -> 
 
 def hermite_rule(nodes: int) -> Rule:
     """Gauss rule for N(0, 1) (Hermite), symmetric to the last bit."""
-    x, w = _gauss_rule(np.zeros(nodes), np.arange(1.0, nodes))
+    x, w = gauss_rule(np.zeros(nodes), np.arange(1.0, nodes))
     return 0.5 * (x - x[::-1]), 0.5 * (w + w[::-1])
 
 
@@ -65,7 +65,7 @@ def sphere_coordinate_rule(D: float, nodes: int) -> Rule:
     i = np.arange(1.0, nodes)
     squares = i * (i + D - 3.0) / ((2.0 * i + D - 2.0) * np.maximum(2.0 * i + D - 4.0, 1.0))
     squares[:1] = 1.0 / D  # the general term is 0/0 at i = 1, D = 2
-    return _gauss_rule(np.zeros(nodes), squares)
+    return gauss_rule(np.zeros(nodes), squares)
 
 
 @lru_cache(maxsize=64)
@@ -92,7 +92,7 @@ def chi_rule(dof: float, nodes: int) -> Rule:
     alpha = 0.5 * dof - 1.0
     i = np.arange(1.0, nodes)
     # shifted by its mean: unshifted, the spread would drown in the rounding of α itself
-    shifted, weights = _gauss_rule(2.0 * np.arange(nodes, dtype=np.float64), i * (i + alpha))
+    shifted, weights = gauss_rule(2.0 * np.arange(nodes, dtype=np.float64), i * (i + alpha))
     return np.sqrt(2.0 * (shifted + alpha + 1.0)), weights
 
 
@@ -250,31 +250,7 @@ def gaussian_nodes(k: int, *, smooth: bool = True, level: int = 0) -> Rule:
     weight = weight * np.exp(-0.5 * half * half)
     x, w = np.concatenate((-half[::-1], half)), np.concatenate((weight[::-1], weight))
     w = w / w.sum()
-    return _product(x, w, k)
-
-
-def half_gaussian_rule(nodes: int) -> Rule:
-    """The Gauss rule of |x|, x standard Gaussian; its recurrence by Stieltjes's procedure."""
-    x, w = panel_rule(np.array([0.0, 12.0]), 200)
-    w = w * np.exp(-0.5 * x * x)
-    w /= w.sum()
-    before, now, size = np.zeros_like(x), np.ones_like(x), 1.0
-    diagonal: list[float] = []
-    squares: list[float] = []
-    for _ in range(nodes):
-        diagonal.append(float(w @ (x * now * now)) / size)
-        ahead = (x - diagonal[-1]) * now - (squares[-1] if squares else 0.0) * before
-        norm = float(w @ (ahead * ahead))
-        squares.append(norm / size)
-        before, now, size = now, ahead, norm
-    return _gauss_rule(np.array(diagonal), np.array(squares[:-1]))
-
-
-def two_sided_product(k: int, nodes: int) -> Rule:
-    """The k-fold product of `nodes` Gauss nodes on each side of 0, for N(0, I_k)."""
-    half, weight = half_gaussian_rule(nodes)
-    x, w = np.concatenate((-half[::-1], half)), 0.5 * np.concatenate((weight[::-1], weight))
-    return _product(x, w, k)
+    return product_rule(x, w, k)
 
 
 def coarse_share(k: int) -> float:
@@ -288,10 +264,10 @@ def coarse_share(k: int) -> float:
 
 def hermite_product(k: int, nodes: int) -> Rule:
     """The k-fold product of `hermite_rule`: points (S, k), weights (S,)."""
-    return _product(*hermite_rule(nodes), k)
+    return product_rule(*hermite_rule(nodes), k)
 
 
-def _product(x: NDArray[np.float64], w: NDArray[np.float64], k: int) -> Rule:
+def product_rule(x: NDArray[np.float64], w: NDArray[np.float64], k: int) -> Rule:
     """The k-fold product of a rule: points (S, k), weights (S,)."""
     z = np.stack(np.meshgrid(*[x] * k, indexing="ij"), axis=-1).reshape(-1, k)
     weights = w
