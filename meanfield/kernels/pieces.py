@@ -11,11 +11,15 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+from llvmlite.binding import Linkage
 from numba import njit, types
-from numba.core import event
+from numba.core import event, sigutils
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
+
+from meanfield.kernels.passes import passes
 
 
 class _Codegen:
@@ -34,6 +38,9 @@ class _Codegen:
 class _Unpolished(JITCodeLibrary):
     """Code whose functions are optimised together, when all is there, and not one by one before."""
 
+    _linking_libraries: list[Any]
+    _shared_module: Any
+
     def _optimize_functions(self, module):
         module.data_layout = self._codegen._data_layout
 
@@ -45,16 +52,52 @@ class _Piece(_Unpolished):
     def codegen(self):
         return _Codegen(self._codegen)
 
-    def _optimize_final_module(self):
-        pass
-
-    def _finalize_final_module(self):
+    def finalize(self):
+        """Nothing is optimised, nor linked to the pieces that it calls: see `_Finished`."""
+        for library in self._linking_libraries:
+            self._reload_init.update(library._reload_init)
         self._finalize_dynamic_globals()
         self._finalized = True
+
+    def _get_module_for_linking(self):
+        self._ensure_finalized()
+        if self._shared_module is None:
+            for function in self._final_module.functions:
+                if not function.is_declaration and function.linkage == Linkage.external:
+                    function.linkage = "linkonce_odr"
+            self._shared_module = self._final_module
+        return self._shared_module
 
     def get_pointer_to_function(self, name):
         self._ensure_finalized()
         return 0
+
+
+class _Finished(_Unpolished):
+    """Code that Python calls, with that of all pieces below it, each linked once."""
+
+    def finalize(self):
+        found: dict[Any, None] = {}
+        for library in self._linking_libraries:
+            _add_with_callees(library, found)
+        # a function that nobody calls yet would not be taken in, so callers come first
+        self._linking_libraries = list(reversed(found))
+        super().finalize()
+
+    def _verify_declare_only_symbols(self):
+        for function in self._final_module.functions:
+            if function.is_declaration and function.name.startswith("_ZN"):
+                raise AssertionError(f"{function.name} is called and not there")
+
+
+def _add_with_callees(library: Any, found: dict[Any, None]) -> None:
+    """Append a library to those found, behind all that it calls."""
+    if library in found:
+        return
+    if isinstance(library, _Piece):
+        for callee in library._linking_libraries:
+            _add_with_callees(callee, found)
+    found[library] = None
 
 
 class FinishedCompiler(CompilerBase):
@@ -63,16 +106,16 @@ class FinishedCompiler(CompilerBase):
     def define_pipelines(self):
         """As numba's own, into another library."""
         state = self.state
-        state.library = _Unpolished(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = _Finished(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
-        return [DefaultPassBuilder.define_nopython_pipeline(state)]
+        return passes(state)
 
 
 class _PieceCompiler(CompilerBase):
     def define_pipelines(self):
         state = self.state
         state.library = _Piece(state.targetctx.codegen(), state.func_id.func_qualname)
-        return [DefaultPassBuilder.define_nopython_pipeline(state)]
+        return passes(state)
 
 
 # nothing in C calls a kernel
@@ -85,6 +128,17 @@ class _Kernel(CPUDispatcher):
     @property
     def _numba_type_(self):
         return types.Dispatcher(self.piece)
+
+
+class _PieceDispatcher(CPUDispatcher):
+    """Only called by kernels: no cache, and none of the timers that numba stacks up."""
+
+    def compile(self, sig):
+        with global_compiler_lock:
+            args, _ = sigutils.normalize_signature(sig)
+            if tuple(args) not in self.overloads:
+                self.add_overload(self._compiler.compile(args, None))
+            return self.overloads[tuple(args)].entry_point
 
 
 def kernel(entry: dict[str, Any], shared: dict[str, Any]) -> Any:
@@ -103,6 +157,7 @@ def kernel(entry: dict[str, Any], shared: dict[str, Any]) -> Any:
             pipeline_class=_PieceCompiler,
             **shared,
         )(function)
+        finished.piece.__class__ = _PieceDispatcher
         return finished
 
     return decorate

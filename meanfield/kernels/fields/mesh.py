@@ -18,6 +18,7 @@ from meanfield.kernels.fields.places import (
     slope_weights,
     value_weights,
 )
+from meanfield.kernels.memory import integers
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
 
@@ -58,9 +59,9 @@ def spread_space(charge, first, n, rows, columns, cell, offset, mesh):
 def spread_block(charge, u, r, first, last, lattice, mesh):
     """Add neurons first..last to a mesh; how many lie outside (they are put somewhere)."""
     count, outside = lattice.counts, 0
-    x, offset, cell = np.empty((3, BATCH)), np.empty((3, BATCH)), np.empty((3, BATCH), np.int64)
+    x, offset, cell = np.empty((3, BATCH)), np.empty((3, BATCH)), integers(np.empty((3, BATCH)))
     root, q, y = np.empty((3, BATCH)), np.empty(BATCH), np.empty(BATCH)
-    bits = y.view(np.int64)
+    bits = integers(y)
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)
         outside += places(u, r, start, n, lattice, x, q, cell, offset, root, y, bits)
@@ -127,10 +128,10 @@ def interpolate_space(mesh, n, rows, columns, cell, offset, slope, value, wanted
 def gather_block(a, u, r, first, last, lattice, mesh, rate, out_a, out_u, out_r):
     """Velocities of neurons first..last; out_a is filled only if rate > 0."""
     k, count = u.shape[1], lattice.counts
-    x, offset, cell = np.empty((3, BATCH)), np.empty((3, BATCH)), np.empty((3, BATCH), np.int64)
+    x, offset, cell = np.empty((3, BATCH)), np.empty((3, BATCH)), integers(np.empty((3, BATCH)))
     slope, root = np.empty((3, BATCH)), np.empty((3, BATCH))
     value, q, y = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
-    bits = y.view(np.int64)
+    bits = integers(y)
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)
         places(u, r, start, n, lattice, x, q, cell, offset, root, y, bits)

@@ -30,6 +30,7 @@ from meanfield.kernels.fields.places import (
     slope_weights,
     value_weights,
 )
+from meanfield.kernels.memory import integers
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
 
@@ -79,7 +80,7 @@ def spread_block(charge, u, r, first, last, rows, mesh):
     """Add a R of neurons first..last to a mesh; how many are nowhere (they are put somewhere)."""
     y, R, C, S = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
     turn, offset, root, work = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
-    cell, bits, row = np.empty(BATCH, np.int64), work.view(np.int64), np.empty(POINTS)
+    cell, bits, row = integers(np.empty(BATCH)), integers(work), np.empty(POINTS)
     outside = 0
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)
@@ -109,7 +110,7 @@ def gather_block(a, u, r, first, last, rows, mesh, rate, out_a, out_u, out_r):
     y, R, C, S = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
     turn, offset, root, work = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
     cell, bits, row, steep = (
-        np.empty(BATCH, np.int64), work.view(np.int64), np.empty(POINTS), np.empty(POINTS)
+        integers(np.empty(BATCH)), integers(work), np.empty(POINTS), np.empty(POINTS)
     )  # fmt: skip
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)

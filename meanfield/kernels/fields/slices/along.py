@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from meanfield.kernels.fields.places import BATCH, BELOW, POINTS, locate, value_weights
+from meanfield.kernels.memory import integers
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply_add, store
 
@@ -70,9 +71,9 @@ def spread_points(points, vectors, directions, lattice, width, meshes):
 def _spread_points(first_m, last_m, points, vectors, directions, lattice, width, meshes, outside):
     P = points.shape[0]
     for m in range(first_m, last_m):
-        cell, offset, root = np.empty(BATCH, np.int64), np.empty(BATCH), np.empty(BATCH)
+        cell, offset, root = integers(np.empty(BATCH)), np.empty(BATCH), np.empty(BATCH)
         x, y = np.empty(BATCH), np.empty(BATCH)
-        bits, mesh = y.view(np.int64), meshes[m]
+        bits, mesh = integers(y), meshes[m]
         for first in range(0, P, BATCH):
             n = min(BATCH, P - first)
             outside[m] += locate_along(
@@ -91,9 +92,9 @@ def gather_points(first_task, last_task, points, directions, lattice, width, mes
     """Fill vectors (P width,) at points with the sum over directions of what their meshes say."""
     P, M = points.shape[0], directions.shape[0]
     for task in range(first_task, last_task):
-        cell, offset, root = np.empty(BATCH, np.int64), np.empty(BATCH), np.empty(BATCH)
+        cell, offset, root = integers(np.empty(BATCH)), np.empty(BATCH), np.empty(BATCH)
         x, y = np.empty(BATCH), np.empty(BATCH)
-        bits, first = y.view(np.int64), task * BATCH
+        bits, first = integers(y), task * BATCH
         n = min(BATCH, P - first)
         out[first * width : (first + n) * width] = 0.0
         for m in range(M):

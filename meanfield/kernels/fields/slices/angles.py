@@ -13,6 +13,7 @@ import numpy as np
 
 from meanfield.kernels.arctangents import angles
 from meanfield.kernels.fields.places import BATCH, BELOW, value_weights
+from meanfield.kernels.memory import integers
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
 
@@ -56,7 +57,7 @@ def locate(u, r, e, first, n, cells, R, cosine, sine, cell, offset, work, root):
 def spread_block(a, u, r, e, first, last, cells, moments):
     """Add a R of neurons first..last to a mesh along e."""
     R, cosine, sine, offset = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
-    work, root, cell = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH, np.int64)
+    work, root, cell = np.empty(BATCH), np.empty(BATCH), integers(np.empty(BATCH))
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)
         locate(u, r, e, start, n, cells, R, cosine, sine, cell, offset, work, root)
@@ -102,7 +103,7 @@ def fold(moments):
 def gather_block(a, u, r, e, share, first, last, cells, fields, rate, out_a, out_u, out_r):
     """Velocities of neurons first..last; see `gather`."""
     R, cosine, sine, offset = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH), np.empty(BATCH)
-    work, root, cell = np.empty(BATCH), np.empty(BATCH), np.empty(BATCH, np.int64)
+    work, root, cell = np.empty(BATCH), np.empty(BATCH), integers(np.empty(BATCH))
     phi, slope = np.empty(BATCH), np.empty(BATCH)
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)

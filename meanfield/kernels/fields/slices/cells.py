@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from meanfield.kernels.fields.places import BATCH, coordinates
+from meanfield.kernels.memory import integers
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import (
     fill,
@@ -116,7 +117,7 @@ def spread_block(charge, u, r, first, last, cells, moments):
     """Add neurons first..last to the moments; how many lie outside (they are put somewhere)."""
     x, offset = np.empty((2, BATCH)), np.empty((2, BATCH))
     q, work = np.empty(BATCH), np.empty(BATCH)
-    at, bits = np.empty(BATCH, np.int64), work.view(np.int64)
+    at, bits = integers(np.empty(BATCH)), integers(work)
     weight, y, outside = np.empty(BATCH), np.empty((8, BATCH)), 0
     for start in range(first, last, BATCH):
         n = min(BATCH, last - start)
@@ -201,7 +202,7 @@ def gather_block(a, u, r, first, last, cells, table, parts, rate, out_a, out_u, 
     """Velocities of neurons first..last, which may take their place; out_a only if rate > 0."""
     x, offset = np.empty((2, BATCH)), np.empty((2, BATCH))
     q, work = np.empty(BATCH), np.empty(BATCH)
-    at, bits = np.empty(BATCH, np.int64), work.view(np.int64)
+    at, bits = integers(np.empty(BATCH)), integers(work)
     one, y = np.ones(BATCH), np.empty((8, BATCH))
     slope, value = np.empty((2, BATCH)), np.empty(BATCH)
     for start in range(first, last, BATCH):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from meanfield.kernels.fields.places import BATCH, BELOW, POINTS, locate, value_weights
+from meanfield.kernels.memory import integers
 from meanfield.kernels.options import shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
 
@@ -16,8 +17,8 @@ from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, to
 def interpolate(first, last, x, s, mesh, count, scale, origin, out):
     """Rows first..last of the values, (x, s), from a mesh (count²,); NaN outside it."""
     end, offset = np.empty(BATCH), np.empty((2, BATCH))
-    cell, root, work = np.empty((2, BATCH), np.int64), np.empty(BATCH), np.empty(BATCH)
-    row, bits = np.empty(POINTS), work.view(np.int64)
+    cell, root, work = integers(np.empty((2, BATCH))), np.empty(BATCH), np.empty(BATCH)
+    row, bits = np.empty(POINTS), integers(work)
     for i in range(first, last):
         for start in range(0, s.size, BATCH):
             n = min(BATCH, s.size - start)

@@ -12,6 +12,7 @@ import numpy as np
 from meanfield.kernels.fields.places import BELOW, POINTS, slope_weights, value_weights
 from meanfield.kernels.fields.slices.along import locate_along, spread_points
 from meanfield.kernels.fields.slices.lengths import length_slopes, length_values, locate_lengths
+from meanfield.kernels.memory import integers
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply, multiply_add, store, total
 
@@ -24,9 +25,9 @@ def _make_vectors(first_block, last_block, charge, r, first, n, lengths, out, ou
     """charge b(r) of n neurons from `first` on; how many r of each block lie outside the table."""
     width = lengths.width
     for block in range(first_block, last_block):
-        cell, offset, root = np.empty(BLOCK, np.int64), np.empty(BLOCK), np.empty(BLOCK)
+        cell, offset, root = integers(np.empty(BLOCK)), np.empty(BLOCK), np.empty(BLOCK)
         x, y, weight = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-        bits, start = y.view(np.int64), block * BLOCK
+        bits, start = integers(y), block * BLOCK
         size = min(BLOCK, n - start)
         outside[block] = locate_lengths(
             r, first + start, size, lengths, x, cell, offset, root, y, bits
@@ -84,11 +85,11 @@ def gather_block(
     a, u, r, first, n, directions, lattice, lengths, meshes, rate, out_a, out_u, out_r
 ):
     """Velocities of n neurons from `first` on."""
-    cell, offset, root = np.empty(BLOCK, np.int64), np.empty(BLOCK), np.empty(BLOCK)
+    cell, offset, root = integers(np.empty(BLOCK)), np.empty(BLOCK), np.empty(BLOCK)
     x, y, one = np.empty(BLOCK), np.empty(BLOCK), np.ones(BLOCK)
     phi, dv, dr, du = np.zeros(n), np.empty(n), np.zeros(n), np.zeros((u.shape[1], n))
     values, slopes = np.empty(n * lengths.width), np.empty(n * lengths.width)
-    bits = y.view(np.int64)
+    bits = integers(y)
     locate_lengths(r, first, n, lengths, x, cell, offset, root, y, bits)
     length_values(n, lengths, cell, offset, one, values)
     length_slopes(n, lengths, cell, offset, root, r[first : first + n], slopes)
