@@ -54,8 +54,6 @@ class _Piece(_Unpolished):
 
     def finalize(self):
         """Nothing is optimised, nor linked to the pieces that it calls: see `_Finished`."""
-        for library in self._linking_libraries:
-            self._reload_init.update(library._reload_init)
         self._finalize_dynamic_globals()
         self._finalized = True
 
