@@ -15,8 +15,14 @@ from typing import Any
 
 import numba
 
-from meanfield.kernels.pieces import FINISHED, kernel
 from meanfield.kernels.threads import share
+
+NEWEST = 0, 68  # the last version of numba whose insides `pieces` was tried with
+
+if numba.version_info.short <= NEWEST:
+    from meanfield.kernels.pieces import FINISHED, kernel
+else:
+    from meanfield.kernels.plain import FINISHED, kernel
 
 
 def _ensure_cache() -> None:
