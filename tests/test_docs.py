@@ -36,6 +36,7 @@ def code_blocks(page):
         yield "\n" * (text[: block.start()].count("\n") + 1) + textwrap.dedent(block[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(code_blocks(page))], ids=page_name)
 def test_code_on_pages_runs(page, tmp_path, monkeypatch):
     """The blocks of a page run one after another, in an empty folder."""

@@ -200,6 +200,7 @@ def _quad(f, a, b):
 # ---- the descriptions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_sgd_follows_the_equations_and_comes_nearer_as_d_grows(name):
     gaps = []

@@ -20,6 +20,7 @@ from tests.fields.cases import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("D", DIMENSIONS)
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("sigma", ACTIVATIONS)

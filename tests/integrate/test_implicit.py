@@ -202,6 +202,7 @@ class Memory:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["rhs", "observe"])
 def test_stopped_at_any_moment_it_goes_on_alike(where):
     """Ctrl-C in each of many calls, explicit and implicit; the resumed run has the same bits."""

@@ -65,6 +65,7 @@ def test_long_runs_take_implicit_steps_together():
     np.testing.assert_allclose(parts[1].risk, one.risk, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_long_runs_of_relu_agree_as_the_page_says():
     """Differences, by which implicit steps find stiff directions, magnify rounding."""
     one = solve("half-sphere", None, n=500, t_end=200.0)

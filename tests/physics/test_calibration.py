@@ -31,6 +31,7 @@ def test_true_errors_are_stated(kind, seed):
         assert unsaid(one) <= UNSAID, one
 
 
+@pytest.mark.slow
 def test_kinks_among_nodes_of_two_levels_are_chance():
     """The change from one level of nodes to the next was half the error here."""
     case = draw(2030)

@@ -94,6 +94,7 @@ def test_exponent_2_takes_a_logarithm_without_the_sphere():
     assert np.diff(times) / np.diff(np.log(DIMS)) == pytest.approx(1 / 8, rel=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degree", [3, 4])
 def test_exponent_3_and_beyond_takes_a_power(degree):
     """t = d^((ℓ − 2)/2)/(ℓ (ℓ − 2)), with the fitted exponent's interval about (ℓ − 2)/2."""

@@ -5,6 +5,7 @@ import pytest
 from benchmarks.orders import CASES, measure, slopes
 
 
+@pytest.mark.slow
 def test_errors_fall_with_eta():
     """Relative errors of the spread and of the bias, at η = 1/3 and 1/12."""
     found = [measure(CASES["erf"], d, 100_000) for d in (6, 24)]

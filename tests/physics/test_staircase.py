@@ -43,6 +43,7 @@ def crossing(t, values, level):
     return float(np.interp(level, values[i - 1 : i + 1], t[i - 1 : i + 1]))
 
 
+@pytest.mark.slow
 def test_a_staircase_is_climbed_in_order_from_nothing():
     target = mf.targets.staircase(3)
     assert (mf.targets.information_exponent(target), mf.targets.leap_index(target)) == (1, 1)

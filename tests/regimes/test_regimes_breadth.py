@@ -10,6 +10,7 @@ from meanfield.regimes import compare, diagnose, four_regimes
 from meanfield.regimes.four import Setting
 
 
+@pytest.mark.slow
 def test_descriptions_of_a_staircase_learnt_by_tanh_agree():
     """At large d, small γ/p and large p all of them are one curve."""
     problem = mf.Problem(
@@ -38,6 +39,7 @@ def test_a_temperature_leaves_what_has_it():
         compare(problem.at_dim(math.inf), 4, 0.5, descriptions=["overlap_ode"])
 
 
+@pytest.mark.slow
 def test_four_regimes_of_a_multi_index_target():
     one = {"classical": Setting(20, 2, 0.1)}
     found = four_regimes(

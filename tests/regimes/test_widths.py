@@ -57,6 +57,7 @@ def test_errors_are_those_of_repetitions():
         assert np.mean(errors) == pytest.approx(2.0 * values.std(), rel=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "runs"), [(1, 400), (3, 400), (20, 200)])
 def test_direct_runs_at_the_width_asked_for(p, runs):
     found = effect_at(p, 12)

@@ -125,6 +125,7 @@ def test_two_at_once_share_the_work(spawn, undisturbed, tmp_path):
     assert same(read_results(tmp_path / "store"), undisturbed)
 
 
+@pytest.mark.slow
 def test_the_command_killed_with_its_workers_at_work(tmp_path, monkeypatch):
     (tmp_path / "study.toml").write_text(TOML)
     command = [sys.executable, "-m", "meanfield", "study", str(tmp_path / "study.toml"),
@@ -185,6 +186,7 @@ solver = { description = "sgd", t_end = 1e9, save_at = 3 }
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "end"),
     [

@@ -63,6 +63,7 @@ def test_bounds_hold_the_exact_distance(order, dims, sizes, seed, shift, weighte
     assert as_they_are.error == pytest.approx(0.5 * (as_they_are.high - as_they_are.low))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("size", [0.05, 0.5])
 def test_a_translation_of_many(order, size):
@@ -74,6 +75,7 @@ def test_a_translation_of_many(order, size):
     assert found.high - found.low < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.05, 2.0])
 def test_a_scaling_of_many(scale):
     points = exact_moments(plane(3))
@@ -128,6 +130,7 @@ def test_where_moments_say_nothing_an_axis_does():
     assert found.low**2 > 0.9 * (2 - 2 * math.sqrt(2 / math.pi))
 
 
+@pytest.mark.slow
 def test_gaussian_laws():
     """Independent draws: the interval holds the distance of the laws (Gelbrich's formula)."""
     root = np.array([[1.0, 0.3], [0.3, 0.5]])
@@ -159,6 +162,7 @@ def test_a_small_measure_against_a_large_one(order):
     assert found.high - found.low < 0.02 * exact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2])
 def test_in_five_coordinates_neighbouring_pairs_are_paired_anew(order):
     first = plane(15, n=20_000, dims=5)

@@ -40,6 +40,7 @@ def test_a_known_bias_is_found(shift, scale):
     assert found.fluctuation > 0.3 * bias  # the bias does not show in the total alone
 
 
+@pytest.mark.slow
 def test_the_error_of_the_bias_is_its_scatter():
     """Between independent sets of networks and draws; two of it make the interval."""
     found = [

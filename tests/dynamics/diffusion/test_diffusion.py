@@ -22,6 +22,7 @@ def spread(sol, name):
     return np.std(getattr(sol, name)[:, -1], axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("second_layer_rate", "training"),
     [(0.0, {}), (1.0, {"batch_size": 3}), (0.0, {"spherical": True})],
@@ -70,6 +71,7 @@ def test_weak_order():
     assert 1.4 < np.log2(errors[0] / errors[1]) < 2.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [1, 2])
 def test_leaving_a_saddle_as_sgd_does(p):
     problem = mf.Problem(SQUARE, "square", dim=400, learning_rate=0.1)
@@ -87,6 +89,7 @@ def test_leaving_a_saddle_as_sgd_does(p):
     assert abs(first.std() / second.std() - 1.0) < 0.25
 
 
+@pytest.mark.slow
 def test_time_to_leave_grows_with_the_logarithm_of_the_dimension():
     medians = []
     for dim in (10**6, 10**12):

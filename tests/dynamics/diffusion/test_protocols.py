@@ -58,6 +58,7 @@ def test_bias_along_a_schedule():
         assert (np.abs(mean - bias) < 4.0 * spread / 20_000**0.5 + 0.1 * np.abs(bias)).all()
 
 
+@pytest.mark.slow
 def test_agrees_with_runs_of_sgd_along_a_schedule():
     """Leaving a saddle while γ falls and labels become clean, which linear theory cannot say."""
     target = mf.CommitteeTarget(k=1, activation="square", noise=S.piecewise([0.0, 1.0], [0.5, 0.0]))

@@ -43,6 +43,7 @@ def start_of(target):
     return mf.Overlaps([[1.0, 0.1], [0.1, 0.8]], M, target.gram, [1.0, 0.8])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem", "training", "off"),
     [

@@ -52,6 +52,7 @@ def exact_moments(gamma, d, t_end, labels):
     return t, M, Q, np.sqrt(M2 - M * M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "labels"), [*((n, noise) for n in GAMMAS), ("power", FADING)])
 def test_moments_of_a_linear_neuron_along_schedules(name, labels):
     gamma, d = GAMMAS[name], 4000
@@ -71,6 +72,7 @@ def probit(x):
     return erf(x / np.sqrt(2.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["closed", "scores", "sampled"])
 def test_every_form_of_the_term_sees_rates_change(form, monkeypatch):
     """The change of the γ/p term in time, in closed form, by scores, and from a sample."""
@@ -109,6 +111,7 @@ def test_agrees_with_runs_of_sgd_along_a_schedule():
             assert (np.abs(mean - bias) < 4.0 * spread / 6000**0.5 + 0.1 * np.abs(bias)).all()
 
 
+@pytest.mark.slow
 def test_a_band_goes_on_under_another_problem():
     """Phases of constant rates are one run along a schedule that jumps, a second layer too."""
     target = mf.CommitteeTarget(k=1, noise=0.1)

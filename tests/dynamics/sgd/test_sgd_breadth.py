@@ -224,6 +224,7 @@ def test_numbers_do_not_depend_on_threads_runs_or_calls(kind):
     assert np.array_equal(alone.risk[0], one.risk[0, 1:2])
 
 
+@pytest.mark.slow
 def test_kernels_come_from_the_cache_whatever_the_function():
     """A user's function is data to the simulator: a second one compiles no kernel again."""
     code = (

@@ -59,6 +59,7 @@ def test_closed_forms(k, D):
     np.testing.assert_allclose(parts, expected.variance_parts, rtol=1e-6, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("D", [5, math.inf])
 @pytest.mark.parametrize(
     ("sigma", "target"),

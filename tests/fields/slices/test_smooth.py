@@ -31,6 +31,7 @@ def neurons(n, k, seed=0):
     return a, np.clip(u, -2.5, 2.5), r
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("D", [2, 9, 99, math.inf])
 @pytest.mark.parametrize(("k", "tolerance"), [(1, 1e-9), (2, 1e-7), (3, 1e-7)])
 def test_f_on_the_nodes(k, tolerance, D):
