@@ -149,7 +149,7 @@ def _degree(problem: Problem, furthest: float, finer: float) -> int:
     smooth = problem.student.smooth and problem.target.smooth
     kinked = 255 if k == 2 else LEBEDEV_DEGREES[-1] + 1  # a product: see there
     narrow = problem.student.strip < NARROW
-    start = (8 + 17 * furthest) * (1.3 if narrow else 1.0) if smooth else kinked
+    start = (8 + 17 * furthest) * (1.1 if narrow else 1.0) if smooth else kinked
     return 1 if k == 1 else math.ceil(start * (finer if smooth else finer**2))
 
 
