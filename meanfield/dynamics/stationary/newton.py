@@ -28,13 +28,19 @@ class Root(NamedTuple):
     message: str
 
 
-def jacobian(f: Callable[[Array], Array], y: Array) -> Array:
+def plain_scale(y: Array) -> float:
+    """Over which a function without edges changes."""
+    return min(1.0, max(float(np.abs(y).max()), 1e-6))
+
+
+def jacobian(f: Callable[[Array], Array], y: Array, scale: float) -> Array:
     """J (n, n), by central differences."""
-    scale = min(1.0, max(float(np.abs(y).max()), 1e-6))
     return np.asarray(along(f, y, np.eye(len(y)), np.zeros(len(y)), scale).first.T)
 
 
-def newton(f: Callable[[Array], Array], y: Array) -> Root:
+def newton(
+    f: Callable[[Array], Array], y: Array, scale: Callable[[Array], float] = plain_scale
+) -> Root:
     """Steps of Newton's method, cut in half until |f| falls; the shortest where J is singular."""
     F = f(y)
     for count in range(ITERATIONS):
@@ -43,7 +49,10 @@ def newton(f: Callable[[Array], Array], y: Array) -> Root:
             return Root(y, False, f"the velocity is not finite after {count} iterations")
         if size <= ENOUGH * unit:
             return Root(y, True, f"converged in {count} iterations")
-        step, share = np.linalg.lstsq(jacobian(f, y), -F, rcond=SMALLEST)[0], 1.0
+        J = jacobian(f, y, scale(y))
+        if not np.isfinite(J).all():
+            return Root(y, False, f"the flow has no derivatives after {count} iterations")
+        step, share = np.linalg.lstsq(J, -F, rcond=SMALLEST)[0], 1.0
         while share > 1e-6:
             ahead = f(y + share * step)
             if np.linalg.norm(ahead) < (1.0 - 0.1 * share) * size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import without_negative_part
 from meanfield.dynamics.overlaps.noise import choose_noise
 from meanfield.dynamics.run import check_gram
-from meanfield.dynamics.stationary.newton import jacobian, newton, within_face
+from meanfield.dynamics.stationary.newton import jacobian, newton, plain_scale, within_face
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.states import Overlaps, check_state
 
@@ -23,6 +24,7 @@ Array = NDArray[np.float64]
 
 OFF_CONE = 1e-7  # of Q: a smallest eigenvalue of N that is no rounding any more
 EDGE = 1e-6  # of Q_ii: r² that a formula with r cannot be continued from
+DERIVATIVE_ERROR = 1e-3  # of J, beyond which it is not known
 FLAT = 1e-6  # of the largest eigenvalue: what counts as 0
 
 
@@ -52,6 +54,8 @@ class StationaryPoint:
         edge of the cone and F is not known beyond it.
     eigenvectors : ndarray, shape (m, m)
         In columns, of length one; `direction` lays them out as matrices.
+    derivative_error : float
+        By how much J changes with differences over twice the length, relatively (Frobenius norm).
     kind : str
         ``"stable"``, ``"saddle"``, ``"unstable"``, or ``"marginal"``: stable but for directions
         along which the flow stands still to first order.
@@ -74,6 +78,7 @@ class StationaryPoint:
     residual: float
     eigenvalues: NDArray[np.number]
     eigenvectors: NDArray[np.number]
+    derivative_error: float
     kind: str
     success: bool
     message: str
@@ -107,10 +112,12 @@ def find_stationary(
         Of temperature 0.
     overlaps : Overlaps
         Where to start. Points on the edge of the cone of overlaps, such as equal units, are
-        reached and looked at as any other: F is analytic there and goes on.
+        reached and looked at as any other: F is analytic there and goes on. With kinks it does
+        not: ⟨σ'(λ_i)σ'(λ_j)⟩ is an arc sine, and a point on the edge has no spectrum.
     sgd_noise : bool
         Whether to keep the γ/p term, which needs a closed form here: erf students under erf, ReLU
-        or square, square under square.
+        or square (p ≤ 96), square under square, ReLU and leaky ReLU students under these, erf or
+        square (p ≤ 48; some p⁶ operations an iteration, seconds at p = 16).
     spherical : bool
         On the spheres |w_i|² = d; lengths of the start are set to 1.
     batch_size : int
@@ -128,9 +135,10 @@ def find_stationary(
 
     Notes
     -----
-    J is taken by central differences of F's formulas, good to about 1e-8. For an isotropic erf
-    committee of k units and as many neurons the symmetric plateau is Q_ij = 1/(2k − 1) and
-    M_ir = 1/√(k(2k − 1)) without the γ/p term (Saad & Solla 1995).
+    J is taken by central differences of F's formulas, good to about 1e-8, and to what
+    ``derivative_error`` states near the edge of the cone, where steps must be short. For an
+    isotropic erf committee of k units and as many neurons the symmetric plateau is
+    Q_ij = 1/(2k − 1) and M_ir = 1/√(k(2k − 1)) without the γ/p term (Saad & Solla 1995).
 
     Examples
     --------
@@ -141,33 +149,52 @@ def find_stationary(
     ('stable', True)
     """
     field, y0 = _prepare(problem, overlaps, sgd_noise, spherical, batch_size)
-    c = field.coordinates
+    c, ends = field.coordinates, _ends_at_edge(field)
     free = np.setdiff1d(np.arange(c.size), c.diagonal) if field.spherical else np.arange(c.size)
 
-    def velocity(x: Array) -> Array:
-        whole = y0.copy()
-        whole[free] = x
-        return np.asarray(field(whole)[free])
+    def whole(x: Array) -> Array:
+        y = y0.copy()
+        y[free] = x
+        return y
 
-    y = y0.copy()
+    def velocity(x: Array) -> Array:
+        y = whole(x)
+        if noisy and _room(field, y) <= 0.0:
+            return np.full(len(x), np.nan)  # no step of Newton's method leaves the cone
+        return np.asarray(field(y)[free])
+
+    def scale(x: Array) -> float:
+        room, plain = _room(field, whole(x)) if ends else 1.0, plain_scale(x)
+        return min(plain, room) if noisy or room > EDGE * plain else plain
+
+    noisy = field.noise is not None and ends
+    if noisy and _room(field, y0) <= 0.0:
+        raise ValueError(
+            "overlaps must lie inside the cone, that is Q − M P⁻¹ Mᵀ positive definite, for the "
+            "γ/p term of units with kinks"
+        )
     with np.errstate(all="ignore"):
-        y[free], converged, message = newton(velocity, y0[free])
-        if converged:
-            y = within_face(field, y)
-        F, J = field(y), jacobian(velocity, y[free])
+        x, converged, message = newton(velocity, y0[free], scale)
+        y = within_face(field, whole(x)) if converged else whole(x)
+        F, at = field(y), y[free]
+        J, less = (jacobian(velocity, at, stretch * scale(at)) for stretch in (1.0, 2.0))
     state, off = _state(field, y, overlaps)
     if off > OFF_CONE:
         converged = False
         message = f"Newton's method left the cone of overlaps by {off:.1e}: start nearer"
-    known = field.averages.compiled or _inside(field, y)
+    known = _known(field, y)
     if converged and not known:
         message = "the point lies on the edge of the cone, beyond which F is not known: no spectrum"
-    values, vectors = _spectrum(J) if known and np.isfinite(J).all() else _nothing(len(free))
+    known = known and bool(np.isfinite(J).all() and np.isfinite(less).all())
+    values, vectors = _spectrum(J) if known else _nothing(len(free))
+    error = float(np.linalg.norm(J - less) / np.linalg.norm(J)) if known else math.nan
+    if converged and error > DERIVATIVE_ERROR:
+        converged, message = False, f"derivatives err by {error:.1e}, relatively, and so does J"
     lifted = np.zeros((c.size, len(free)), dtype=vectors.dtype)
     lifted[free] = vectors
     return StationaryPoint(
-        state, max(field.risk(y), 0.0), float(np.abs(F).max()), values, lifted, _kind(values),
-        bool(converged and known), message, c,
+        state, max(field.risk(y), 0.0), float(np.abs(F).max()), values, lifted, error,
+        _kind(values), bool(converged and known), message, c,
     )  # fmt: skip
 
 
@@ -187,10 +214,10 @@ def _prepare(
     batch_size = checks.integer(batch_size, "batch_size")
     averages = OverlapAverages(problem)
     noise = choose_noise(averages, problem, overlaps.p, sgd_noise, "auto", None, 0)
-    if noise is not None and not noise.analytic:
+    if noise is not None and noise.name == "sampled":
         raise ValueError(
-            "sgd_noise must be False for this problem: its γ/p term is sampled or has kinks, and "
-            "has no derivatives on the edge of the cone"
+            "sgd_noise must be False for this problem: its γ/p term has no closed form at "
+            f"p = {overlaps.p}, and a fixed sample has no derivatives"
         )
     c = Coordinates(overlaps.p, overlaps.k, overlaps.a, problem.second_layer_rate > 0.0)
     Q, M = np.array(overlaps.Q), np.array(overlaps.M)
@@ -216,10 +243,26 @@ def _state(field: OverlapField, y: Array, start: Overlaps) -> tuple[Overlaps, fl
     return Overlaps(whole, M, start.P, a, start.origin), max(-smallest, 0.0) / size
 
 
-def _inside(field: OverlapField, y: Array) -> bool:
-    """Whether every neuron has a part outside the principal subspace."""
+def _ends_at_edge(field: OverlapField) -> bool:
+    """Whether F has no derivatives on the edge of the cone: ⟨σ'σ'⟩ of kinks is an arc sine."""
+    sigma = field.averages.sigma
+    return bool(sigma.kinks or sigma.breaks)
+
+
+def _room(field: OverlapField, y: Array) -> float:
+    """How far inside the cone a vector lies: the smallest eigenvalue of N."""
+    N = field.network(y).N
+    assert N is not None
+    return float(np.linalg.eigvalsh(N)[0])
+
+
+def _known(field: OverlapField, y: Array) -> bool:
+    """Whether F is known about a point; where it has r, every neuron needs one."""
     network = field.network(y)
-    return bool((network.r_squared > EDGE * np.diag(network.Q)).all())
+    if _ends_at_edge(field):
+        return _room(field, y) > EDGE * float(np.abs(network.Q).max())
+    inside = bool((network.r_squared > EDGE * np.diag(network.Q)).all())
+    return field.averages.compiled or inside
 
 
 def _spectrum(J: Array) -> tuple[NDArray[np.number], NDArray[np.number]]:

@@ -113,3 +113,54 @@ def test_label_noise_lifts_the_plateau():
     assert point.success, point.message
     velocity = mf.overlap_velocity(problem, point.overlaps)
     assert np.abs(velocity.Q).max() < 1e-10
+
+
+KINKED = [("relu", "relu", 2), ("leaky_relu", "leaky_relu", 2), ("relu", "erf", 3)]
+
+
+@pytest.mark.parametrize(("student", "link", "p"), KINKED)
+def test_kinked_units_with_the_noise_of_sgd(student, link, p):
+    """F is 0, and a deviation grows, or falls, along a trajectory as the eigenvalue says."""
+    problem = mf.Problem(mf.CommitteeTarget(2, link, noise=0.1), student, 1000, 0.5)
+    near = mf.Overlaps(
+        np.full((p, p), 0.5) + 0.3 * np.eye(p), np.full((p, 2), 0.5), np.eye(2), np.ones(p)
+    )
+    point = mf.find_stationary(problem, near, sgd_noise=True)
+    assert point.success, point.message
+    assert 0.0 < point.derivative_error < 1e-7
+    assert np.abs(mf.overlap_velocity(problem, point.overlaps).Q).max() < 1e-12
+    way = point.direction()
+    start = mf.Overlaps(
+        point.overlaps.Q + 1e-6 * way.Q, point.overlaps.M + 1e-6 * way.M, np.eye(2), np.ones(p)
+    )
+    run = mf.solve_overlaps(problem, start, 30.0, save_at=31, rtol=1e-10)
+    moved = run.states.varying["M"] - point.overlaps.M
+    size = np.abs(np.tensordot(moved, way.M, axes=2))
+    rate = np.polyfit(run.t, np.log(size), 1)[0]
+    assert point.escape_rate == pytest.approx(rate, rel=0.01)
+
+
+def test_the_plateau_of_a_kinked_run_has_a_point():
+    problem = mf.Problem(mf.CommitteeTarget(2, "relu"), "relu", 1000, 0.5)
+    begin = mf.Overlaps(
+        np.full((2, 2), 0.05) + 0.15 * np.eye(2), np.full((2, 2), 0.1) + 0.01 * np.eye(2),
+        np.eye(2), np.ones(2),
+    )  # fmt: skip
+    run = mf.solve_overlaps(problem, begin, 60.0, save_at=241, rtol=1e-7)
+    (plateau,) = mf.plateaus(run)
+    assert (plateau.point.kind, plateau.point.success) == ("saddle", True)
+    assert plateau.risk == pytest.approx(plateau.point.risk, rel=0.02)
+
+
+def test_kinks_on_the_edge_of_the_cone_are_refused_or_have_no_spectrum():
+    problem = mf.Problem(mf.CommitteeTarget(1, "relu"), "relu", 100, 0.5)
+    learnt = mf.Overlaps([[1.0]], [[1.0]], [[1.0]], [1.0])
+    point = mf.find_stationary(problem, learnt)
+    assert (point.success, point.risk) == (False, 0.0)
+    assert "edge of the cone" in point.message
+    assert np.isnan(point.eigenvalues).all()
+    with pytest.raises(ValueError, match="overlaps must lie inside the cone"):
+        mf.find_stationary(problem, learnt, sgd_noise=True)
+    # with γ/p > 0 the flow ends there: Newton's method says that it has no derivatives
+    point = mf.find_stationary(problem, mf.Overlaps([[0.9]], [[0.8]], [[1.0]], [1.0]), True)
+    assert not point.success
