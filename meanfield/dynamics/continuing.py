@@ -72,7 +72,7 @@ def _call(
     given = {name: before.parameters[name] for name in carried if name in before.parameters}
     if solve is solve_fluctuations:
         given |= _scatter(before)
-    elif "comm" not in settings:
+    if "comm" not in settings:
         given["keep"] = _kept(before)
     given |= settings
     if "seed" not in given and "comm" not in settings:  # of noise; that of a sample stays the same

@@ -127,6 +127,12 @@ OBSERVABLES: dict[str, Observable] = {
         ("neuron", "target_neuron"),
     ),
 }
+# what fluctuations add to a run of theirs, with the axes behind time
+BANDS: dict[str, tuple[str, ...]] = {"covariance": ("overlap", "other_overlap")}
+for _name, _dims in {
+    RISK: (), "Q": OBSERVABLES["Q"].dims, "M": OBSERVABLES["M"].dims, "a": ("neuron",)
+}.items():  # fmt: skip
+    BANDS |= {f"{_name}_std": _dims, f"{_name}_bias": _dims}
 COORDINATES = {"quantile": QUANTILES, "angle": projection.curves.ANGLES}
 
 

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from meanfield import checks, starts
 from meanfield.dynamics.diffusion.simulate import simulate_diffusion
+from meanfield.dynamics.fluctuations.solve import solve_fluctuations
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
 from meanfield.dynamics.sgd.simulate import simulate_sgd
@@ -30,6 +31,7 @@ SOLVERS: dict[str, Function] = {
     "overlaps": solve_overlaps,
     "sgd": simulate_sgd,
     "diffusion": simulate_diffusion,
+    "fluctuations": solve_fluctuations,
 }
 # what the study itself decides
 RESERVED = {

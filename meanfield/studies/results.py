@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import display
-from meanfield.studies.observables import COORDINATES, ERROR, RISK, named
+from meanfield.studies.observables import BANDS, COORDINATES, ERROR, RISK, named
 from meanfield.studies.specification import Specification
 from meanfield.studies.tables import attributes, per_run, study_text
 from meanfield.studies.work import Record
@@ -129,7 +129,9 @@ class StudyResults:
             for run, record in zip(self.study.runs, self.records, strict=True)
             if name in record.arrays
         }
-        if _dims_behind_time(name) is not None:  # of one run, beside runs of SGD, which has several
+        if (
+            self._dims_behind_time(name) is not None
+        ):  # of one run, beside runs of SGD, which has several
             most = max((array.ndim for array in found.values()), default=0)
             found = {i: array[None] if array.ndim < most else array for i, array in found.items()}
         shapes = [array.shape for array in found.values()]
@@ -150,11 +152,20 @@ class StudyResults:
     def dims(self, name: str) -> tuple[str, ...]:
         """Names of the axes of `array`."""
         inner = self.array(name).ndim - len(self.axes)
-        behind = _dims_behind_time(name)
+        behind = self._dims_behind_time(name)
         if behind is None:
             return (*self.axes, *(f"{name}_{i}" for i in range(inner)))
         leading = inner - len(behind)  # time, and before it the runs of an SGD run
         return (*self.axes, *("run", TIME)[2 - leading :], *behind)
+
+    def _dims_behind_time(self, name: str) -> tuple[str, ...] | None:
+        """Axes of an array after that of time; None: a function's, whose axes have no names."""
+        observable = named(name)
+        if observable is not None:
+            return observable.dims
+        solvers = {record.parameters["solver"]["description"] for record in self.records}
+        known = BANDS if "fluctuations" in solvers else {}
+        return () if name in (RISK, "t") else known.get(name)
 
     def table(self) -> list[dict[str, Any]]:
         """One row a run: its place on the axes, seeds, status, last values, errors, versions."""
@@ -167,7 +178,7 @@ class StudyResults:
         row["seed"] = record.parameters["seeds"][0]
         row["status"], row["message"] = record.status, record.message
         for name, array in record.arrays.items():
-            behind = _dims_behind_time(name)
+            behind = self._dims_behind_time(name)
             if behind == () and array.size:
                 row[name] = float(np.mean(array[..., -1]))
             elif behind is None and array.ndim == 0:
@@ -210,14 +221,6 @@ class StudyResults:
         if times and all(np.array_equal(times[0], other) for other in times):
             coordinates[TIME] = times[0].tolist()
         return xarray.Dataset(variables, coordinates, attributes(self))
-
-
-def _dims_behind_time(name: str) -> tuple[str, ...] | None:
-    """Axes of an array after that of time; None: a function's, whose axes have no names."""
-    observable = named(name)
-    if observable is not None:
-        return observable.dims
-    return () if name in (RISK, "t") else None
 
 
 def label(value: Any, axis: str = "") -> Any:

@@ -28,10 +28,14 @@ CASES = {
     "mean_field": (mf.solve_mean_field, mf.gaussian_measure(PROBLEM, 20, seed=1), 8.0, {}),
     "overlaps": (mf.solve_overlaps, OVERLAPS, 8.0, {}),
     "flow": (mf.solve_overlaps, OVERLAPS, 8.0, {"sgd_noise": False}),
+    "fluctuations": (
+        mf.solve_fluctuations, mf.gaussian_overlaps(PROBLEM, 1, seed=1), 1.0,
+        {"samples": 64, "rtol": 1e-3},
+    ),
     "law": (mf.simulate_sgd, OVERLAPS, 8.0, {"runs": 2, "seed": 3}),
     "weights": (mf.simulate_sgd, WEIGHTS, 8.0, {"runs": 2, "batch_size": 2, "spherical": True}),
     "ends": (mf.simulate_sgd, WEIGHTS, 8.0, {"runs": 2, "keep": "ends"}),
-}
+}  # fmt: skip
 
 
 def norm(t, state):

@@ -447,3 +447,21 @@ def test_runs_of_unequal_length_are_filled_up():
     Q = results.array("Q")
     assert Q.shape == (2, 1, 3, 3, 3)
     assert np.isnan(Q[0, 0, :, 2]).all() and np.isfinite(Q[1]).all()
+
+
+def test_a_study_of_fluctuations_keeps_their_bands_over_time():
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=50, learning_rate=0.5)
+    solver = {"description": "fluctuations", "t_end": 0.2, "save_at": 3, "rtol": 1e-3}
+    start = {"law": "gaussian_overlaps", "p": 2}
+    study = mf.Study(problem, start, solver, ["risk", "M"], {"problem.dim": [50, 100]})
+    results = study.run()
+    assert results.dims("risk_std") == ("dim", "replica", "time")
+    assert results.dims("Q_bias")[-2:] == ("neuron", "other_neuron")
+    assert results.array("covariance").shape == (2, 1, 3, 7, 7)
+    seed = results.records[0].parameters["seeds"][0]
+    alone = mf.solve_fluctuations(
+        problem, mf.gaussian_overlaps(problem, 2, seed=seed), 0.2, save_at=3, rtol=1e-3
+    )
+    assert np.array_equal(results.array("risk_std")[0, 0], alone.observables["risk_std"])
+    assert np.array_equal(results.array("M")[0, 0], alone.M)
+    assert results.table()[0]["risk_std"] == alone.observables["risk_std"][-1]

@@ -72,16 +72,13 @@ class FluctuationRun(Description, Undivided):
         flow.set_time(t)
         c, now = field.coordinates, flow.read(vector)
         y, band = now.y, flow.band(now)
-        _, M, a = c.split(y)
         network = field.network(y)
-        assert network.N is not None
         spread = np.sqrt(np.maximum(np.diag(now.sigma), 0.0))
         record: dict[str, Any] = {
             "risk": band.risk, "risk_std": band.spread, "risk_bias": band.shift,
             "covariance_error": flow.sample.covariance_error(y),
             "derivative_error": flow.derivative_error(now),
             "average_error": field.averages.energy(network).error,
-            "Q": network.u @ network.u.T + without_negative_part(network.N), "M": M.copy(),
         }  # fmt: skip
         for suffix, values in (("std", spread), ("bias", now.mean)):
             parts = c.split(values)
@@ -90,7 +87,12 @@ class FluctuationRun(Description, Undivided):
                 record[f"a_{suffix}"] = parts.a.copy()
         if self.keeps_covariance:
             record["covariance"] = c.with_second_layer(now.sigma)
-        return record | ({"a": a.copy()} if c.moving else {})
+        state = self.state_at(t, vector)
+        if self.request.measurements:
+            record |= self.request.measurements(t, state)
+        if self.request.keeps(t):
+            record |= {"Q": state.Q, "M": state.M} | ({"a": state.a} if c.moving else {})
+        return record
 
     def result(self, trajectory: Trajectory) -> Result:
         """See `Description`."""

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
+from meanfield.dynamics.checkpoint import PathLike
 from meanfield.dynamics.fluctuations.coordinates import Coordinates
 from meanfield.dynamics.fluctuations.drift import OverlapField, smooth_noise
 from meanfield.dynamics.fluctuations.moments import MomentFlow, Moments
 from meanfield.dynamics.fluctuations.record import FluctuationRun
 from meanfield.dynamics.fluctuations.sample import StepSample, smooth
 from meanfield.dynamics.fluctuations.scatter import Scatter
+from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import choose_noise
@@ -54,6 +56,9 @@ def solve_fluctuations(
     batch_size: int = 1,
     samples: int | None = None,
     seed: int = 0,
+    keep: str = "all",
+    observables: Observables | None = None,
+    checkpoint: PathLike | None = None,
     progress: bool = False,
     until: Any = None,
 ) -> Solution[Overlaps, Overlaps]:
@@ -98,6 +103,13 @@ def solve_fluctuations(
         fewer for wide networks.
     seed : int
         Seed of the sample, ≥ 0.
+    keep : str
+        ``"all"``: overlaps for each saved time. ``"ends"``: at the first and last of them only.
+    observables : mapping of str to callable, optional
+        Functions of (t, `Overlaps`) of the ODE that return a number or an array of a fixed shape;
+        see `solve_mean_field`.
+    checkpoint : path, optional
+        A file to go on from after an interruption; see `solve_mean_field`.
     progress : bool
         Show a progress bar.
     until : Condition or callable, optional
@@ -120,8 +132,11 @@ def solve_fluctuations(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as above, or the overlaps do not belong to the problem. With a
-        sampled γ/p term the start must lie inside the cone of overlaps.
+        If an argument is not as above, the overlaps do not belong to the problem, or the
+        checkpoint is damaged or another call's. With a sampled γ/p term the start must lie inside
+        the cone of overlaps.
+    OSError
+        If the checkpoint's folder does not exist or cannot be written in.
 
     Notes
     -----
@@ -145,7 +160,9 @@ def solve_fluctuations(
     >>> solution.observables["risk_std"][1:] / far[1:]
     array([2., 2.])
     """
-    request = Request.checked(t_end, save_at, threads=1, progress=progress, until=until)
+    request = Request.checked(
+        t_end, save_at, keep, Measurements(observables), checkpoint, 1, progress, until=until
+    )
     scatter = Scatter(covariance, bias)
     flow, start = _make(
         problem, overlaps, request.t_end, spherical, batch_size, samples, seed, scatter
