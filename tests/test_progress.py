@@ -155,7 +155,7 @@ def test_a_call_that_compiles_says_so(tmp_path):
     code = (
         "import sys; sys.stderr.isatty = lambda: True\n"
         "import meanfield, numpy\n"
-        "from meanfield.kernels.integrate.linear import dots\n"
+        "from meanfield.kernels.integrate import dots\n"
         "dots(numpy.ones((2, 3)), [0], numpy.ones((1, 3)), 0)\n"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from meanfield.integrate.outcome import Status
+from meanfield.integrate.records import Status
 
 WORTH_SAYING = 1e-8
 

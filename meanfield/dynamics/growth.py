@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.integrate.equation import Total
-from meanfield.integrate.subspace import scattered
+from meanfield.integrate.implicit import scattered
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.series import StateSeries
-from meanfield.integrate.outcome import Status
+from meanfield.integrate.records import Status
 from meanfield.problem import Problem, problem_from_parameters
 from meanfield.targets import Target, check_target
 

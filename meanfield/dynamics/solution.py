@@ -18,7 +18,7 @@ from meanfield.dynamics.arrays import RunArrays
 from meanfield.dynamics.export import dataset, frame, read_solution, write_solution
 from meanfield.dynamics.phases import Phase
 from meanfield.dynamics.series import Kept, StateSeries
-from meanfield.integrate.outcome import Status
+from meanfield.integrate.records import Status
 from meanfield.problem import Problem
 from meanfield.storage import PathLike
 

@@ -7,16 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meanfield.integrate.equation import Attempt, Equation, RightHandSide, Total, Vector
 from meanfield.integrate.events import Event, EventValues, Found, find_event, first_values
-from meanfield.integrate.explicit import Plan
+from meanfield.integrate.explicit import METHODS, Plan
 from meanfield.integrate.interrupts import deferring_interrupts
-from meanfield.integrate.outcome import BadRate, Status, Trajectory
-from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
+from meanfield.integrate.records import (
+    BadRate,
+    Checkpoint,
+    Snapshot,
+    Status,
+    Trajectory,
+    pack_records,
+    unpack_records,
+)
 from meanfield.integrate.stepping import RunState, Stepper
-from meanfield.integrate.tableau import METHODS
 
 Observer = Callable[[float, Vector], Mapping[str, Any]]
 Progress = Callable[[float], None]
@@ -81,7 +86,7 @@ def integrate(
         ``watch(y, slope)`` after each step is a number; the largest is ``stats["watched"]``.
         It may change what `rhs` works with, which the checkpoint then holds.
     method : str
-        A name in `meanfield.integrate.tableau.METHODS`.
+        A name in `meanfield.integrate.explicit.METHODS`.
     stops : sequence of float
         Increasing times at which f may jump: a step ends at each, and all steps before see f from
         the left.
@@ -108,8 +113,7 @@ def integrate(
                 status = Status.MAX_STEPS
                 message = f"stopped at t = {run.now.t:g} after {max_steps} steps"
                 break
-            failure = run.step(run.stop(run.now.t))
-            if failure is not None:
+            if (failure := run.step(run.stop(run.now.t))) is not None:
                 status, message = failure
                 break
             if advance is not None:
@@ -166,8 +170,7 @@ class _Run:
 
     def resume(self) -> bool:
         """Go on from the checkpoint, if there is one."""
-        snapshot = self.checkpoint.load() if self.checkpoint is not None else None
-        if self.checkpoint is None or snapshot is None:
+        if self.checkpoint is None or (snapshot := self.checkpoint.load()) is None:
             return False
         now = RunState.read(snapshot.header["now"])
         for name, row in now.vectors(self.equation.basis).items():
@@ -197,9 +200,7 @@ class _Run:
             now = now._replace(watched=max(now.watched, seen))
         outside = self.checkpoint.outside() if self.checkpoint is not None else now.outside
         self.now = now._replace(
-            outside=outside,
-            records=len(self.records),
-            evaluations=self.equation.evaluations,
+            outside=outside, records=len(self.records), evaluations=self.equation.evaluations
         )
 
     def step(self, t_end: float) -> tuple[Status, str] | None:
@@ -293,6 +294,6 @@ class _Run:
         }
         if self.watch is not None:
             stats["watched"] = self.now.watched
-        times: NDArray[np.float64] = np.array(self.save_at[: len(self.records)])
+        times: Vector = np.array(self.save_at[: len(self.records)])
         y = self.equation.release(self.now.rows[0])
         return Trajectory(times, self.records, y, self.now.t, status, message, stats)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meanfield.kernels.integrate import linear
+from meanfield.kernels import integrate as kernel
 
 Vector = NDArray[np.float64]
 RightHandSide = Callable[[float, Vector, Vector], None]
@@ -92,7 +92,7 @@ class Equation:
 
     def mix(self, out: int | Sequence[int], c: ArrayLike, of: Sequence[int]) -> None:
         """Rows `out` become combinations of the rows `of`."""
-        linear.mix(self.rows, out, c, of)
+        kernel.mix(self.rows, out, c, of)
 
     def set_floors(self, y: int, noise: float) -> None:
         """Take the size of the state, and how much of it is noise, as what floors are made of."""
@@ -108,7 +108,7 @@ class Equation:
         components had the absolute tolerance of the others.
         """
         floors = tuple(max(part * self.unit, LEAST) for part in (self.atol, self.noise, 1.0))
-        sums = linear.scaled_squares(self.rows, c, of, y, y_new, self.weight, floors, self.rtol)
+        sums = kernel.scaled_squares(self.rows, c, of, y, y_new, self.weight, floors, self.rtol)
         e, m, m2, *weighted, loose = self.total(sums).tolist()
         squares = e / (m * m / m2 if m2 > 0.0 else self.size)
         if self.weight.size > 0 and weighted[2] > 0.0:
@@ -118,7 +118,7 @@ class Equation:
 
     def products(self, of: Sequence[int], w: int) -> NDArray[np.float64]:
         """Inner products of rows with row w."""
-        return self.total(linear.dots(self.rows, of, self.rows, w))
+        return self.total(kernel.dots(self.rows, of, self.rows, w))
 
     def length(self, row: int) -> float:
         """Root mean square of a row."""

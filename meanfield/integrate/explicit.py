@@ -1,13 +1,90 @@
-"""Explicit methods: a tableau laid out in as few vectors as its zeros allow."""
+"""Explicit methods: their tables as values, laid out in as few vectors as the zeros allow."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meanfield.integrate.equation import LEAST_WORK, Attempt, Equation, Vector
-from meanfield.integrate.tableau import Tableau
+
+
+def _lower_triangular(*rows: list[float]) -> NDArray[np.float64]:
+    return np.array([row + [0.0] * (len(rows) - 1 - len(row)) for row in rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Tableau:
+    """An embedded explicit method whose last stage is the first of the next step.
+
+    With its table in `METHODS` a method can be chosen; nothing else is needed.
+
+    Attributes
+    ----------
+    nodes : ndarray, shape (s,)
+    stages : ndarray, shape (s, s - 1)
+        Lower-triangular coefficients; the last row advances the solution.
+    error : ndarray, shape (s,)
+        Weights of the difference between the two embedded solutions.
+    dense : ndarray, shape (s,)
+        The interpolant is the cubic through both ends and their slopes plus h x² (1 − x)² times
+        these weights of the slopes: the x⁴ of a method's own (Hairer, Nørsett & Wanner II.6).
+    order, error_order : int
+        Of the solution, and of the one that it is compared with.
+    """
+
+    name: str
+    nodes: NDArray[np.float64]
+    stages: NDArray[np.float64]
+    error: NDArray[np.float64]
+    dense: NDArray[np.float64]
+    order: int
+    error_order: int
+
+
+# Dormand & Prince 1980
+DORMAND_PRINCE = Tableau(
+    name="Dormand-Prince 5(4)",
+    nodes=np.array([0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0]),
+    stages=_lower_triangular(
+        [0.0],
+        [1 / 5],
+        [3 / 40, 9 / 40],
+        [44 / 45, -56 / 15, 32 / 9],
+        [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
+        [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
+        [35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84],
+    ),
+    error=np.array(
+        [71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40]
+    ),
+    dense=np.array([
+        -12715105075 / 11282082432, 0.0, 87487479700 / 32700410799, -10690763975 / 1880347072,
+        701980252875 / 199316789632, -1453857185 / 822651844, 69997945 / 29380423,
+    ]),
+    order=5,
+    error_order=4,
+)  # fmt: skip
+
+# Bogacki & Shampine 1989; the cubic through both ends is of its order
+BOGACKI_SHAMPINE = Tableau(
+    name="Bogacki-Shampine 3(2)",
+    nodes=np.array([0.0, 1 / 2, 3 / 4, 1.0]),
+    stages=_lower_triangular([0.0], [1 / 2], [0.0, 3 / 4], [2 / 9, 1 / 3, 4 / 9]),
+    error=np.array([-5 / 72, 1 / 12, 1 / 9, -1 / 8]),
+    dense=np.zeros(4),
+    order=3,
+    error_order=2,
+)
+
+# by the argument `method`; "auto" takes implicit steps where the equation is stiff
+METHODS = {
+    "auto": DORMAND_PRINCE,
+    "dormand_prince": DORMAND_PRINCE,
+    "bogacki_shampine": BOGACKI_SHAMPINE,
+}
 
 
 class Stage(NamedTuple):

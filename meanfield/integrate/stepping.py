@@ -13,11 +13,9 @@ from typing import Any, NamedTuple
 
 from meanfield.integrate.equation import LEAST_WORK, ROUNDING, Attempt, Equation
 from meanfield.integrate.events import EventValues
-from meanfield.integrate.explicit import Explicit
-from meanfield.integrate.implicit import Implicit
-from meanfield.integrate.outcome import Status
-from meanfield.integrate.subspace import Subspace, find_subspace
-from meanfield.integrate.tableau import METHODS
+from meanfield.integrate.explicit import METHODS, Explicit
+from meanfield.integrate.implicit import Implicit, Subspace, find_subspace
+from meanfield.integrate.records import Status
 
 # Proportional-integral step control (Hairer, Nørsett & Wanner, "dopri5")
 SAFETY, SHRINK, GROW, INTEGRAL_GAIN = 0.9, 0.2, 10.0, 0.04

@@ -6,9 +6,8 @@ from scipy.integrate import solve_ivp
 
 from meanfield.integrate import Status, integrate
 from meanfield.integrate.equation import Equation
-from meanfield.integrate.explicit import Explicit, Plan
-from meanfield.integrate.tableau import BOGACKI_SHAMPINE, DORMAND_PRINCE, Tableau
-from meanfield.kernels.integrate.linear import BLOCK
+from meanfield.integrate.explicit import BOGACKI_SHAMPINE, DORMAND_PRINCE, Explicit, Plan, Tableau
+from meanfield.kernels.integrate import BLOCK
 from meanfield.kernels.threads import thread_limit
 
 

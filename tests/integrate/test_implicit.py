@@ -5,9 +5,8 @@ import pytest
 
 from meanfield.integrate import Status, integrate
 from meanfield.integrate.equation import Equation
-from meanfield.integrate.implicit import Implicit, extrapolation_weights
-from meanfield.integrate.subspace import Subspace, find_subspace
-from meanfield.kernels.integrate.linear import BLOCK
+from meanfield.integrate.implicit import Implicit, Subspace, extrapolation_weights, find_subspace
+from meanfield.kernels.integrate import BLOCK
 from meanfield.kernels.threads import thread_limit
 from tests.integrate.test_adaptive import START, exact, run, slope, smooth, states
 

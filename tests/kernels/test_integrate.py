@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from meanfield.kernels.integrate.linear import BLOCK, GROWTH, dots, mix, scaled_squares
+from meanfield.kernels.integrate import BLOCK, GROWTH, dots, mix, scaled_squares
 from meanfield.kernels.threads import thread_limit
 
 FLOORS = (1e-3, 1e-3, 1.0)

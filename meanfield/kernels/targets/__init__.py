@@ -1,1 +1,0 @@
-"""Loops behind `meanfield.targets`."""
