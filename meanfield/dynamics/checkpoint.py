@@ -1,31 +1,71 @@
-"""One file that a run leaves behind at intervals, from which the same call goes on bit for bit."""
+"""One file that a run leaves behind at intervals, from which the same call goes on bit for bit.
+
+What decides the last bits beside the call is the machine: the processor, and who computes on it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import platform
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import llvmlite
+import llvmlite.binding as llvm
+import numba
 import numpy as np
+import scipy.linalg  # noqa: F401  its BLAS is found only once it is loaded
+from threadpoolctl import threadpool_info
 
 from meanfield import storage
 from meanfield._version import __version__
-from meanfield.dynamics.machine import ANYWHERE, differing, machine, resumes_anywhere
 from meanfield.dynamics.series import StateSeries
 from meanfield.integrate.records import Snapshot
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
+from meanfield.storage import PathLike
 
 CHECKPOINT_FORMAT = "meanfield-checkpoint"
 INTERVAL = 15.0  # seconds between snapshots,
 PATIENCE = 30.0  # and at least this many times what writing one takes
+ANYWHERE = "MEANFIELD_RESUME_ANYWHERE"
 
-PathLike = str | os.PathLike[str]
+
+@cache
+def machine() -> dict[str, str]:
+    """Processor, its features, and the libraries whose rounding differs, as words."""
+    features = sorted(name for name, there in llvm.get_host_cpu_features().items() if there)
+    blas = {f"{one['internal_api']} {one['version']}" for one in threadpool_info()
+            if one["user_api"] == "blas"}  # fmt: skip
+    return {
+        "processor": f"{platform.machine()} {llvm.get_host_cpu_name()}",
+        "features": hashlib.sha256(",".join(features).encode()).hexdigest()[:12],
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "blas": ", ".join(sorted(blas)),
+    }
+
+
+def differing(theirs: Mapping[str, str]) -> list[str]:
+    """In what another machine differs, as "numba 0.61 there, 0.62 here"; nothing if unknown."""
+    mine = machine()
+    return [
+        f"{name} {theirs[name]} there, {mine[name]} here"
+        for name in mine
+        if name in theirs and theirs[name] != mine[name]
+    ]
+
+
+def resumes_anywhere() -> bool:
+    """Whether the user has said that a run may go on where it rounds otherwise."""
+    return os.environ.get(ANYWHERE, "") not in ("", "0")
 
 
 def describe_call(

@@ -1,4 +1,4 @@
-"""A run that goes on from its end under another problem, as one run with phases."""
+"""A run moved further by its solver: from its end under another problem, or between saved times."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ import numpy as np
 from meanfield import checks
 from meanfield.dynamics.diffusion.simulate import simulate_diffusion
 from meanfield.dynamics.fluctuations.solve import solve_fluctuations
+from meanfield.dynamics.observables import joined_observables
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
-from meanfield.dynamics.phases import Phase, joined_observables, joined_states, last_states
+from meanfield.dynamics.phases import Phase
+from meanfield.dynamics.series import joined_states, last_states
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
 from meanfield.integrate.saving import check_times
 from meanfield.problem import Problem, later_on
+from meanfield.schedules.base import largest
 from meanfield.schedules.laws import AdagradNorm
 from meanfield.until.conditions import check_until, with_laws
 
@@ -50,7 +53,7 @@ def go_on(before: Solution, problem: Problem, t_end: float, settings: dict[str, 
         ranks = import_module("meanfield.parallel.ranks").Ranks(settings["comm"])
         with ranks.sharing_errors():  # what one of them refuses, none waits for
             solve, start, t0, given = _call(before, problem, t_end, settings)
-    alpha = alpha_at_end(before)
+    alpha = _alpha(before, t0)
     after = solve(later_on(problem, t0, alpha), start, given.pop("t_end") - t0, **given)
     return joined(before, after, problem, t0, alpha)
 
@@ -73,7 +76,7 @@ def _call(
     if solve is solve_fluctuations:
         given |= _scatter(before)
     if "comm" not in settings:
-        given["keep"] = _kept(before)
+        given["keep"] = str(before.parameters.get("keep", "all"))
     given |= settings
     if "seed" not in given and "comm" not in settings:  # of noise; that of a sample stays the same
         name = "noise_seed" if of_law else "seed"
@@ -123,14 +126,6 @@ def joined(
         ),
         parts=(*phases, _phase(latest, t0, alpha, *place)),
     )
-
-
-def alpha_at_end(run: Solution) -> float:
-    """α where a run ends; NaN where it has none."""
-    try:
-        return float(run.alpha[-1])
-    except AttributeError:
-        return math.nan
 
 
 def _phase(run: Solution, start: float, alpha: float, first: int, first_state: int) -> Phase:
@@ -201,11 +196,6 @@ def _scatter(before: Solution) -> dict[str, Any]:
     return {"covariance": found["covariance"][-1], "bias": np.concatenate(parts)}
 
 
-def _kept(before: Solution) -> str:
-    """As the run before kept its states, if it says so."""
-    return str(before.parameters.get("keep", "all"))
-
-
 def _next_seed(seed: int, number: int) -> int:
     """Of the noise of a later phase: not that of an earlier one."""
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
@@ -224,3 +214,70 @@ def _times(save_at: Any, t0: float, t_end: float) -> Any:
 def _shifted(function: Callable[[float, Any], Any], t0: float, t: float, state: Any) -> Any:
     """A user's function by the run's clock."""
     return function(t0 + t, state)
+
+
+DETERMINED = ("overlap ODEs", "mean-field particles")  # by what they were a moment before
+
+
+def state_at(run: Solution, t: float) -> Any:
+    """See `Solution.at`."""
+    _check_description(run)
+    t = checks.real(t, "t")
+    if len(run.t) == 0:
+        raise ValueError(f"the run saved no state: {run.message}")
+    if not run.t[0] <= t <= run.t[-1]:
+        raise ValueError(
+            f"t must lie between the first and last saved times, in [{run.t[0]:g}, "
+            f"{run.t[-1]:g}], got {t:g}"
+        )
+    phase = next(part for part in run.phases if t <= part.t[-1])
+    if t < phase.t[0]:
+        raise ValueError(
+            f"t must be at least {phase.t[0]:g}, the first saved time of its phase, got {t:g}"
+        )
+    latest = int(np.searchsorted(phase.state_t, t, side="right")) - 1
+    if phase.state_t[latest] == t:
+        return phase.states[latest]
+    return _moved(phase, latest, t)
+
+
+def _moved(phase: Solution, latest: int, t: float) -> Any:
+    """The state at t, by a solve such as the run's own from one of its states."""
+    solve, names = SOLVERS[str(phase.parameters["description"])]
+    settings = {name: phase.parameters[name] for name in names if name in phase.parameters}
+    t0 = float(phase.state_t[latest])
+    problem = later_on(phase.problem, t0, _alpha(phase, t0))
+    found = solve(problem, phase.states[latest], t - t0, save_at=[t - t0], **settings)
+    if found.status not in (Status.SUCCESS, phase.status):
+        raise RuntimeError(f"no state at t = {t:g}; in times since t = {t0:g}: {found.message}")
+    return found.final
+
+
+def _alpha(run: Solution, t: float) -> float:
+    """α at one of the saved times; NaN where a description has none."""
+    try:
+        return float(run.alpha[np.searchsorted(run.t, t)])
+    except AttributeError:
+        return math.nan
+
+
+def _check_description(run: Solution) -> None:
+    """Refuse runs that are not determined by a state they kept."""
+    description = run.parameters.get("description")
+    others = "; name the times of interest in save_at"
+    if description not in DETERMINED:
+        raise ValueError(
+            f"at is for {' and '.join(DETERMINED)}; what a run of {description} did between its "
+            f"saved times is not kept{others}"
+        )
+    if any(largest(phase.problem.temperature) > 0.0 for phase in run.phases):
+        raise ValueError(f"at is for runs without noise, got one at a temperature{others}")
+    if run.parameters.get("neurons", 0) > run.parameters.get("n", 0):
+        raise ValueError(f"at is for runs of one process, got one of several ranks{others}")
+    if description == "overlap ODEs" and any(
+        isinstance(phase.problem.learning_rate, AdagradNorm) for phase in run.phases
+    ):
+        raise ValueError(
+            "at is for learning rates that do not depend on what a run has met, got "
+            f"adagrad_norm{others}"
+        )

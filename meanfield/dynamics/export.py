@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meanfield.dynamics.arrays import RunArrays
-from meanfield.dynamics.phases import Phase
+from meanfield.dynamics.phases import Phase, RunArrays
 from meanfield.dynamics.series import StateSeries
 from meanfield.problem import problem_from_parameters
 from meanfield.storage import PathLike, read_archive, write_archive

@@ -114,3 +114,26 @@ def _filled(values: Sequence[Any]) -> NDArray[Any]:
         return np.array(values)
     hole = np.full(present[0].shape if present else (), np.nan)
     return np.array([hole if value is None else value for value in values])
+
+
+def joined_observables(
+    before: Mapping[str, NDArray[Any]],
+    after: Mapping[str, NDArray[Any]],
+    counts: Sequence[int],
+    axis: int,
+) -> Values:
+    """Values along both parts; NaN in a part that lacks an observable, or has it otherwise."""
+    found = {}
+    for name in {**before, **after}:
+        parts = [part.get(name) for part in (before, after)]
+        known = next(part for part in parts if part is not None)
+        shape = known.shape[:axis], known.shape[axis + 1 :]
+        blanks = [np.full((*shape[0], count, *shape[1]), np.nan) for count in counts]
+        found[name] = np.concatenate(
+            [
+                blank if part is None or part.shape != blank.shape else part
+                for part, blank in zip(parts, blanks, strict=True)
+            ],
+            axis,
+        )
+    return found

@@ -1,8 +1,9 @@
-"""The phases of a run that went on under other problems: what each was, on one clock."""
+"""A run as arrays: the fields of its states over time and its clock, whole and phase by phase."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Self
@@ -10,9 +11,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.rates import samples_per_dimension
+from meanfield.dynamics.series import StateSeries, at_times
 from meanfield.integrate.records import Status
-from meanfield.problem import Problem, problem_from_parameters
+from meanfield.problem import Problem, later_on, problem_from_parameters
 from meanfield.targets import Target, check_target
 
 Array = NDArray[np.float64]
@@ -54,8 +56,14 @@ class Phase:
         return cls(**{**values, "problem": problem_from_parameters(values["problem"])})
 
 
-class Phased:
-    """A run that can go on under another problem, and consists of phases then."""
+class RunArrays:
+    """Read-only arrays over the saved times, of whatever the states have, and times in other units.
+
+    A field that the run does not change, such as a fixed second layer, is repeated along time
+    without being copied. With ``keep="ends"`` time has two entries, the first and the last. A field
+    that the states do not have raises an AttributeError that names those they have. A run that went
+    on under another problem consists of phases.
+    """
 
     t: Array
     risk: Array
@@ -143,6 +151,109 @@ class Phased:
             return np.array([[risk(problem, state) for state in run] for run in states])
         return np.array([risk(problem, state) for state in states])
 
+    @property
+    def state_t(self) -> Array:
+        """Times of the states that were kept, (T,); the first and last of `t` if only the ends."""
+        kept = self.states.shape[-1]
+        if kept != len(self.t) and len(self.parts) > 1:
+            return np.concatenate([phase.state_t for phase in self.phases])
+        return self.t if kept == len(self.t) else self.t[[0, -1][:kept]]
+
+    @property
+    def a(self) -> Array:
+        """Second-layer weights, (T, n); (runs, T, p) for SGD, as all that follows."""
+        return self._over_time("a")
+
+    @property
+    def u(self) -> Array:
+        """Positions in the principal subspace, (T, n, k)."""
+        return self._over_time("u")
+
+    @property
+    def r(self) -> Array:
+        """Lengths outside the principal subspace, (T, n)."""
+        return self._over_time("r")
+
+    @property
+    def Q(self) -> Array:
+        """Student–student overlaps W Wᵀ/d, (T, p, p)."""
+        return self._over_time("Q")
+
+    @property
+    def M(self) -> Array:
+        """Student–target overlaps W W*ᵀ/d, (T, p, k)."""
+        return self._over_time("M")
+
+    @property
+    def P(self) -> Array:
+        """Target–target overlaps W* W*ᵀ/d, (T, k, k)."""
+        return self._over_time("P")
+
+    @property
+    def W(self) -> Array:
+        """First-layer weights, (T, p, d)."""
+        return self._over_time("W")
+
+    @property
+    def W_star(self) -> Array:
+        """Weights of the target, (T, k, d)."""
+        return self._over_time("W_star")
+
+    def _over_time(self, name: str) -> Array:
+        found = self.states.over_time(name).view()
+        found.flags.writeable = False
+        return found
+
+    @property
+    def alpha(self) -> NDArray[np.float64]:
+        """α = ν/d, (T,): samples per dimension, one a step, until each of the saved times.
+
+        Of runs of SGD that have clocks of their own, (runs, T).
+        Of SGD what it did, otherwise dα/dt = p/γ, along a schedule too. A law of neurons has no
+        width p, and a learning rate of 0 no steps: an AttributeError says so.
+        """
+        if "steps" in self.parameters:
+            return np.asarray(self.parameters["steps"]) / self.problem.dim
+        if "alpha" in self.parameters:
+            return np.asarray(self.parameters["alpha"])
+        if len(self.parts) > 1:
+            return np.concatenate([phase.alpha for phase in self.phases])
+        fields = self.states.varying | self.states.fixed
+        p = None if self.states.kind == "ParticleMeasure" else fields["a"].shape[-1]
+        if not self.parts:
+            return samples_per_dimension(self.problem, p, self.t)
+        phase = self.parts[0]
+        problem = later_on(phase.problem, phase.start, phase.alpha)
+        return phase.alpha + samples_per_dimension(problem, p, self.t - phase.start)
+
+    @property
+    def steps(self) -> NDArray[Any]:
+        """Steps of SGD until each of the saved times, (T,): αd, at a finite d.
+
+        Whole numbers of SGD itself. See `alpha`; an AttributeError where d is infinite.
+        """
+        if "steps" in self.parameters:
+            return np.asarray(self.parameters["steps"])
+        alpha, d = self.alpha, self.problem.dim
+        if math.isinf(d):
+            raise AttributeError("steps are of a finite dim, got a problem at inf; see alpha")
+        return alpha * d
+
+    @property
+    def stopped_at(self) -> Any:
+        """The time at which ``until`` ended the run, (runs,) for SGD; NaN where it did not."""
+        return _shaped(self.stats.get("stopped_at", math.nan), np.shape(self.risk)[:-1])
+
+    @property
+    def stopped_by(self) -> Any:
+        """The name of the condition that ended the run, a list of them for SGD; "" where none."""
+        return self.stats.get("stopped_by", "" if np.ndim(self.risk) < 2 else [""] * len(self.risk))
+
+
+def _shaped(value: Any, shape: tuple[int, ...]) -> Any:
+    """One number, or an array of one for each run."""
+    return np.broadcast_to(np.asarray(value, dtype=np.float64), shape) if shape else float(value)
+
 
 def _phase_of(run: Any, number: int) -> Any:
     """One of the phases of a run."""
@@ -168,53 +279,3 @@ def _phase_of(run: Any, number: int) -> Any:
         },
         parts=(replace(phase, first=0, first_state=0),),
     )
-
-
-def last_states(states: StateSeries[Any]) -> StateSeries[Any]:
-    """The last state of each of several runs, a series with one for each."""
-    varying = {name: array[:, -1] for name, array in states.varying.items()}
-    return StateSeries(states.kind, varying, states.fixed, states.shape[:1], states.origin)
-
-
-def at_times(states: StateSeries[Any], part: slice) -> StateSeries[Any]:
-    """The states of some of the times, the last axis of a series."""
-    behind = (slice(None),) * (len(states.shape) - 1)
-    varying = {name: array[(*behind, part)] for name, array in states.varying.items()}
-    count = len(range(states.shape[-1])[part])
-    return StateSeries(
-        states.kind, varying, states.fixed, (*states.shape[:-1], count), states.origin
-    )
-
-
-def joined_states(before: StateSeries[Any], after: StateSeries[Any]) -> StateSeries[Any]:
-    """One series after the other in time; what is not the same in both varies."""
-    axis = len(before.shape) - 1
-    fixed, varying = {}, {}
-    for name in before.varying | before.fixed:
-        still = name not in before.varying | after.varying
-        if still and np.array_equal(before.fixed[name], after.fixed[name]):
-            fixed[name] = before.fixed[name]
-            continue
-        varying[name] = np.concatenate([each.over_time(name) for each in (before, after)], axis)
-    shape = (*before.shape[:-1], before.shape[-1] + after.shape[-1])
-    return StateSeries(before.kind, varying, fixed, shape, before.origin)
-
-
-def joined_observables(
-    before: Mapping[str, Array], after: Mapping[str, Array], counts: Sequence[int], axis: int
-) -> dict[str, Array]:
-    """Values along both parts; NaN in a part that lacks an observable, or has it otherwise."""
-    found = {}
-    for name in {**before, **after}:
-        parts = [part.get(name) for part in (before, after)]
-        known = next(part for part in parts if part is not None)
-        shape = known.shape[:axis], known.shape[axis + 1 :]
-        blanks = [np.full((*shape[0], count, *shape[1]), np.nan) for count in counts]
-        found[name] = np.concatenate(
-            [
-                blank if part is None or part.shape != blank.shape else part
-                for part, blank in zip(parts, blanks, strict=True)
-            ],
-            axis,
-        )
-    return found

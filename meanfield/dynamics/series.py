@@ -157,3 +157,33 @@ class StateSeries(Generic[Kept]):
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def last_states(states: StateSeries[Any]) -> StateSeries[Any]:
+    """The last state of each of several runs, a series with one for each."""
+    varying = {name: array[:, -1] for name, array in states.varying.items()}
+    return StateSeries(states.kind, varying, states.fixed, states.shape[:1], states.origin)
+
+
+def at_times(states: StateSeries[Any], part: slice) -> StateSeries[Any]:
+    """The states of some of the times, the last axis of a series."""
+    behind = (slice(None),) * (len(states.shape) - 1)
+    varying = {name: array[(*behind, part)] for name, array in states.varying.items()}
+    count = len(range(states.shape[-1])[part])
+    return StateSeries(
+        states.kind, varying, states.fixed, (*states.shape[:-1], count), states.origin
+    )
+
+
+def joined_states(before: StateSeries[Any], after: StateSeries[Any]) -> StateSeries[Any]:
+    """One series after the other in time; what is not the same in both varies."""
+    axis = len(before.shape) - 1
+    fixed, varying = {}, {}
+    for name in before.varying | before.fixed:
+        still = name not in before.varying | after.varying
+        if still and np.array_equal(before.fixed[name], after.fixed[name]):
+            fixed[name] = before.fixed[name]
+            continue
+        varying[name] = np.concatenate([each.over_time(name) for each in (before, after)], axis)
+    shape = (*before.shape[:-1], before.shape[-1] + after.shape[-1])
+    return StateSeries(before.kind, varying, fixed, shape, before.origin)

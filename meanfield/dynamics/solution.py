@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from meanfield import checks, display
 from meanfield._version import __version__
-from meanfield.dynamics.arrays import RunArrays
 from meanfield.dynamics.export import dataset, frame, read_solution, write_solution
-from meanfield.dynamics.phases import Phase
+from meanfield.dynamics.phases import Phase, RunArrays
 from meanfield.dynamics.series import Kept, StateSeries
 from meanfield.integrate.records import Status
 from meanfield.problem import Problem
@@ -135,7 +134,7 @@ class Solution(RunArrays, Generic[Kept, Final]):
         True
         """
         # solvers return solutions, and lie above them
-        return import_module("meanfield.dynamics.between").state_at(self, t)
+        return import_module("meanfield.dynamics.continuing").state_at(self, t)
 
     def at_dim(self, dim: float) -> Solution:
         """The same fluctuations, said for another input dimension.

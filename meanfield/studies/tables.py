@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import display
-from meanfield.dynamics.machine import machine
+from meanfield.dynamics.checkpoint import machine
 from meanfield.studies.observables import ERROR
 from meanfield.studies.work import NOT_MADE
 

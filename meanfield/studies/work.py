@@ -14,8 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from meanfield._version import __version__
-from meanfield.dynamics.checkpoint import CHECKPOINT_FORMAT
-from meanfield.dynamics.machine import differing, machine, resumes_anywhere
+from meanfield.dynamics.checkpoint import CHECKPOINT_FORMAT, differing, machine, resumes_anywhere
 from meanfield.integrate import Status
 from meanfield.storage import read_archive
 from meanfield.studies.claims import claimed

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.dynamics import machine as machines
+from meanfield.dynamics import checkpoint
 from meanfield.studies import read_results
 from tests.dynamics.test_checkpoint import solve, stopping
 from tests.studies.small import small
@@ -18,19 +18,19 @@ def elsewhere(monkeypatch):
     """Makes this another machine."""
 
     def move():
-        other = machines.machine() | {"processor": "an abacus"}
-        for place in ("dynamics.machine", "dynamics.checkpoint", "studies.work"):
+        other = checkpoint.machine() | {"processor": "an abacus"}
+        for place in ("dynamics.checkpoint", "studies.work"):
             monkeypatch.setattr(f"meanfield.{place}.machine", lambda: other)
 
     return move
 
 
 def test_what_is_known_of_a_machine():
-    found = machines.machine()
+    found = checkpoint.machine()
     assert found["numpy"] == np.__version__ and found["processor"] and "blas" in found["blas"]
-    assert machines.differing(found) == [] == machines.differing({})
-    assert machines.differing(found | {"threads": "by hand"}) == []
-    assert machines.differing(found | {"numba": "0.1"}) == [
+    assert checkpoint.differing(found) == [] == checkpoint.differing({})
+    assert checkpoint.differing(found | {"threads": "by hand"}) == []
+    assert checkpoint.differing(found | {"numba": "0.1"}) == [
         f"numba 0.1 there, {found['numba']} here"
     ]
 
@@ -43,7 +43,7 @@ def test_a_checkpoint_of_another_machine_is_refused_or_used_when_told(
     elsewhere()
     with pytest.raises(ValueError, match=r"run\.part.*rounds otherwise.*an abacus here.*ANYWHERE"):
         solve("law", path)
-    monkeypatch.setenv(machines.ANYWHERE, "1")
+    monkeypatch.setenv(checkpoint.ANYWHERE, "1")
     assert solve("law", path) == whole and not path.exists()
 
 

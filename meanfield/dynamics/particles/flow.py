@@ -16,11 +16,11 @@ from meanfield.dynamics.particles.field_checks import (
     saved_speeds,
     slowest,
 )
+from meanfield.dynamics.particles.training import Spheres, add_decay
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.stops import Undivided
-from meanfield.dynamics.training import Spheres, add_decay
 from meanfield.fields import Field, choose_field
 from meanfield.fields.base import unlocked
 from meanfield.integrate import Status, Trajectory, integrate

@@ -14,10 +14,10 @@ from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.particles.free_energy import FreeEnergy
 from meanfield.dynamics.particles.langevin import LangevinRun
+from meanfield.dynamics.particles.training import add_decay
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Description, Request, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
-from meanfield.dynamics.training import add_decay
 from meanfield.fields import check_evaluator, choose_field
 from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.kernels.threads import thread_limit
