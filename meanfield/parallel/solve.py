@@ -22,9 +22,9 @@ from meanfield.dynamics.stops import Stops
 from meanfield.fields import check_evaluator
 from meanfield.integrate import Trajectory
 from meanfield.integrate.interrupts import raising_on_sigterm
+from meanfield.parallel.parts import SharedField
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
 from meanfield.parallel.ranks import Communicator, Ranks
-from meanfield.parallel.shared import SharedField
 from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
@@ -112,53 +112,24 @@ def solve_mean_field(
     """
     ranks = Ranks(comm)
     with ranks.sharing_errors():
-        return _solve(
-            ranks, problem, part, t_end, save_at, Tolerances.checked(rtol, atol), averages,
-            evaluator, checkpoint, threads, progress, until,
-        )  # fmt: skip
-
-
-def _solve(
-    ranks: Ranks,
-    problem: Problem,
-    part: ParticleMeasure,
-    t_end: float,
-    save_at: ArrayLike | int | None,
-    tolerances: Tolerances,
-    averages: Averages | None,
-    evaluator: str,
-    checkpoint: str | os.PathLike[str] | None,
-    threads: int | None,
-    progress: bool,
-    until: Any,
-) -> Solution[ParticleMeasure, ParticleMeasure]:
-    """The solve, as one rank of several that end together."""
-    checks.instance(problem, "problem", Problem)
-    checks.instance(part, "part", ParticleMeasure)
-    if part.mass is not None:
-        raise ValueError("part must have equal masses: how ranks weigh would be unsaid")
-    _check_problem(problem, part)
-    evaluator = check_evaluator(evaluator)
-    request = Request.checked(
-        t_end, save_at, "ends", _named(averages), checkpoint, threads, progress, until=until
-    )
-    ranks.check_same(_call_of(problem, part, request, tolerances, evaluator))
-    everyone = int(ranks.total(np.array([float(part.n)]))[0])
-    measurements = _whole(request.measurements, ranks, part.n / everyone)
-    if request.stops is not None:
-        share = part.n / everyone
-        whole = with_laws(
-            request.stops.condition, lambda law: partial(_average_number, law, ranks, share)
+        checks.instance(problem, "problem", Problem)
+        checks.instance(part, "part", ParticleMeasure)
+        if part.mass is not None:
+            raise ValueError("part must have equal masses: how ranks weigh would be unsaid")
+        _check_problem(problem, part)
+        tolerances, evaluator = Tolerances.checked(rtol, atol), check_evaluator(evaluator)
+        request = Request.checked(
+            t_end, save_at, "ends", _named(averages), checkpoint, threads, progress, until=until
         )
-        request = replace(request, stops=Stops(whole))
-    shown = request.progress and ranks.rank == 0
-    request = replace(request, progress=shown, measurements=measurements)
-    return carry_out(
-        "parallel.solve_mean_field", problem, part, request,
-        tolerances._asdict() | {"evaluator": evaluator},
-        lambda: _SplitFlow(problem, part, request, tolerances, ranks, everyone, evaluator),
-        partial(RankCheckpoint, ranks=ranks, part=part),
-    )  # fmt: skip
+        ranks.check_same(_call_of(problem, part, request, tolerances, evaluator))
+        everyone = int(ranks.total(np.array([float(part.n)]))[0])
+        request = _of_all(request, ranks, part.n / everyone)
+        return carry_out(
+            "parallel.solve_mean_field", problem, part, request,
+            tolerances._asdict() | {"evaluator": evaluator},
+            lambda: _SplitFlow(problem, part, request, tolerances, ranks, everyone, evaluator),
+            partial(RankCheckpoint, ranks=ranks, part=part),
+        )  # fmt: skip
 
 
 def _check_problem(problem: Problem, part: ParticleMeasure) -> None:
@@ -240,13 +211,23 @@ def _named(averages: Averages | None) -> Measurements:
         raise TypeError(str(error).replace("observables", "averages", 1)) from error
 
 
-def _whole(averages: Measurements, ranks: Ranks, share: float) -> Measurements:
-    """Averages over all neurons, from those over each rank's."""
+def _of_all(request: Request, ranks: Ranks, share: float) -> Request:
+    """The request with averages over all neurons, from those over each rank's share."""
     whole = {
         name: partial(_average, function, ranks, share)
-        for name, function in averages.functions.items()
+        for name, function in request.measurements.functions.items()
     }
-    return Measurements(whole, required=True)
+    stops = request.stops
+    if stops is not None:
+        stops = Stops(
+            with_laws(stops.condition, lambda law: partial(_average_number, law, ranks, share))
+        )
+    return replace(
+        request,
+        progress=request.progress and ranks.rank == 0,
+        measurements=Measurements(whole, required=True),
+        stops=stops,
+    )
 
 
 def _average(

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.diffusion.field import DiffusionField, Runs
-from meanfield.dynamics.diffusion.impulse import give_impulse
+from meanfield.dynamics.diffusion.field import DiffusionField, Runs, give_impulse
 from meanfield.dynamics.rates import RateSeries
 from meanfield.integrate import BadRate
 
@@ -136,8 +135,8 @@ class Stepper:
         """An impulse with the noise of a time, ∫η dt, and what it says about J."""
         size = math.sqrt(variance / self.batch)
         before, velocity = self.runs, self.velocity
-        impulse = give_impulse(self.field, before, self.now, size, self.rng)
-        self.runs, self.clipped = impulse.runs, self.clipped + impulse.clipped
+        self.runs, clipped = give_impulse(self.field, before, self.now, size, self.rng)
+        self.clipped += clipped
         self._look()
         moved, turned = (
             math.sqrt(sum(float(((x - y) ** 2).sum()) for x, y in zip(one, two, strict=True)))
