@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield.gaussian import closed_forms as forms
 from meanfield.gaussian.coordinate import expectations
-from meanfield.kernels.activations import codes
+from meanfield.kernels.activations.units import CUSTOM
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -116,4 +116,4 @@ class Activation:
 
     def parameters(self) -> str | dict[str, Any]:
         """What `get_activation` builds it from again: its name, or the source of a user's own."""
-        return dict(self.source) if self.code == codes.CUSTOM else self.name
+        return dict(self.source) if self.code == CUSTOM else self.name

@@ -16,7 +16,7 @@ from meanfield import checks
 from meanfield.activations.base import Activation
 from meanfield.activations.own import custom, present, restored
 from meanfield.gaussian import closed_forms as forms
-from meanfield.kernels.activations import codes
+from meanfield.kernels.activations import units
 
 LARGEST_DEGREE = 20  # of a Hermite polynomial: its coefficients keep 1e-10 of its value to here
 
@@ -26,25 +26,25 @@ ACTIVATIONS: dict[str, Activation] = {
     for activation in (
         # erf(x/√2), as in Saad & Solla 1995
         Activation(
-            "erf", codes.ERF, forms.erf_value, forms.erf_slope, odd=True, strip=3.5,
+            "erf", units.ERF, forms.erf_value, forms.erf_slope, odd=True, strip=3.5,
             closed=forms.ERF_FORM,
         ),
         Activation(
-            "relu", codes.RELU, forms.relu_value, forms.relu_slope, smooth=False, homogeneous=True,
+            "relu", units.RELU, forms.relu_value, forms.relu_slope, smooth=False, homogeneous=True,
             kinks=(0.0,), closed=forms.RELU_FORM,
         ),
         Activation(
-            "square", codes.SQUARE, forms.square_value, forms.square_slope,
+            "square", units.SQUARE, forms.square_value, forms.square_slope,
             closed=forms.SQUARE_FORM, powers=(0.0, 0.0, 1.0),
         ),
-        Activation("tanh", codes.TANH, np.tanh, forms.tanh_slope, odd=True, strip=0.5 * math.pi),
-        Activation("sigmoid", codes.SIGMOID, expit, forms.sigmoid_slope, strip=math.pi),
-        Activation("softplus", codes.SOFTPLUS, forms.softplus_value, expit, strip=math.pi),
+        Activation("tanh", units.TANH, np.tanh, forms.tanh_slope, odd=True, strip=0.5 * math.pi),
+        Activation("sigmoid", units.SIGMOID, expit, forms.sigmoid_slope, strip=math.pi),
+        Activation("softplus", units.SOFTPLUS, forms.softplus_value, expit, strip=math.pi),
         Activation(
-            "gelu", codes.GELU, forms.gelu_value, forms.gelu_slope, strip=3.5,
+            "gelu", units.GELU, forms.gelu_value, forms.gelu_slope, strip=3.5,
             closed=forms.GELU_FORM,
         ),
-        Activation("sine", codes.SINE, np.sin, np.cos, odd=True, strip=3.5, closed=forms.SINE_FORM),
+        Activation("sine", units.SINE, np.sin, np.cos, odd=True, strip=3.5, closed=forms.SINE_FORM),
     )
 }  # fmt: skip
 
@@ -78,7 +78,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
         raise ValueError(f"slope must be below 1, got {slope:g}")
     name = "leaky_relu" if slope == 0.01 else f"leaky_relu({slope!r})"
     return Activation(
-        name, codes.LEAKY_RELU,
+        name, units.LEAKY_RELU,
         lambda x: np.where(x > 0, x, slope * x), lambda x: np.where(x > 0, 1.0, slope),
         smooth=False, homogeneous=True, parameter=slope, kinks=(0.0,),
         closed=forms.leaky_form(slope),
@@ -114,7 +114,7 @@ def hermite(degree: int) -> Activation:
         raise ValueError(f"degree must be at most {LARGEST_DEGREE}, got {n}")
     powers = herme2poly([0.0] * n + [1.0]) / math.sqrt(math.factorial(n))
     return Activation(
-        f"hermite{n}", codes.HERMITE,
+        f"hermite{n}", units.HERMITE,
         lambda x: forms.hermite_value(n, x), lambda x: math.sqrt(n) * forms.hermite_value(n - 1, x),
         odd=n % 2 == 1, homogeneous=n == 1, parameter=float(n), strip=3.5,
         closed=forms.polynomial_form(powers), powers=tuple(map(float, powers)),
@@ -139,7 +139,7 @@ def get_activation(name: Any, argument: str = "activation") -> Activation:
         If `name` is not a known activation.
     """
     if isinstance(name, Activation):
-        return present(name) if name.code == codes.CUSTOM else name
+        return present(name) if name.code == units.CUSTOM else name
     if isinstance(name, dict) and "function" in name:
         return restored(name)
     if isinstance(name, str):
@@ -164,12 +164,12 @@ def _with_number(name: str) -> Activation | None:
 
 def named(activation: Activation) -> str | Activation:
     """How an activation is kept as an argument: by name, or a user's own as it is."""
-    return activation if activation.code == codes.CUSTOM else activation.name
+    return activation if activation.code == units.CUSTOM else activation.name
 
 
 def _reduced(activation: Activation) -> tuple[Any, ...]:
     # by name: the library's own hold closures, which do not pickle
-    if activation.code != codes.CUSTOM:
+    if activation.code != units.CUSTOM:
         return get_activation, (activation.name,)
     return Activation, tuple(getattr(activation, name) for name in activation.__dataclass_fields__)
 

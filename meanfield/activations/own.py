@@ -25,14 +25,13 @@ from meanfield.functions.users import (
     values_at,
 )
 from meanfield.gaussian.resolution import NEAR, Panels, find_panels
-from meanfield.kernels.activations import codes
 from meanfield.kernels.activations.own import (
     CompilationError,
     difference_address,
     scalar_address,
     scalar_values,
 )
-from meanfield.kernels.activations.units import Unit
+from meanfield.kernels.activations.units import CUSTOM, Unit
 
 STRIDE = 64.0  # steps of a difference in a panel, of which one of 1/2 takes the longest step
 TRUSTED = 2.5  # a strip said may be this much above the one found, which is the lower of two bounds
@@ -144,7 +143,7 @@ def _custom(source: dict[str, Any], function: Any, derivative: Any) -> Activatio
         derivative = NumericalDerivative(function, breaks, *_steps(panels))
     values = np.array(source["function"]["values"])  # at points that mirror each other
     return Activation(
-        source["name"], codes.CUSTOM, function, derivative,
+        source["name"], CUSTOM, function, derivative,
         smooth=not kinks, odd=bool(np.array_equal(values, -values[::-1])),
         homogeneous=kinks == (0.0,) and _is_homogeneous(values), kinks=kinks, strip=strip,
         source=source, breaks=breaks, edges=panels.edges,
@@ -199,7 +198,7 @@ def compiled_unit(activation: Activation) -> Unit:
         If numba cannot compile the user's function, with numba's reason, or what it compiled gives
         other values.
     """
-    if activation.code != codes.CUSTOM:
+    if activation.code != CUSTOM:
         return Unit(activation.code, float(activation.parameter), 0, 0)
     source, derivative = source_of(activation.function), activation.derivative
     what = f"activation {activation.name!r}"
@@ -214,4 +213,4 @@ def compiled_unit(activation: Activation) -> Unit:
     except CompilationError as error:
         raise ValueError(refusal(what, error)) from error
     refuse_other(what, activation.function(POINTS), scalar_values(value, POINTS))
-    return Unit(codes.CUSTOM, 0.0, value[0], slope[0])
+    return Unit(CUSTOM, 0.0, value[0], slope[0])

@@ -22,7 +22,7 @@ from meanfield.dynamics.series import joined_states, last_states
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
-from meanfield.integrate.saving import check_times
+from meanfield.integrate.records import check_times
 from meanfield.problem import Problem, later_on
 from meanfield.schedules.base import largest
 from meanfield.schedules.laws import AdagradNorm

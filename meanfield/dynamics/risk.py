@@ -11,7 +11,7 @@ from meanfield import checks
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.run import check_gram
 from meanfield.fields import check_evaluator, choose_field
-from meanfield.kernels.activations.codes import SQUARE
+from meanfield.kernels.activations.units import SQUARE
 from meanfield.kernels.dynamics.sgd.step import square_risk
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights

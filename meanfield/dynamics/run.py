@@ -25,8 +25,7 @@ from meanfield.dynamics.stops import Stops
 from meanfield.integrate import Status, Trajectory
 from meanfield.integrate.explicit import METHODS
 from meanfield.integrate.interrupts import raising_on_sigterm, return_or_raise
-from meanfield.integrate.records import Checkpoint
-from meanfield.integrate.saving import check_times
+from meanfield.integrate.records import Checkpoint, check_times
 from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem
 from meanfield.progress import progress_bar

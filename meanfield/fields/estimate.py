@@ -42,16 +42,17 @@ class Velocities(NamedTuple):
 
 
 def relative_error(
-    miss: Velocities, found: Velocities, a: Array, mass: Array | None, energy: float, rate: float
-) -> float:
-    """Largest miss at sample neurons, of u, r and a apart: none hides another.
+    miss: Velocities, found: Velocities, a: Array, mass: Array | None, energy: float, rate: float,
+    risk: tuple[float, float] = (0.0, 0.0),
+) -> float:  # fmt: skip
+    """Largest miss at sample neurons, of u, r, a and the risk apart: none hides another.
 
     `found` are the velocities of all neurons, `energy` is E f*²: a velocity that vanishes by
     symmetry is measured against what cancels in it, √(E f*²) times the root mean square of a.
     Errors make a velocity that vanishes seem larger: their squares are taken off, so that what is
-    all error is not taken for a size.
+    all error is not taken for a size. `risk` is what it is off by, and itself.
     """
-    if not all(np.isfinite(part).all() for part in (*miss, *found)):
+    if not all(np.isfinite(part).all() for part in (*miss, *found, risk[0])):
         return math.inf
     size_a, size_u, size_r = (
         math.sqrt(max(root_mean_square(whole, mass) ** 2 - root_mean_square(part, None) ** 2, 0.0))
@@ -64,12 +65,8 @@ def relative_error(
         float(np.sqrt((miss.u**2).sum(axis=1).max())) / max(size_u, least),
         float(np.abs(miss.r).max()) / max(size_r, least),
         float(np.abs(miss.a).max()) / max(size_a, rate * force, TINY),
+        risk[0] / max(0.5 * energy, risk[1], TINY),
     )
-
-
-def relative_risk_error(miss: float, risk: float, energy: float) -> float:
-    """An error of the risk over ½ E f*², or over the risk where that is larger."""
-    return miss / max(0.5 * energy, risk, TINY) if math.isfinite(miss) else math.inf
 
 
 def sizes(du: Array, dr: Array, mass: Array | None, force: float) -> Array:

@@ -19,7 +19,7 @@ import numpy as np
 
 from meanfield.fields.base import Array, Cost, LinearField, Task, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
-from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
+from meanfield.fields.estimate import UNIT, Velocities, relative_error
 from meanfield.gaussian.coordinate import sphere_moment
 from meanfield.kernels.fields import polynomial as kernel
 from meanfield.problem import Problem
@@ -120,8 +120,8 @@ class PolynomialField(LinearField):
         risk = 0.5 * self.energy_error + float(np.abs(self.gather(charge, u, r)) @ off)
         chosen = sample_neurons(u, r, a, self.mass)
         miss = self._bounds(off, a[chosen], u[chosen], r[chosen])
-        error = relative_error(miss, found, a, self.mass, self.energy, self.rate)
-        return max(error, relative_risk_error(risk, self.risk(a, u, r), self.energy))
+        here = risk, self.risk(a, u, r)
+        return relative_error(miss, found, a, self.mass, self.energy, self.rate, here)
 
     def _bounds(self, off: Array, a: Array, u: Array, r: Array) -> Velocities:
         """What velocities may be off by for errors of the coefficients of f*."""

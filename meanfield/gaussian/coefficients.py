@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meanfield.gaussian.expansions import expand
 from meanfield.gaussian.function import UnitFunction
 from meanfield.gaussian.rules import panel_rule
-from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
+from meanfield.kernels.activations.units import ERF, LEAKY_RELU, RELU
 
 Array = NDArray[np.float64]
 

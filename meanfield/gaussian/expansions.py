@@ -16,12 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.function import UnitFunction
-from meanfield.gaussian.kinks import Ramps, ramps_of
+from meanfield.gaussian.function import Ramps, UnitFunction, ramps_of
 from meanfield.gaussian.resolution import find_panels
 from meanfield.gaussian.rules import Rule, panel_rule
-from meanfield.kernels.activations.codes import HERMITE
-from meanfield.kernels.gaussian.mehler import project_rows
+from meanfield.kernels.activations.units import HERMITE
+from meanfield.kernels.gaussian.pair_averages import project_rows
 
 Array = NDArray[np.float64]
 

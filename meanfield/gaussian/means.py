@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
-from meanfield.gaussian.rules import PRODUCT_NODES, gaussian_nodes, hermite_product
+from meanfield.gaussian.rules import PRODUCT_NODES, gaussian_nodes, hermite_product, sobol_points
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -74,15 +73,10 @@ def _by_products(function: Function, k: int, smooth: bool) -> Estimate | None:
 
 def _by_sobol_sequences(function: Function, k: int) -> Estimate:
     """The mean over independent scramblings, and three times its standard error."""
-    from scipy.stats import qmc  # half a second to import, and only wanted here
-
-    tiny, last = np.finfo(np.float64).tiny, 1.0 - np.finfo(np.float64).epsneg
     for power in POWERS:
-        means = np.empty(SCRAMBLINGS)
-        for i in range(SCRAMBLINGS):
-            sequence = qmc.Sobol(k, scramble=True, rng=np.random.default_rng((power, i)))
-            z = ndtri(np.clip(sequence.random_base2(power), tiny, last))
-            means[i] = function(z).mean()
+        means = np.array(
+            [function(sobol_points(k, power, (power, i))).mean() for i in range(SCRAMBLINGS)]
+        )
         value, error = float(means.mean()), 3.0 * float(means.std(ddof=1)) / SCRAMBLINGS**0.5
         if error <= SOBOL_TOLERANCE * abs(value):
             break

@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.gaussian.expansions import REACH, Expansion, KinkExpansion, expand, held_to
-from meanfield.gaussian.function import UnitFunction
-from meanfield.gaussian.kinks import Ramps, ramp_averages
-from meanfield.kernels.activations.codes import ERF, GELU, LEAKY_RELU, RELU, SINE, SQUARE
-from meanfield.kernels.gaussian.mehler import pair_sums
-from meanfield.kernels.gaussian.pair_averages import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_matrices
+from meanfield.gaussian.function import Ramps, UnitFunction, ramp_averages
+from meanfield.kernels.activations.units import ERF, GELU, LEAKY_RELU, RELU, SINE, SQUARE
+from meanfield.kernels.gaussian.pair_averages import (
+    ROOT_TWO_OVER_PI,
+    TWO_OVER_PI,
+    pair_matrices,
+    pair_sums,
+)
 
 Array = NDArray[np.float64]
 

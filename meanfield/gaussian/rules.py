@@ -53,6 +53,23 @@ def hermite_rule(nodes: int) -> Rule:
     return 0.5 * (x - x[::-1]), 0.5 * (w + w[::-1])
 
 
+def half_gaussian_rule(nodes: int) -> Rule:
+    """The Gauss rule of |x|, x standard Gaussian; its recurrence by Stieltjes's procedure."""
+    x, w = panel_rule(np.array([0.0, 12.0]), 200)
+    w = w * np.exp(-0.5 * x * x)
+    w /= w.sum()
+    before, now, size = np.zeros_like(x), np.ones_like(x), 1.0
+    diagonal: list[float] = []
+    squares: list[float] = []
+    for _ in range(nodes):
+        diagonal.append(float(w @ (x * now * now)) / size)
+        ahead = (x - diagonal[-1]) * now - (squares[-1] if squares else 0.0) * before
+        norm = float(w @ (ahead * ahead))
+        squares.append(norm / size)
+        before, now, size = now, ahead, norm
+    return gauss_rule(np.array(diagonal), np.array(squares[:-1]))
+
+
 def sphere_coordinate_rule(D: float, nodes: int) -> Rule:
     """Gauss rule for the first coordinate of a uniform point of S^{D-1} (Gegenbauer).
 
@@ -96,10 +113,9 @@ def chi_rule(dof: float, nodes: int) -> Rule:
     return np.sqrt(2.0 * (shifted + alpha + 1.0)), weights
 
 
-# rules over Z: the numbers of nodes that are tried, how well one agrees with the next, and how many
-# times as many check it
+# rules over Z: the numbers of nodes that are tried, and how well one agrees with the next
 OVERLAP_LADDER = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
-SMOOTH_OVERLAP, KINKED_OVERLAP, FINER_OVERLAP = 1e-13, 1e-8, 2.0
+SMOOTH_OVERLAP, KINKED_OVERLAP = 1e-13, 1e-8
 
 
 def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
@@ -130,13 +146,6 @@ def overlap_rule(D: float, r_max: float, *, smooth: bool) -> Rule:
             return rule
         rule = finer
     return rule
-
-
-def finer_rule(D: float, rule: Rule) -> Rule:
-    """A rule over Z of more nodes."""
-    if len(rule[0]) < 2 or D == 1:
-        return rule
-    return sphere_coordinate_rule(D, math.ceil(FINER_OVERLAP * len(rule[0])))
 
 
 def panel_rule(breaks: NDArray[np.float64], nodes: int) -> Rule:
@@ -217,7 +226,16 @@ def product_half_sphere(level: int) -> Rule:
 
 # coordinates up to here are held by a product rule of these many nodes each, beyond by Sobol points
 PRODUCT_NODES = {1: (96, 144), 2: (64, 80), 3: (28, 36), 4: (14, 18)}
-SOBOL_POINTS = (2**15, 2**17)
+SOBOL_POWERS = (15, 17)
+
+
+def sobol_points(k: int, power: int, seed: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """A scrambled Sobol sequence of 2^power points as standard Gaussians, (2^power, k)."""
+    from scipy.stats import qmc  # half a second to import, and only wanted here
+
+    points = qmc.Sobol(k, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)
+    ends = np.finfo(np.float64)
+    return np.asarray(ndtri(np.clip(points, ends.tiny, 1.0 - ends.epsneg)))
 
 
 def gaussian_nodes(k: int, *, smooth: bool = True, level: int = 0) -> Rule:
@@ -234,23 +252,14 @@ def gaussian_nodes(k: int, *, smooth: bool = True, level: int = 0) -> Rule:
         0, or 1 for more nodes: the difference between the two estimates the error.
     """
     if k not in PRODUCT_NODES:
-        from scipy.stats import qmc  # half a second to import, and only wanted here
-
-        count = SOBOL_POINTS[level]
-        points = qmc.Sobol(k, scramble=True, rng=np.random.default_rng(level)).random_base2(
-            int(math.log2(count))
-        )
-        tiny = np.finfo(np.float64).tiny
-        z = ndtri(np.clip(points, tiny, 1.0 - np.finfo(np.float64).epsneg))
-        return z, np.full(count, 1.0 / count)
+        z = sobol_points(k, SOBOL_POWERS[level], level)
+        return z, np.full(len(z), 1.0 / len(z))
     nodes = PRODUCT_NODES[k][level]
     if smooth:
         return hermite_product(k, nodes)
     half, weight = panel_rule(np.array([0.0, GAUSSIAN_REACH]), nodes // 2)
-    weight = weight * np.exp(-0.5 * half * half)
-    x, w = np.concatenate((-half[::-1], half)), np.concatenate((weight[::-1], weight))
-    w = w / w.sum()
-    return product_rule(x, w, k)
+    x, w = mirrored(half, weight * np.exp(-0.5 * half * half))
+    return product_rule(x, w / w.sum(), k)
 
 
 def coarse_share(k: int) -> float:
@@ -258,13 +267,27 @@ def coarse_share(k: int) -> float:
 
     As of a rule of first order, which is what kinks and jumps make of these.
     """
-    coarse, fine = PRODUCT_NODES.get(k, SOBOL_POINTS)
+    coarse, fine = PRODUCT_NODES.get(k) or (2**power for power in SOBOL_POWERS)
     return fine / (fine - coarse)
 
 
 def hermite_product(k: int, nodes: int) -> Rule:
     """The k-fold product of `hermite_rule`: points (S, k), weights (S,)."""
     return product_rule(*hermite_rule(nodes), k)
+
+
+def two_sided_product(k: int, nodes: int) -> Rule:
+    """The k-fold product of `nodes` Gauss nodes on each side of 0, for N(0, I_k).
+
+    Kinks of a function on the coordinate planes cost nothing.
+    """
+    x, w = mirrored(*half_gaussian_rule(nodes))
+    return product_rule(x, 0.5 * w, k)
+
+
+def mirrored(x: NDArray[np.float64], w: NDArray[np.float64]) -> Rule:
+    """A rule above 0 and its mirror image, with weights twice as large in all."""
+    return np.concatenate((-x[::-1], x)), np.concatenate((w[::-1], w))
 
 
 def product_rule(x: NDArray[np.float64], w: NDArray[np.float64], k: int) -> Rule:

@@ -21,8 +21,12 @@ NEWEST = 0, 68  # the last version of numba whose insides `pieces` was tried wit
 
 if numba.version_info.short <= NEWEST:
     from meanfield.kernels.pieces import FINISHED, kernel
-else:
-    from meanfield.kernels.plain import FINISHED, kernel
+else:  # as numba itself compiles kernels: a first call waits two or three times as long
+    FINISHED = {}
+
+    def kernel(entry: dict[str, Any], shared: dict[str, Any]) -> Any:
+        """See `pieces.kernel`."""
+        return numba.njit(forceinline=True, **entry, **shared)
 
 
 def _ensure_cache() -> None:

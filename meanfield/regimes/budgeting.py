@@ -14,7 +14,7 @@ from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.dynamics.solution import Solution
-from meanfield.integrate.saving import check_times
+from meanfield.integrate.records import check_times
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.regimes.budgets import LEFT_OUT, Budget, Part
 from meanfield.regimes.start import run_start

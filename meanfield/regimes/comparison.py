@@ -18,7 +18,7 @@ from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
 from meanfield.integrate.interrupts import raising_on_sigterm, return_or_raise
-from meanfield.integrate.saving import check_times
+from meanfield.integrate.records import check_times
 from meanfield.problem import Problem
 from meanfield.regimes.diagnosis import diagnose
 from meanfield.regimes.distances import Comparison

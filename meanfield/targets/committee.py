@@ -14,7 +14,7 @@ from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
 from meanfield.gaussian.means import Estimate
 from meanfield.gaussian.pair_averages import pair_averages
-from meanfield.kernels.activations.codes import CUSTOM
+from meanfield.kernels.activations.units import CUSTOM
 from meanfield.schedules.make import check_rate, plain_rate
 from meanfield.targets.base import LinkUnits
 from meanfield.targets.potentials.choice import potential_of_units

@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from meanfield.activations import custom, get_activation
 from meanfield.functions.users import source_of
 from meanfield.gaussian.expansions import expand
-from meanfield.gaussian.kinks import _upper_orthant, ramps_of
+from meanfield.gaussian.function import _upper_orthant, ramps_of
 from meanfield.gaussian.pair_averages import expanded_averages, has_closed_form, pair_averages
 from meanfield.gaussian.rules import panel_rule
 from meanfield.kernels.activations.own import CompilationError, point_address, scalar_function

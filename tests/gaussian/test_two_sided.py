@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from meanfield.gaussian.two_sided import half_gaussian_rule, two_sided_product
+from meanfield.gaussian.rules import half_gaussian_rule, two_sided_product
 
 
 @pytest.mark.parametrize("nodes", [1, 4, 14, 40])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import meanfield as mf
-from meanfield.integrate.saving import DEFAULT_SAVES, check_times
+from meanfield.integrate.records import DEFAULT_SAVES, check_times
 
 positive = st.floats(1e-6, 1e9)
 

@@ -15,7 +15,7 @@ LATER = """
 import numba
 numba.version_info = numba.version_info._replace(short=(99, 0))
 from meanfield.kernels import options
-assert options.kernel.__module__ == "meanfield.kernels.plain"
+assert options.kernel.__module__ == "meanfield.kernels.options"
 from tests.kernels.test_plain import risks
 print(*(repr(risk) for risk in risks()))
 """

@@ -21,7 +21,7 @@ from meanfield.gaussian.pair_averages import (
     expanded_averages,
     has_closed_form,
 )
-from meanfield.kernels.activations.codes import CLOSED_PAIRS
+from meanfield.kernels.activations.units import CLOSED_PAIRS
 from meanfield.kernels.dynamics.overlaps.drift import drift_matrices, error_energy, field_averages
 from meanfield.problem import Problem
 from meanfield.states.factors import nearest_coordinates

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from meanfield.activations import Activation
 from meanfield.dynamics.overlaps.averages import Network
-from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU, SQUARE
+from meanfield.kernels.activations.units import ERF, LEAKY_RELU, RELU, SQUARE
 from meanfield.kernels.dynamics.overlaps import kinked_noise as kernels
 from meanfield.kernels.dynamics.overlaps.drift import semidefinite_factor
 from meanfield.kernels.dynamics.overlaps.kinked_squares import square_products

@@ -13,7 +13,7 @@ from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.kinked_noise import KinkedNoise
 from meanfield.dynamics.overlaps.sobol import REPLICATES, gaussian_points, points_each
 from meanfield.dynamics.overlaps.split_noise import SplitNoise
-from meanfield.kernels.activations.codes import CLOSED_PAIRS, ERF, SQUARE
+from meanfield.kernels.activations.units import CLOSED_PAIRS, ERF, SQUARE
 from meanfield.kernels.dynamics.overlaps.drift import semidefinite_factor
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
 from meanfield.problem import Problem

@@ -29,8 +29,8 @@ from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.kinked_noise import RAMPS
 from meanfield.dynamics.overlaps.sobol import REPLICATES, gaussian_points, points_each
 from meanfield.dynamics.overlaps.split import Split
-from meanfield.gaussian.two_sided import two_sided_product
-from meanfield.kernels.activations.codes import LEAKY_RELU
+from meanfield.gaussian.rules import two_sided_product
+from meanfield.kernels.activations.units import LEAKY_RELU
 
 Matrix = NDArray[np.float64]
 

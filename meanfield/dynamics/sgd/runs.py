@@ -13,8 +13,7 @@ from meanfield.activations.own import compiled_unit
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.rates import Rates
 from meanfield.dynamics.sgd.clock import rate_rows
-from meanfield.kernels.activations.codes import SQUARE
-from meanfield.kernels.activations.units import Unit
+from meanfield.kernels.activations.units import SQUARE, Unit
 from meanfield.kernels.dynamics.sgd.law import advance_law, record_law
 from meanfield.kernels.dynamics.sgd.pace import Pace
 from meanfield.kernels.dynamics.sgd.step import Step

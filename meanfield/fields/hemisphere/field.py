@@ -28,7 +28,7 @@ from meanfield.fields.estimate import largest_miss, sizes
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField
 from meanfield.gaussian.rules import overlap_rule
-from meanfield.kernels.fields.hemisphere import sphere_mesh as kernel
+from meanfield.kernels.fields import hemisphere as kernel
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from meanfield.fields.base import Array
 from meanfield.gaussian.rules import Rule
-from meanfield.kernels.fields.hemisphere.sphere_mesh import Rows
-from meanfield.kernels.fields.hemisphere.zonal import absolute_kernel, multiply_modes
+from meanfield.kernels.fields.hemisphere import Rows, absolute_kernel, multiply_modes
 from meanfield.kernels.fields.places import BELOW, POINTS
 
 FEWEST = 32  # points of a row

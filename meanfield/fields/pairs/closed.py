@@ -13,9 +13,9 @@ import numpy as np
 
 from meanfield.fields.base import Array, Cost, Task, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
-from meanfield.fields.estimate import UNIT, Velocities, relative_error, relative_risk_error
-from meanfield.gaussian.rules import Rule, finer_rule, overlap_rule
-from meanfield.kernels.activations.codes import ERF, LEAKY_RELU, RELU
+from meanfield.fields.estimate import UNIT, Velocities, relative_error
+from meanfield.gaussian.rules import Rule, overlap_rule, sphere_coordinate_rule
+from meanfield.kernels.activations.units import ERF, LEAKY_RELU, RELU
 from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
@@ -112,6 +112,7 @@ class PairField:
     def _student_slopes(
         self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array, rule: Rule
     ) -> tuple[Array, Array]:
+        """∂/∂u and ∂/∂r of E f σ(λ), by a rule over Z."""
         out_u, out_r = np.empty_like(u), np.empty_like(r)
         closed.student_slopes(
             self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *rule, out_u, out_r
@@ -125,15 +126,12 @@ class PairField:
         """E ε σ(λ) at neurons (u, r), for equal masses of charges a_j."""
         return self.target_part.value(u, r) - self.student_part(u, r, a_j, u_j, r_j)
 
-    def student_part(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
-        """E f σ(λ) at neurons (u, r), for equal masses of charges a_j."""
-        return self._student_values(u, r, a_j, u_j, r_j, self.rule)
-
-    def _student_values(
-        self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array, rule: Rule
+    def student_part(
+        self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array, rule: Rule | None = None
     ) -> Array:
-        out = np.empty_like(r)
-        closed.student_values(self.code, u, r, a_j, np.ascontiguousarray(u_j.T), r_j, *rule, out)
+        """E f σ(λ) at the same neurons, by the rule in use or by another."""
+        out, u_j_rows = np.empty_like(r), np.ascontiguousarray(u_j.T)
+        closed.student_values(self.code, u, r, a_j, u_j_rows, r_j, *(rule or self.rule), out)
         if self.leak != 0.0:
             out = self._leaky(out) + self.leak * (u @ _mean(a_j, u_j))
         return out
@@ -210,19 +208,19 @@ class PairField:
         energy = self.target.second_moment()
         risk = 0.5 * self.target.second_moment_error() + ROUNDED * UNIT * energy
         risk += float(np.abs(charge).mean() * (0.5 * off + target).max())
-        return max(
-            relative_error(miss, found, a, self.mass, energy, self.rate),
-            relative_risk_error(risk, self.risk(a, u, r), energy),
-        )
+        here = risk, self.risk(a, u, r)
+        return relative_error(miss, found, a, self.mass, energy, self.rate, here)
 
     def _student_miss(
         self, some: tuple[Array, Array], others: tuple[Array, Array, Array]
     ) -> tuple[Array, Array, Array]:
         """What E f σ(λ) and its slopes at some neurons may be off by."""
-        finer, rounding = finer_rule(self.D, self.rule), ROUNDED * UNIT
-        value = self._student_values(*some, *others, self.rule)
+        finer, rounding = self.rule, ROUNDED * UNIT
+        if len(finer[0]) > 1 and self.D > 1:
+            finer = sphere_coordinate_rule(self.D, 2 * len(finer[0]))
+        value = self.student_part(*some, *others)
         slopes = self._student_slopes(*some, *others, self.rule)
-        again = self._student_values(*some, *others, finer)
+        again = self.student_part(*some, *others, finer)
         slopes_again = self._student_slopes(*some, *others, finer)
         charge, u, r = others
         # what a neuron adds at most: E f σ is homogeneous of degree one in it, or bounded

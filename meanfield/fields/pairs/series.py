@@ -14,7 +14,7 @@ import numpy as np
 
 from meanfield.fields.base import EDGE, Array, Cost, Task, charges, kept, sample_neurons
 from meanfield.fields.costs import SECONDS
-from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
+from meanfield.fields.estimate import Velocities, relative_error
 from meanfield.fields.pairs.closed import has_pair_forms
 from meanfield.fields.pairs.series_sums import FURTHEST, SeriesSums, largest_square
 from meanfield.gaussian.rules import overlap_rule
@@ -172,10 +172,8 @@ class SeriesField:
         some, energy = a[chosen], self.sums.energy
         miss = Velocities(self.rate * (target - own), some[:, None] * slope_u, some * slope_r)
         off = float(np.abs(charge).mean() * (0.5 * np.abs(own) + np.abs(target)).max())
-        self.worst = max(
-            relative_error(miss, found, a, self.mass, energy, self.rate),
-            relative_risk_error(off + 0.5 * self.sums.energy_error, here, energy),
-        )
+        risk = off + 0.5 * self.sums.energy_error, here
+        self.worst = relative_error(miss, found, a, self.mass, energy, self.rate, risk)
         return self.worst
 
     def layout_state(self) -> dict[str, Any]:

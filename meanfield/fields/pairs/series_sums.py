@@ -17,7 +17,7 @@ from meanfield.activations import Activation
 from meanfield.fields.base import EDGE, Array, unlocked
 from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels
 from meanfield.gaussian.rules import Rule
-from meanfield.kernels.activations.codes import CUSTOM
+from meanfield.kernels.activations.units import CUSTOM
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.pairs import series
 from meanfield.kernels.simd import LANES

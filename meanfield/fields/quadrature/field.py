@@ -16,7 +16,7 @@ import numpy as np
 
 from meanfield.fields.base import EDGE, Array, Cost, Task, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
-from meanfield.fields.estimate import Velocities, relative_error, relative_risk_error
+from meanfield.fields.estimate import Velocities, relative_error
 from meanfield.fields.quadrature import inputs
 from meanfield.fields.quadrature.inputs import InputRule, Ladder
 from meanfield.fields.quadrature.tables import BLOCKS, Tables, table_error
@@ -53,7 +53,7 @@ class DirectField:
         self.tolerance = _natural_tolerance(problem) if tolerance is None else tolerance
         self.mass: Array | None = None
         self.checking = Tables(problem.student, self.D)  # for rules that reach further
-        self.rule: InputRule | None = None
+        self.rule: InputRule
         self.squared_reach, self.worst = math.inf, math.inf
 
     @staticmethod
@@ -69,7 +69,7 @@ class DirectField:
 
     def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """See `Field`: refine the rule until the error meets the tolerance or the nodes run out."""
-        self.mass, self.rule = measure.mass, None
+        self.mass = measure.mass
         if not np.isfinite(np.append(measure.u.ravel() ** 2, measure.r**2)).all():
             self._set_rule_and_table(inputs.tensor_rule(self.k, self.D, 2, 1), measure.u, measure.r)
             return  # there is nothing to be accurate about
@@ -91,7 +91,7 @@ class DirectField:
 
     def outgrown(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`."""
-        if self.rule is None or not np.isfinite(float((u * u).sum() + (r * r).sum())):
+        if not np.isfinite(float((u * u).sum() + (r * r).sum())):
             return False
         if self._has_moved_far(u):
             return True
@@ -107,7 +107,6 @@ class DirectField:
 
     def grow(self, measure: ParticleMeasure) -> bool:
         """See `Field`."""
-        assert self.rule is not None
         if self._has_moved_far(measure.u):
             self._refine(measure)
             return True
@@ -163,7 +162,6 @@ class DirectField:
         """See `Field`."""
         try:
             rule = self.rule
-            assert rule is not None
             epsilon, table = self._epsilon(a, u, r, rule)
         except FloatingPointError:
             for out in (out_a, out_u, out_r):
@@ -176,13 +174,11 @@ class DirectField:
 
     def risk(self, a: Array, u: Array, r: Array) -> float:
         """See `Field`: a sum of squares on the nodes, the same whose slope the velocity is."""
-        assert self.rule is not None
         epsilon, _ = self._epsilon(a, u, r, self.rule)
         return 0.5 * float((self.weight * epsilon * epsilon).sum())
 
     def variance_parts(self, a: Array, u: Array, r: Array) -> tuple[float, float]:
         """See `Field`."""
-        assert self.rule is not None
         epsilon, _ = self._epsilon(a, u, r, self.rule)
         f = self.values - epsilon
         outside = f - (self.rule.rho_weight[:, None] * f).sum(axis=0)
@@ -190,14 +186,12 @@ class DirectField:
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: what other rules change, and averages one by one instead of a table."""
-        assert self.rule is not None
         by_rule = self._change(measure, self.ladder.checking(self.rule))
         self.worst = math.hypot(by_rule, self._table_error(measure))
         return self.worst
 
     def _table_error(self, measure: ParticleMeasure) -> float:
         """What the table changes, as far as some neurons on few nodes show it."""
-        assert self.rule is not None
         a, u, r = measure.arrays()
         found, rule = self.velocities(a, u, r), self.ladder.small(self.rule)
         charge, chosen = charges(a, self.mass), sample_neurons(u, r, a, self.mass)
@@ -236,14 +230,11 @@ class DirectField:
                 change = max(change, abs(0.5 * float((charge * epsilon).sum()) - here))
         except FloatingPointError:
             return math.inf
-        return max(
-            relative_error(worst, mine, a, self.mass, energy, self.rate),
-            relative_risk_error(change, here, energy),
-        )
+        risk = change, here
+        return relative_error(worst, mine, a, self.mass, energy, self.rate, risk)
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
-        assert self.rule is not None
         made = self.tables.made
         tabulated = made is not None and math.isfinite(made[0])
         return {
@@ -264,7 +255,6 @@ class DirectField:
 
     def description(self) -> dict[str, Any]:
         """See `Field`."""
-        assert self.rule is not None
         return {"field": self.name, "rule": self.rule.kind, "nodes": self.rule.nodes}
 
 

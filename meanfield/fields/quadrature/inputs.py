@@ -11,11 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtri
 
 from meanfield.fields.base import Array
 from meanfield.gaussian.resolution import find_panels
-from meanfield.gaussian.rules import GAUSSIAN_REACH, chi_rule, hermite_rule, panel_rule
+from meanfield.gaussian.rules import (
+    GAUSSIAN_REACH,
+    chi_rule,
+    hermite_rule,
+    mirrored,
+    panel_rule,
+    sobol_points,
+)
 from meanfield.problem import Problem
 from meanfield.targets import Target
 
@@ -84,9 +90,8 @@ def graded_rule(D: float, panels: int, radii: int, breaks: Sequence[float] = ())
     edges = np.union1d(edges, [abs(z) for z in breaks if abs(z) < GAUSSIAN_REACH])
     t, w = panel_rule(edges, 6)
     w = w * np.exp(-0.5 * t * t)
-    z = np.concatenate((-t[::-1], t))[None, :]
-    weight = np.concatenate((w[::-1], w)) / (2.0 * w.sum())
-    return InputRule("graded", panels, z, weight, *_radii(D, radii))
+    z, weight = mirrored(t, w / (2.0 * w.sum()))
+    return InputRule("graded", panels, z[None, :], weight, *_radii(D, radii))
 
 
 def breaks_of(target: Target) -> tuple[float, ...]:
@@ -101,11 +106,7 @@ def sobol_rule(k: int, D: float, power: int, radii: int, seed: int) -> InputRule
 
     The correction makes the rule exact for quadratic functions of z, which dominate early fields.
     """
-    from scipy.stats import qmc  # half a second to import, and only wanted here
-
-    points = qmc.Sobol(k, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)
-    tiny = 0.5**40
-    z = ndtri(np.clip(points, tiny, 1.0 - tiny)).T
+    z = sobol_points(k, power, seed).T
     z -= z.mean(axis=1, keepdims=True)
     spread = np.linalg.cholesky(np.einsum("xq,yq->xy", z, z) / z.shape[1])
     z = np.ascontiguousarray(np.linalg.solve(spread, z))

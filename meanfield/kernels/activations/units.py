@@ -1,4 +1,4 @@
-"""An activation as kernels see it, and its value and slope at a point.
+"""An activation as kernels see it: its number, and its value and slope at a point.
 
 A user's own function is compiled by itself and called by its address: the address is data, so the
 kernels that call it stay cached on disk and are compiled once for all functions.
@@ -13,19 +13,23 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from meanfield.kernels.activations.codes import (
-    ERF,
-    GELU,
-    HERMITE,
-    LEAKY_RELU,
-    RELU,
-    SIGMOID,
-    SINE,
-    SOFTPLUS,
-    SQUARE,
-    TANH,
-)
 from meanfield.kernels.options import serial
+
+# the numbers by which kernels know activations
+ERF = 0
+RELU = 1
+SQUARE = 2
+LEAKY_RELU = 3
+HERMITE = 4
+TANH = 5
+SIGMOID = 6
+SOFTPLUS = 7
+GELU = 8
+SINE = 9
+CUSTOM = 10
+
+# whose averages over pairs of units the compiled kernels have in closed form
+CLOSED_PAIRS = frozenset({ERF, RELU, SQUARE})
 
 ROOT_HALF = math.sqrt(0.5)
 ROOT_TWO_OVER_PI = math.sqrt(2.0 / math.pi)

@@ -7,7 +7,7 @@ import numpy as np
 from meanfield.activations import Activation
 from meanfield.gaussian.expansions import Expansion, expand
 from meanfield.gaussian.pair_averages import PairAverages, closed_averages, expanded_averages
-from meanfield.kernels.activations.codes import SQUARE
+from meanfield.kernels.activations.units import SQUARE
 from meanfield.kernels.targets import target_slopes
 from meanfield.targets.base import LinkUnits
 from meanfield.targets.potentials.form import Array, Together, Values, variances

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from meanfield.kernels.activations.codes import ERF
+from meanfield.kernels.activations.units import ERF
 from meanfield.kernels.arc_sines import EDGE, asin_sum
 from meanfield.kernels.gaussian.pair_averages import TWO_OVER_PI, pair_average
 from meanfield.kernels.options import serial, shared

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from meanfield.kernels.activations.codes import ERF, RELU
+from meanfield.kernels.activations.units import ERF, RELU
 from meanfield.kernels.arc_sines import asin
 from meanfield.kernels.gaussian.pair_averages import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_average
 from meanfield.kernels.options import serial, shared

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from meanfield.kernels.activations.codes import SQUARE
-from meanfield.kernels.activations.units import Unit, activate, call_vector
+from meanfield.kernels.activations.units import SQUARE, Unit, activate, call_vector
 from meanfield.kernels.dynamics.overlaps.drift import energy_alone, square_energy
 from meanfield.kernels.dynamics.sgd.random import normal
 from meanfield.kernels.options import serial

@@ -9,6 +9,8 @@ Near the pole (u = 0) s is |u|/r; near the plane (r = 0) rows are as close as δ
 apart with r/|u|. Each row has points of its own, uniform in φ, more of them near the plane, where a
 potential varies on the scale of r/|u|. Rows go on a little beyond the pole and the plane, so that
 stencils have eight points everywhere. Row 0 of the neurons' is the pole itself.
+
+At the end, what circles of latitude do to one another: their kernel, and products mode by mode.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from meanfield.kernels.arctangents import angles
+from meanfield.kernels.arctangents import absolute_product, angles
 from meanfield.kernels.fields.mesh import SHORT
 from meanfield.kernels.fields.places import (
     BATCH,
@@ -35,6 +37,7 @@ from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
 
 TINY = 1e-300
+TASKS = 32  # of a product mode by mode
 NEAR_POLE = 2e-4  # |u|/R below which slopes are taken in proportion to it
 
 
@@ -210,3 +213,51 @@ def gather(a, u, r, rows, mesh, rate, out_a, out_u, out_r):
     """Add the velocities that the potential on a mesh gives; see `gather_block`."""
     blocks = min(64, -(-len(a) // (SHORT // 4)))
     _gather(blocks, a, u, r, rows, mesh, rate, out_a, out_u, out_r)
+
+
+def absolute_kernel(C, S, C_j, S_j, cosine, Z, w):
+    """E_Z K(C C_j cos φ + S S_j Z), shape (n, angles): from one circle to n others.
+
+    K(s) = √(1 − s²) + s asin s, see `absolute_product`.
+    """
+    out = np.zeros((len(C_j), len(cosine)))
+    _absolute_kernel(out, C, S, C_j, S_j, cosine, Z, w)
+    return out
+
+
+@shared(lambda out, C, S, C_j, S_j, cosine, Z, w: (len(out), 5.0 * out.size * Z.size))
+def _absolute_kernel(first, last, out, C, S, C_j, S_j, cosine, Z, w):
+    count = cosine.size
+    for j in range(first, last):
+        for x in range(Z.size):
+            across, along = S * S_j[j] * Z[x], C * C_j[j]
+            for l in range(count):
+                s = along * cosine[l] + across
+                s = s if s < 1.0 else 1.0
+                out[j, l] += w[x] * absolute_product(s if s > -1.0 else -1.0)
+
+
+def multiply_modes(K, at, first, X):
+    """Σ_j K_m[j, i] X[m, c, j] over rows i, j ≥ first[m], for X (modes, 2, rows).
+
+    The symmetric K_m is stored from K[at[m]] on. Low modes have most rows, so a task takes some of
+    all.
+    """
+    out = np.zeros(X.shape)
+    _multiply_modes(K, at, first, X, out)
+    return out
+
+
+@shared(lambda K, *_: (TASKS, 1.0 * K.size))
+def _multiply_modes(first_task, last_task, K, at, first, X, out):
+    modes, rows = X.shape[0], X.shape[2]
+    for task in range(first_task, last_task):
+        for m in range(task, modes, TASKS):
+            n, here = rows - first[m], at[m]
+            real, imaginary = out[m, 0, first[m] :], out[m, 1, first[m] :]
+            for j in range(n):
+                x, y = X[m, 0, first[m] + j], X[m, 1, first[m] + j]
+                row = K[here + j * n : here + (j + 1) * n]
+                for i in range(n):
+                    real[i] += row[i] * x
+                    imaginary[i] += row[i] * y

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, make_rows
-from meanfield.kernels.fields.hemisphere import sphere_mesh as kernel
+from meanfield.kernels.fields import hemisphere as kernel
 from meanfield.kernels.fields.mesh import SHORT
 from meanfield.kernels.fields.places import BATCH
 from meanfield.kernels.threads import thread_limit
