@@ -37,19 +37,21 @@ class Coordinates:
         self.first = self.pairs + p * k  # where the second layer begins
         self.size = self.first + (p if moving else 0)
         self.diagonal = np.flatnonzero(self.rows == self.columns)
+        self.place = np.empty((p, p), dtype=np.intp)  # of Q_ij in the vector
+        self.place[self.rows, self.columns] = np.arange(self.pairs)
+        self.place[self.columns, self.rows] = np.arange(self.pairs)
 
     def split(self, y: Array) -> Parts:
-        """The matrices in a vector."""
-        Q = np.empty((self.p, self.p))
-        Q[self.rows, self.columns] = y[: self.pairs]
-        Q[self.columns, self.rows] = y[: self.pairs]
-        M = y[self.pairs : self.first].reshape(self.p, self.k)
-        return Parts(Q, M, y[self.first :] if self.moving else self.a)
+        """The matrices in a vector, or in each of several, (..., m)."""
+        Q = np.take(y, self.place, axis=-1)
+        M = y[..., self.pairs : self.first].reshape(*y.shape[:-1], self.p, self.k)
+        return Parts(Q, M, y[..., self.first :] if self.moving else self.a)
 
     def join(self, Q: Array, M: Array, a: Array) -> Array:
-        """The vector of matrices; of Q the upper triangle."""
-        parts = [Q[self.rows, self.columns], np.ravel(M)]
-        return np.concatenate([*parts, a] if self.moving else parts)
+        """The vector of matrices, or of each of several; of Q the upper triangle."""
+        upper = Q[..., self.rows, self.columns]
+        parts = [upper, M.reshape(*upper.shape[:-1], self.p * self.k)]
+        return np.concatenate([*parts, a] if self.moving else parts, axis=-1)
 
     def with_second_layer(self, sigma: Array) -> Array:
         """A covariance (m, m) of all of (Q, M, a), whether a moves or not."""

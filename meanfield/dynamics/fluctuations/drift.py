@@ -54,47 +54,67 @@ class OverlapField:
 
     def network(self, y: Array) -> Network:
         """What averages are taken over, at a vector that may lie off the cone."""
-        Q, M, a = self.coordinates.split(y)
+        return self.networks(y[None])[0]
+
+    def networks(self, rows: Array) -> list[Network]:
+        """The same at each of several vectors, (n, m)."""
+        Q, M, a = self.coordinates.split(rows)
         u = np.ascontiguousarray(M @ self.into)
-        return Network(a, u, Q, np.diag(Q) - (u * u).sum(axis=1), Q - u @ u.T)
+        N = Q - u @ u.transpose(0, 2, 1)
+        r_squared = np.diagonal(Q, axis1=1, axis2=2) - (u * u).sum(axis=2)
+        layers = np.broadcast_to(a, (len(rows), self.coordinates.p))
+        return [Network(*parts) for parts in zip(layers, u, Q, r_squared, N, strict=True)]
 
     def drift(self, y: Array) -> Array:
-        """F without its γ/p term, before spheres take their part."""
-        network, rates = self.network(y), self.present
-        D, E = self.drift_matrices(y)
-        half = D @ network.Q + E @ network.u.T
-        da = network.a
+        """F without its γ/p term, before spheres take their part; y (m,) or (n, m)."""
+        rows, rates = y.reshape(-1, self.coordinates.size), self.present
+        networks = self.networks(rows)
+        pairs = [self.drift_matrices(network) for network in networks]
+        D, E = (np.array(parts) for parts in zip(*pairs, strict=True))
+        Q, u = (np.array([getattr(each, name) for each in networks]) for name in ("Q", "u"))
+        half = D @ Q + E @ u.transpose(0, 2, 1)
+        da = np.zeros((len(rows), self.coordinates.p))
         if self.coordinates.moving:
-            da = self.averages.fields(network) - rates.second_layer_decay * network.a
+            for out, network in zip(da, networks, strict=True):
+                out[:] = self.averages.fields(network) - rates.second_layer_decay * network.a
             da *= rates.second_layer_rate
-        return self.coordinates.join(half + half.T, (D @ network.u + E) @ self.basis.T, da)
+        dM = (D @ u + E) @ self.basis.T
+        return self.coordinates.join(half + half.transpose(0, 2, 1), dM, da).reshape(y.shape)
 
-    def drift_matrices(self, y: Array) -> tuple[Array, Array]:
+    def drift_matrices(self, network: Network) -> tuple[Array, Array]:
         """D (p, p) and E (p, rank): a weight w_i moves by Σ_j D_ij w_j + E_i, decay included."""
-        D, E = self.averages.drift(self.network(y))
+        D, E = self.averages.drift(network)
         D.flat[:: len(D) + 1] -= self.present.weight_decay
         return D, E
 
     def noise_term(self, y: Array) -> Array:
-        """The γ/p term in closed form, 0 if it has none."""
-        out = np.zeros(self.coordinates.size)
+        """The γ/p term in closed form, 0 if it has none; y (m,) or (n, m)."""
+        c = self.coordinates
+        out = np.zeros((y.size // c.size, c.size))
         if self.noise is not None:
-            network, c = self.network(y), self.coordinates
-            term = self.rate * np.outer(network.a, network.a) * self.noise.term(network)
-            out[: c.pairs] = term[c.rows, c.columns]
-        return out
+            for row, network in zip(out, self.networks(y.reshape(out.shape)), strict=True):
+                term = self.rate * np.outer(network.a, network.a) * self.noise.term(network)
+                row[: c.pairs] = term[c.rows, c.columns]
+        return out.reshape(y.shape)
 
     def project(self, y: Array, velocity: Array) -> Array:
         """What spheres leave of a velocity, where the problem has them."""
         return self.coordinates.tangent(y, velocity) if self.spherical else velocity
 
     def __call__(self, y: Array) -> Array:
-        """F(y)."""
+        """F at y (m,), or at each of several, (n, m)."""
         return self.project(y, self.drift(y) + self.noise_term(y))
 
     def risk(self, y: Array) -> float:
         """R(y), which rounds to below zero where it vanishes."""
-        return 0.5 * self.averages.energy(self.network(y), with_error=False).value
+        return float(self.risks(y[None])[0])
+
+    def risks(self, rows: Array) -> Array:
+        """R at each of several vectors, (n,)."""
+        energy = self.averages.energy
+        return np.array(
+            [0.5 * energy(each, with_error=False).value for each in self.networks(rows)]
+        )
 
 
 def smooth_noise(noise: Noise | None, p: int, widest: int) -> bool:

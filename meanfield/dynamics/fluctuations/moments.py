@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 
 NOTHING = 1e-15  # of the largest eigenvalue of Σ
 LINEAR = 1e-5  # of |F| over the square of its scale: second derivatives that count as none
+LOOKS = 32  # eigenvectors of Σ along which differences are tried with another step
 INSTANT = 1e-6  # of the whole time: over which a difference tells how fast rates change
 
 
@@ -211,9 +212,14 @@ class MomentFlow:
         return Directional(first, second)
 
     def derivative_error(self, now: Moments) -> float:
-        """By how much JΣ and H:Σ change with steps of twice the length, relatively."""
+        """By how much JΣ and H:Σ change with steps of twice the length, relatively.
+
+        Along the eigenvectors that have the most part in Σ.
+        """
         y, field = now.y, self.field
         sizes, v = spectrum(now.sigma)
+        largest = np.argsort(np.abs(sizes))[-LOOKS:]
+        sizes, v = sizes[largest], v[largest]
         if not sizes.any():
             return 0.0
         fixed = field.noise_term(y)
@@ -236,12 +242,8 @@ class MomentFlow:
         y, field = now.y, self.field
         sizes, v = spectrum(now.sigma)
         risk, scale = field.risk(y), self.scale(y)
-
-        def value(x: Array) -> Array:
-            return np.asarray(field.risk(x))
-
-        found = along(value, y, v, sizes, scale, np.asarray(risk))
-        shift = float(derivative(value, y, now.mean, scale)) + 0.5 * float(found.second)
+        found = along(field.risks, y, v, sizes, scale, np.asarray(risk))
+        shift = float(derivative(field.risk, y, now.mean, scale)) + 0.5 * float(found.second)
         spread = float(np.sqrt(max(float(sizes @ found.first**2), 0.0)))
         return Band(max(risk, 0.0), spread, shift)
 

@@ -16,6 +16,10 @@ from meanfield.dynamics.fluctuations.drift import OverlapField
 from meanfield.dynamics.fluctuations.sample import Draw
 
 Array = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+SINGLE = np.float32  # what a sample misses of a derivative is far above its rounding
+BLOCK = 2**10  # points at a time: what is made of them stays in cache
 
 
 class NoiseScores:
@@ -24,57 +28,72 @@ class NoiseScores:
     def __init__(self, field: OverlapField, draw: Draw, a: Array):
         self.field, self.draw, self.c, self.a = field, draw, field.coordinates, a
         self.rank = field.basis.shape[1]
-        b, c = draw.b, self.c
-        self.products = field.rate * b[:, c.rows] * b[:, c.columns] * draw.weight[:, None]
         inverse = np.linalg.inv(draw.factor)
         self.K = inverse.T @ inverse
         self.s = draw.points @ inverse
 
     def term(self) -> Array:
         """The term itself, as a velocity (m,)."""
-        return self._lift(self.products.sum(axis=0))
+        return self._lift(0.5 * self._pair(self.draw.b, self.draw.b))
 
     def along(self, directions: Array, weights: Array) -> Directional:
         """Derivatives of the term along rows (n, m), and Σ_α c_α of its second ones."""
-        c = self.c
-        scores = self._scores() @ directions[:, : c.first].T
+        c, rows = self.c, directions[:, : self.c.first]
+        da = directions[:, c.first :]
+        by_law, second = np.zeros((c.first, c.pairs)), np.zeros(c.pairs)
+        sigma = ((rows.T * weights) @ rows).astype(SINGLE)  # Σ_α c_α v_α v_αᵀ
+        mixing = (rows.T @ (weights[:, None] * da)).astype(SINGLE)
+        mixed = np.empty((len(self.s), da.shape[1]))
+        correction = self._correction(directions, weights)
+        for begin in range(0, len(self.s), BLOCK):
+            some = slice(begin, begin + BLOCK)
+            products, scores = self._products(some), self._scores(some)
+            by_law += scores @ products.T
+            score = np.einsum("ms,ms->s", sigma @ scores, scores) + correction[some].astype(SINGLE)
+            second += products @ score
+            mixed[some] = scores.T @ mixing
         first = np.zeros((len(directions), c.size))
-        first[:, : c.pairs] = scores.T @ self.products
-        second_score = (scores * scores) @ weights + self._correction(directions, weights)
-        second = self._lift(second_score @ self.products)
+        first[:, : c.pairs] = rows @ by_law
         if c.moving:
-            da = directions[:, c.first :]
             first[:, : c.pairs] += da @ self._by_second_layer()
-            second += self._lift(self._mixed(scores, da, weights))
-        return Directional(first, second)
+            second += self._mixed(mixed, da, weights)
+        return Directional(first, self._lift(second))
 
     def _lift(self, pairs: Array) -> Array:
         out = np.zeros(self.c.size)
         out[: self.c.pairs] = pairs
         return out
 
-    def _scores(self) -> Array:
-        """∂ log p/∂y at every point, for Q and M: (S, first)."""
-        c, s, rank, K = self.c, self.s, self.rank, self.K
-        z, lam = s[:, :rank], s[:, rank:]
-        out = np.empty((len(s), c.first))
-        i, j = c.rows, c.columns
-        out[:, : c.pairs] = lam[:, i] * lam[:, j] - K[rank:, rank:][i, j]
-        out[:, c.diagonal] *= 0.5
-        by_u = lam[:, :, None] * z[:, None, :] - K[rank:, :rank]
-        out[:, c.pairs :] = (by_u @ self.field.into.T).reshape(len(s), -1)
+    def _products(self, some: slice) -> Singles:
+        """(γ/p) b_i b_j with their weights at some points, (pairs, S)."""
+        b, weight = self.draw.b[some].T.astype(SINGLE), self.draw.weight[some]
+        out = b[self.c.rows]
+        out *= b[self.c.columns]
+        out *= (self.field.rate * weight).astype(SINGLE)
+        return out
+
+    def _scores(self, some: slice) -> Singles:
+        """∂ log p/∂y at some points, for Q and M: (first, S)."""
+        c, rank = self.c, self.rank
+        s, K = self.s[some].T.astype(SINGLE), self.K.astype(SINGLE)
+        z, lam = s[:rank], s[rank:]
+        out = np.empty((c.first, s.shape[1]), dtype=SINGLE)
+        np.multiply(lam[c.rows], lam[c.columns], out=out[: c.pairs])
+        out[: c.pairs] -= K[rank:, rank:][c.rows, c.columns][:, None]
+        out[c.diagonal] *= 0.5
+        by_u = lam[:, None] * z - K[rank:, :rank, None]  # (p, rank, S)
+        out[c.pairs :] = (self.field.into.astype(SINGLE) @ by_u).reshape(-1, s.shape[1])
         return out
 
     def _correction(self, directions: Array, weights: Array) -> Array:
         """−sᵀ X s + ½ tr K X, with X = Σ_α c_α δΩ_α K δΩ_α."""
-        rank, size, X = self.rank, len(self.K), np.zeros_like(self.K)
-        delta = np.zeros((size, size))
-        for v, weight in zip(directions, weights, strict=True):
-            dQ, dM, _ = self.c.split(v)
-            delta[rank:, rank:] = dQ
-            delta[rank:, :rank] = dM @ self.field.into
-            delta[:rank, rank:] = delta[rank:, :rank].T
-            X += weight * (delta @ self.K @ delta)
+        rank, size = self.rank, len(self.K)
+        dQ, dM, _ = self.c.split(directions)
+        delta = np.zeros((len(directions), size, size))
+        delta[:, rank:, rank:] = dQ
+        delta[:, rank:, :rank] = dM @ self.field.into
+        delta[:, :rank, rank:] = delta[:, rank:, :rank].transpose(0, 2, 1)
+        X = np.tensordot(weights, delta @ self.K @ delta, axes=1)
         quadratic = ((self.s @ X) * self.s).sum(axis=1)
         return 0.5 * float(np.trace(self.K @ X)) - quadratic
 
@@ -93,10 +112,10 @@ class NoiseScores:
         both = self.field.rate * (left * self.draw.weight[:, None]).T @ right
         return (both + both.T)[self.c.rows, self.c.columns]
 
-    def _mixed(self, scores: Array, da: Array, weights: Array) -> Array:
-        """The second derivatives that touch a: 2 ∂_a ∂_Ω and ∂_a ∂_a."""
+    def _mixed(self, along: Array, da: Array, weights: Array) -> Array:
+        """The second derivatives that touch a: 2 ∂_a ∂_Ω and ∂_a ∂_a; along (S, p), Σ c q δa."""
         draw = self.draw
-        out = 2.0 * self._pair(self._slopes((scores * weights) @ da), draw.b)
+        out = 2.0 * self._pair(self._slopes(along), draw.b)
         sizes, axes = np.linalg.eigh((da * weights[:, None]).T @ da)
         for size, axis in zip(sizes, axes.T, strict=True):
             slopes = self._slopes(axis)

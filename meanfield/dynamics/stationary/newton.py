@@ -35,7 +35,11 @@ def plain_scale(y: Array) -> float:
 
 def jacobian(f: Callable[[Array], Array], y: Array, scale: float) -> Array:
     """J (n, n), by central differences."""
-    return np.asarray(along(f, y, np.eye(len(y)), np.zeros(len(y)), scale).first.T)
+
+    def rows(points: Array) -> Array:
+        return np.array([f(x) for x in points])
+
+    return np.asarray(along(rows, y, np.eye(len(y)), np.zeros(len(y)), scale).first.T)
 
 
 def newton(
@@ -88,7 +92,7 @@ def within_face(field: OverlapField, y: Array) -> Array:
 
     def velocity(x: Array) -> Array:
         block = x[: shape[0] * shape[1]].reshape(shape)
-        D, E = field.drift_matrices(place(x))
+        D, E = field.drift_matrices(field.network(place(x)))
         speed = D @ block
         speed[:, :rank] += E
         rest = field.drift(place(x))[c.first :]
