@@ -9,6 +9,7 @@ from typing import Any
 from meanfield import checks, display
 from meanfield.activations import Activation, get_activation, named
 from meanfield.schedules.base import Schedule
+from meanfield.schedules.laws import AdagradNorm
 from meanfield.schedules.make import check_rate, plain_rate
 from meanfield.targets import Target, check_target, target_from_parameters
 
@@ -42,6 +43,11 @@ class Problem:
     temperature : float, Schedule or callable
         τ ≥ 0: Langevin noise √(2τ dt) on every coordinate of w/√d, so that |w|²/d gains 2τd a
         unit of time.
+    clip_norm : float
+        c > 0: a step of SGD goes along min(1, c/|g|) times its gradient, in both layers; infinity
+        clips nothing. |g|² = (1/p) Σ_i |p ∂L/∂w_i|² is the mean over the neurons of the squared
+        gradient of the loss L = ½ε² (of a batch's mean loss) by the first layer's weights, each
+        neuron's times p, as its step is. The norm of ∂L/∂W itself is |g|/√p.
 
     Notes
     -----
@@ -69,6 +75,7 @@ class Problem:
     weight_decay: Any = 0.0
     second_layer_decay: Any = 0.0
     temperature: Any = 0.0
+    clip_norm: float = math.inf
 
     def __post_init__(self) -> None:
         check_target(self.target)
@@ -76,6 +83,18 @@ class Problem:
         object.__setattr__(self, "dim", check_dim(self.dim, self.target.k))
         for name in RATES:
             object.__setattr__(self, name, check_rate(getattr(self, name), name))
+        object.__setattr__(self, "clip_norm", self._checked_clip_norm())
+
+    def _checked_clip_norm(self) -> float:
+        if isinstance(self.clip_norm, float) and self.clip_norm == math.inf:
+            return math.inf
+        clip_norm = checks.real(self.clip_norm, "clip_norm", above=0.0)
+        if isinstance(self.learning_rate, AdagradNorm):
+            raise ValueError(
+                "clip_norm must be infinite beside an adagrad_norm learning_rate, whose sum is of "
+                f"gradients as they are, got {clip_norm:g}"
+            )
+        return clip_norm
 
     def _repr_html_(self) -> str:
         rows = {
@@ -85,12 +104,22 @@ class Problem:
             "target directions k": self.target.k,
         }
         rates = {name.replace("_", " "): getattr(self, name) for name in RATES}
-        return display.table("Problem", rows | {name: v for name, v in rates.items() if v != 0.0})
+        rows |= {name: value for name, value in rates.items() if value != 0.0}
+        return display.table("Problem", rows | self._clipping("clip norm"))
+
+    def _clipping(self, name: str) -> dict[str, Any]:
+        """The norm at which gradients are clipped, if they are."""
+        return {name: self.clip_norm} if self.clips else {}
 
     @property
     def student(self) -> Activation:
         """σ as an `Activation`."""
         return get_activation(self.activation)
+
+    @property
+    def clips(self) -> bool:
+        """Whether gradients are clipped, at any norm."""
+        return self.clip_norm < math.inf
 
     @property
     def subspace_dim(self) -> int:
@@ -125,6 +154,7 @@ class Problem:
             "activation": self.student.parameters(),
             "dim": "inf" if math.isinf(self.dim) else self.dim,
             **{name: plain_rate(getattr(self, name)) for name in RATES},
+            **self._clipping("clip_norm"),
         }
 
 
@@ -152,6 +182,16 @@ def refuse_schedules(problem: Problem, what: str) -> None:
         raise ValueError(
             f"problem must have constant rates for {what}; "
             f"{', '.join(problem.schedules)} follow schedules"
+        )
+    refuse_clipping(problem, what)
+
+
+def refuse_clipping(problem: Problem, what: str) -> None:
+    """Refuse a problem whose gradients are clipped, where `what` has no form of it."""
+    if problem.clips:
+        raise ValueError(
+            f"problem must have an infinite clip_norm for {what}, got {problem.clip_norm:g}: "
+            "clipped gradients are of simulate_sgd and solve_overlaps"
         )
 
 

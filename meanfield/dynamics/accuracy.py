@@ -16,6 +16,7 @@ WORTH_SAYING = 1e-8
 ALLOWED = {
     "average_error": (1e-5, "averages over inputs", "carry"),
     "noise_error": (0.05, "the γ/p term", "carries"),
+    "clip_error": (0.01, "the mean of clipped gradients", "carries"),
 }
 
 

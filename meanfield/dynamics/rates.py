@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.integrate import BadRate
-from meanfield.problem import Problem
+from meanfield.problem import Problem, refuse_clipping
 from meanfield.schedules.base import BadValue, Schedule, allowed
 from meanfield.schedules.laws import AdagradNorm
 
@@ -43,10 +43,13 @@ class RateSeries:
     t_end : float
         Schedules are looked at up to here, and refused by name for what they say there.
     adaptive : bool
-        Whether the description has a γ that depends on the state; its first value stands here.
+        Whether the description knows steps that depend on the gradients met: clipped ones, and a
+        γ that falls with them, whose first value stands here.
     """
 
     def __init__(self, problem: Problem, p: int | None, t_end: float, *, adaptive: bool = False):
+        if not adaptive:
+            refuse_clipping(problem, "this description")
         # infinitely many neurons see neither γ nor the noise of labels
         blind = ("learning_rate", "noise") if p is None else ()
         self.schedules = {n: s for n, s in problem.schedules.items() if n not in blind}

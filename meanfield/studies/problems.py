@@ -41,8 +41,9 @@ def build_problem(values: Values, place: str = "problem") -> Problem:
     for name in RATES:
         if isinstance(values.get(name), Mapping):
             arguments[name] = _rate(values[name], f"{place}.{name}")
-    if values.get("dim") == "inf":
-        arguments["dim"] = math.inf
+    for name in ("dim", "clip_norm"):
+        if values.get(name) == "inf":
+            arguments[name] = math.inf
     try:
         return Problem(**arguments)
     except (TypeError, ValueError) as error:

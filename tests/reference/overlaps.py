@@ -145,3 +145,34 @@ def run_sgd(problem, weights, t_end, seed, *, spherical):
         if spherical:
             W *= root / np.sqrt((W * W).sum(axis=1))[:, None]
     return type(weights)(W, weights.W_star, a).overlaps()
+
+
+def clipped_velocity(problem, overlaps, count, *, batch_size=1, noise=True, seed=0):
+    """(dQ, dM, da) under a clip_norm by plain Monte Carlo, and the standard errors of each.
+
+    `count` batches of the pre-activations and label noises of independent samples.
+    """
+    rng = np.random.default_rng(seed)
+    p, k, a, target = overlaps.p, overlaps.k, overlaps.a, problem.target
+    joint = np.block([[overlaps.Q, overlaps.M], [overlaps.M.T, overlaps.P]])
+    fields = rng.multivariate_normal(np.zeros(p + k), joint, (count, batch_size))
+    lam, lam_star = fields[..., :p], fields[..., p:]
+    z = lam_star @ np.linalg.pinv(target.basis).T
+    labels = target(z.reshape(-1, z.shape[-1])).reshape(count, batch_size)
+    value = problem.student.function(lam)
+    error = labels + np.sqrt(target.noise) * rng.standard_normal((count, batch_size))
+    error = error - value @ a / p
+    b = a * problem.student.derivative(lam) * error[..., None]
+    # |g|² = (1/p) Σ_i |Σ_s b_si x_s/B|²/d with orthogonal x_s of |x_s|² = d
+    norm = np.sqrt((b**2).sum(axis=(1, 2)) / p) / batch_size
+    norm = np.maximum(norm, 1e-300)
+    chi = np.minimum(1.0, problem.clip_norm / norm)[:, None, None]
+    push = np.einsum("nbi,nbj->nbij", chi * b, lam)
+    dQ = (push + push.swapaxes(2, 3)).mean(axis=1)
+    if noise:
+        rate = problem.learning_rate / p / batch_size
+        dQ += rate * np.einsum("nbi,nbj->nij", chi * b, chi * b) / batch_size
+    dM = np.einsum("nbi,nbr->nir", chi * b, lam_star) / batch_size
+    da = problem.second_layer_rate * (chi * value * error[..., None]).mean(axis=1)
+    each = dQ, dM, da
+    return [x.mean(axis=0) for x in each], [x.std(axis=0) / np.sqrt(count) for x in each]

@@ -19,6 +19,9 @@ def step(problem, W, W_star, a, X, xi, *, spherical=False, norm=None):
         y = float(target(z)) + np.sqrt(target.noise) * noise
         dW += gamma / p * np.outer(a * slope(pre), x) / np.sqrt(d) * (y - f) / b
         da += kappa * gamma / (p * d) * sigma(pre) * (y - f) / b
+    if problem.clip_norm < np.inf:
+        norm = np.sqrt(d * squared_gradient(problem, W, W_star, a, X, xi, norm=d))
+        dW, da = dW * min(1.0, problem.clip_norm / norm), da * min(1.0, problem.clip_norm / norm)
     dt = gamma / (p * d)
     W = (1 - problem.weight_decay * dt) * W + dW
     a = (1 - kappa * problem.second_layer_decay * dt) * a + da

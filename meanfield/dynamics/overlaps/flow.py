@@ -42,6 +42,19 @@ class OverlapParts(NamedTuple):
     N: Matrix | None
 
 
+class Gradient(NamedTuple):
+    """Averages of b_i = a_i σ'(λ_i) ε over a sample: what a step of SGD does in the mean.
+
+    `push` (p, ·) is what moves the `block` of `OverlapParts`: ⟨b_i z⟩, and ⟨b_i g⟩ with λ⊥ = V g,
+    or ⟨b_i λ⊥⟩; `fields` ⟨σ(λ_i) ε⟩ (p,) or nothing, `squares` ⟨b_i b_j⟩, label noise included, or
+    None without the γ/p term.
+    """
+
+    push: Matrix
+    fields: Matrix
+    squares: Matrix | None
+
+
 class OverlapFlow:
     """Velocity of the overlaps for one problem.
 
@@ -179,34 +192,44 @@ class OverlapFlow:
         two to each other.
         """
         parts = self.read(y)
-        network = self.network(parts)
-        D, E = self.averages.drift(network)
-        D.flat[:: self.p + 1] -= self.decay
-        term = self._noise_term(network)
+        moving = self.p if self.moves_a else 0
+        speed = out[moving:].reshape(self.p, self.columns)
+        gradient = self.gradient(parts)
+        np.subtract(gradient.push, self.decay * parts.block, out=speed)
+        term = self._noise_term(gradient.squares)
+        u, rest, half = (
+            parts.block[:, : self.rank],
+            parts.block[:, self.rank :],
+            speed[:, self.rank :],
+        )
         if self.spherical:
-            growth = 2.0 * ((D * parts.Q).sum(axis=1) + (E * network.u).sum(axis=1))
+            along = np.diag(half) if term is not None else (half * rest).sum(axis=1)
+            growth = 2.0 * ((speed[:, : self.rank] * u).sum(axis=1) + along)
             if term is not None:
                 growth += np.diag(term)
             # w ← √d w/|w| takes back half the growth of |w_i|² from row i
-            D.flat[:: self.p + 1] -= 0.5 * growth / np.diag(parts.Q)
-        moving = self.p if self.moves_a else 0
+            speed -= (0.5 * growth / np.diag(parts.Q))[:, None] * parts.block
         if moving:
-            out[:moving] = self.averages.fields(network) - self.second_decay * parts.a
-            out[:moving] *= self.kappa
-        speed = out[moving:].reshape(self.p, self.columns)
-        np.matmul(D, parts.block, out=speed)
-        speed[:, : self.rank] += E
+            out[:moving] = self.kappa * (gradient.fields - self.second_decay * parts.a)
         if term is not None:
-            half = speed[:, self.rank :]
             speed[:, self.rank :] = half + half.T + term
 
-    def _noise_term(self, network: Network) -> Matrix | None:
+    def gradient(self, parts: OverlapParts) -> Gradient:
+        """Averages of the gradient of one sample."""
+        network, squares = self.network(parts), None
+        D, E = self.averages.drift(network)
+        push = D @ parts.block
+        push[:, : self.rank] += E
+        fields = self.averages.fields(network) if self.moves_a else np.empty(0)
+        if self.noise is not None:
+            squares = np.outer(network.a, network.a) * self.noise.term(network)
+        return Gradient(push, fields, squares)
+
+    def _noise_term(self, squares: Matrix | None) -> Matrix | None:
         """(γ/p) ⟨a_i a_j σ'(λ_i) σ'(λ_j) ε²⟩, with label noise, over the batch; and 2τd δ_ij."""
         if self.factored:
             return None
-        term = np.zeros((self.p, self.p))
-        if self.noise is not None:
-            term = self.rate * np.outer(network.a, network.a) * self.noise.term(network)
+        term = np.zeros((self.p, self.p)) if squares is None else self.rate * squares
         term.flat[:: self.p + 1] += self.heat
         self.term = term
         return term
@@ -217,6 +240,11 @@ class OverlapFlow:
         rest = parts.block[:, self.rank :]
         r_squared = (rest * rest).sum(axis=1) if parts.N is None else np.diag(parts.N)
         return Network(parts.a, u, parts.Q, r_squared, parts.N)
+
+    def errors(self, y: Matrix) -> dict[str, float]:
+        """Relative errors of sampled averages at a state vector, by name."""
+        noise_error = 0.0 if self.noise is None else self.noise.error(self.network(self.read(y)))
+        return {"noise_error": noise_error}
 
     def pace(self, y: Matrix) -> dict[str, float]:
         """What of γ and α only a state vector says, by name."""

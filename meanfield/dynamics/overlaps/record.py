@@ -20,7 +20,8 @@ from meanfield.states import Overlaps
 
 Array = NDArray[np.float64]
 
-ERRORS = ("noise_error", "average_error", "risk_floor", "clipped")  # of each saved time
+# of each saved time, where there is one
+ERRORS = ("noise_error", "clip_error", "average_error", "risk_floor", "clipped")
 
 
 class OverlapRun(Description, Undivided):
@@ -78,13 +79,11 @@ class OverlapRun(Description, Undivided):
         if flow.rates:
             flow.set_rates(flow.rates(t))
         with np.errstate(all="ignore"):
-            noise_error = 0.0
-            if flow.noise is not None:
-                noise_error = flow.noise.error(flow.network(flow.read(y)))
+            sampled = flow.errors(y)
             now, clipped = self._clipped(y)
             energy = flow.averages.energy(flow.network(now))
         record: dict[str, Any] = {
-            "risk": energy.risk, "noise_error": noise_error, "average_error": energy.error,
+            "risk": energy.risk, **sampled, "average_error": energy.error,
             "risk_floor": 0.5 * energy.rounding, "clipped": clipped, **flow.pace(y),
         }  # fmt: skip
         if request.measurements:
@@ -109,7 +108,9 @@ class OverlapRun(Description, Undivided):
         """See `Description`."""
         flow, start, records = self.flow, self.start, trajectory.records
         stats = {**trajectory.stats, "noise_method": "none"}
-        stats |= {name: max((r[name] for r in records), default=0.0) for name in ERRORS}
+        for name in ERRORS:
+            if all(name in record for record in records):
+                stats[name] = max((record[name] for record in records), default=0.0)
         remarks = ""
         if flow.noise is not None:
             stats |= {"noise_method": flow.noise.name} | flow.noise.stats

@@ -13,6 +13,7 @@ from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.overlaps.adaptive import AdaptiveFlow
 from meanfield.dynamics.overlaps.averages import OverlapAverages
+from meanfield.dynamics.overlaps.clipping import ClippedFlow
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import choose_noise
 from meanfield.dynamics.overlaps.record import OverlapRun
@@ -252,5 +253,7 @@ def _make_flow(
     noise = choose_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
     rates = RateSeries(problem, overlaps.p, t_end, adaptive=True)
     adaptive = noise is not None and isinstance(problem.learning_rate, AdagradNorm)
-    flow: type[OverlapFlow] = AdaptiveFlow if adaptive else OverlapFlow
-    return flow(problem, overlaps, averages, noise, spherical, batch_size, rates)
+    arguments = problem, overlaps, averages, noise, spherical, batch_size, rates
+    if problem.clips:
+        return ClippedFlow(*arguments, samples=samples, seed=seed)
+    return AdaptiveFlow(*arguments) if adaptive else OverlapFlow(*arguments)

@@ -89,6 +89,7 @@ def make_step(problem: Problem, p: int, batch_size: int, spherical: bool) -> Ste
         keep=row[3],
         second_keep=row[4],
         langevin=row[5],
+        clip_norm=problem.clip_norm,
     )
 
 

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from meanfield.kernels.dynamics.sgd.pace import go_on, share_of_rate, slower, squared_gradient
+from meanfield.kernels.dynamics.sgd.pace import go_on, share_of_rate, slower
 from meanfield.kernels.dynamics.sgd.random import (
     chi_square,
     fill_normals,
@@ -21,7 +21,12 @@ from meanfield.kernels.dynamics.sgd.random import (
     read_stream,
     write_stream,
 )
-from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient, closed_risk
+from meanfield.kernels.dynamics.sgd.step import (
+    at_step,
+    batch_gradient,
+    closed_risk,
+    squared_gradient,
+)
 from meanfield.kernels.options import serial, shared
 
 NEURONS = 256  # at a time through the rotations of a step: they stay in the second cache
@@ -222,7 +227,7 @@ def run_law(fixed, rates, pace, B, a_star, u, T, a, own, words, steps):
             step = slower(step, share)
         s = draw_batch(s, p, outside, Z, H)
         pre_activations(u, T, B, Z, H, pre, pre_star)
-        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
+        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, H, Z, C, value)
         if own.size > 0:
             go_on(pace, own, share, squared_gradient(step, C, H, Z) if finite else math.inf)
         if not finite:

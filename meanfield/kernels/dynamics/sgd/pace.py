@@ -58,27 +58,5 @@ def slower(step, share):
         step.label, share * step.gain, share * step.second, step.noise, step.d, step.batch,
         step.spherical, 1.0 - share * (1.0 - step.keep),
         1.0 - share * (1.0 - step.second_keep), math.sqrt(share) * step.langevin,
+        step.clip_norm,
     )  # fmt: skip
-
-
-@serial
-def squared_gradient(step, C, X, Z):
-    """|g|²/d for |g|² = (1/p) Σ_i |Σ_s C_si (X_s, Z_s)|²/(gain² d), samples in two parts.
-
-    C (b, p) as `batch_gradient` writes it, with gain/b in it; X (b, m) and Z (b, n), over which the
-    samples' lengths and angles are those in R^d.
-    """
-    b, p = C.shape
-    total = 0.0
-    for first in range(b):
-        for second in range(first + 1):
-            gram = 0.0
-            for j in range(X.shape[1]):
-                gram += X[first, j] * X[second, j]
-            for j in range(Z.shape[1]):
-                gram += Z[first, j] * Z[second, j]
-            both = 0.0
-            for i in range(p):
-                both += C[first, i] * C[second, i]
-            total += (1.0 if first == second else 2.0) * both * gram
-    return total / (p * step.gain * step.gain * step.d * step.d)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ class Step(NamedTuple):
     keep: float  # what weight decay leaves of a weight, 1 − weight_decay γ/(p d)
     second_keep: float  # the same of a second-layer weight
     langevin: float  # deviation of the Langevin noise on w/√d, √(2τγ/(p d))
+    clip_norm: float  # |g| at which a gradient is clipped
 
 
 @serial
@@ -63,7 +65,7 @@ def with_rates(step, gain, second, noise, keep, second_keep, langevin):
         step.sigma, step.sigma_parameter, step.sigma_value, step.sigma_slope,
         step.tau, step.tau_parameter, step.tau_value, step.tau_slope,
         step.label, gain, second, noise, step.d, step.batch, step.spherical, keep, second_keep,
-        langevin,
+        langevin, step.clip_norm,
     )  # fmt: skip
 
 
@@ -90,11 +92,49 @@ def units(unit, x, value, slope):
 
 
 @serial
-def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
+def squared_gradient(step, C, X, Z):
+    """|g|²/d for |g|² = (1/p) Σ_i |Σ_s C_si (X_s, Z_s)|²/(gain² d), samples in two parts.
+
+    C (b, p) as `batch_gradient` writes it, with gain/b in it; X (b, m) and Z (b, n), over which the
+    samples' lengths and angles are those in R^d.
+    """
+    b, p = C.shape
+    total = 0.0
+    for first in range(b):
+        for second in range(first + 1):
+            gram = 0.0
+            for j in range(X.shape[1]):
+                gram += X[first, j] * X[second, j]
+            for j in range(Z.shape[1]):
+                gram += Z[first, j] * Z[second, j]
+            both = 0.0
+            for i in range(p):
+                both += C[first, i] * C[second, i]
+            total += (1.0 if first == second else 2.0) * both * gram
+    return total / (p * step.gain * step.gain * step.d * step.d)
+
+
+@serial
+def clip(step, C, move, X, Z):
+    """Multiply what updates both layers by min(1, clip_norm/|g|); see `squared_gradient`."""
+    norm = math.sqrt(step.d * squared_gradient(step, C, X, Z))
+    if norm <= step.clip_norm:
+        return
+    share = step.clip_norm / norm
+    for sample in range(C.shape[0]):
+        for i in range(C.shape[1]):
+            C[sample, i] *= share
+    for i in range(move.size):
+        move[i] *= share
+
+
+@serial
+def batch_gradient(step, s, a, a_star, pre, pre_star, X, Z, C, value):
     """Update a, and write what updates the first layer; both from the old parameters.
 
     pre (b, p) holds the students' pre-activations, pre_star (b, k) the target's, or z itself unless
-    the target is a committee. C (b, p) receives (γ/p) a_i σ'(λ_i) ε / b, so that w_i moves by
+    the target is a committee; X and Z are the samples as `squared_gradient` takes them, which
+    clipping needs. C (b, p) receives (γ/p) a_i σ'(λ_i) ε / b, so that w_i moves by
     Σ_s C_si x_s/√d. value (p,) is work space, s the state of the random numbers.
     Returns that state after them, and whether every error ε was finite.
     """
@@ -123,6 +163,8 @@ def batch_gradient(step, s, a, a_star, pre, pre_star, C, value):
             C[sample, i] *= factor * a[i]
         for i in range(move.size):
             move[i] += value[i] * error
+    if step.clip_norm <= LARGEST:
+        clip(step, C, move, X, Z)
     if step.second > 0.0:
         for i in range(p):
             a[i] = step.second_keep * a[i] + step.second / b * move[i]

@@ -12,9 +12,15 @@ import math
 
 import numpy as np
 
-from meanfield.kernels.dynamics.sgd.pace import go_on, share_of_rate, slower, squared_gradient
+from meanfield.kernels.dynamics.sgd.pace import go_on, share_of_rate, slower
 from meanfield.kernels.dynamics.sgd.random import fill_normals, normal, read_stream, write_stream
-from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient, closed_risk, square_risk
+from meanfield.kernels.dynamics.sgd.step import (
+    at_step,
+    batch_gradient,
+    closed_risk,
+    square_risk,
+    squared_gradient,
+)
 from meanfield.kernels.options import serial, shared
 
 BLOCK = 1024  # columns a sweep takes at a time: the samples' share of them stays in the first cache
@@ -145,6 +151,7 @@ def run_weights(fixed, rates, pace, W_star, a_star, W, X, C, scale, a, own, word
     root_d = math.sqrt(fixed.d)
     fresh, value = np.empty((b, BLOCK)), np.empty(p)
     pre, pre_star = np.empty((b, p)), np.empty((b, W_star.shape[0]))
+    rest = np.empty((b, 0))  # of a sample, outside of X
     s = read_stream(words)
     done, share = steps, 1.0
     for n in range(steps):
@@ -158,11 +165,9 @@ def run_weights(fixed, rates, pace, W_star, a_star, W, X, C, scale, a, own, word
         s = sweep(s, W, W_star, X, C, scale, fresh, pre, pre_star)
         pre /= root_d
         pre_star /= root_d
-        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
+        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, X, rest, C, value)
         if own.size > 0:
-            go_on(
-                pace, own, share, squared_gradient(step, C, X, pre[:, :0]) if finite else math.inf
-            )
+            go_on(pace, own, share, squared_gradient(step, C, X, rest) if finite else math.inf)
         if not finite:
             done = n
             break

@@ -57,6 +57,7 @@ def run_wide(fixed, rates, W_star, a_star, W, X, C, a, words, steps):
     root_d = math.sqrt(fixed.d)
     fresh, value = np.empty(d), np.empty(p)
     pre, pre_star = np.empty((1, p)), np.empty((1, W_star.shape[0]))
+    rest = np.empty((1, 0))  # of a sample, outside of X
     s = read_stream(words)
     done = steps
     for n in range(steps):
@@ -64,7 +65,7 @@ def run_wide(fixed, rates, W_star, a_star, W, X, C, a, words, steps):
         s = sweep(s, W, W_star, X[0], C[0], fresh, pre[0], pre_star[0])
         pre /= root_d
         pre_star /= root_d
-        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, C, value)
+        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, X, rest, C, value)
         if not finite:
             done = n
             break
