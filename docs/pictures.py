@@ -251,6 +251,30 @@ def stopping() -> None:
     figure.savefig(IMAGES / "stopping.png", dpi=130)
 
 
+def clipping() -> None:
+    """The risk under gradients clipped at several norms, and what is left of it late."""
+    target = mf.CommitteeTarget(k=1, noise=0.3)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.3), layout="constrained")
+    start = mf.gaussian_overlaps(mf.Problem(target, dim=200), p=2, seed=1)
+    for c, colour in ((math.inf, INK), (0.5, BLUE), (0.2, "#c0392b"), (0.1, GREY)):
+        task = mf.Problem(target, dim=200, learning_rate=1.5, clip_norm=c)
+        theory = mf.solve_overlaps(task, start, 60.0, save_at=121)
+        sgd = mf.simulate_sgd(task, start, 60.0, runs=50, save_at=13)
+        label = "not clipped" if math.isinf(c) else f"c = {c:g}"
+        left.semilogy(theory.t, theory.risk, color=colour, lw=1.4, label=label)
+        left.semilogy(sgd.t, sgd.risk.mean(axis=0), "o", ms=3.5, color=colour)
+    left.set(xlabel="time t", ylabel="population risk")
+    left.legend(frameon=False, fontsize=8)
+    thresholds = np.geomspace(0.05, 4.0, 12)
+    tasks = [mf.Problem(target, learning_rate=1.5, clip_norm=c) for c in (*thresholds, math.inf)]
+    *ends, free = [mf.solve_overlaps(task, start, 60.0, save_at=[60.0]).risk[0] for task in tasks]
+    right.loglog(thresholds, ends, "o-", ms=3.5, color=BLUE, lw=1.4)
+    right.axhline(free, color=INK, lw=1, ls=":", label="not clipped")
+    right.legend(frameon=False, fontsize=8)
+    right.set(xlabel="threshold c", ylabel="risk at t = 60")
+    figure.savefig(IMAGES / "clipping.png", dpi=130)
+
+
 def tasks() -> None:
     """Forgetting: the risk under each of two tasks."""
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.3), sharey=True, layout="constrained")
@@ -272,5 +296,6 @@ def tasks() -> None:
 
 
 if __name__ == "__main__":
-    for draw in (problem, statistics, descriptions, moving, plateaus, calibration, stopping, tasks):
+    pictures = problem, statistics, descriptions, moving, plateaus, calibration, stopping, tasks
+    for draw in (*pictures, clipping):
         draw()

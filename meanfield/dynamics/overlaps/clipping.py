@@ -57,8 +57,8 @@ class Clipped(NamedTuple):
 class ClippedSample:
     """A fixed sample of batches, over which clipped gradients are averaged.
 
-    The points are scramblings of a Sobol sequence, each taken with its mirror image in the principal
-    subspace, so that a target that is even there does not push anyone off its plane.
+    The points are scramblings of a Sobol sequence, each taken with its mirror image in the
+    principal subspace, so that a target that is even there pushes no neuron out of M = 0.
 
     Parameters
     ----------
@@ -160,10 +160,8 @@ class ClippedFlow(OverlapFlow):
         if squares is not None:
             squares = clipped.square_share * squares + clipped.squares.mean(axis=0)
         push, fields = clipped.push.mean(axis=0), clipped.fields.mean(axis=0)
-        if not self.moves_a:
-            fields = whole.fields
-        else:
-            fields = clipped.share * whole.fields + fields
+        if self.moves_a:
+            fields += clipped.share * whole.fields
         return Gradient(clipped.share * whole.push + push, fields, squares)
 
     def _clipped(self, parts: OverlapParts) -> Clipped:

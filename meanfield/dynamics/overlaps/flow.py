@@ -197,14 +197,9 @@ class OverlapFlow:
         gradient = self.gradient(parts)
         np.subtract(gradient.push, self.decay * parts.block, out=speed)
         term = self._noise_term(gradient.squares)
-        u, rest, half = (
-            parts.block[:, : self.rank],
-            parts.block[:, self.rank :],
-            speed[:, self.rank :],
-        )
+        half = speed[:, self.rank :]  # of the change of N, or the change of V
         if self.spherical:
-            along = np.diag(half) if term is not None else (half * rest).sum(axis=1)
-            growth = 2.0 * ((speed[:, : self.rank] * u).sum(axis=1) + along)
+            growth = 2.0 * self._along(parts, speed)
             if term is not None:
                 growth += np.diag(term)
             # w ← √d w/|w| takes back half the growth of |w_i|² from row i
@@ -213,6 +208,13 @@ class OverlapFlow:
             out[:moving] = self.kappa * (gradient.fields - self.second_decay * parts.a)
         if term is not None:
             speed[:, self.rank :] = half + half.T + term
+
+    def _along(self, parts: OverlapParts, speed: Matrix) -> Matrix:
+        """w_i·(dw_i/dt)/d (p,)."""
+        if parts.N is None:
+            return np.asarray((speed * parts.block).sum(axis=1))
+        u, du = parts.block[:, : self.rank], speed[:, : self.rank]
+        return np.asarray((du * u).sum(axis=1) + np.diag(speed[:, self.rank :]))
 
     def gradient(self, parts: OverlapParts) -> Gradient:
         """Averages of the gradient of one sample."""

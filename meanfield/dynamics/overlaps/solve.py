@@ -67,7 +67,7 @@ def solve_overlaps(
         da_i/dt  = κ ⟨σ(λ_i) ε⟩
 
     and, with weight decays and a temperature τ, −weight_decay M_ir, −2 weight_decay Q_ij + 2τd δ_ij
-    and −κ second_layer_decay a_i.
+    and −κ second_layer_decay a_i. Under a `clip_norm` c, min(1, c/|g|) (ε + √Δ ξ) stands for ε.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def solve_overlaps(
         where there is one, sampled for wide students: erf beyond p = 96, kinked beyond 48.
     samples : int or None
         Points of the sample, at least 16, rounded up to a power of two; by default as many as hold
-        about four million numbers.
+        about four million numbers, or two million and at most 32,768 points of clipped gradients.
     seed : int
         Seed of the sample, ≥ 0.
     method : str
@@ -131,7 +131,9 @@ def solve_overlaps(
         means nothing; ``average_error``, the largest estimate of the relative error of an average
         over pairs of units or over the target's coordinates, 0 where all are closed forms;
         ``clipped``, the largest change made to Q to keep saved states positive
-        semi-definite. Under `schedules.adagrad_norm` γ at the saved times is
+        semi-definite. Under a `clip_norm` also ``clip_error``, twice the standard error of the mean
+        clipped gradient over the scramblings of its sample, relative to its root mean square.
+        Under `schedules.adagrad_norm` γ at the saved times is
         ``observables["learning_rate"]``.
 
     Raises
@@ -146,6 +148,7 @@ def solve_overlaps(
     -----
     Equations: Saad & Solla 1995, Goldt et al. 2019, Veiga et al. 2022, Arnaboldi et al. 2023. The
     drift uses Stein's lemma and matrix products; see `meanfield.kernels.dynamics.overlaps.drift`.
+    Clipped gradients: see `meanfield.dynamics.overlaps.clipping`; of a batch, the mean is clipped.
     Spherical: to leading order in 1/d, renormalising takes (q_i + q_j)/2 Q_ij from dQ_ij/dt and
     q_i/2 M_ir from dM_ir/dt, with q_i = dQ_ii/dt of the free equations, γ/p term included. One step
     of SGD at finite d multiplies ε² in the γ/p term by |x|²/d, whose mean given the pre-activations

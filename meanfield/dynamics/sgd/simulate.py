@@ -131,7 +131,8 @@ def simulate_sgd(
     Notes
     -----
     A step is w_i += (γ/p) a_i σ'(λ_i) ε x/√d and a_i += (γ_a/p) σ(λ_i) ε with ε = y − f(x), both at
-    the old parameters, averaged over the batch. The exact chain: a Gaussian sample enters the
+    the old parameters, averaged over the batch and, under a `clip_norm`, both times min(1, c/|g|)
+    of the batch's gradient g. The exact chain: a Gaussian sample enters the
     overlaps only through its coordinates along the neurons, which are Gaussian, and its length
     outside, whose square is χ² with d − k − p degrees of freedom (Arnaboldi et al. 2023 for the
     overlaps as sufficient statistics). Weight decay takes weight_decay γ/(p d) of the old weights

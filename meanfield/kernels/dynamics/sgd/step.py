@@ -92,12 +92,8 @@ def units(unit, x, value, slope):
 
 
 @serial
-def squared_gradient(step, C, X, Z):
-    """|g|²/d for |g|² = (1/p) Σ_i |Σ_s C_si (X_s, Z_s)|²/(gain² d), samples in two parts.
-
-    C (b, p) as `batch_gradient` writes it, with gain/b in it; X (b, m) and Z (b, n), over which the
-    samples' lengths and angles are those in R^d.
-    """
+def squared_move(C, X, Z):
+    """Σ_i |Σ_s C_si (X_s, Z_s)|², for C (b, p) and samples in two parts, X (b, m) and Z (b, n)."""
     b, p = C.shape
     total = 0.0
     for first in range(b):
@@ -111,16 +107,27 @@ def squared_gradient(step, C, X, Z):
             for i in range(p):
                 both += C[first, i] * C[second, i]
             total += (1.0 if first == second else 2.0) * both * gram
-    return total / (p * step.gain * step.gain * step.d * step.d)
+    return total
+
+
+@serial
+def squared_gradient(step, C, X, Z):
+    """|g|²/d for |g|² = (1/p) Σ_i |Σ_s C_si (X_s, Z_s)|²/(gain² d).
+
+    C as `batch_gradient` writes it, with gain/b in it; the lengths and angles of (X, Z) are those
+    of the samples in R^d.
+    """
+    return squared_move(C, X, Z) / (C.shape[1] * step.gain * step.gain * step.d * step.d)
 
 
 @serial
 def clip(step, C, move, X, Z):
     """Multiply what updates both layers by min(1, clip_norm/|g|); see `squared_gradient`."""
-    norm = math.sqrt(step.d * squared_gradient(step, C, X, Z))
-    if norm <= step.clip_norm:
+    square = squared_move(C, X, Z)
+    length = step.clip_norm * step.gain  # of the longest move allowed, over √(p d)
+    if square <= length * length * (C.shape[1] * step.d):
         return
-    share = step.clip_norm / norm
+    share = length * math.sqrt(C.shape[1] * step.d / square)
     for sample in range(C.shape[0]):
         for i in range(C.shape[1]):
             C[sample, i] *= share
