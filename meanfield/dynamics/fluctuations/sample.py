@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.fluctuations.drift import OverlapField
-from meanfield.dynamics.overlaps.sobol import REPLICATES, gaussian_points
+from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
+from meanfield.gaussian.rules import sobol_points
 from meanfield.schedules.base import largest
 
 Array = NDArray[np.float64]
@@ -76,10 +77,10 @@ class StepSample:
         else:
             if samples is None:
                 samples = min(most, max(FEWEST, ENTRIES // c.size))
-            part = 2 ** max(1, math.ceil(math.log2(samples / REPLICATES)))
+            power = power_each(samples, least=1)
             noisy = int(largest(target.noise) > 0.0)  # label noise has a coordinate of its own
             Z = np.concatenate(
-                [gaussian_points(part, dims + noisy, (seed, n)) for n in range(REPLICATES)]
+                [sobol_points(dims + noisy, power, (seed, n)) for n in range(REPLICATES)]
             )
             share_of = np.full(len(Z), 1.0 / len(Z))
         labels, xi = target(Z[:, : target.rank]), np.zeros(len(Z))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from meanfield.activations import Activation
 from meanfield.dynamics.overlaps.averages import Network
-from meanfield.kernels.activations.units import ERF, LEAKY_RELU, RELU, SQUARE
+from meanfield.kernels.activations.units import ERF, LEAKY_RELU, RAMPS, SQUARE
 from meanfield.kernels.dynamics.overlaps import kinked_noise as kernels
 from meanfield.kernels.dynamics.overlaps.drift import semidefinite_factor
 from meanfield.kernels.dynamics.overlaps.kinked_squares import square_products
@@ -22,7 +22,6 @@ Matrix = NDArray[np.float64]
 # residuals of units that depend on one another linearly a direction to point in
 APART = 3e-9
 DEPENDENT, ROUNDING = 1e-9, 1e-6  # an eigenvalue of the correlations, and what is lost below it
-RAMPS = frozenset({RELU, LEAKY_RELU})
 LINKS = RAMPS | {ERF, SQUARE}
 TWO_OVER_PI, EDGE = kernels.TWO_OVER_PI, kernels.EDGE
 

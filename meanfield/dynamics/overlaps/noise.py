@@ -10,18 +10,23 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
-from meanfield.dynamics.overlaps.kinked_noise import KinkedNoise
-from meanfield.dynamics.overlaps.sobol import REPLICATES, gaussian_points, points_each
+from meanfield.dynamics.overlaps.expanded_noise import ExpandedNoise
+from meanfield.dynamics.overlaps.kinked_noise import KinkedNoise, factor_of
+from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
 from meanfield.dynamics.overlaps.split_noise import SplitNoise
+from meanfield.gaussian.rules import sobol_points
 from meanfield.kernels.activations.units import CLOSED_PAIRS, ERF, SQUARE
-from meanfield.kernels.dynamics.overlaps.drift import semidefinite_factor
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
 from meanfield.problem import Problem
+from meanfield.states import Overlaps
+from meanfield.states.factors import nearest_coordinates
 from meanfield.targets import Target, units_of
 
 Matrix = NDArray[np.float64]
 
-NOISE_METHODS = ("auto", "closed", "sampled")
+NOISE_METHODS = ("auto", "closed", "expanded", "sampled")
+# expanded by itself from this width on, and up to this error at the start
+WIDE, EXPANDED_ERROR = 48, 1e-3
 # beyond this width the p⁴/4 closed-form integrals of erf cost more than the sample
 CLOSED_WIDTH = 96
 KINKED_WIDTH = 48  # the same for kinks, whose tables hold p⁴/2 numbers
@@ -140,9 +145,10 @@ class SampledNoise:
         dims = self.target.rank + p
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // dims))
-        self.size = points_each(samples)
+        power = power_each(samples)
+        self.size = 2**power
         self.Z = np.concatenate(
-            [gaussian_points(self.size, dims, (seed, number)) for number in range(REPLICATES)]
+            [sobol_points(dims, power, (seed, number)) for number in range(REPLICATES)]
         )
         # principal coordinates come first, so that the labels never change
         self.labels = self.target(self.Z[:, : self.target.rank])
@@ -165,7 +171,8 @@ class SampledNoise:
 
     def _sums(self, network: Network) -> Matrix:
         """Σ_s X_s X_sᵀ in each scrambling, shape (REPLICATES, p, p)."""
-        factor, p, rank = self._factor(network), len(network.a), self.target.rank
+        p, rank = len(network.a), self.target.rank
+        factor = np.concatenate((network.u.T, factor_of(network).T))
         fit = 2 ** max(0, int(math.log2(BLOCK_ENTRIES / (p + rank))))
         rows = np.empty((min(fit, self.size), p))
         sums = np.zeros((REPLICATES, p, p))
@@ -182,44 +189,62 @@ class SampledNoise:
             sums[first // self.size] += rows.T @ rows
         return sums
 
-    @staticmethod
-    def _factor(network: Network) -> Matrix:
-        """The matrix (rank + p, p) that takes independent Gaussians to λ."""
-        assert network.N is not None
-        try:
-            root = np.linalg.cholesky(network.N)
-        except np.linalg.LinAlgError:
-            root = semidefinite_factor(network.N)
-        return np.concatenate((network.u.T, root.T))
-
 
 def choose_noise(
     averages: OverlapAverages, problem: Problem, p: int, sgd_noise: bool, noise_method: Any,
-    samples: Any, seed: Any,
+    samples: Any, seed: Any, start: Overlaps | None = None,
 ) -> Noise | None:  # fmt: skip
-    """The form of the noise term for a problem and a width, by a user's options; None: no term."""
+    """The form of the noise term for a problem and a width, by a user's options; None: no term.
+
+    By itself it is expanded for wide networks alone, if it is accurate at their start.
+    """
     method = checks.option(noise_method, "noise_method", NOISE_METHODS)
     if samples is not None:
         samples = checks.integer(samples, "samples", minimum=2 * REPLICATES)
     seed = checks.integer(seed, "seed", minimum=0)
     if not sgd_noise or problem.learning_rate == 0.0:
         return None
-    target, sigma = averages.target, averages.sigma.code
-    if method != "sampled":
-        units = units_of(target)
-        if units is not None and units.link.code in CLOSED_PAIRS:
-            if sigma == SQUARE and units.link.code == SQUARE:
-                return SquareNoise(target)
-            if sigma == ERF and (method == "closed" or p <= CLOSED_WIDTH):
-                return ErfNoise(target)
-        kinked = KinkedNoise.of(averages.sigma, target)
-        if kinked is not None and (method == "closed" or p <= KINKED_WIDTH):
-            return kinked
-        if method == "closed":
+    closed = _closed(averages, p, method)
+    if closed is not None:
+        return closed
+    if method == "closed":
+        raise ValueError(
+            "noise_method 'closed' needs erf, relu or leaky relu students and a committee of "
+            "erf, relu or square (of leaky relu, for kinked students), or square students and "
+            "target; use 'sampled' or 'auto' for this problem"
+        )
+    served = ExpandedNoise.serves(averages)
+    if method == "expanded":
+        if not served:
             raise ValueError(
-                "noise_method 'closed' needs erf, relu or leaky relu students and a committee of "
-                "erf, relu or square (of leaky relu, for kinked students), or square students and "
-                "target; use 'sampled' or 'auto' for this problem"
+                "noise_method 'expanded' needs smooth, relu or leaky relu students, got "
+                f"{averages.sigma.name}"
             )
+        return ExpandedNoise(averages, seed)
+    if method == "auto" and served and start is not None and samples is None and p >= WIDE:
+        expanded = ExpandedNoise(averages, seed)
+        if expanded.error(network_of(start, averages.target)) <= EXPANDED_ERROR:
+            return expanded
     kind = SplitNoise if SplitNoise.serves(averages) else SampledNoise
     return kind(averages, p, samples, seed)
+
+
+def _closed(averages: OverlapAverages, p: int, method: str) -> Noise | None:
+    """The closed form, if there is one and it is asked for, or cheap."""
+    if method in ("sampled", "expanded"):
+        return None
+    target, sigma, units = averages.target, averages.sigma.code, units_of(averages.target)
+    if units is not None and units.link.code in CLOSED_PAIRS:
+        if sigma == SQUARE and units.link.code == SQUARE:
+            return SquareNoise(target)
+        if sigma == ERF and (method == "closed" or p <= CLOSED_WIDTH):
+            return ErfNoise(target)
+    kinked = KinkedNoise.of(averages.sigma, target)
+    return kinked if method == "closed" or p <= KINKED_WIDTH else None
+
+
+def network_of(overlaps: Overlaps, target: Target) -> Network:
+    """Overlaps in principal coordinates."""
+    u, Q = nearest_coordinates(target.basis, overlaps.M), overlaps.Q
+    N = 0.5 * (Q + Q.T) - u @ u.T
+    return Network(np.asarray(overlaps.a), u, Q, np.diag(N), N)

@@ -253,7 +253,9 @@ def _make_flow(
             "|w|²/d gains 2τd a unit of time"
         )
     averages = OverlapAverages(problem)
-    noise = choose_noise(averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed)
+    noise = choose_noise(
+        averages, problem, overlaps.p, sgd_noise, noise_method, samples, seed, overlaps
+    )
     rates = RateSeries(problem, overlaps.p, t_end, adaptive=True)
     adaptive = noise is not None and isinstance(problem.learning_rate, AdagradNorm)
     arguments = problem, overlaps, averages, noise, spherical, batch_size, rates

@@ -26,11 +26,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
-from meanfield.dynamics.overlaps.kinked_noise import RAMPS
-from meanfield.dynamics.overlaps.sobol import REPLICATES, gaussian_points, points_each
+from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
 from meanfield.dynamics.overlaps.split import Split
-from meanfield.gaussian.rules import two_sided_product
-from meanfield.kernels.activations.units import LEAKY_RELU
+from meanfield.gaussian.rules import sobol_points, two_sided_product
+from meanfield.kernels.activations.units import LEAKY_RELU, RAMPS
 
 Matrix = NDArray[np.float64]
 
@@ -38,7 +37,7 @@ ENTRIES, FEWEST, MOST = 2**20, 2**12, 2**15  # of the default sample: numbers he
 # of the mean of the control variate over z: nodes on each side of 0 in each coordinate, of a finer
 # and a coarser rule; points where there are more coordinates
 NODES = {1: (40, 28), 2: (14, 10), 3: (7, 5)}
-POINTS = (2**11, 2**9)
+POWERS = (11, 9)
 TERMS = 5  # of Mehler's series
 BLOCK = 2**17  # numbers at a time
 FAR = 38.0  # standard deviations beyond which a Gaussian's tail underflows
@@ -80,8 +79,9 @@ class SplitNoise:
         dims, rank = self.target.rank + p, self.target.rank
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // dims))
-        self.size = points_each(samples)
-        self.Z = [gaussian_points(self.size, dims, (seed, n)) for n in range(REPLICATES)]
+        power = power_each(samples)
+        self.size = 2**power
+        self.Z = [sobol_points(dims, power, (seed, n)) for n in range(REPLICATES)]
         self.fine, self.coarse = rule_of(rank, 0, seed), rule_of(rank, 1, seed)
         self.stats: dict[str, Any] = {"noise_samples": self.size * REPLICATES}
 
@@ -215,7 +215,7 @@ def rule_of(k: int, level: int, seed: int) -> tuple[Matrix, Matrix]:
     """Nodes (n, k) and weights (n,) for z; level 1 is the coarser rule."""
     if k in NODES:
         return two_sided_product(k, NODES[k][level])
-    points = gaussian_points(POINTS[level], k, (seed, REPLICATES))
+    points = sobol_points(k, POWERS[level], (seed, REPLICATES))
     return points, np.full(len(points), 1.0 / len(points))
 
 

@@ -30,6 +30,8 @@ CUSTOM = 10
 
 # whose averages over pairs of units the compiled kernels have in closed form
 CLOSED_PAIRS = frozenset({ERF, RELU, SQUARE})
+# linear on both sides of 0
+RAMPS = frozenset({RELU, LEAKY_RELU})
 
 ROOT_HALF = math.sqrt(0.5)
 ROOT_TWO_OVER_PI = math.sqrt(2.0 / math.pi)
