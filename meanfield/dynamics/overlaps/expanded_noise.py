@@ -42,7 +42,7 @@ POWERS = (11, 10, 6)
 LEAST_WEIGHT = 1e-9  # of a node, over the largest
 FINER = 0.8  # of the steps in a unit's own direction, beside the coarser rule for z
 LOOPS = 2.0  # the error over the size of the loops that are computed, at most, in wide networks
-LEAST = 1e-6  # of the difference of two rules: steps in units' own directions, few of loops
+LEAST = 1e-6  # error: what both rules share, such as where they end
 FACTORIAL = [float(math.factorial(n)) for n in range(ORDERS)]
 BLOCK = 2**14  # units times nodes at a time
 
@@ -162,7 +162,8 @@ class ExpandedNoise:
             return 0.0
         missed = float(np.linalg.norm(fine - coarse)) / size
         loops = float(np.linalg.norm(self._loops(network, wires))) / size
-        return max(missed, LEAST) ** (self.gain if missed < 1.0 else 1.0) + LOOPS * loops
+        missed = missed**self.gain if missed < 1.0 else missed
+        return max(missed, LEAST) + LOOPS * loops
 
     def _unit(self, z: Matrix, network: Network, wires: Wires, finer: float = 1.0) -> UnitMoments:
         step = finer * step_for(self.sigma, wires.r)

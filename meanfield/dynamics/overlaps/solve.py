@@ -94,8 +94,11 @@ def solve_overlaps(
         How the γ/p term is computed. ``"closed"``: in closed form (erf students and a committee
         of erf, ReLU or square, p⁴/4 arc sines; ReLU and leaky ReLU students and a committee of
         these, erf or square, some p⁴ arc sines and as many numbers held; square students and
-        target, p³). ``"sampled"``: over a fixed sample, p² per point, anything. ``"auto"``: closed
-        where there is one, sampled for wide students: erf beyond p = 96, kinked beyond 48.
+        target, p³). ``"expanded"``: by cumulants, for wide networks of smooth, ReLU or leaky ReLU
+        students whose weights are not all but parallel, p² for each node of the target's
+        coordinates. ``"sampled"``: over a fixed sample, p² per point, anything. ``"auto"``: closed
+        where there is one, for erf up to p = 96 and kinked students up to 48; else expanded from
+        p = 48 on, if its error at the start is below 10⁻³ and no `samples` are given; else sampled.
     samples : int or None
         Points of the sample, at least 16, rounded up to a power of two; by default as many as hold
         about four million numbers, or two million and at most 32,768 points of clipped gradients.
@@ -124,9 +127,10 @@ def solve_overlaps(
     -------
     Solution
         With states of kind `Overlaps`. In ``stats``: ``noise_method`` (``"none"``, ``"closed"``,
-        ``"sampled"``); ``noise_error`` of the γ/p term relative to the term (Frobenius norm), the
-        largest over the saved times: twice the standard error of a sample, the error of the nodes
-        behind kinked students' averages of four signs, 0 for the other closed forms;
+        ``"expanded"``, ``"sampled"``); ``noise_error`` of the γ/p term relative to the term
+        (Frobenius norm), the largest over the saved times: twice the standard error of a sample,
+        the size of what an expansion leaves out, the error of the nodes behind kinked students'
+        averages of four signs, 0 for the other closed forms;
         ``noise_samples`` if sampled; ``risk_floor``, the rounding error of the risk, below which it
         means nothing; ``average_error``, the largest estimate of the relative error of an average
         over pairs of units or over the target's coordinates, 0 where all are closed forms;
