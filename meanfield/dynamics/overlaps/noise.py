@@ -14,6 +14,7 @@ from meanfield.dynamics.overlaps.expanded_noise import ExpandedNoise
 from meanfield.dynamics.overlaps.kinked_noise import KinkedNoise, factor_of
 from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
 from meanfield.dynamics.overlaps.split_noise import SplitNoise
+from meanfield.dynamics.overlaps.square_noise import SquareStudentNoise
 from meanfield.gaussian.rules import sobol_points
 from meanfield.kernels.activations.units import CLOSED_PAIRS, ERF, SQUARE
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
@@ -210,8 +211,8 @@ def choose_noise(
     if method == "closed":
         raise ValueError(
             "noise_method 'closed' needs erf, relu or leaky relu students and a committee of "
-            "erf, relu or square (of leaky relu, for kinked students), or square students and "
-            "target; use 'sampled' or 'auto' for this problem"
+            "erf, relu or square (of leaky relu, for kinked students), or square students and a "
+            "target of up to four directions; use 'sampled' or 'auto' for this problem"
         )
     served = ExpandedNoise.serves(averages)
     if method == "expanded":
@@ -239,6 +240,8 @@ def _closed(averages: OverlapAverages, p: int, method: str) -> Noise | None:
             return SquareNoise(target)
         if sigma == ERF and (method == "closed" or p <= CLOSED_WIDTH):
             return ErfNoise(target)
+    if SquareStudentNoise.serves(averages):
+        return SquareStudentNoise(target)
     kinked = KinkedNoise.of(averages.sigma, target)
     return kinked if method == "closed" or p <= KINKED_WIDTH else None
 

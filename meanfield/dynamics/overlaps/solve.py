@@ -94,9 +94,9 @@ def solve_overlaps(
         How the γ/p term is computed. ``"closed"``: in closed form (erf students and a committee
         of erf, ReLU or square, p⁴/4 arc sines; ReLU and leaky ReLU students and a committee of
         these, erf or square, some p⁴ arc sines and as many numbers held; square students and
-        target, p³). ``"expanded"``: by cumulants, for wide networks of smooth, ReLU or leaky ReLU
-        students whose weights are not all but parallel, p² for each node of the target's
-        coordinates. ``"sampled"``: over a fixed sample, p² per point, anything. ``"auto"``: closed
+        targets of up to four directions). ``"expanded"``: by cumulants, for wide networks of
+        smooth, ReLU or leaky ReLU students whose weights are not all but parallel, p² for each
+        node of the target's coordinates. ``"sampled"``: over a fixed sample, p² per point, anything. ``"auto"``: closed
         where there is one, for erf up to p = 96 and kinked students up to 48; else expanded from
         p = 48 on, if its error at the start is below 10⁻³ and no `samples` are given; else sampled.
     samples : int or None

@@ -54,12 +54,12 @@ def test_agrees_with_the_closed_form(activation, link, k, noise):
         assert np.linalg.norm(own) < 1e-4 * np.linalg.norm(np.diag(expected))
 
 
-@pytest.mark.parametrize("sigma", ["relu", LEAKY, "tanh"])
+@pytest.mark.parametrize("sigma", [LEAKY, "tanh"])
 def test_moments_of_one_unit(sigma):
     """Hermite coefficients against quadrature, its range broken at the kink."""
     sigma = get_activation(sigma)
     c, r = np.array([[0.3, -0.4]]), np.array([0.5, 0.9])
-    found = unit_moments(sigma, c, r, 4, step_for(sigma, r))
+    found = unit_moments(sigma, c, r, 4, 0.5 * step_for(sigma, r))
 
     def mean(f, unit, order=0):
         def weighed(g):
@@ -72,7 +72,7 @@ def test_moments_of_one_unit(sigma):
 
     for unit in range(2):
         middle = mean(sigma.function, unit)
-        assert found.mean[0, unit] == pytest.approx(middle, abs=1e-5)
+        assert found.mean[0, unit] == pytest.approx(middle, abs=1e-8)
         for power, response in ((1, found.slope), (2, found.slope_square)):
             average = mean(lambda x, power=power: sigma.derivative(x) ** power, unit)
             for of, (a, b) in (
@@ -88,7 +88,7 @@ def test_moments_of_one_unit(sigma):
                     expected = mean(product, unit, order)
                     if (a, b, order) == (0, 1, 0):
                         expected = 0.0
-                    assert of[order, 0, unit] == pytest.approx(expected, abs=2e-4)
+                    assert of[order, 0, unit] == pytest.approx(expected, abs=1e-6)
 
 
 def test_wide_networks_take_it_where_it_is_accurate():
@@ -106,11 +106,9 @@ def test_wide_networks_take_it_where_it_is_accurate():
     assert isinstance(chosen(equal), SampledNoise)
     assert isinstance(chosen(start, samples=64), SampledNoise)
     assert isinstance(chosen(None, "expanded"), ExpandedNoise)
-    velocity = mf.overlap_velocity(problem, start)
-    sampled = mf.overlap_velocity(problem, start, noise_method="sampled")
-    assert velocity.M == pytest.approx(sampled.M, rel=1e-9)
-    change = np.linalg.norm(velocity.Q - sampled.Q) / np.linalg.norm(velocity.Q)
-    assert 0.0 < change < 1e-3
+    network, sampled = network_of(start, target), chosen(start, samples=4096)
+    found, expected = chosen(start).term(network), sampled.term(network)
+    assert np.linalg.norm(found - expected) < 2.0 * sampled.error(network) * np.linalg.norm(found)
 
 
 def test_kinked_students_of_ones_own_are_refused():
