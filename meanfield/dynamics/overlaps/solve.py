@@ -96,9 +96,10 @@ def solve_overlaps(
         these, erf or square, some p⁴ arc sines and as many numbers held; square students and
         targets of up to four directions). ``"expanded"``: by cumulants, for wide networks of
         smooth, ReLU or leaky ReLU students whose weights are not all but parallel, p² for each
-        node of the target's coordinates. ``"sampled"``: over a fixed sample, p² per point, anything. ``"auto"``: closed
-        where there is one, for erf up to p = 96 and kinked students up to 48; else expanded from
-        p = 48 on, if its error at the start is below 10⁻³ and no `samples` are given; else sampled.
+        node of the target's coordinates. ``"sampled"``: over a fixed sample, p² per point,
+        anything. ``"auto"``: closed where there is one, for erf up to p = 96 and kinked students
+        up to 48; else expanded from p = 48 on, if its error at the start is below 10⁻³ and no
+        `samples` are given; else sampled.
     samples : int or None
         Points of the sample, at least 16, rounded up to a power of two; by default as many as hold
         about four million numbers, or two million and at most 32,768 points of clipped gradients.
