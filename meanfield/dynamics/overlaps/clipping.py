@@ -29,7 +29,8 @@ from scipy.special import ndtr
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import Gradient, OverlapFlow, OverlapParts
 from meanfield.dynamics.overlaps.kinked_noise import factor_of
-from meanfield.dynamics.overlaps.sobol import REPLICATES, gaussian_points, points_each
+from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
+from meanfield.gaussian.rules import sobol_points
 from meanfield.schedules.base import largest
 
 Matrix = NDArray[np.float64]
@@ -90,11 +91,11 @@ class ClippedSample:
             )
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // (batch_size * each)))
-        size = points_each(samples // 2)
+        power = power_each(samples // 2)
         scramblings = []
         for number in range(REPLICATES):
-            points = gaussian_points(size, batch_size * each, (seed, number))
-            points = points.reshape(size, batch_size, each)
+            points = sobol_points(batch_size * each, power, (seed, number))
+            points = points.reshape(2**power, batch_size, each)
             mirrored = points.copy()
             mirrored[:, :, :rank] *= -1.0
             scramblings += [points, mirrored]
