@@ -179,9 +179,11 @@ OFTEN = ("second layer", "gradient flow", "batch")
 def test_the_averages_are_those_of_plain_monte_carlo(name):
     settings, options = CASES[name]
     problem = make(**{"clip_norm": CLIP, **settings})
-    start = START
+    # few perpendicular overlaps: their root is far from 1
+    Q = [[0.3, 0.05], [0.05, 0.25]]
+    start = mf.Overlaps(Q, [[0.2], [0.3]], [[1.0]], [2.0, 2.4])
     if problem.target is PRODUCT:
-        start = mf.Overlaps(START.Q, [[0.5, -0.2], [0.4, 0.3]], np.eye(2), START.a)
+        start = mf.Overlaps(Q, [[0.2, -0.2], [0.3, 0.3]], np.eye(2), START.a)
     noise = {"noise": options.get("sgd_noise", True), "batch_size": options.get("batch_size", 1)}
     means, errors = overlap_twin.clipped_velocity(problem, start, 100_000, **noise)
     found = mf.overlap_velocity(problem, start, **options)
