@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -164,11 +165,7 @@ class VectorLook:
 
     def growth(self) -> tuple[float, float]:
         """See `Look`."""
-
-        def velocity(y: Array, out: Array) -> None:
-            self.motion.speed_at(self.t, y, out)
-
-        size = self.past.with_state(self.y).size
+        velocity, size = partial(self.motion.speed_at, self.t), self.past.with_state(self.y).size
         return growth_rates(velocity, self.y, size, self.motion.total)
 
 

@@ -24,7 +24,7 @@ from meanfield.fields.base import (
     sample_neurons,
 )
 from meanfield.fields.costs import SECONDS
-from meanfield.fields.estimate import largest_miss, sizes
+from meanfield.fields.estimate import Velocities, largest_miss, sizes
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField
 from meanfield.gaussian.rules import overlap_rule
@@ -120,12 +120,11 @@ class HomogeneousField(LinearField):
 
     def gather(self, charge: Array, u: Array, r: Array) -> Array:
         """See `LinearField`: moments on the mesh, the mean of a u, and that of a²."""
-        return np.concatenate((self._moments(self.mesh, charge, u, r), _mean(charge, u),
-                               [float(charge @ charge) / len(charge)]))  # fmt: skip
-
-    def _moments(self, mesh: Hemisphere, charge: Array, u: Array, r: Array) -> Array:
-        moments = kernel.spread(charge, u, r, mesh.rows, mesh.points)
-        return np.full(mesh.points, math.nan) if moments is None else moments
+        moments = kernel.spread(charge, u, r, self.mesh.rows, self.mesh.points)
+        if moments is None:
+            moments = np.full(self.mesh.points, math.nan)
+        square = float(charge @ charge) / len(charge)
+        return np.concatenate((moments, _mean(charge, u), [square]))
 
     def scatter(
         self, sums: Array, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
@@ -152,12 +151,12 @@ class HomogeneousField(LinearField):
 
     def risk_of(self, sums: Array) -> float:
         """See `LinearField`; three terms whose difference the mesh makes good to 1e-10 of E f*²."""
-        own, cross = self._energy(self.mesh, sums), float(sums[-1])
+        own, cross = self._energy(sums), float(sums[-1])
         return max(0.5 * self.target.second_moment() + 0.5 * own - cross, 0.0)
 
     def variance_parts_of(self, sums: Array) -> tuple[float, float]:
         """See `LinearField`: given z two perpendicular parts are independent: Z = 0 is E f(z)²."""
-        total = self._energy(self.mesh, sums)
+        total = self._energy(sums)
         if math.isinf(self.D):
             return 0.0, total
         moments = sums[: self.mesh.points]
@@ -166,10 +165,11 @@ class HomogeneousField(LinearField):
         outside = self.absolute * float((moments * self.apart.potential(moments)).sum())
         return max(outside, 0.0), total
 
-    def _energy(self, mesh: Hemisphere, sums: Array) -> float:
+    def _energy(self, sums: Array) -> float:
         """E f²: α² and β² of the averages of λ λ' and |λ λ'| over pairs of neurons."""
-        moments, mean = sums[: mesh.points], sums[mesh.points : mesh.points + 2]
-        pairs = float((moments * mesh.potential(moments)).sum())
+        points = self.mesh.points
+        moments, mean = sums[:points], sums[points : points + 2]
+        pairs = float((moments * self.mesh.potential(moments)).sum())
         return self.absolute * pairs + self.linear * float(mean @ mean)
 
     # -- checking -------------------------------------------------------------------------------
@@ -207,17 +207,12 @@ class HomogeneousField(LinearField):
 
     def _slopes_at(self, chosen: Array, charge: Array, u: Array, r: Array) -> tuple[Array, Array]:
         """Slopes at some neurons of the field of all of them."""
-        mesh = self.mesh
-        moments = kernel.spread(charge, u, r, mesh.rows, mesh.points)
-        if moments is None:
-            return np.full((len(chosen), 2), math.inf), np.full(len(chosen), math.inf)
-        some_u, some_r = u[chosen], r[chosen]
-        _, slope_u, slope_r = self.target_part(some_u, some_r)
-        slope_u = slope_u - self.linear * _mean(charge, u)
-        ones, none = np.ones_like(some_r), np.empty_like(some_r)
-        potential = -self.absolute * mesh.potential(moments)
-        kernel.gather(ones, some_u, some_r, mesh.rows, potential, 0.0, none, slope_u, slope_r)
-        return slope_u, slope_r
+        sums, ones = self.gather(charge, u, r), np.ones(len(chosen))
+        found = Velocities.like(ones, u[chosen], r[chosen])
+        self.scatter(sums, ones, u[chosen], r[chosen], *found)
+        if math.isnan(sums[0]):
+            found = Velocities(*(np.full_like(part, math.inf) for part in found))
+        return found.u, found.r
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
