@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from meanfield import checks, starts
 from meanfield.dynamics.diffusion.simulate import simulate_diffusion
+from meanfield.dynamics.fluctuations.risk_band import solve_risk_band
 from meanfield.dynamics.fluctuations.solve import solve_fluctuations
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
@@ -32,6 +33,7 @@ SOLVERS: dict[str, Function] = {
     "sgd": simulate_sgd,
     "diffusion": simulate_diffusion,
     "fluctuations": solve_fluctuations,
+    "risk_band": solve_risk_band,
 }
 # what the study itself decides
 RESERVED = {

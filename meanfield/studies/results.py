@@ -164,7 +164,7 @@ class StudyResults:
         if observable is not None:
             return observable.dims
         solvers = {record.parameters["solver"]["description"] for record in self.records}
-        known = BANDS if "fluctuations" in solvers else {}
+        known = BANDS if solvers & {"fluctuations", "risk_band"} else {}
         return () if name in (RISK, "t") else known.get(name)
 
     def table(self) -> list[dict[str, Any]]:

@@ -465,3 +465,6 @@ def test_a_study_of_fluctuations_keeps_their_bands_over_time():
     assert np.array_equal(results.array("risk_std")[0, 0], alone.observables["risk_std"])
     assert np.array_equal(results.array("M")[0, 0], alone.M)
     assert results.table()[0]["risk_std"] == alone.observables["risk_std"][-1]
+    band = mf.Study(problem, start, solver | {"description": "risk_band"}).run()
+    assert band.dims("risk_std") == ("replica", "time")
+    assert band.array("risk_std")[0] == pytest.approx(alone.observables["risk_std"], rel=1e-3)

@@ -65,20 +65,20 @@ class LinearFlow:
 
     def drift(self) -> Covector:
         """F without its γ/p term, before spheres take their part."""
-        problem, y = self.field.problem, self.y
-        half = self.D @ y.Q + self.E @ y.u.T - problem.weight_decay * y.Q
-        du = self.D @ y.u + self.E - problem.weight_decay * y.u
+        rates, y = self.field.present, self.y
+        half = self.D @ y.Q + self.E @ y.u.T - rates.weight_decay * y.Q
+        du = self.D @ y.u + self.E - rates.weight_decay * y.u
         da = np.zeros_like(y.a)
         if self.field.coordinates.moving:
-            da = self.field.averages.fields(_network(y)) - problem.second_layer_decay * y.a
-            da *= problem.second_layer_rate
+            da = self.field.averages.fields(_network(y)) - rates.second_layer_decay * y.a
+            da *= rates.second_layer_rate
         return Covector(half + half.T, du, da)
 
     def transposed(self, g: Covector) -> Covector:
         """Jᵀg of the drift, spheres left aside."""
         Q, u, _ = self.y
-        problem, D, E = self.field.problem, self.D, self.E
-        kappa = problem.second_layer_rate if self.field.coordinates.moving else 0.0
+        rates, D, E = self.field.present, self.D, self.E
+        kappa = rates.second_layer_rate if self.field.coordinates.moving else 0.0
         both, mixed = g.Q @ Q, 0.5 * g.u @ u.T
         along = Covector(
             2.0 * (both + both.T + mixed + mixed.T), 2.0 * g.Q @ u + g.u, kappa * g.a
@@ -86,8 +86,8 @@ class LinearFlow:
         turned = self._turned(along)
         explicit = Covector(D @ g.Q + g.Q @ D, 2.0 * g.Q @ E + D @ g.u, np.zeros_like(g.a))
         decays = Covector(
-            -2.0 * problem.weight_decay * g.Q, -problem.weight_decay * g.u,
-            -kappa * problem.second_layer_decay * g.a,
+            -2.0 * rates.weight_decay * g.Q, -rates.weight_decay * g.u,
+            -kappa * rates.second_layer_decay * g.a,
         )  # fmt: skip
         return turned.plus(1.0, explicit).plus(1.0, decays)
 
@@ -135,7 +135,7 @@ def steps_along(field: OverlapField, draw: Draw, g: Covector) -> Array:
     out = (turned * (2.0 * draw.lam + field.rate * draw.b)).sum(axis=1)
     out += ((draw.b @ g.u) * z).sum(axis=1)
     if field.coordinates.moving:
-        out += field.problem.second_layer_rate * (draw.value @ g.a) * draw.error
+        out += field.present.second_layer_rate * (draw.value @ g.a) * draw.error
     return np.asarray(out)
 
 

@@ -14,32 +14,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.fluctuations.adjoint import (
-    Covector,
-    LinearFlow,
-    bent_by_spheres,
-    onto_spheres,
-    steps_along,
-    term_by_differences,
-    term_by_scores,
-    term_transposed,
-)
+from meanfield.dynamics.fluctuations.adjoint import Covector, LinearFlow, term_by_differences
 from meanfield.dynamics.fluctuations.drift import OverlapField
+from meanfield.dynamics.fluctuations.places import Node, Place, halfway
 from meanfield.dynamics.fluctuations.sample import StepSample
 from meanfield.dynamics.overlaps.sobol import REPLICATES
+from meanfield.dynamics.rates import RateSeries
+from meanfield.integrate.records import Checkpoint, Snapshot
 
 Array = NDArray[np.float64]
 
 # of the slopes of a Runge–Kutta step: its own interpolant in the middle
 HALFWAY = (5.0 / 24.0, 1.0 / 6.0, 1.0 / 6.0, -1.0 / 24.0)
-
-
-class Node(NamedTuple):
-    """The ODE at an accepted step: its time, state (Q, u, a) and velocity."""
-
-    t: float
-    y: Covector
-    speed: Covector
 
 
 class Spread(NamedTuple):
@@ -50,115 +36,123 @@ class Spread(NamedTuple):
     adjoint_error: float
 
 
-class Place:
-    """The flow and one sample of steps about a state.
-
-    `slopes` are the derivatives of the γ/p term where differences take them, else None.
-    """
-
-    def __init__(self, field: OverlapField, sample: StepSample, y: Covector, slopes: Array | None):
-        self.field, self.sample, self.y, self.slopes = field, sample, y, slopes
-        self.flow = LinearFlow(field, y)
-        at = field.coordinates.join(y.Q, y.u @ field.basis.T, y.a)
-        self.draw = sample.at(at)
-        self.coarse = None if sample.coarse is None else sample.coarse.at(at)
-        self.growth = np.zeros(len(y.a))
-        if field.spherical:
-            term = field.rate * self.draw.weight @ self.draw.b**2
-            self.growth = np.diag(self.flow.drift().Q) + term
-
-    def transposed(self, g: Covector) -> Covector:
-        """Jᵀg, but for what scores say of the γ/p term."""
-        free = onto_spheres(self.y, g) if self.field.spherical else g
-        out = self.flow.transposed(free)
-        if self.slopes is not None:
-            out = out.plus(1.0, term_transposed(self.field, self.slopes, free))
-        if self.field.spherical:
-            out = out.plus(1.0, bent_by_spheres(g, self.growth))
-        return out
-
-    def scored(self, g: Covector) -> Covector:
-        """The rest."""
-        free = onto_spheres(self.y, g) if self.field.spherical else g
-        return term_by_scores(self.field, self.draw, self.y, free)
-
-    def variances(self, g: Covector) -> Array:
-        """Var(g·step): of each scrambling, or of two rules, the better one first."""
-        free = onto_spheres(self.y, g) if self.field.spherical else g
-        h, w = steps_along(self.field, self.draw, free), self.draw.weight
-        if self.coarse is not None:
-            less = steps_along(self.field, self.coarse, free)
-            pairs = ((h, w), (less, self.coarse.weight))
-            found = np.array([weights @ (x - weights @ x) ** 2 for x, weights in pairs])
-            return found / self.sample.batch
-        count = np.bincount(self.sample.replicate, w)
-        mean = np.bincount(self.sample.replicate, w * h) / count
-        off = h - mean[self.sample.replicate]
-        return np.bincount(self.sample.replicate, w * off * off) / count / self.sample.batch
-
-
 class Backward:
     """Adjoints of the risk at several times, moved backwards together.
 
     Parameters
     ----------
     field : OverlapField
+    rates : RateSeries
+        Of the problem.
     batch_size : int
     samples, most, seed
         Of the samples, a fresh one at every place: what each of them misses averages out.
     differences : bool
         Whether the γ/p term is differentiated by differences, or by scores of the sample.
+    start : ndarray, shape (m, m), or None
+        The covariance of the start over η, if it has one.
     """
 
     def __init__(
-        self, field: OverlapField, batch_size: int, samples: int | None, most: int, seed: int,
-        differences: bool,
+        self, field: OverlapField, rates: RateSeries, batch_size: int, samples: int | None,
+        most: int, seed: int, differences: bool, start: Array | None,
     ):  # fmt: skip
-        self.field, self.differences, self.seed = field, differences, seed
-        self.number = 0
+        self.field, self.rates, self.start = field, rates, start
+        self.differences, self.seed = differences, seed
+        self.first = rates(0.0).learning_rate
 
         def draw(seed: int) -> StepSample:
             return StepSample(field, batch_size, samples, most, seed)
 
         self.draw, self.sample = draw, draw(seed)
         self.ruled = self.sample.coarse is not None
+        self.kept: Place | None = None
 
-    def spread(self, nodes: Sequence[Node], saved: Array) -> Spread:
-        """The variance of the risk at the saved times, all of them times of nodes."""
+    def spread(
+        self, nodes: Sequence[Node], saved: Array, checkpoint: Checkpoint | None = None
+    ) -> Spread:
+        """The variance of the risk at the saved times, all of them times of nodes.
+
+        What is interrupted goes on from its checkpoint at the last node that it has passed.
+        """
+        way = self._resumed(checkpoint, nodes, saved)
+        try:
+            while way.n > 0:
+                way = self._back(nodes, saved, way)
+                if checkpoint is not None and checkpoint.due():
+                    checkpoint.save(way.snapshot())
+        except KeyboardInterrupt:
+            if checkpoint is not None:
+                checkpoint.save(way.snapshot())
+            raise
+        for index, aim in way.aims.items():
+            if self.start is not None:
+                way.parts[index] += self._by(self.start, aim.g)
+        return self._gathered(way.parts, way.worst)
+
+    def _resumed(self, checkpoint: Checkpoint | None, nodes: Sequence[Node], saved: Array) -> _Way:
+        """Where to go on: from a snapshot, or the end."""
+        snapshot = None if checkpoint is None else checkpoint.load()
+        if snapshot is not None:
+            return _Way.of(snapshot)
         parts = np.zeros((len(saved), 2 if self.ruled else REPLICATES))
-        alive: dict[int, _Aim] = {}
-        right, worst = self.place(nodes[-1].y), 0.0
-        for n in range(len(nodes) - 1, -1, -1):
-            node = nodes[n]
-            for index in np.flatnonzero(saved == node.t).tolist():
-                g = right.flow.gradient()
-                alive[index] = _Aim(g, right.variances(g), g.dot(node.speed))
-            if n == 0:
-                break
-            before, h = nodes[n - 1], node.t - nodes[n - 1].t
-            middle, left = self.place(halfway(before, node)), self.place(before.y)
-            for index, aim in alive.items():
-                alive[index], gained = self._move((right, middle, left), h, aim)
-                parts[index] += gained
-                worst = max(worst, alive[index].off(before.speed))
-            right = left
-        return self._gathered(parts, worst)
+        return self._joined(nodes, saved, _Way(len(nodes) - 1, {}, parts, 0.0))
 
-    def place(self, y: Covector) -> Place:
-        """The flow about a state, with a sample of its own."""
+    def _joined(self, nodes: Sequence[Node], saved: Array, way: _Way) -> _Way:
+        """With the adjoints that begin at the present node."""
+        node, aims = nodes[way.n], dict(way.aims)
+        for index in np.flatnonzero(saved == node.t).tolist():
+            g = LinearFlow(self.field, node.y).gradient()
+            aims[index] = Aim(g, g.dot(node.arrival), None)
+        return way._replace(aims=aims)
+
+    def _back(self, nodes: Sequence[Node], saved: Array, way: _Way) -> _Way:
+        """One step of all adjoints, to the node before."""
+        node, before = nodes[way.n], nodes[way.n - 1]
+        h, parts, worst, aims = node.t - before.t, way.parts.copy(), way.worst, dict(way.aims)
+        middle = self.place(before.t + 0.5 * h, halfway(before, node), 2 * way.n - 1)
+        left = self.place(before.t, before.y, 2 * way.n - 2)
+        places = (self._before(node, 2 * way.n), middle, left)
+        jumps = before.t in self.rates.breaks
+        for index, aim in aims.items():
+            moved = self._move(places, h, aim)
+            g, parts[index] = moved.end, parts[index] + moved.gained
+            rate = aim.rate - explained(before, node, (g, moved.inside, aim.g))
+            worst = max(worst, off(rate, g, before.speed))
+            rate += g.dot(before.arrival) - g.dot(before.speed)
+            aims[index] = Aim(g, rate, None if jumps else moved.last)
+        self.kept = None if jumps else left
+        return self._joined(nodes, saved, _Way(way.n - 1, aims, parts, worst))
+
+    def _before(self, node: Node, number: int) -> Place:
+        """The place just before a node: that just after it, unless a rate jumps there."""
+        if self.kept is not None:
+            return self.kept
+        jumps = node.t in self.rates.breaks
+        return self.place(math.nextafter(node.t, 0.0) if jumps else node.t, node.y, number)
+
+    def place(self, t: float, y: Covector, number: int = 0) -> Place:
+        """The flow about a state at a time, with the sample of this number."""
+        now = self.rates(t)
+        self.field.set_rates(now)
         if not self.ruled:
-            self.number += 1
-            own = np.random.SeedSequence((self.seed, self.number)).generate_state(1)[0]
+            own = np.random.SeedSequence((self.seed, number)).generate_state(1)[0]
             self.sample = self.draw(int(own))
         slopes = term_by_differences(self.field, y) if self.differences else None
-        return Place(self.field, self.sample, y, slopes)
+        return Place(self.field, self.sample, y, slopes, now.learning_rate / self.first)
 
-    def _move(
-        self, places: tuple[Place, Place, Place], h: float, aim: _Aim
-    ) -> tuple[_Aim, Array]:  # fmt: skip
-        """One step backwards of length h (Runge and Kutta, fourth order), and ∫ Var(g·step)."""
+    def _by(self, start: Array, g: Covector) -> float:
+        """The variance of g at the start."""
+        c = self.field.coordinates
+        Q = 2.0 * g.Q - np.diag(np.diag(g.Q))  # an entry off the diagonal stands for two
+        along = c.join(Q, g.u @ self.field.into.T, g.a)
+        return float(along @ start @ along)
+
+    def _move(self, places: tuple[Place, Place, Place], h: float, aim: Aim) -> _Moved:
+        """One step backwards of length h (Runge and Kutta, fourth order)."""
         right, middle, left = places
         g = aim.g
+        first = right.variances(g) if aim.variances is None else aim.variances
         # scores are noisy: half of what they say before the step, half after
         if not self.differences:
             g = g.plus(0.5 * h, right.scored(g))
@@ -172,8 +166,7 @@ class Backward:
         if not self.differences:
             end = end.plus(0.5 * h, left.scored(end))
         last = left.variances(end)
-        gained = h / 6.0 * (aim.variances + 4.0 * middle.variances(inside) + last)
-        return _Aim(end, last, aim.rate), gained
+        return _Moved(inside, end, h / 6.0 * (first + 4.0 * middle.variances(inside) + last), last)
 
     def _gathered(self, parts: Array, worst: float) -> Spread:
         if self.ruled:
@@ -183,22 +176,62 @@ class Backward:
         return Spread(mean, 2.0 * np.sqrt(squares / (REPLICATES * (REPLICATES - 1))), worst)
 
 
-class _Aim(NamedTuple):
-    """An adjoint on its way: g, Var(g·step), and g·F, which stays what it was at its end."""
+class Aim(NamedTuple):
+    """An adjoint g on its way; g·F, as it changes by the rates alone; and Var(g·step), if known."""
 
     g: Covector
-    variances: Array
     rate: float
-
-    def off(self, speed: Covector) -> float:
-        """By how much g·F has changed, relative to its factors."""
-        size = math.sqrt(self.g.dot(self.g) * speed.dot(speed))
-        return abs(self.g.dot(speed) - self.rate) / size if size > 0.0 else 0.0
+    variances: Array | None
 
 
-def halfway(before: Node, after: Node) -> Covector:
-    """The state between two nodes, by the cubic through both and their velocities."""
-    h = after.t - before.t
-    mean = before.y.plus(1.0, after.y)
-    bend = before.speed.plus(-1.0, after.speed)
-    return Covector(*(0.5 * x + 0.125 * h * v for x, v in zip(mean, bend, strict=True)))
+class _Moved(NamedTuple):
+    """An adjoint in the middle and at the end of its step, ∫ Var(g·step), and that at the end."""
+
+    inside: Covector
+    end: Covector
+    gained: Array
+    last: Array
+
+
+class _Way(NamedTuple):
+    """How far the adjoints are: at which node, each of them, the variances so far, the error."""
+
+    n: int
+    aims: dict[int, Aim]
+    parts: Array
+    worst: float
+
+    def snapshot(self) -> Snapshot:
+        """For a checkpoint."""
+        arrays: dict[str, Array] = {"parts": self.parts}
+        for index, aim in self.aims.items():
+            arrays |= {f"{name}.{index}": part for name, part in aim.g._asdict().items()}
+            if aim.variances is not None:
+                arrays[f"variances.{index}"] = aim.variances
+        rates = {str(index): aim.rate for index, aim in self.aims.items()}
+        return Snapshot({"n": self.n, "worst": self.worst, "rates": rates}, arrays)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> _Way:
+        """From a checkpoint."""
+        header, arrays = snapshot
+        aims = {}
+        for index, rate in header["rates"].items():
+            g = Covector(*(arrays[f"{name}.{index}"] for name in Covector._fields))
+            aims[int(index)] = Aim(g, rate, arrays.get(f"variances.{index}"))
+        return cls(header["n"], aims, arrays["parts"], header["worst"])
+
+
+def off(rate: float, g: Covector, speed: Covector) -> float:
+    """By how much g·F is not what it should be, relative to its factors."""
+    size = math.sqrt(g.dot(g) * speed.dot(speed))
+    return abs(g.dot(speed) - rate) / size if size > 0.0 else 0.0
+
+
+def explained(before: Node, after: Node, g: tuple[Covector, Covector, Covector]) -> float:
+    """∫ g·∂F/∂t between two nodes, of g at the first, halfway and at the second."""
+    if before.change is None or after.change is None:
+        return 0.0
+    left, inside, right = g
+    total = left.dot(before.change.after) + right.dot(after.change.before)
+    return (after.t - before.t) / 6.0 * (total + 4.0 * inside.dot(after.change.halfway))

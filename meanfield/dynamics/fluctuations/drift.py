@@ -6,6 +6,8 @@ F's formulas at y ± h v, which may lie outside; closed forms are analytic there
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,9 +15,12 @@ from meanfield.dynamics.fluctuations.coordinates import Coordinates
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.noise import ErfNoise, Noise
 from meanfield.dynamics.rates import Rates, RateSeries
+from meanfield.integrate import BadRate
 from meanfield.problem import Problem
 
 Array = NDArray[np.float64]
+
+INSTANT = 1e-6  # of the whole time: over which a difference tells how fast rates change
 
 
 class OverlapField:
@@ -115,6 +120,25 @@ class OverlapField:
         return np.array(
             [0.5 * energy(each, with_error=False).value for each in self.networks(rows)]
         )
+
+
+def going(now: Rates, t: float) -> float:
+    """γ at a time, for as long as the clock of SGD goes on."""
+    if not now.learning_rate > 0.0:
+        raise BadRate(
+            "problem's learning_rate must stay above 0 for fluctuations, got "
+            f"{now.learning_rate:g} at t = {t:g}: the clock of SGD stands still"
+        )
+    return now.learning_rate
+
+
+def around(rates: RateSeries, t: float) -> tuple[float, float]:
+    """Two times about t, between two jumps of the rates, that tell how fast these change."""
+    step = INSTANT * rates.t_end
+    low = max((x for x in rates.breaks if x <= t), default=0.0)
+    high = min((x for x in rates.breaks if x > t), default=math.inf)
+    before = max(min(t, rates.t_end) - step, low)
+    return before, min(t + step, math.nextafter(high, 0.0), rates.t_end)
 
 
 def smooth_noise(noise: Noise | None, p: int, widest: int) -> bool:

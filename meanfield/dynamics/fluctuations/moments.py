@@ -19,18 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.fluctuations.differences import Directional, along, derivative
-from meanfield.dynamics.fluctuations.drift import OverlapField
+from meanfield.dynamics.fluctuations.drift import OverlapField, around, going
 from meanfield.dynamics.fluctuations.sample import StepSample
 from meanfield.dynamics.fluctuations.scores import NoiseScores
 from meanfield.dynamics.rates import Rates, RateSeries
-from meanfield.integrate import BadRate
 
 Array = NDArray[np.float64]
 
 NOTHING = 1e-15  # of the largest eigenvalue of Σ
 LINEAR = 1e-5  # of |F| over the square of its scale: second derivatives that count as none
 LOOKS = 32  # eigenvectors of Σ along which differences are tried with another step
-INSTANT = 1e-6  # of the whole time: over which a difference tells how fast rates change
 
 
 class Moments(NamedTuple):
@@ -95,13 +93,9 @@ class MomentFlow:
     def set_time(self, t: float) -> float:
         """Use the rates of a time; s = γ(t)/γ(0)."""
         now = self.rates(t)
-        if not now.learning_rate > 0.0:
-            raise BadRate(
-                "problem's learning_rate must stay above 0 for fluctuations, got "
-                f"{now.learning_rate:g} at t = {t:g}: the clock of SGD stands still"
-            )
+        share = going(now, t) / self.gamma
         self.field.set_rates(now)
-        return now.learning_rate / self.gamma
+        return share
 
     def velocity(self, t: float, vector: Array, out: Array) -> None:
         """Write the velocity into `out`."""
@@ -137,11 +131,7 @@ class MomentFlow:
         rates = self.rates
         if not rates:
             return np.zeros(self.size)
-        step = INSTANT * rates.t_end
-        low = max((x for x in rates.breaks if x <= t), default=0.0)
-        high = min((x for x in rates.breaks if x > t), default=math.inf)
-        before = max(min(t, rates.t_end) - step, low)
-        after = min(t + step, math.nextafter(high, 0.0), rates.t_end)
+        before, after = around(rates, t)
         now, first, last = rates(t), rates(before), rates(after)
         F = self._flow_at(last, y) - self._flow_at(first, y)
         out = -0.5 * now.learning_rate / self.gamma * F

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import meanfield as mf
+from meanfield import schedules as S
+from meanfield.dynamics import checkpoint as module
 from meanfield.dynamics.fluctuations.adjoint import (
     Covector,
     LinearFlow,
@@ -14,6 +16,7 @@ from meanfield.dynamics.fluctuations.adjoint import (
     term_by_scores,
     term_transposed,
 )
+from meanfield.dynamics.fluctuations.band import Backward
 from meanfield.dynamics.fluctuations.coordinates import Coordinates
 from meanfield.dynamics.fluctuations.drift import OverlapField
 from meanfield.dynamics.fluctuations.sample import StepSample
@@ -196,6 +199,94 @@ def test_refuses_what_it_does_not_cover():
     edge = mf.Overlaps(np.ones((2, 2)), [[0.3], [0.3]], [[1.0]], [1.0, 1.0])
     with pytest.raises(ValueError, match="inside the cone"):
         mf.solve_risk_band(problem_of(TANH, "tanh"), edge, 1.0)
-    falling = problem_of(ERF, learning_rate=mf.schedules.power(1.0, 0.5, 1.0))
-    with pytest.raises(ValueError, match="constant"):
-        mf.solve_risk_band(falling, start, 1.0)
+    adaptive = problem_of(ERF, learning_rate=mf.schedules.adagrad_norm(1.0, 1.0))
+    with pytest.raises(ValueError, match="learning_rate that does not depend on the state"):
+        mf.solve_risk_band(adaptive, start, 1.0)
+    heating = problem_of(ERF, temperature=mf.schedules.power(1.0, 0.5, 1.0))
+    with pytest.raises(ValueError, match="temperature 0"):
+        mf.solve_risk_band(heating, start, 1.0)
+    with pytest.raises(ValueError, match="covariance must be symmetric"):
+        mf.solve_risk_band(problem_of(ERF), start, 1.0, covariance=-np.eye(5))
+    band = mf.solve_risk_band(problem_of(ERF), start, 0.1, save_at=2)
+    with pytest.raises(ValueError, match="not with a run of risk band"):
+        band.then(problem_of(ERF), 0.2)
+
+
+RATES = {
+    "learning_rate": S.piecewise([0.0, 0.4, 0.7], [0.8, 0.3, 0.5]),
+    "weight_decay": S.power(0.2, 1.0, onset=0.5),
+    "second_layer_rate": S.piecewise([0.0, 0.55], [0.5, 1.0]),
+}
+
+
+@pytest.mark.parametrize(
+    ("target", "rates", "numbers", "training"),
+    [
+        (mf.CommitteeTarget(1, noise=S.power(0.1, 1.0, onset=0.5)), RATES, 7, {}),
+        # a second layer that scatters at the start and does not move
+        (ERF, {"learning_rate": S.power(0.8, 1.0, onset=0.5)}, 7, {}),
+        (ERF, {"learning_rate": S.power(0.8, 1.0, onset=0.5)}, 5, {"spherical": True}),
+    ],
+)
+def test_schedules_and_random_starts_agree_with_the_full_covariance(
+    target, rates, numbers, training
+):
+    """Over jumps of γ and κ, where adjoints and their check meet two velocities."""
+    problem, start = problem_of(target, **rates), start_of(ERF)
+    root = 0.01 * np.random.default_rng(1).standard_normal((numbers, numbers))
+    asked = {"save_at": [0.0, 0.3, 0.7, 1.0], "covariance": root @ root.T} | training
+    band = mf.solve_risk_band(problem, start, 1.0, **asked)
+    whole = mf.solve_fluctuations(problem, start, 1.0, **asked)
+    assert band.success, band.message
+    seen, expected = (run.observables["risk_std"] for run in (band, whole))
+    assert seen == pytest.approx(expected, rel=1e-4)
+    assert band.stats["adjoint_error"] < 3e-4
+
+
+def test_until_ends_the_band_where_it_ends_the_ode():
+    problem, start = problem_of(ERF), start_of(ERF)
+    band = mf.solve_risk_band(problem, start, 9.0, save_at=10, until=mf.until.risk_below(0.05))
+    assert band.stopped_by == "risk_below(0.05)" and band.t[-1] == band.stopped_at < 9.0
+    again = mf.solve_risk_band(problem, start, band.stopped_at, save_at=[band.stopped_at])
+    assert band.observables["risk_std"][-1] == pytest.approx(
+        again.observables["risk_std"][0], rel=1e-4
+    )
+
+
+@pytest.mark.usefixtures("interrupted_results")
+@pytest.mark.parametrize(("activation", "p"), [("erf", 2), ("tanh", 4)])
+def test_an_interrupted_way_back_goes_on(activation, p, tmp_path, monkeypatch):
+    """With the rule that serves all places, and with samples of their own."""
+    monkeypatch.setattr(module, "INTERVAL", 0.0)
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    problem = problem_of(ERF, activation, learning_rate=S.piecewise([0.0, 0.2], [1.0, 0.5]))
+    start, path = mf.gaussian_overlaps(problem, p=p, seed=3), tmp_path / "run"
+    move, calls = Backward._move, []
+
+    def run(**more):
+        return mf.solve_risk_band(problem, start, 0.5, save_at=4, rtol=1e-4, samples=64, **more)
+
+    def interrupting(last):
+        def moving(self, places, h, aim):
+            calls.append(h)
+            if len(calls) == last:
+                raise KeyboardInterrupt
+            return move(self, places, h, aim)
+
+        return moving
+
+    whole, moved = run(), []
+    for last in (2, 7):  # near the end, and where several adjoints are on their way
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Backward, "_move", interrupting(last))
+            stopped = run(checkpoint=path)
+        assert stopped.status == "interrupted" and "no band" in stopped.message
+        assert np.isnan(stopped.observables["risk_std"]).all() and path.exists()
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Backward, "_move", interrupting(None))
+            assert run(checkpoint=path) == whole
+        assert not path.exists()
+        moved.append(len(calls))
+    assert moved[1] < moved[0]  # what was done before is not done again
