@@ -214,10 +214,10 @@ def _prepare(
     batch_size = checks.integer(batch_size, "batch_size")
     averages = OverlapAverages(problem)
     noise = choose_noise(averages, problem, overlaps.p, sgd_noise, "auto", None, 0)
-    if noise is not None and noise.name == "sampled":
+    if noise is not None and noise.name != "closed":
         raise ValueError(
             "sgd_noise must be False for this problem: its γ/p term has no closed form at "
-            f"p = {overlaps.p}, and a fixed sample has no derivatives"
+            f"p = {overlaps.p}, and neither samples nor series have derivatives"
         )
     c = Coordinates(overlaps.p, overlaps.k, overlaps.a, problem.second_layer_rate > 0.0)
     Q, M = np.array(overlaps.Q), np.array(overlaps.M)
