@@ -1,4 +1,4 @@
-"""What a schedule costs SGD: a step along one over a step at a constant rate.
+"""What a schedule, several at once, or a clip_norm costs SGD: a step over one at constant rates.
 
 Both are run in turns in one process, on one thread, and timed by the processor's clock; what is
 printed is the median of the ratios of neighbouring turns, and their quartiles. Required: 1.1.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +32,24 @@ def laws(t):
     }
 
 
+def changes(target, d, t):
+    """(A problem at constant rates, one whose step does more) by name."""
+    constant = mf.Problem(target, dim=d, learning_rate=0.7)
+    found = {
+        name: (constant, replace(constant, learning_rate=law)) for name, law in laws(t).items()
+    }
+    decaying = replace(constant, weight_decay=0.1)
+    noise = replace(target, noise=S.power(0.1, 1.0, onset=t))
+    rates = {
+        "learning_rate": S.power(1.0, 1.0, onset=t),
+        "weight_decay": S.power(0.1, 0.5, onset=t),
+    }
+    found["three at once"] = decaying, replace(decaying, target=noise, **rates)
+    for c in (0.3, 1e9):
+        found[f"clipped at {c:g}"] = constant, replace(constant, clip_norm=c)
+    return found
+
+
 # (p, d, in R^d)
 CASES = ((1, 10**5, False), (2, 10**5, False), (4, 10**5, False), (1, 100, True), (4, 100, True))
 
@@ -47,12 +66,10 @@ def main(turns: int) -> None:
     for p, d, in_weights in CASES:
         t_end = STEPS / (p * d)
         target = mf.CommitteeTarget(k=1, noise=0.1)
-        constant = mf.Problem(target, dim=d, learning_rate=0.7)
         draw = mf.gaussian_weights if in_weights else mf.gaussian_overlaps
-        start = draw(constant, p, seed=1)
+        start = draw(mf.Problem(target, dim=d), p, seed=1)
         print(f"{'in R^d' if in_weights else 'in law'}, p = {p}, d = {d}", flush=True)
-        for name, schedule in laws(t_end).items():
-            moving = mf.Problem(target, dim=d, learning_rate=schedule)
+        for name, (constant, moving) in changes(target, d, t_end).items():
             each = [
                 [seconds_a_step(one, start, t_end) for one in (constant, moving, constant)]
                 for _ in range(turns + 1)
@@ -61,7 +78,7 @@ def main(turns: int) -> None:
             low, middle, high = np.percentile(2.0 * second / (first + third), (25, 50, 75))
             ns = 1e9 * np.median(first)
             print(
-                f"  {name:12} {middle:.3f} ({low:.3f} to {high:.3f}) of {ns:.0f} ns a step",
+                f"  {name:14} {middle:.3f} ({low:.3f} to {high:.3f}) of {ns:.0f} ns a step",
                 flush=True,
             )
 
