@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from functools import partial
 
 import numba
 import numpy as np
@@ -25,7 +26,7 @@ import numpy as np
 import meanfield as mf
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
-from meanfield.dynamics.overlaps.noise import ErfNoise
+from meanfield.dynamics.overlaps.noise import ErfNoise, choose_noise, network_of
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.kernels.arc_sines import EDGE, asin_sum
 from meanfield.kernels.options import serial, shared
@@ -135,17 +136,22 @@ def noise_floor(p: int, n: int) -> float:
     return best(lambda: bare_arc_sines(x, np.ones(len(x)), len(out), out))
 
 
-def sampled(p: int) -> None:
-    from meanfield.dynamics.overlaps.noise import SampledNoise
-
-    problem, overlaps = setting(p, float(p))
-    averages = OverlapAverages(problem)
-    noise = SampledNoise(averages, p, None, 0)
-    flow = OverlapFlow(problem, overlaps, averages, noise, False)
-    out = np.empty_like(flow.y0)
-    taken = best(lambda: flow.velocity(0.0, flow.y0, out))
-    error = noise.error(flow.network(flow.read(flow.y0)))
-    print(f"{p:6d}{noise.stats['noise_samples']:12d}{1e3 * taken:12.2f}{error:12.1e}")
+def wide(activation: str, p: int) -> None:
+    """The forms of the γ/p term that wide networks have, of a network on its way."""
+    target = mf.CommitteeTarget(k=2, activation=activation)
+    problem = mf.Problem(target, activation, dim=1000, learning_rate=1.0)
+    overlaps = mf.gaussian_weights(problem, p, seed=0).overlaps()
+    near = 0.5 * np.sign(overlaps.M)
+    cross = overlaps.M @ near.T
+    Q = overlaps.Q + near @ near.T + cross + cross.T
+    overlaps = mf.Overlaps(Q, overlaps.M + near, overlaps.P, overlaps.a)
+    averages, network = OverlapAverages(problem), network_of(overlaps, target)
+    for method in ("expanded", "sampled"):
+        noise = choose_noise(averages, problem, p, True, method, None, 0)
+        assert noise is not None
+        taken = best(partial(noise.term, network))
+        line = f"{activation:>8}{p:6d}{type(noise).__name__:>16}{1e3 * taken:12.1f}"
+        print(f"{line}{noise.error(network):12.1e}")
 
 
 def main() -> None:
@@ -160,10 +166,11 @@ def main() -> None:
         print(columns)
         for p in widths[:3] if quick else widths:
             compare(p, noise)
-    print("\nOne right-hand side with the γ/p term over a sample")
-    print(f"{'p':>6}{'points':>12}{'ms':>12}{'error':>12}")
-    for p in (8, 32) if quick else (8, 32, 128, 500):
-        sampled(p)
+    print("\nThe γ/p term of wide networks, k = 2, d = 1000, turned towards the target")
+    print(f"{'σ':>8}{'p':>6}{'form':>16}{'ms':>12}{'says':>12}")
+    for activation in ("tanh", "relu"):
+        for p in (32,) if quick else (64, 200):
+            wide(activation, p)
     problem, overlaps = setting(500, 0.0)
     solve_overlaps(problem, overlaps, 0.01)
     start = time.perf_counter()
