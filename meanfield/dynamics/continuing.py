@@ -26,7 +26,7 @@ from meanfield.integrate.records import check_times
 from meanfield.problem import Problem, later_on
 from meanfield.schedules.base import largest
 from meanfield.schedules.laws import AdagradNorm
-from meanfield.until.conditions import check_until, with_laws
+from meanfield.until import check_until, with_laws
 
 OF_EQUATIONS = ("rtol", "atol", "method", "spherical")
 ON_RANKS = ("rtol", "atol", "evaluator")

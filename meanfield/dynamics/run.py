@@ -31,7 +31,7 @@ from meanfield.problem import Problem
 from meanfield.progress import progress_bar
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.targets import has_gram
-from meanfield.until.conditions import check_until
+from meanfield.until import check_until
 
 Array = NDArray[np.float64]
 Advance = Callable[[float], None]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from meanfield.dynamics.growth import growth_rates
 from meanfield.integrate import BadRate
 from meanfield.integrate.equation import Total
-from meanfield.until.conditions import Condition
+from meanfield.until import Condition
 
 Array = NDArray[np.float64]
 

@@ -28,7 +28,7 @@ from meanfield.parallel.ranks import Communicator, Ranks
 from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.schedules.base import largest
 from meanfield.states import ParticleMeasure
-from meanfield.until.conditions import with_laws
+from meanfield.until import with_laws
 
 Array = NDArray[np.float64]
 Averages = Mapping[str, Callable[[float, ParticleMeasure], ArrayLike]]

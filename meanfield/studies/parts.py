@@ -23,7 +23,7 @@ from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, State, Weights
 from meanfield.studies.plain import find_function, refuse_unknown
 from meanfield.studies.problems import build_problem, describe_problem
-from meanfield.until.conditions import Condition, check_until
+from meanfield.until import Condition, check_until
 
 Values = Mapping[str, Any]
 Function = Callable[..., Any]

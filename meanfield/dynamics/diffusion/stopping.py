@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.diffusion.field import DiffusionField, Runs
 from meanfield.dynamics.stops import Stops, first_sign_change, value_of
-from meanfield.until.conditions import Condition
+from meanfield.until import Condition
 
 Array = NDArray[np.float64]
 

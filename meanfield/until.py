@@ -1,4 +1,7 @@
-"""Conditions on which a run stops, each a value, and what they ask of the run: a `Look`."""
+"""Conditions on which a run stops: when its risk is low enough, when it is steady, or one's own.
+
+A condition is a value that knows nothing of the run; what it asks of it is a `Look`.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,7 @@ class Look(Protocol):
         """The state, of the kind that the run records."""
 
     def unrest(self) -> float:
-        """The largest change of a coordinate in as long again at its present speed.
-
-        Relative to the largest size that the coordinate has had.
-        """
+        """The largest change of a coordinate in as long again, over its largest size so far."""
 
     def growth(self) -> tuple[float, float]:
         """The largest rate at which a deviation from the state grows, and the largest of all."""
@@ -53,10 +53,15 @@ class Condition:
     signed: ClassVar[bool] = False  # met by a change of sign, not only by falling to 0
     of_equations: ClassVar[bool] = False  # has no meaning where noise never rests
 
+    def __post_init__(self) -> None:
+        for each in fields(self):  # numbers, unless a kind says otherwise
+            number = checks.real(getattr(self, each.name), each.name, above=0.0)
+            object.__setattr__(self, each.name, number)
+
     @property
     def name(self) -> str:
         """How the run says which condition stopped it."""
-        raise NotImplementedError
+        return f"{self.kind}({', '.join(f'{getattr(self, f.name):g}' for f in fields(self))})"
 
     @property
     def parts(self) -> tuple[Condition, ...]:
@@ -83,14 +88,6 @@ class RiskBelow(Condition):
     level: float
     kind = "risk_below"
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "level", checks.real(self.level, "level", above=0.0))
-
-    @property
-    def name(self) -> str:
-        """See `Condition`."""
-        return f"risk_below({self.level:g})"
-
     def value(self, look: Look) -> float:
         """See `Condition`."""
         return math.log(max(look.risk(), LEAST) / self.level)
@@ -103,14 +100,6 @@ class Steady(Condition):
     rtol: float = 1e-4
     kind = "steady"
     of_equations = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rtol", checks.real(self.rtol, "rtol", above=0.0))
-
-    @property
-    def name(self) -> str:
-        """See `Condition`."""
-        return f"steady({self.rtol:g})"
 
     def value(self, look: Look) -> float:
         """See `Condition`."""
@@ -132,9 +121,8 @@ class AnyOf(Condition):
     def __post_init__(self) -> None:
         if not self.conditions:
             raise ValueError("conditions must be at least one, got none")
-        found = tuple(
-            check_until(each, f"conditions[{i}]") for i, each in enumerate(self.conditions)
-        )
+        each = enumerate(self.conditions)
+        found = tuple(check_until(one, f"conditions[{i}]") for i, one in each)
         object.__setattr__(self, "conditions", found)
 
     @property
@@ -149,7 +137,7 @@ class AnyOf(Condition):
 
     def parameters(self) -> dict[str, Any]:
         """See `Condition`."""
-        return {"kind": self.kind, "conditions": [each.parameters() for each in self.conditions]}
+        return {"kind": self.kind, "conditions": [one.parameters() for one in self.conditions]}
 
 
 @dataclass(frozen=True)
@@ -172,10 +160,8 @@ class Custom(Condition):
         """See `Condition`."""
         found = np.asarray(self.law(look.t, look.state()))
         if found.shape != () or found.dtype.kind not in "biuf" or not np.isfinite(found):
-            raise ValueError(
-                f"until must return one finite number, {self.name} returned {found} at "
-                f"t = {look.t:g}"
-            )
+            seen = f"{found} at t = {look.t:g}"
+            raise ValueError(f"until must return one finite number, {self.name} returned {seen}")
         return float(found)
 
     def parameters(self) -> dict[str, Any]:
@@ -193,15 +179,9 @@ def with_laws(
     """The condition with other functions in place of the user's, under their names."""
     if isinstance(condition, AnyOf):
         return AnyOf(tuple(with_laws(each, change) for each in condition.conditions))
-    if not isinstance(condition, Custom):
-        return condition
-    changed = change(condition.law)
-
-    @wraps(condition.law)
-    def law(t: float, state: Any) -> float:
-        return changed(t, state)
-
-    return Custom(law)
+    if isinstance(condition, Custom):
+        return Custom(wraps(condition.law)(change(condition.law)))
+    return condition
 
 
 def check_until(value: Any, name: str = "until") -> Condition:
@@ -221,13 +201,99 @@ def check_until(value: Any, name: str = "until") -> Condition:
 
 
 def _described(values: Mapping[str, Any]) -> Condition:
-    arguments = {key: value for key, value in values.items() if key != "kind"}
-    kind = KINDS[checks.option(values.get("kind"), "kind", KINDS)]
+    given = dict(values)
+    kind = KINDS[checks.option(given.pop("kind", None), "kind", KINDS)]
     known = {each.name for each in fields(kind)}
-    if set(arguments) - known:
-        raise ValueError(f"{sorted(set(arguments) - known)} are not among {sorted(known)}")
-    if missing := known - set(arguments) - {"rtol"}:
+    if unknown := given.keys() - known:
+        raise ValueError(f"{sorted(unknown)} are not among {sorted(known)}")
+    if missing := known - given.keys() - {"rtol"}:
         raise ValueError(f"{', '.join(sorted(missing))} is missing")
-    if "conditions" in arguments:
-        arguments["conditions"] = tuple(arguments["conditions"])
-    return kind(**arguments)
+    return kind(**given)
+
+
+def risk_below(level: float) -> Condition:
+    """The population risk is at most `level`.
+
+    Parameters
+    ----------
+    level : float
+        > 0, of R = ½ E (f − f*)², label noise not included.
+
+    Returns
+    -------
+    Condition
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the level is not as above.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1))
+    >>> start = mf.gaussian_overlaps(problem, p=2, seed=1)
+    >>> run = mf.solve_overlaps(problem, start, 100.0, until=mf.until.risk_below(1e-3))
+    >>> run.stopped_by, bool(run.t[-1] == run.stopped_at), round(float(run.risk[-1]), 9)
+    ('risk_below(0.001)', True, 0.001)
+    """
+    return RiskBelow(level)
+
+
+def steady(rtol: float = 1e-4) -> Condition:
+    """The state has come to rest, and not on a plateau that will be left.
+
+    Parameters
+    ----------
+    rtol : float
+        > 0. In as long again, max(t, 1), at its present speed, no coordinate would change by more
+        than this share of the largest size that it has had: a large coordinate that stands still
+        hides no other. Where that holds, the direction in which a deviation grows fastest is
+        looked for, and as long as one grows (at more than rtol/100 of the fastest rate there is)
+        the state is that of a saddle and the run goes on.
+
+    Returns
+    -------
+    Condition
+        Of equations: SGD and Langevin noise never rest, and refuse it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If rtol is not as above.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1, noise=0.1), learning_rate=0.5)
+    >>> start = mf.gaussian_overlaps(problem, p=2, seed=1)
+    >>> mf.solve_overlaps(problem, start, 1000.0, until=mf.until.steady(1e-3)).stopped_by
+    'steady(0.001)'
+    """
+    return Steady(rtol)
+
+
+def any(*conditions: Condition | Callable[[float, Any], float]) -> Condition:
+    """The first of several conditions; the run says which it was.
+
+    Parameters
+    ----------
+    *conditions : Condition or callable
+        At least one.
+
+    Returns
+    -------
+    Condition
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is none, or one is not as above.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> mf.until.any(mf.until.risk_below(1e-3), lambda t, state: state.M[0, 0] - 0.5).name
+    'any(risk_below(0.001), <lambda>)'
+    """
+    return AnyOf(conditions)  # type: ignore[arg-type]
