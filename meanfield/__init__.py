@@ -34,7 +34,7 @@ from meanfield.integrate import linear_times as linear_times
 from meanfield.integrate import logarithmic_times as logarithmic_times
 from meanfield.integrate.interrupts import return_on_interrupt as return_on_interrupt
 from meanfield.problem import Problem as Problem
-from meanfield.regimes.prediction import predict as predict
+from meanfield.regimes.budgeting import predict as predict
 from meanfield.starts import aligned_measure as aligned_measure
 from meanfield.starts import aligned_overlaps as aligned_overlaps
 from meanfield.starts import aligned_weights as aligned_weights

@@ -75,11 +75,10 @@ def array(
 def option(value: Any, name: str, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of the `allowed` words."""
     words = tuple(allowed)
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
-    if value not in words:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
-    return value
+    if isinstance(value, str) and value in words:
+        return value
+    kind = ValueError if isinstance(value, str) else TypeError
+    raise kind(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
 
 
 def instance(value: Any, name: str, kind: type[T]) -> T:

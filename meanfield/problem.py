@@ -100,7 +100,7 @@ class Problem:
         rows = {
             "target": repr(self.target),
             "student": self.student.name,
-            "dim d": "∞" if math.isinf(self.dim) else self.dim,
+            "dim d": self.dim,
             "target directions k": self.target.k,
         }
         rates = {name.replace("_", " "): getattr(self, name) for name in RATES}

@@ -100,7 +100,9 @@ class _Announcer(event.Listener):
     def _say(self) -> None:
         if self.bars:
             self.bars[-1][0].set_description_str(COMPILING)
-        elif self.began - self.ended >= APART and _is_first_process() and can_draw():
+        elif multiprocessing.parent_process() is not None:
+            return  # a worker leaves the terminal to the process that started it
+        elif self.began - self.ended >= APART and can_draw():
             sys.stderr.write(LINE)
             sys.stderr.flush()
 
@@ -108,11 +110,6 @@ class _Announcer(event.Listener):
 def _is_ours(event: event.Event) -> bool:
     """Whether a kernel of the library is compiled; users' functions take a moment, each time."""
     return str(event.data["dispatcher"].py_func.__module__).startswith("meanfield.kernels.")
-
-
-def _is_first_process() -> bool:
-    """Whether this is no worker: those leave the terminal to the process that started them."""
-    return multiprocessing.parent_process() is None
 
 
 _announcer = _Announcer()

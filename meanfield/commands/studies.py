@@ -8,16 +8,12 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from meanfield.studies.analysis import analyse, is_concentration
+from meanfield.studies.concentration_analysis import analyse, is_concentration
 from meanfield.studies.executors import ENGINES, open_executor
 from meanfield.studies.plain import names_modules
 from meanfield.studies.results import StudyResults
 from meanfield.studies.study import Study, read_results
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 STDOUT = Path("-")  # as a file, the standard output
 
@@ -53,24 +49,17 @@ def study(arguments: Sequence[str]) -> int:
     add("--out", type=Path, required=True, help="its folder")
     add_running(parser, "process")
     options = parser.parse_args(arguments)
-    try:
-        specification = Study.from_toml(options.file)
-        with open_executor(options.executor, options.workers, options.scheduler) as executor:
-            if executor is None:
-                return 0
-            results = specification.run(
-                executor, options.out, threads=threads_of(options), progress=True,
-                retry=options.retry, extend=options.extend,
-            )  # fmt: skip
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:  # of the executor
-        print(f"stopped: {error}", file=sys.stderr)
-        return 1
+    specification = Study.from_toml(options.file)
+    with open_executor(options.executor, options.workers, options.scheduler) as executor:
+        if executor is None:
+            return 0
+        results = specification.run(
+            executor, options.out, threads=threads_of(options), progress=True,
+            retry=options.retry, extend=options.extend,
+        )  # fmt: skip
     print(results.text())
     print(f"\nresults in {options.out.resolve()}  (read with mf.studies.read_results)")
-    return _verdict(results)
+    return 0 if results.complete else 1
 
 
 def report(arguments: Sequence[str]) -> int:
@@ -89,19 +78,15 @@ def report(arguments: Sequence[str]) -> int:
         help="write one page with everything, which can be sent (DIR/report.html); - writes it to "
         "the standard output")  # fmt: skip
     options = parser.parse_args(arguments)
-    try:
-        results = read_results(options.folder)
-        if options.csv:
-            print(results.to_csv(), end="")
-        elif options.html is not None:
-            _write_page(results, options.folder / "report.html" if options.html is True
-                        else options.html)  # fmt: skip
-        else:
-            _show(results, options.folder, options.figure)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return _verdict(results)
+    results = read_results(options.folder)
+    if options.csv:
+        print(results.to_csv(), end="")
+    elif options.html is not None:
+        html = options.folder / "report.html" if options.html is True else options.html
+        _write_page(results, html)
+    else:
+        _show(results, options.folder, options.figure)
+    return 0 if results.complete else 1
 
 
 def _write_page(results: StudyResults, path: Path) -> None:
@@ -133,7 +118,8 @@ def _show(results: StudyResults, folder: Path, figure: Path | None) -> None:
         draw, name = partial(plot_concentration, study), "concentration.png"
     path = figure or folder / name
     try:
-        _write_figure(draw(), path)
+        where = sys.stdout.buffer if path == STDOUT else path
+        draw().savefig(where, format="png" if path == STDOUT else None, dpi=150)
     except OSError as error:
         if figure is not None:  # asked for there
             raise
@@ -141,14 +127,3 @@ def _show(results: StudyResults, folder: Path, figure: Path | None) -> None:
         return
     if path != STDOUT:
         say(f"\nfigure  {path.resolve()}")
-
-
-def _write_figure(figure: Figure, path: Path) -> None:
-    if path == STDOUT:
-        figure.savefig(sys.stdout.buffer, format="png", dpi=150)
-    else:
-        figure.savefig(path, dpi=150)
-
-
-def _verdict(results: StudyResults) -> int:
-    return 0 if results.complete else 1

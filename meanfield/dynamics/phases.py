@@ -83,7 +83,7 @@ class RunArrays:
         ----------
         problem : Problem
             In the same dimension, with a target of the same directions: other rates, noise, or a
-            second layer set free, and another target by way of `meanfield.targets.together`. Its
+            second layer set free, and another target by way of `meanfield.targets.build`. Its
             schedules are read by the clock of the whole run.
         t_end : float
             Final time on that clock, after ``t[-1]``.
@@ -132,7 +132,7 @@ class RunArrays:
         Parameters
         ----------
         target : Target
-            With the directions of the run's own; see `meanfield.targets.together`.
+            With the directions of the run's own; see `meanfield.targets.build`.
 
         Returns
         -------

@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
-from meanfield.plotting.neurons import Neurons, neurons_in_time, risk_inset
-from meanfield.plotting.style import INK, LIMIT, TIME_LABEL, axes
+from meanfield.plotting.style import (
+    INK,
+    LIMIT,
+    TIME_LABEL,
+    Neurons,
+    neurons_in_time,
+    new_axes,
+    risk_inset,
+)
 from meanfield.projection import Concentration
+from meanfield.projection.neurons import quantiles
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -50,7 +58,7 @@ def plot_alignment(concentration: Concentration, ax: Axes | None = None) -> Axes
     >>> ax = plot_alignment(mf.projection.concentration(start, problem))
     """
     checks.instance(concentration, "concentration", Concentration)
-    ax = axes(ax, (5, 3.5))
+    ax = new_axes(ax, (5, 3.5))
     angles = np.linspace(0.0, math.pi / 2, 361)
     ax.plot(np.degrees(angles), concentration.mass_within(angles), color=INK)
     ax.set(
@@ -98,7 +106,7 @@ def plot_alignment_law(
     bins = checks.integer(bins, "bins")
     if len(neurons.t) < 2:
         raise ValueError("solution must hold two states or more to show them over time")
-    ax = axes(ax)
+    ax = new_axes(ax)
     angles = neurons.angles
     edges = np.linspace(0.0, 90.0, bins + 1)
     density = np.array([_histogram(row, neurons.masses, edges) for row in angles])
@@ -108,11 +116,11 @@ def plot_alignment_law(
         times, edges, density.T, cmap="Greys", norm=PowerNorm(0.4, 0.0, density.max()),
         rasterized=True,
     )  # fmt: skip
-    for share, style in ((0.1, ":"), (0.5, "-"), (0.9, "--")):
-        line = [_quantile(row, neurons.masses, share) for row in angles]
-        label = f"{share:.0%} of the neurons"
+    styles = {0.1: ":", 0.5: "-", 0.9: "--"}
+    shares = np.array([quantiles(row, neurons.masses, list(styles)) for row in angles])
+    for (share, style), line in zip(styles.items(), shares.T, strict=True):
         ax.plot(
-            neurons.t, line, style, color=LIMIT, lw=1.4, label=label,
+            neurons.t, line, style, color=LIMIT, lw=1.4, label=f"{share:.0%} of the neurons",
             path_effects=[withStroke(linewidth=3.2, foreground="white")],
         )  # fmt: skip
     ax.set(xlabel=TIME_LABEL, ylabel=ANGLE_LABEL, ylim=(0, 90), xlim=(times[0], times[-1]))
@@ -161,11 +169,9 @@ def plot_alignment_histogram(
     """
     neurons = neurons_in_time(solution, run)
     edges = np.linspace(0.0, 90.0, checks.integer(bins, "bins") + 1)
-    count = len(neurons.t)
-    if not -count <= index < count:
-        raise ValueError(f"index must be one of the {count} saved states, got {index}")
-    ax, draw = _histogram_axes(axes(ax), neurons, edges)
-    draw(range(count)[index])
+    i = neurons.place(index)
+    ax, draw = _histogram_axes(new_axes(ax), neurons, edges)
+    draw(i)
     return ax
 
 
@@ -176,12 +182,8 @@ def animate_alignment(
 
     Parameters
     ----------
-    solution : Solution
-        Of any description, with its states.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-    run, bins : int
-        See `plot_alignment_histogram`.
+    solution, ax, run, bins
+        As in `plot_alignment_histogram`.
     interval : int
         Milliseconds from frame to frame.
 
@@ -208,7 +210,7 @@ def animate_alignment(
 
     neurons = neurons_in_time(solution, run)
     edges = np.linspace(0.0, 90.0, checks.integer(bins, "bins") + 1)
-    ax, draw = _histogram_axes(axes(ax), neurons, edges)
+    ax, draw = _histogram_axes(new_axes(ax), neurons, edges)
     return FuncAnimation(ax.figure, draw, frames=len(neurons.t), interval=interval)
 
 
@@ -244,9 +246,3 @@ def _root(heights: Array) -> Array:
 
 def _histogram(angles: Array, masses: Array, edges: Array) -> Array:
     return np.asarray(np.histogram(angles, edges, weights=masses)[0] / np.diff(edges))
-
-
-def _quantile(angles: Array, masses: Array, share: float) -> float:
-    order = np.argsort(angles)
-    i = int(np.searchsorted(np.cumsum(masses[order]), share - 1e-12))
-    return float(angles[order][min(i, len(order) - 1)])

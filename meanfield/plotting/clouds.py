@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,19 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
-from meanfield.plotting.neurons import Neurons, neurons_in_time, risk_inset
-from meanfield.plotting.style import INK, LIMIT, axes, shades
+from meanfield.plotting.style import (
+    INK,
+    LIMIT,
+    Neurons,
+    neurons_in_time,
+    new_axes,
+    risk_inset,
+    shades,
+)
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
-    from matplotlib.axes import Axes
+    from matplotlib.new_axes import Axes
 
 TRAILS = 60  # neurons whose way is drawn
 DOTS = 2000  # neurons drawn at each time
@@ -72,12 +80,12 @@ def plot_cloud(
     else:
         wanted = checks.array(times, "times", (None,))
         shown = np.unique([int(np.abs(neurons.t - time).argmin()) for time in wanted])
-    ax = axes(ax, (5.4, 4.4))
+    ax = new_axes(ax, (5.4, 4.4))
     for i in _some(inside.shape[1], TRAILS):
         ax.plot(inside[:, i], neurons.r[:, i], color="0.75", lw=0.6, zorder=1)
     dots = _some(inside.shape[1], DOTS)
     size = 40.0 / np.sqrt(len(dots)) + 2.0
-    for colour, marker, i in zip(shades(len(shown)), _markers(len(shown)), shown, strict=True):
+    for colour, marker, i in zip(shades(len(shown)), cycle(MARKERS), shown, strict=False):
         ax.scatter(
             inside[i, dots], neurons.r[i, dots], size, color=colour, marker=marker, lw=0,
             label=f"t = {neurons.t[i]:.3g}", zorder=2, rasterized=True,
@@ -136,11 +144,9 @@ def plot_neurons(
     >>> ax = plot_neurons(mf.solve_mean_field(problem, mf.gaussian_measure(problem, n=100), 1.0))
     """
     neurons = neurons_in_time(solution, run)
-    count = len(neurons.t)
-    if not -count <= index < count:
-        raise ValueError(f"index must be one of the {count} saved states, got {index}")
-    draw = _Plane(axes(ax, (5.2, 5.2)), solution, neurons, directions)
-    draw(range(count)[index])
+    i = neurons.place(index)
+    draw = _Plane(new_axes(ax, (5.2, 5.2)), solution, neurons, directions)
+    draw(i)
     return draw.ax
 
 
@@ -156,14 +162,8 @@ def animate_neurons(
 
     Parameters
     ----------
-    solution : Solution
-        Of any description, with its states; k ≥ 2.
-    ax : matplotlib Axes, optional
-        Where to draw; a new figure by default.
-    directions : pair of int
-        Which principal coordinates to show.
-    run : int
-        Which run, for SGD.
+    solution, ax, directions, run
+        As in `plot_neurons`.
     interval : int
         Milliseconds from frame to frame.
 
@@ -189,7 +189,7 @@ def animate_neurons(
     from matplotlib.animation import FuncAnimation
 
     neurons = neurons_in_time(solution, run)
-    draw = _Plane(axes(ax, (5.2, 5.2)), solution, neurons, directions)
+    draw = _Plane(new_axes(ax, (5.2, 5.2)), solution, neurons, directions)
     return FuncAnimation(draw.ax.figure, draw, frames=len(neurons.t), interval=interval)
 
 
@@ -273,7 +273,3 @@ def _stages(inside: NDArray[np.float64], r: NDArray[np.float64], count: int) -> 
     steps = np.hypot(np.diff(inside, axis=0), np.diff(r, axis=0)).mean(axis=1)
     way = np.append(0.0, np.cumsum(steps))
     return np.unique([np.abs(way - share).argmin() for share in np.linspace(0, way[-1], count)])
-
-
-def _markers(count: int) -> list[str]:
-    return [MARKERS[i % len(MARKERS)] for i in range(count)]

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from meanfield import checks
-from meanfield.plotting.style import INK, LIMIT, TIME_LABEL, shades
-from meanfield.plotting.style import axes as new_axes
+from meanfield.plotting.style import INK, LIMIT, TIME_LABEL, new_axes, shades, written
 from meanfield.studies import ConcentrationStudy
+from meanfield.studies.concentration_result import standard_error
 from meanfield.targets import title_of
 
 if TYPE_CHECKING:
@@ -90,9 +89,7 @@ def plot_concentration(
     if study.notes:
         notes = "\n".join(fill(f"Note: {note}", 190) for note in study.notes)
         figure.supxlabel(notes, x=0.01, ha="left", fontsize=9)
-    if path is not None:
-        figure.savefig(Path(path), dpi=150)
-    return figure
+    return written(figure, path)
 
 
 def plot_curves(
@@ -142,7 +139,7 @@ def plot_curves(
     for colour, i in zip(shades(len(finite)), finite, strict=True):
         values = study.curves[quantity][i][shown]
         ax.plot(t, values, color=colour, label=f"{study.dims[i]:g}")
-        error = _errors(study.replicas[quantity][i])[shown]
+        error = np.nan_to_num(standard_error(study.replicas[quantity])[i])[shown]
         ax.fill_between(t, values - error, values + error, color=colour, alpha=0.25, lw=0)
     limit = [i for i in rows if math.isinf(study.dims[i])]
     log = quantity in ("leak", "leak_variance", "risk", "perpendicular")
@@ -264,11 +261,3 @@ def _rows(study: ConcentrationStudy, width: float | None) -> list[int]:
         widths = sorted(set(study.widths.tolist()))
         raise ValueError(f"width must be one of {widths}, got {width!r}")
     return rows
-
-
-def _errors(curves: Any) -> Any:
-    """Standard errors over replicas (R, T), 0 for a single one."""
-    there = curves[np.isfinite(curves).all(axis=1)]
-    if len(there) < 2:
-        return np.zeros(curves.shape[1])
-    return there.std(axis=0, ddof=1) / math.sqrt(len(there))

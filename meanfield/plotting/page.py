@@ -20,9 +20,11 @@ from meanfield.plotting.studies import (
     curve_names,
     curves_of,
     is_logarithmic,
+    varied_axes,
 )  # fmt: skip
 from meanfield.plotting.style import shades
 from meanfield.studies.results import StudyResults
+from meanfield.studies.tables import versions
 
 WIDTH, HEIGHT, LEFT, BOTTOM, MARGIN = 560, 340, 70, 40, 14
 DASHES = ("", "6 3", "2 2", "8 2 2 2")
@@ -96,7 +98,7 @@ def page(results: StudyResults) -> str:
         "Against time": (drawings + READING) if drawings else "",
         "Runs": _table(results.table()),
         "Failures": _failures(results),
-        "Versions": _versions(results),
+        "Versions": "".join(f"<pre>{html.escape(text)}</pre>" for text in versions(results)),
         "What was run": f"<pre>{html.escape(asked)}</pre>",
     }  # fmt: skip
     body = "".join(
@@ -127,13 +129,6 @@ def _failures(results: StudyResults) -> str:
         f"<pre>{html.escape(record.traceback)}</pre>"
         for record in results.failures
     )
-
-
-def _versions(results: StudyResults) -> str:
-    distinct = sorted(
-        {json.dumps(r.versions, sort_keys=True) for r in results.records if r.versions}
-    )
-    return "".join(f"<pre>{html.escape(text)}</pre>" for text in distinct)
 
 
 def _drawing(results: StudyResults, name: str) -> str:
@@ -183,8 +178,7 @@ def _legend(results: StudyResults, curves: Sequence[Curve], colours: Any) -> str
         f"<span style='color:{to_hex(colours[curve.first])}'>━</span> {html.escape(curve.label)}"
         for curve in curves
     )
-    axes = [n for n, values in results.axes.items() if n != "replica" and len(values) > 1]
-    return f"<p>{html.escape(', '.join(axes))}: {words}</p>"
+    return f"<p>{html.escape(', '.join(varied_axes(results)))}: {words}</p>"
 
 
 def _line(curve: Curve, colour: str, place: Any, log: bool) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from meanfield import checks
-from meanfield.plotting.style import INK
+from meanfield.plotting.style import INK, written
 from meanfield.problem import Problem
 from meanfield.regimes import PhaseDiagram, phase_diagram
 
@@ -83,10 +82,7 @@ def plot_phase_diagram(
     ax.set_xlabel("κ, exponent of the width p ~ d$^{κ}$")
     ax.set_ylabel("δ, exponent of the learning rate γ ~ d$^{−δ}$")
     ax.set_title("What SGD becomes as the dimension d grows", loc="left")
-    figure = ax.get_figure()
-    if path is not None:
-        figure.savefig(Path(path), dpi=150)
-    return figure
+    return written(ax.get_figure(), path)
 
 
 def _regions(ax: Axes, diagram: PhaseDiagram, right: float, low: float, high: float) -> None:
@@ -110,14 +106,7 @@ def _words(ax: Axes) -> None:
     ax.text(
         0.72, 0.47, "gradient flow, γ/p → 0\n(mean field for κ > 0)", va="top", fontsize=9, **style
     )
-    ax.text(
-        1.0,
-        -0.95,
-        "plateau: overlap ODE, γ/p of order one",
-        va="bottom",
-        fontsize=9,
-        **along,
-    )
+    ax.text(1.0, -0.95, "plateau: overlap ODE, γ/p of order one", va="bottom", fontsize=9, **along)
     ax.text(0.62, -0.82, "bad learning", va="bottom", fontweight="bold", **along)
     ax.text(0.62, -0.84, "SGD noise outweighs the drift", va="top", fontsize=9, **along)
     style["color"] = "white"

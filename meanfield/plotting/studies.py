@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from meanfield import checks
-from meanfield.plotting.style import TIME_LABEL, shades
+from meanfield import checks, display
+from meanfield.plotting.style import TIME_LABEL, shades, written
 from meanfield.studies.results import StudyResults, label
+from meanfield.studies.tables import ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,12 +81,11 @@ def plot_study(
         ax.set_visible(False)
     handles, words = panels.flat[0].get_legend_handles_labels()
     if 1 < len(words) <= MOST_IN_LEGEND:
-        figure.legend(handles, words, title=", ".join(_axes(results)), frameon=False,
+        figure.legend(handles, words, title=", ".join(varied_axes(results)), frameon=False,
                       loc="outside right upper")  # fmt: skip
-    figure.suptitle(_title(results), x=0.01, ha="left")
-    if path is not None:
-        figure.savefig(Path(path), dpi=150)
-    return figure
+    title = f"{results.study.name}: {len(results.records)} runs ({ends(results)})"
+    figure.suptitle(title, x=0.01, ha="left")
+    return written(figure, path)
 
 
 def _is_curve(results: StudyResults, name: str) -> bool:
@@ -94,14 +93,10 @@ def _is_curve(results: StudyResults, name: str) -> bool:
     return dims in (("time",), ("run", "time"))
 
 
-def _axes(results: StudyResults) -> list[str]:
+def varied_axes(results: StudyResults) -> list[str]:
+    """Names of the axes, but the replica's, that have several values."""
     return [name for name, values in results.axes.items()
             if name != "replica" and len(values) > 1]  # fmt: skip
-
-
-def _title(results: StudyResults) -> str:
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(results.counts.items()))
-    return f"{results.study.name}: {len(results.records)} runs ({counts})"
 
 
 class Curve(NamedTuple):
@@ -175,10 +170,9 @@ def _summary(t: Any, curves: Any) -> tuple[Any, Any, Any]:
 
 def _label(results: StudyResults, index: tuple[int, ...]) -> str:
     names = [name for name in results.axes if name != "replica"]
-    shown = _axes(results)
+    shown = varied_axes(results)
     parts = []
     for name, i in zip(names, index, strict=True):
         if name in shown:
-            value = label(results.axes[name][i], name)
-            parts.append("∞" if value == float("inf") else str(value))
+            parts.append(display.text(label(results.axes[name][i], name)))
     return ", ".join(parts)

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.fields import Field, check_evaluator, choose_field
+from meanfield.gaussian.pair_averages import pair_averages
 from meanfield.kernels.threads import thread_limit
 from meanfield.problem import Problem
-from meanfield.projection.neurons import Neurons, pair_values, split
+from meanfield.projection.neurons import Neurons, split
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 
 State = ParticleMeasure | Overlaps | Weights
@@ -172,8 +173,7 @@ def concentration_of(
     neurons: Neurons, parts: tuple[float, float] = (math.nan, math.nan)
 ) -> Concentration:
     """Where neurons lie; `parts` are E Var(f | z) and E f² of the function they make."""
-    inside = (neurons.u**2).sum(axis=1)
-    whole = inside + neurons.r**2
+    inside, whole = (neurons.u**2).sum(axis=1), neurons.q
     alignment = np.divide(inside, whole, out=np.zeros_like(whole), where=whole > 0)
     total = float(neurons.masses @ whole)
     outside, all_of_it = parts
@@ -204,11 +204,11 @@ def variance_parts(
 
 def _network_parts(neurons: Neurons, problem: Problem) -> tuple[float, float]:
     """E Var(f | z) and E f² of a network, by blocks of rows."""
-    q = (neurons.u**2).sum(axis=1) + neurons.r**2
+    q, student = neurons.q, problem.student
     outside = total = 0.0
     for rows, inside, perpendicular in neurons.blocks():
-        full = pair_values(problem, q[rows], q, inside + perpendicular)
-        apart = pair_values(problem, q[rows], q, inside)
+        full = pair_averages(student, student, q[rows], q, inside + perpendicular).value
+        apart = pair_averages(student, student, q[rows], q, inside).value
         outside += float(neurons.a[rows] @ ((full - apart) @ neurons.a))
         total += float(neurons.a[rows] @ (full @ neurons.a))
     p_squared = neurons.n**2

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from meanfield.gaussian.pair_averages import pair_averages
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.states.factors import nearest_coordinates
@@ -41,6 +40,11 @@ class Neurons:
     def n(self) -> int:
         """Number of neurons."""
         return len(self.a)
+
+    @property
+    def q(self) -> Array:
+        """Variances |u|² + r² of their pre-activations, (n,)."""
+        return np.asarray((self.u**2).sum(axis=1) + self.r**2)
 
     def blocks(self) -> Iterator[tuple[slice, Array, Array]]:
         """Row blocks of a network: which rows, u_i·u_j and r_i r_j θ_i·θ_j."""
@@ -90,6 +94,14 @@ def _of_weights(state: Weights, problem: Problem) -> Neurons:
     return Neurons(np.array(state.a), u, r, masses, lambda rows: rest[rows] @ rest.T)
 
 
+def quantiles(values: Array, masses: Array, shares: ArrayLike) -> Array:
+    """The smallest values with at least these shares of the mass at or below them."""
+    order = np.argsort(values, kind="stable")
+    mass = np.cumsum(masses[order])
+    at = np.searchsorted(mass, np.asarray(shares) * mass[-1] * (1 - 1e-12))
+    return np.asarray(values[order][np.minimum(at, len(values) - 1)])
+
+
 def principal_axes(state: Weights, problem: Problem) -> Array:
     """Orthonormal rows (k, d) that span W*, along which u are the coordinates."""
     return nearest_coordinates(problem.target.basis, state.W_star.T).T / math.sqrt(state.dim)
@@ -98,13 +110,3 @@ def principal_axes(state: Weights, problem: Problem) -> Array:
 def _check_gram(P: Array, problem: Problem) -> None:
     if not has_gram(problem.target, P):
         raise ValueError("state must have the gram matrix of the problem's target")
-
-
-def pair_values(problem: Problem, q: Array, q_j: Array, c: Array) -> Array:
-    """E σ(λ_i) σ(λ_j) of the student for variances q (m,), q_j (n,) and covariances c (m, n)."""
-    return pair_averages(problem.student, problem.student, q, q_j, c).value
-
-
-def pair_slopes(problem: Problem, q: Array, q_j: Array, c: Array) -> Array:
-    """E σ'(λ_i) σ'(λ_j); see `pair_values`."""
-    return pair_averages(problem.student, problem.student, q, q_j, c).A

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,24 +118,19 @@ def perpendicular_overlaps(
         return _of_law(neurons, problem.perpendicular_dim, bins)
     if neurons.n == 1:
         raise ValueError("state must have at least two neurons to have pairs, got 1")
-    largest = max(
-        float(np.abs(N[_above(rows, N)]).max(initial=0.0)) for rows, _, N in neurons.blocks()
-    )
-    if largest == 0.0:
-        return _all_zero()
     number = neurons.n * (neurons.n - 1) / 2
-    total = squares = 0.0
-    for rows, _, N in neurons.blocks():
-        pairs = N[_above(rows, N)]
+    largest = total = squares = 0.0
+    for pairs in _pairs(neurons):
+        largest = max(largest, float(np.abs(pairs).max(initial=0.0)))
         total += float(pairs.sum())
         squares += float(pairs @ pairs)
+    if largest == 0.0:
+        return _all_zero()
     rms = math.sqrt(squares / number)
-    edges, counts = (
-        _edges(largest, rms, _usual(neurons, problem.perpendicular_dim), bins),
-        np.zeros(bins),
-    )
-    for rows, _, N in neurons.blocks():
-        counts += np.histogram(N[_above(rows, N)], edges)[0]
+    edges = _edges(largest, rms, _usual(neurons, problem.perpendicular_dim), bins)
+    counts = np.zeros(bins)
+    for pairs in _pairs(neurons):
+        counts += np.histogram(pairs, edges)[0]
     return PerpendicularOverlaps(total / number, rms, edges, counts / number)
 
 
@@ -147,9 +143,10 @@ def root_mean_square(neurons: Neurons, D: float) -> float:
     return math.sqrt(max(squares - float((neurons.r**4).sum()), 0.0) / max(pairs, 1))
 
 
-def _above(rows: slice, N: Array) -> NDArray[np.bool_]:
-    """Which entries of the rows are pairs i < j."""
-    return np.arange(N.shape[1]) > np.arange(rows.start, rows.stop)[:, None]
+def _pairs(neurons: Neurons) -> Iterator[Array]:
+    """The overlaps of pairs i < j, by blocks of rows."""
+    for rows, _, N in neurons.blocks():
+        yield N[np.arange(neurons.n) > np.arange(rows.start, rows.stop)[:, None]]
 
 
 def _all_zero() -> PerpendicularOverlaps:

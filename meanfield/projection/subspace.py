@@ -1,4 +1,9 @@
-"""The subspace as a network shows it, without knowing the target, against the target's."""
+"""The subspace as a network shows it, without knowing the target, against the target's.
+
+First and second moments of the residual ε = f* − f against the input: Stein's lemma gives
+E ε x = E ∇ε and E ε (x xᵀ − I) = E ∇²ε (Brillinger 1983; Li 1992). For one neuron these are
+E σ'(λ) X and E σ''(λ) X Xᵀ with X = w/√d, and those of the target lie in the principal subspace.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,18 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import block_diag, eigh
 from scipy.special import gammaincinv, ndtri
 
 from meanfield import checks
-from meanfield.gaussian.rules import sphere_coordinate_rule
+from meanfield.gaussian.pair_averages import pair_averages
+from meanfield.gaussian.rules import hermite_rule, sphere_coordinate_rule
 from meanfield.problem import Problem
 from meanfield.projection.alignment import State
-from meanfield.projection.neurons import Neurons, pair_slopes, principal_axes, split
-from meanfield.projection.residual import residual_moments, residual_root
+from meanfield.projection.neurons import Neurons, principal_axes, split
 from meanfield.states import Weights
+from meanfield.targets import hermite_coefficients
 
 Array = NDArray[np.float64]
 METHODS = ("weights", "gradients", "residual")
@@ -163,16 +168,15 @@ def _rows(neurons: Neurons, problem: Problem, method: str) -> tuple[Array, Array
     They are X = W/√d, for the residual after the axes of the principal subspace. The root F gives
     the moment as Xᵀ F Fᵀ X.
     """
-    blocks = [N for _, _, N in neurons.blocks()]
-    u, N = neurons.u, np.vstack(blocks)
+    u, N = neurons.u, np.vstack([N for _, _, N in neurons.blocks()])
     if method == "weights":
         return u, N, np.diag(neurons.a / math.sqrt(neurons.n))
     if method == "residual":
         k = u.shape[1]
-        root = residual_root(neurons, problem, N)
-        return np.vstack((np.eye(k), u)), np.pad(N, ((k, 0), (k, 0))), root
-    q = (u**2).sum(axis=1) + neurons.r**2
-    slopes = pair_slopes(problem, q, q, u @ u.T + N)
+        rows, N = np.vstack((np.eye(k), u)), np.pad(N, ((k, 0), (k, 0)))
+        return rows, N, _residual_root(neurons, problem, rows @ rows.T + N)
+    q, student = neurons.q, problem.student
+    slopes = pair_averages(student, student, q, q, u @ u.T + N).A
     weights = np.outer(neurons.a, neurons.a) * (0.5 * (slopes + slopes.T)) / neurons.n**2
     values, vectors = eigh(weights)
     return u, N, vectors * np.sqrt(np.maximum(values, 0.0))
@@ -190,7 +194,7 @@ def _angles(cosines: Array, squared_sines: Array) -> Array:
 def _of_law(neurons: Neurons, problem: Problem, method: str, count: int) -> SubspaceEstimate:
     D = problem.perpendicular_dim
     moments = {
-        "weights": _weight_moments, "gradients": _gradient_moments, "residual": residual_moments
+        "weights": _weight_moments, "gradients": _gradient_moments, "residual": _residual_moments
     }  # fmt: skip
     block, outside = moments[method](neurons, problem)
     inside = np.linalg.eigvalsh(block)[::-1]
@@ -223,7 +227,7 @@ def _gradient_moments(neurons: Neurons, problem: Problem) -> tuple[Array, float]
     uniforms = qmc.Sobol(k + 1, rng=np.random.default_rng(0)).random_base2(9).clip(1e-12, 1 - 1e-12)
     flat = math.isinf(D)
     # at d = ∞ the perpendicular part of a pre-activation is r G, with G Gaussian
-    U, w = _gaussian_rule() if flat else sphere_coordinate_rule(D, 16)
+    U, w = hermite_rule(24) if flat else sphere_coordinate_rule(D, 16)
     lengths = np.ones(len(uniforms)) if flat else np.sqrt(2.0 * gammaincinv(D / 2, uniforms[:, k]))
     derivative, weighted = problem.student.derivative, neurons.masses * neurons.a
     block, outside = np.zeros((k, k)), 0.0
@@ -235,7 +239,48 @@ def _gradient_moments(neurons: Neurons, problem: Problem) -> tuple[Array, float]
     return block / len(uniforms), outside / len(uniforms)
 
 
-def _gaussian_rule() -> tuple[Array, Array]:
-    """Gauss rule for a standard Gaussian."""
-    nodes, weights = hermegauss(24)
-    return nodes, weights / weights.sum()
+def _target_moments(problem: Problem) -> tuple[Array, Array]:
+    """E f* z (k,) and E f* (z zᵀ − I) (k, k), from the Hermite coefficients of degree 1 and 2."""
+    k = problem.subspace_dim
+    first, second = np.zeros(k), np.zeros((k, k))
+    for index, (c, _) in hermite_coefficients(problem.target, 2).items():
+        at = [j for j, n in enumerate(index) for _ in range(n)]
+        if len(at) == 1:
+            first[at[0]] = c
+        elif len(at) == 2:
+            i, j = at
+            second[i, j] = second[j, i] = c * (math.sqrt(2.0) if i == j else 1.0)
+    return first, second
+
+
+def _student_moments(neurons: Neurons, problem: Problem) -> tuple[Array, Array]:
+    """Weights of X_i and of X_i X_iᵀ in E ∇f and E ∇²f, (n,) each."""
+    length = np.sqrt(neurons.q)
+    slope, tilt = problem.student.average_slopes(0.0, length, math.inf)
+    # E G σ'(sG) = s E σ''(sG)
+    curvature = np.divide(tilt, length, out=np.zeros_like(length), where=length > 0)
+    weighted = neurons.masses * neurons.a
+    return weighted * slope, weighted * curvature
+
+
+def _residual_root(neurons: Neurons, problem: Problem, products: Array) -> Array:
+    """F with F Fᵀ the weights of v vᵀ + H² on the axes of the subspace and the rows X, (k + p,).
+
+    v = E ε x and H = E ε (x xᵀ − I); `products` are the inner products of all these rows.
+    """
+    first, second = _target_moments(problem)
+    slope, curvature = _student_moments(neurons, problem)
+    H = block_diag(second, np.diag(-curvature))
+    values, vectors = np.linalg.eigh(products)
+    root = H @ (vectors * np.sqrt(np.maximum(values, 0.0)))
+    return np.column_stack((np.append(first, -slope), root))
+
+
+def _residual_moments(neurons: Neurons, problem: Problem) -> tuple[Array, float]:
+    """v vᵀ + H² of a law: its block on the subspace, and the eigenvalue in directions outside."""
+    first, second = _target_moments(problem)
+    slope, curvature = _student_moments(neurons, problem)
+    v = first - slope @ neurons.u
+    H = second - np.einsum("i,ix,iy->xy", curvature, neurons.u, neurons.u)
+    outside = float(curvature @ neurons.r**2) / problem.perpendicular_dim
+    return np.outer(v, v) + H @ H, outside**2

@@ -1,8 +1,12 @@
-"""The runs behind a budget: what each description neglects, as differences of their risks."""
+"""The runs behind a budget: what each description neglects, as differences of their risks.
+
+And the risk of SGD by the cheapest description that is good enough.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,9 +20,8 @@ from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate.records import check_times
 from meanfield.problem import Problem, refuse_schedules
-from meanfield.regimes.budgets import LEFT_OUT, Budget, Part
-from meanfield.regimes.start import run_start
-from meanfield.regimes.verdicts import TITLES
+from meanfield.regimes.budgets import Budget, Part
+from meanfield.regimes.descriptions import LEFT_OUT, TITLES, run_start
 from meanfield.regimes.widths import run_group, smallest_width, width_effect
 from meanfield.starts import gaussian_measure
 from meanfield.states import Overlaps, Weights
@@ -113,45 +116,38 @@ def budget(
     runs = checks.integer(runs, "runs", minimum=2)
     starts = checks.integer(starts, "starts", minimum=3)
     scale = checks.real(scale, "scale", above=0.0)
-    common: dict[str, Any] = {
-        "save_at": check_times(save_at, t_end), "threads": threads, "progress": progress,
-    }  # fmt: skip
-    ode = {**common, "rtol": checks.real(rtol, "rtol", above=0.0), "sgd_noise": False}
+    t = check_times(save_at, t_end)
+    common: dict[str, Any] = {"save_at": t, "threads": threads, "progress": progress}
+    ode = {**common, "rtol": checks.real(rtol, "rtol", above=0.0)}
     begin = _drawn(problem, p, start, scale, seed)
-    flow = solve_overlaps(problem, begin, t_end, **ode)
+    flow = solve_overlaps(problem, begin, t_end, sgd_noise=False, **ode)
     found: dict[str, Solution[Any, Any]] = {"gradient_flow": flow}
     parts: dict[str, Part] = {}
     if problem.learning_rate > 0.0:
-        found["overlap_ode"] = solve_overlaps(problem, begin, t_end, **ode | {"sgd_noise": True})
+        found["overlap_ode"] = solve_overlaps(problem, begin, t_end, sgd_noise=True, **ode)
+        parts["gradient_flow"] = _difference(found["overlap_ode"], flow)
         if math.isfinite(problem.dim):
             found["sgd"] = _sgd(problem, begin, t_end, runs, seed, common)
-            parts[LEFT_OUT["overlap_ode"]] = _of_runs(found["sgd"], found["overlap_ode"])
-        parts[LEFT_OUT["gradient_flow"]] = _difference(found["overlap_ode"], flow)
+            parts["overlap_ode"] = _of_runs(found["sgd"], found["overlap_ode"])
+    begun = start is not None
     measure = (
-        gaussian_measure(problem, PARTICLES, scale, seed, "antithetic-sobol")
-        if start is None else begin.measure()
+        begin.measure() if begun
+        else gaussian_measure(problem, PARTICLES, scale, seed, "antithetic-sobol")
     )  # fmt: skip
-    fields = {**common, "rtol": rtol}  # the mean field knows no γ
-    found["mean_field"] = solve_mean_field(problem, measure, t_end, **fields)
-    if start is None:
-        seeds = range(seed, seed + starts)
-        quiet = ode | {"progress": False}
-        parts[LEFT_OUT["mean_field"]] = _of_starts(problem, p, t_end, scale, seeds, quiet)
+    field = found["mean_field"] = solve_mean_field(problem, measure, t_end, **ode)
+    if begun:
+        parts["mean_field"] = _difference(flow, field)
     else:
-        parts[LEFT_OUT["mean_field"]] = _difference(flow, found["mean_field"])
+        seeds, quiet = range(seed, seed + starts), ode | {"progress": False}
+        parts["mean_field"] = _of_starts(problem, p, t_end, scale, seeds, quiet)
     if math.isfinite(problem.dim):
-        infinite = problem.at_dim(math.inf)
-        found["mean_field_infinite"] = solve_mean_field(infinite, measure, t_end, **fields)
-        parts[LEFT_OUT["mean_field_infinite"]] = _difference(
-            found["mean_field"], found["mean_field_infinite"]
-        )
-    ordered = {name: parts[what] for name, what in LEFT_OUT.items() if what in parts}
+        infinite = solve_mean_field(problem.at_dim(math.inf), measure, t_end, **ode)
+        found["mean_field_infinite"] = infinite
+        parts["mean_field_infinite"] = _difference(field, infinite)
     solutions = {name: found[name] for name in TITLES if name in found}
     errors = {name: _stated(one) for name, one in solutions.items()}
-    return Budget(
-        problem, p, np.asarray(common["save_at"]), {LEFT_OUT[n]: x for n, x in ordered.items()},
-        solutions, errors,
-    )  # fmt: skip
+    named = {what: parts[name] for name, what in LEFT_OUT.items() if name in parts}
+    return Budget(problem, p, np.asarray(t), named, solutions, errors)
 
 
 def _drawn(problem: Problem, p: int, start: Any, scale: float, seed: int) -> Overlaps:
@@ -167,11 +163,9 @@ def _sgd(
     p = start.p
     steps = t_end * p * problem.dim / problem.learning_rate
     seconds = 1e-9 * steps * runs * (100.0 + 30.0 * p + 6.0 * p * p)
-    if seconds > SGD_SECONDS and problem.dim > 10 * (problem.subspace_dim + p):
-        return simulate_diffusion(
-            problem, start, t_end, runs=runs, seed=seed, keep="ends", **common
-        )
-    return simulate_sgd(problem, start, t_end, runs=runs, seed=seed, keep="ends", **common)
+    large = problem.dim > 10 * (problem.subspace_dim + p)
+    solve = simulate_diffusion if seconds > SGD_SECONDS and large else simulate_sgd
+    return solve(problem, start, t_end, runs=runs, seed=seed, keep="ends", **common)
 
 
 def _of_runs(sgd: Solution, flow: Solution) -> Part:
@@ -195,7 +189,7 @@ def _of_starts(
     """Gradient flow of p neurons over draws of its start, about the mean field of their law."""
 
     def risk_of(one: Overlaps) -> Array:
-        return solve_overlaps(problem, one, t_end, **options).risk
+        return solve_overlaps(problem, one, t_end, sgd_noise=False, **options).risk
 
     widest = 4 * smallest_width(p)
     draws = (_drawn(problem, widest, None, scale, seed) for seed in seeds)
@@ -206,3 +200,94 @@ def _stated(solution: Solution) -> float:
     """The largest error that a run states of its averages or field; `rtol` is not among them."""
     names = ("average_error", "noise_error", "field_error", "step_error")
     return max((float(solution.stats.get(name, 0.0)) for name in names), default=0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a run of SGD will do, and the budget that says so.
+
+    Attributes
+    ----------
+    t : ndarray, shape (T,)
+    mean : ndarray, shape (T,)
+        SGD's mean risk: the description's, and the biases that it is known to neglect.
+    mean_error : ndarray, shape (T,)
+        Two standard errors of these.
+    low, high : ndarray, shape (T,)
+        The band of a run: `mean` ± (`mean_error` + two standard deviations).
+    description : str
+        The cheapest within the tolerance, as `compare` calls it.
+    solution : Solution
+        Its run.
+    budget : Budget
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=500, learning_rate=0.2)
+    >>> found = mf.predict(problem, width=4, t_end=2.0, tolerance=0.3, save_at=5, runs=20, starts=4)
+    >>> bool((found.low <= found.mean).all() and (found.mean <= found.high).all())
+    True
+    """
+
+    t: Array
+    mean: Array
+    mean_error: Array
+    low: Array
+    high: Array
+    description: str
+    solution: Solution = field(repr=False)
+    budget: Budget = field(repr=False)
+
+
+def predict(
+    problem: Problem, width: int, t_end: float, tolerance: float, **options: Any
+) -> Prediction:
+    """Predict the risk of SGD by the cheapest description within a tolerance.
+
+    Parameters
+    ----------
+    problem, width, t_end
+        As for `regimes.budget`.
+    tolerance : float
+        What a description may neglect, relative to the largest risk of the run, > 0.
+    **options
+        `start`, `save_at`, `runs` and the other arguments of `regimes.budget`.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Notes
+    -----
+    A band of a `start` that is drawn is that of runs from starts of its law, where the description
+    is a mean field; of the overlap equations and SGD it is that of runs from the first start.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=500, learning_rate=0.2)
+    >>> start = mf.gaussian_overlaps(problem, p=4)
+    >>> found = mf.predict(problem, 4, 2.0, 0.1, start=start, save_at=5, runs=20)
+    >>> found.description in ("gradient_flow", "overlap_ode")
+    True
+    """
+    tolerance = checks.real(tolerance, "tolerance", above=0.0)
+    found = budget(problem, width, t_end, **options)
+    name = found.cheapest(tolerance)
+    if name not in found.solutions:  # no SGD at γ = 0 or d = ∞: its limit
+        name = next(iter(found.solutions))
+    solution = found.solutions[name]
+    if name == "sgd":
+        part = found.parts["fluctuations of SGD"]
+        mean, error = found.solutions["overlap_ode"].risk + part.bias, part.error
+        reach = error + 2.0 * part.spread
+    else:
+        bias, error, variance = found.sums(name)
+        mean, reach = solution.risk + bias, error + 2.0 * np.sqrt(variance)
+    return Prediction(found.t, mean, error, mean - reach, mean + reach, name, solution, found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,17 +11,9 @@ from numpy.typing import NDArray
 from meanfield import checks, display
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
-from meanfield.regimes.verdicts import TITLES
+from meanfield.regimes.descriptions import LEFT_OUT, TITLES, mean_risk
 
 Array = NDArray[np.float64]
-
-# what a description leaves out beyond the one before it in `TITLES`
-LEFT_OUT = {
-    "overlap_ode": "fluctuations of SGD",
-    "gradient_flow": "SGD term",
-    "mean_field": "finite width",
-    "mean_field_infinite": "finite dimension",
-}
 
 
 class Part(NamedTuple):
@@ -103,7 +94,8 @@ class Budget:
         """Bias, its error and the variance of all that a description neglects, (T,) each."""
         checks.option(description, "description", TITLES)
         bias, error, variance = (np.zeros_like(self.t) for _ in range(3))
-        for name in _up_to(description):
+        order = list(TITLES)
+        for name in order[1 : order.index(description) + 1]:  # all that neglect no more, but SGD
             part = self.parts.get(LEFT_OUT[name])
             if part is not None:
                 bias, variance = bias + part.bias, variance + part.spread**2
@@ -116,47 +108,35 @@ class Budget:
         return float(np.max(self.neglected(description))) / scale if scale > 0.0 else 0.0
 
     def __str__(self) -> str:
-        return _as_table(self)
+        rows = [("t", self.t, ".3g")]
+        rows += [(f"risk, {TITLES[n]}", mean_risk(one), ".3g") for n, one in self.solutions.items()]
+        for what, part in self.parts.items():
+            rows.append((f"{what}: bias", part.bias, "+.1e"))
+            sizes = {
+                "  its error": part.error,
+                "  spread": part.spread,
+                "  error of the spread": part.spread_error,
+            }
+            rows += [(title, values, ".1e") for title, values in sizes.items() if values.any()]
+        for name in self.solutions:
+            if name in LEFT_OUT:
+                rows.append((f"neglected by {TITLES[name]}", self.neglected(name), ".1e"))
+        shown = np.unique(np.linspace(0, len(self.t) - 1, min(6, len(self.t))).astype(int))
+        cells = [
+            (title, *(format(x, style) for x in values[shown])) for title, values, style in rows
+        ]
+        body = display.columns(cells, _justify)
+        stated = ", ".join(f"{TITLES[name]} {error:.1e}" for name, error in self.numerics.items())
+        d, rate = display.text(self.problem.dim), self.problem.learning_rate
+        return "\n".join([
+            f"d = {d}, p = {self.width}, γ = {rate:g}: what is neglected of the risk",
+            "", *body, "",
+            "neglected: |bias|, its error (two standard errors) and two spreads of all up to there",
+            f"errors of averages and fields as runs state them, steps in time aside: {stated}",
+        ])  # fmt: skip
 
     def _repr_html_(self) -> str:
         return display.printed(self)
-
-
-def _up_to(description: str) -> list[str]:
-    """The description and those that neglect less, SGD apart."""
-    names = list(LEFT_OUT)
-    return names[: names.index(description) + 1] if description in names else []
-
-
-def _as_table(found: Budget) -> str:
-    """Risks and what is neglected, at a few of the times."""
-    problem = found.problem
-    shown = np.unique(np.linspace(0, len(found.t) - 1, min(6, len(found.t))).astype(int))
-    d = "∞" if math.isinf(problem.dim) else f"{problem.dim:g}"
-    rows = [("t", *(f"{found.t[i]:.3g}" for i in shown))]
-    for name, one in found.solutions.items():
-        risk = one.risk.mean(axis=0) if one.risk.ndim == 2 else one.risk
-        rows.append((f"risk, {TITLES[name]}", *(f"{risk[i]:.3g}" for i in shown)))
-    for what, part in found.parts.items():
-        rows.append((f"{what}: bias", *(f"{part.bias[i]:+.1e}" for i in shown)))
-        for title, values in (
-            ("  its error", part.error), ("  spread", part.spread),
-            ("  error of the spread", part.spread_error),
-        ):  # fmt: skip
-            if values.any():
-                rows.append((title, *(f"{values[i]:.1e}" for i in shown)))
-    for name in found.solutions:
-        if name in LEFT_OUT:
-            sizes = found.neglected(name)
-            rows.append((f"neglected by {TITLES[name]}", *(f"{sizes[i]:.1e}" for i in shown)))
-    body = display.columns(rows, _justify)
-    stated = ", ".join(f"{TITLES[name]} {error:.1e}" for name, error in found.numerics.items())
-    return "\n".join([
-        f"d = {d}, p = {found.width}, γ = {problem.learning_rate:g}: what is neglected of the risk",
-        "", *body, "",
-        "neglected: |bias|, its error (two standard errors) and two spreads of all up to there",
-        f"errors of averages and fields as runs state them, steps in time aside: {stated}",
-    ])  # fmt: skip
 
 
 def _justify(cell: str, width: int) -> str:

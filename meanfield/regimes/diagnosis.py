@@ -1,13 +1,171 @@
-"""What each description of a run neglects, and whether that is small."""
+"""Which descriptions of a run hold: what each neglects, and whether that is small."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from meanfield import checks
+from meanfield import checks, display
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.regimes.budgets import Budget
-from meanfield.regimes.verdicts import TITLES, Description, Diagnosis, Neglected
+from meanfield.regimes.descriptions import TITLES
+
+
+@dataclass(frozen=True)
+class Neglected:
+    """One thing that a description leaves out.
+
+    Attributes
+    ----------
+    what : str
+        In words.
+    formula : str
+        Its size in symbols.
+    size : float
+        The number; the effect on an overlap or the risk is this times a factor of order one.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=1.0)
+    >>> for one in mf.regimes.diagnose(problem, width=4)["gradient_flow"].neglects:
+    ...     print(one.formula, one.size)
+    γ/p 0.25
+    √(γ/(p d)) 0.05
+    """
+
+    what: str
+    formula: str
+    size: float
+
+
+@dataclass(frozen=True)
+class Description:
+    """The verdict on one description.
+
+    Attributes
+    ----------
+    name, title : str
+        As `compare` calls it, and as a reader would.
+    exists : bool
+        Whether the description can be run at all: SGD needs a finite d and γ > 0, a temperature
+        needs a finite d.
+    holds : bool
+        Whether it exists and everything it neglects is at most the tolerance.
+    neglects : tuple of Neglected
+        Largest first; empty for SGD itself.
+    note : str
+        A remark, often empty.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=1.0)
+    >>> one = mf.regimes.diagnose(problem, width=4)["overlap_ode"]
+    >>> one.holds, one.size
+    (True, 0.05)
+    """
+
+    name: str
+    title: str
+    exists: bool
+    holds: bool
+    neglects: tuple[Neglected, ...]
+    note: str = ""
+
+    @property
+    def size(self) -> float:
+        """The largest thing neglected, 0 for an exact description."""
+        return self.neglects[0].size if self.neglects else 0.0
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Which descriptions of a run hold. Printed, it is a table.
+
+    Attributes
+    ----------
+    problem : Problem
+    width : int
+        p.
+    tolerance : float
+        What counts as small.
+    noise_term : float
+        γ/p, the size of the SGD term of the overlap ODE beside its drift.
+    step : float
+        γ/(p d), the time that one SGD step takes, and what it moves an overlap by.
+    fluctuation : float
+        √(γ/(p d)), the spread of SGD about the overlap ODE.
+    inverse_width, inverse_dim : float
+        1/p and 1/d.
+    descriptions : tuple of Description
+        From SGD to the mean field at d = ∞, each neglecting more than the one before.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=1.0)
+    >>> diagnosis = mf.regimes.diagnose(problem, width=4)
+    >>> diagnosis.regime, diagnosis.holding
+    ('high-dimensional', ('sgd', 'overlap_ode'))
+    """
+
+    problem: Problem
+    width: int
+    tolerance: float
+    noise_term: float
+    step: float
+    fluctuation: float
+    inverse_width: float
+    inverse_dim: float
+    descriptions: tuple[Description, ...]
+
+    def __getitem__(self, name: str) -> Description:
+        checks.option(name, "name", TITLES)
+        return next(one for one in self.descriptions if one.name == name)
+
+    @property
+    def holding(self) -> tuple[str, ...]:
+        """Names of the descriptions that hold."""
+        return tuple(one.name for one in self.descriptions if one.holds)
+
+    @property
+    def regime(self) -> str:
+        """Where the run sits, by the simplest description that holds.
+
+        ``"mean-field"``, ``"classical"`` (gradient flow holds, the width matters),
+        ``"high-dimensional"`` (the SGD term matters, fluctuations do not) or ``"intermediate"``
+        (no deterministic description holds).
+        """
+        if self["mean_field"].holds:
+            return "mean-field"
+        if self["gradient_flow"].holds:
+            return "classical"
+        return "high-dimensional" if self["overlap_ode"].holds else "intermediate"
+
+    def __str__(self) -> str:
+        problem, p, d = self.problem, self.width, display.text(self.problem.dim)
+        lines = [
+            f"d = {d}, p = {p}, γ = {problem.learning_rate:g}: {self.regime} regime",
+            f"γ/p = {self.noise_term:.2g}   γ/(p d) = {self.step:.2g}   "
+            f"1/p = {self.inverse_width:.2g}   1/d = {self.inverse_dim:.2g}",
+            "",
+        ]
+        table = [("description", "holds", "largest neglected", "everything neglected")]
+        for one in self.descriptions:
+            verdict = ("yes" if one.holds else "no") if one.exists else "–"
+            sizes = ", ".join(f"{part.formula} = {part.size:.2g}" for part in one.neglects)
+            largest = f"{one.size:.2g}" if one.neglects else ("nothing" if one.exists else "–")
+            table.append((one.title, verdict, largest, sizes or "–"))
+        notes = [f"{one.title}: {one.note}" for one in self.descriptions if one.note]
+        closing = (
+            f"holds: every size neglected is at most {self.tolerance:g}; "
+            "sizes carry factors of order one"
+        )
+        return "\n".join([*lines, *display.columns(table, str.ljust), "", closing, *notes])
+
+    def _repr_html_(self) -> str:
+        return display.printed(self)
 
 
 def diagnose(
@@ -66,21 +224,18 @@ def diagnose(
         )
     label = max(1.0, problem.target.noise)
     mark = " Δ" if label > 1.0 else ""
-    exists = problem.learning_rate > 0.0 and math.isfinite(problem.dim)
+    missing = _missing("sgd", problem)
     shared = [Neglected("fluctuations of SGD", f"√(γ{mark}/(p d))", math.sqrt(step * label))]
-    rows = [Description("sgd", TITLES["sgd"], exists, exists, (), _sgd_note(problem))]
+    rows = [Description("sgd", TITLES["sgd"], not missing, not missing, (), missing)]
     heat, spread = _of_temperature(problem, p)
+    of_width = [
+        Neglected("finite width, spread", "1/√p", 1.0 / math.sqrt(p)),
+        Neglected("finite width, bias", "1/p", 1.0 / p),
+    ]
     for name, added in (
         ("overlap_ode", heat),
         ("gradient_flow", [Neglected("SGD term", f"γ{mark}/p", ratio * label)]),
-        (
-            "mean_field",
-            [
-                Neglected("finite width, spread", "1/√p", 1.0 / math.sqrt(p)),
-                Neglected("finite width, bias", "1/p", 1.0 / p),
-                *spread,
-            ],
-        ),
+        ("mean_field", of_width + spread),
         ("mean_field_infinite", [Neglected("finite dimension", "1/d", 1.0 / problem.dim)]),
     ):
         kept = shared if name.endswith(("ode", "flow")) else [s for s in shared if s not in heat]
@@ -89,7 +244,8 @@ def diagnose(
         holds = not missing and all(one.size <= tolerance for one in shared)
         note = missing or _note(name, problem, ratio * label)
         if budget is not None and name in budget.solutions:
-            note = "; ".join(part for part in (note, _computed(name, budget)) if part)
+            share = f"{budget.share(name):.2g} of the largest risk, up to t = {budget.t[-1]:g}"
+            note = f"{note}; computed: {share}" if note else f"computed: {share}"
         rows.append(Description(name, TITLES[name], not missing, holds, tuple(shared), note))
     return Diagnosis(
         problem, p, tolerance, ratio, step, math.sqrt(step), 1.0 / p, 1.0 / problem.dim,
@@ -111,14 +267,12 @@ def _of_temperature(problem: Problem, p: int) -> tuple[list[Neglected], list[Neg
     return heat, [Neglected("spread of the temperature", "√(2τ/p)", size / math.sqrt(p))]
 
 
-def _sgd_note(problem: Problem) -> str:
-    if math.isinf(problem.dim):
-        return "needs a finite d; its limit is the overlap ODE"
-    return "" if problem.learning_rate > 0.0 else "needs γ > 0; its limit is gradient flow"
-
-
 def _missing(name: str, problem: Problem) -> str:
-    """Why a description other than SGD does not exist; empty if it does."""
+    """Why a description does not exist; empty if it does."""
+    if name == "sgd":
+        if math.isinf(problem.dim):
+            return "needs a finite d; its limit is the overlap ODE"
+        return "" if problem.learning_rate > 0.0 else "needs γ > 0; its limit is gradient flow"
     if problem.temperature == 0.0:
         return ""
     if name == "mean_field_infinite":
@@ -137,8 +291,3 @@ def _note(name: str, problem: Problem, noise: float) -> str:
     if name == "mean_field" and math.isinf(problem.dim):
         return "d = ∞: the same as the next row"
     return ""
-
-
-def _computed(name: str, budget: Budget) -> str:
-    share = budget.share(name)
-    return f"computed: {share:.2g} of the largest risk, up to t = {float(budget.t[-1]):g}"

@@ -13,8 +13,8 @@ from meanfield import checks, display
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status
 from meanfield.problem import Problem
-from meanfield.regimes.start import order_parameters
-from meanfield.regimes.verdicts import TITLES, Diagnosis
+from meanfield.regimes.descriptions import TITLES, mean_risk
+from meanfield.regimes.diagnosis import Diagnosis
 from meanfield.states import Overlaps, Weights
 
 Array = NDArray[np.float64]
@@ -151,7 +151,7 @@ class Comparison:
         count = min(len(one.t), len(two.t))
         if count == 0:
             raise ValueError(f"first and second share no saved time: {first}, {second}")
-        gap = np.abs(_mean_risk(one)[:count] - _mean_risk(two)[:count])
+        gap = np.abs(mean_risk(one)[:count] - mean_risk(two)[:count])
         i = int(gap.argmax())
         error = math.hypot(_standard_error(one, i), _standard_error(two, i))
         return RiskDistance(
@@ -203,16 +203,24 @@ def risk_band(solution: Solution) -> tuple[Array, Array]:
     return np.maximum(mean - reach, 0.0), mean + reach
 
 
-def _mean_risk(solution: Solution) -> Array:
-    return solution.risk if solution.risk.ndim == 1 else solution.risk.mean(axis=0)
-
-
 def _standard_error(solution: Solution, i: int) -> float:
     if solution.risk.ndim == 1:
         return 0.0
     if len(solution.risk) == 1:
         return math.nan
     return float(solution.risk[:, i].std(ddof=1) / math.sqrt(len(solution.risk)))
+
+
+def order_parameters(solution: Solution) -> NDArray[np.float64]:
+    """M and the diagonal of Q at the saved times, (T, p, k + 1); of SGD, means over its runs."""
+    states, basis = solution.states, solution.problem.target.basis
+    if states.kind == "ParticleMeasure":
+        u, r = states.varying["u"], states.varying["r"]
+        M, q = u @ basis.T, (u**2).sum(axis=-1) + r**2
+    else:
+        M, q = states.varying["M"], np.diagonal(states.varying["Q"], axis1=-2, axis2=-1)
+    both = np.concatenate((M, q[..., None]), axis=-1)
+    return both.mean(axis=0) if both.ndim == 4 else both
 
 
 def _overlap_distance(one: Solution, two: Solution) -> float:

@@ -7,5 +7,5 @@ one above with directions drawn or found for what it leaves open.
 from meanfield.states.base import State as State
 from meanfield.states.base import check_state as check_state
 from meanfield.states.measure import ParticleMeasure as ParticleMeasure
-from meanfield.states.overlaps import Overlaps as Overlaps
-from meanfield.states.weights import Weights as Weights
+from meanfield.states.networks import Overlaps as Overlaps
+from meanfield.states.networks import Weights as Weights

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.problem import Problem
@@ -29,9 +30,22 @@ class State:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def _keep(self, **values: Any) -> None:
+        """Hold the fields as they were checked."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # built anew: pickled arrays would come back writable
         return type(self), tuple(vars(self).values())
+
+
+def check_neurons(a: Any, described: str) -> NDArray[np.float64]:
+    """One weight for each neuron, of which there is one at least."""
+    a = checks.array(a, "a", (None,), described=described)
+    if len(a) == 0:
+        raise ValueError("a must hold at least one neuron, got shape (0,)")
+    return a
 
 
 def check_conversion(problem: Any, seed: Any, *, finite: bool) -> int | None:
@@ -43,10 +57,7 @@ def check_conversion(problem: Any, seed: Any, *, finite: bool) -> int | None:
 
 
 WAYS = {
-    (
-        "ParticleMeasure",
-        "Overlaps",
-    ): "its .overlaps(problem, p) draws a network of width p",
+    ("ParticleMeasure", "Overlaps"): "its .overlaps(problem, p) draws a network of width p",
     ("ParticleMeasure", "Weights"): "its .weights(problem, p) draws a network of width p",
     ("Overlaps", "ParticleMeasure"): "its .measure() is the law of its neurons",
     ("Overlaps", "Weights"): "its .weights(problem) are weights with these overlaps",

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.problem import Problem
-from meanfield.states.base import KINDS, Origin, State, check_conversion
+from meanfield.states.base import KINDS, Origin, State, check_conversion, check_neurons
 from meanfield.states.factors import random_cosines, random_directions, systematic_choice
 
 if TYPE_CHECKING:
-    from meanfield.states.overlaps import Overlaps
-    from meanfield.states.weights import Weights
+    from meanfield.states.networks import Overlaps, Weights
 
 MASS_TOLERANCE = 1e-9  # of the sum of the masses
 
@@ -61,10 +60,8 @@ class ParticleMeasure(State):
     origin: Origin = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        a = checks.array(self.a, "a", (None,), described="(n,)")
-        n = a.shape[0]
-        if n == 0:
-            raise ValueError("a must hold at least one neuron, got shape (0,)")
+        a = check_neurons(self.a, "(n,)")
+        n = len(a)
         u = checks.array(_as_columns(self.u), "u", (n, None), described=f"(n, k) with n = {n}")
         if u.shape[1] == 0:
             raise ValueError(f"u must have at least one column, got shape {u.shape}")
@@ -72,9 +69,7 @@ class ParticleMeasure(State):
         if (r < 0).any():
             raise ValueError(f"r must be at least 0, got a smallest entry of {r.min():g}")
         mass = None if self.mass is None else _masses(self.mass, n)
-        values = {"a": a, "u": u, "r": r, "mass": mass, "origin": dict(self.origin)}
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        self._keep(a=a, u=u, r=r, mass=mass, origin=dict(self.origin))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ParticleMeasure):

@@ -1,11 +1,11 @@
 """Studies: many runs from one specification, and what they show together."""
 
-from meanfield.studies.analysis import load_study
 from meanfield.studies.concentration import concentration_study
+from meanfield.studies.concentration_analysis import load_study
+from meanfield.studies.concentration_result import ConcentrationStudy
 from meanfield.studies.executors import ProcessPool, SerialExecutor
 from meanfield.studies.observables import OBSERVABLES, Observable
 from meanfield.studies.rates import Limit, Rate
-from meanfield.studies.result import ConcentrationStudy
 from meanfield.studies.results import StudyResults
 from meanfield.studies.specification import Run
 from meanfield.studies.study import Study, read_results

@@ -66,7 +66,8 @@ def run_study(
             cut = error
             getattr(engine, "interrupt", lambda: None)()
         except BrokenExecutor as error:
-            raise type(error)(f"{error}{_advice(engine)}") from error
+            advice = RESTARTING if isinstance(engine, ProcessPoolExecutor) else ""
+            raise type(error)(f"{error}{advice}") from error
     results = StudyResults(study, tuple(records[run.key] for run in study.runs))
     if cut is None:
         return results
@@ -231,8 +232,3 @@ def as_they_finish(
 
 def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _advice(executor: Executor) -> str:
-    """What else to use, where a worker's death broke a pool."""
-    return RESTARTING if isinstance(executor, ProcessPoolExecutor) else ""

@@ -1,6 +1,6 @@
 """The concentration study: one problem in growing dimension, against its limit d = ∞.
 
-A specification whose runs are made and stored like those of any study; `analysis` reads them.
+A specification whose runs are made and stored like those of any study, and read by an analysis.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.problem import Problem, check_dim, refuse_schedules
 from meanfield.starts import SAMPLINGS
 from meanfield.states import ParticleMeasure
-from meanfield.studies.analysis import OBSERVABLES, analyse, where
-from meanfield.studies.result import LAW_ARRAYS, ConcentrationStudy
+from meanfield.studies.concentration_analysis import OBSERVABLES, analyse, where
+from meanfield.studies.concentration_result import LAW_ARRAYS, ConcentrationStudy
 from meanfield.studies.results import StudyResults
 from meanfield.studies.study import Study
 from meanfield.targets import Target
@@ -139,23 +139,11 @@ def concentration_study(
     saves = checks.integer(saves, "saves", minimum=2)
     replicas = checks.integer(replicas, "replicas")
     times = {"t_end": t_end, "save_at": saves}
-    tolerances = {"rtol": rtol, "atol": rtol * 1e-3}
-    overlaps = {"description": "overlaps", "sgd_noise": problem.learning_rate > 0.0}
-    grid: dict[str, list[Any]] = {}
-    if kind == "mean_field":
-        law = {"law": "gaussian_measure", "n": sizes[0], "scale": scale, "sampling": sampling}
-        solver = {"description": kind, **times, **tolerances}
-        limit: dict[str, Any] = {"replicas": 1}  # where every neuron starts at one point
-    else:  # the limit of SGD at fixed γ/p is the overlap ODE
-        law = {"law": "gaussian_network" if kind == "sgd" else "gaussian_overlaps", "p": sizes[0],
-               "scale": scale}  # fmt: skip
-        equation = {**overlaps, **times, **tolerances}
-        solver = {"description": kind, **times} if kind == "sgd" else equation
-        limit = {"solver": equation}
-        grid["start.p"] = sizes
+    law, solver, limit = _runs(kind, problem, sizes[0], scale, sampling, times, rtol)
     if start is not None:
         given = {name: getattr(start, name) for name in LAW_ARRAYS}
         law, replicas = {"law": "given_measure", **given}, 1
+    grid: dict[str, list[Any]] = {} if kind == "mean_field" else {"start.p": sizes}
     grid["dim"] = [{"problem.dim": d} | (limit if math.isinf(d) else {}) for d in dims]
     study = Study(problem, law, solver, OBSERVABLES, grid, replicas, seed, NAME)
     try:
@@ -168,6 +156,24 @@ def concentration_study(
     for record in results.failures:
         raise RuntimeError(f"the run with {where(record)} failed: {record.message}")
     return analyse(results)
+
+
+def _runs(
+    kind: str, problem: Problem, size: int, scale: float, sampling: str,
+    times: dict[str, Any], rtol: float,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:  # fmt: skip
+    """How runs start and are solved, and what of that is another at d = ∞."""
+    tolerances = {"rtol": rtol, "atol": rtol * 1e-3}
+    if kind == "mean_field":
+        law = {"law": "gaussian_measure", "n": size, "scale": scale, "sampling": sampling}
+        # at d = ∞ every neuron starts at one point
+        return law, {"description": kind, **times, **tolerances}, {"replicas": 1}
+    noise = problem.learning_rate > 0.0
+    equation = {"description": "overlaps", "sgd_noise": noise, **times, **tolerances}
+    name = "gaussian_network" if kind == "sgd" else "gaussian_overlaps"
+    solver = {"description": kind, **times} if kind == "sgd" else equation
+    # the limit of SGD at fixed γ/p is the overlap ODE
+    return {"law": name, "p": size, "scale": scale}, solver, {"solver": equation}
 
 
 def _of_those_made(results: StudyResults | None) -> ConcentrationStudy | None:

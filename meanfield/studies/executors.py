@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
@@ -169,10 +169,9 @@ def limited_threads(threads: int | None) -> Iterator[None]:
         yield
 
 
-@contextmanager
 def open_executor(
     engine: str, workers: int | None = None, scheduler: str | None = None
-) -> Iterator[Executor | None]:
+) -> AbstractContextManager[Executor | None]:
     """An executor for the time of a `with` block; the block runs on every rank of MPI.
 
     Parameters
@@ -185,9 +184,9 @@ def open_executor(
     scheduler : str, optional
         Address of a Dask scheduler.
 
-    Yields
-    ------
-    Executor or None
+    Returns
+    -------
+    context manager of Executor or None
         None on ranks of MPI that work for rank 0: the block has nothing to do there.
 
     Raises
@@ -197,20 +196,11 @@ def open_executor(
     """
     checks.option(engine, "executor", ENGINES)
     workers = os.cpu_count() or 1 if workers is None else checks.integer(workers, "workers")
-    opener = {"process": _processes, "serial": _serial, "dask": _dask, "mpi": _mpi}[engine]
-    with opener(workers, scheduler) as executor:
-        yield executor
-
-
-@contextmanager
-def _processes(workers: int, scheduler: str | None) -> Iterator[Executor]:
-    with ProcessPool(workers) as pool:
-        yield pool
-
-
-@contextmanager
-def _serial(workers: int, scheduler: str | None) -> Iterator[Executor]:
-    yield SerialExecutor()
+    if engine == "process":
+        return ProcessPool(workers)
+    if engine == "dask":
+        return _dask(workers, scheduler)
+    return _mpi() if engine == "mpi" else SerialExecutor()
 
 
 @contextmanager
@@ -226,15 +216,13 @@ def _dask(workers: int, scheduler: str | None) -> Iterator[Executor]:
         yield executor
 
 
-@contextmanager
-def _mpi(workers: int, scheduler: str | None) -> Iterator[Executor | None]:
+def _mpi() -> AbstractContextManager[Executor | None]:
     try:
         from mpi4py import MPI
         from mpi4py.futures import MPICommExecutor
     except ImportError as error:
         raise ImportError("the mpi executor needs mpi4py: pip install '.[mpi]'") from error
     if MPI.COMM_WORLD.size == 1:  # nobody to hand runs to
-        yield SerialExecutor()
-        return
-    with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
-        yield executor
+        return SerialExecutor()
+    found: AbstractContextManager[Executor | None] = MPICommExecutor(MPI.COMM_WORLD, root=0)
+    return found

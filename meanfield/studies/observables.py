@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from meanfield import checks, projection
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
+from meanfield.projection.alignment import State
+from meanfield.projection.neurons import quantiles
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.storage import HEADER, SEAL
 from meanfield.studies.plain import find_function, importable_name
@@ -30,7 +32,6 @@ WHOLE = {  # looked at once a run is over
     LAW: "a, u and r of every neuron at the end, and their masses where they differ",
 }
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-State = ParticleMeasure | Overlaps | Weights
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,10 @@ def _lengths(law: ParticleMeasure) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def _alignment_quantiles(state: State) -> NDArray[np.float64]:
-    """At `QUANTILES`, by mass: the smallest value with at least that mass at or below it."""
     law = _law(state)
     inside, whole = _lengths(law)
     alignment = np.divide(inside, whole, out=np.zeros_like(whole), where=whole > 0)
-    order = np.argsort(alignment, kind="stable")
-    mass = np.cumsum(law.masses[order])
-    at = np.searchsorted(mass, np.array(QUANTILES) * mass[-1] * (1 - 1e-12))
-    return np.asarray(alignment[order][np.minimum(at, law.n - 1)])
+    return quantiles(alignment, law.masses, QUANTILES)
 
 
 def _second_moments(state: State) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The parts of a run by name: a problem, a start, a solver, built from plain values.
+"""The parts of a run by name: a problem, a start, a solver, later phases, from plain values.
 
 Names and kinds are checked here, against the signatures of the functions themselves, when a study
 is made; what only the functions can judge shows when the run is.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, get_args
 
 from meanfield import checks, starts
@@ -17,12 +18,13 @@ from meanfield.dynamics.fluctuations.risk_band import solve_risk_band
 from meanfield.dynamics.fluctuations.solve import solve_fluctuations
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
+from meanfield.dynamics.risk import population_risk
 from meanfield.dynamics.sgd.simulate import simulate_sgd
-from meanfield.integrate import linear_times, logarithmic_times
+from meanfield.dynamics.solution import Solution
+from meanfield.integrate import Status, linear_times, logarithmic_times
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, State, Weights
-from meanfield.studies.plain import find_function, refuse_unknown
-from meanfield.studies.problems import build_problem, describe_problem
+from meanfield.studies.plain import build_problem, describe_problem, find_function, refuse_unknown
 from meanfield.until import Condition, check_until
 
 Values = Mapping[str, Any]
@@ -42,6 +44,8 @@ RESERVED = {
 }  # fmt: skip
 # arguments younger than stores of runs: at their defaults they are no part of a run's key
 YOUNGER = {"method", "evaluator", "until"}
+OF_A_PHASE = {"problem", "t_end", "save_at", "until"}
+RISK_OF = "risk_{}"  # of a phase's problem, all along the run; phases count from 1
 SPACINGS = {"linear": linear_times, "logarithmic": logarithmic_times}
 KINDS: dict[Any, tuple[type, ...]] = {
     int: (int,), float: (int, float), str: (str,), bool: (bool,),
@@ -220,3 +224,64 @@ def _times(values: Values, t_end: float, place: str) -> list[float]:
         return SPACINGS[spacing](t_end, **settings).tolist()
     except (TypeError, ValueError) as error:
         raise ValueError(f"{place}: {error}") from error
+
+
+def complete_phases(phases: Any, problem: Values, t_end: float) -> list[dict[str, Any]]:
+    """The phases of a run with whole problems: what one does not say stays as it was.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them cannot be; the message names the place, as in ``phases[0].t_end``.
+    """
+    if not isinstance(phases, list | tuple):
+        raise TypeError(f"phases must be a list of tables, got {phases!r}")
+    found = []
+    for i, phase in enumerate(phases):
+        place = f"phases[{i}]"
+        checks.instance(phase, place, dict)
+        refuse_unknown(phase, OF_A_PHASE, place)
+        changes = phase.get("problem", {})
+        checks.instance(changes, f"{place}.problem", dict)
+        problem = describe_problem(build_problem({**problem, **changes}, f"{place}.problem"))
+        if "t_end" not in phase:
+            raise ValueError(f"{place}.t_end is missing")
+        end = checks.real(phase["t_end"], f"{place}.t_end", above=t_end)
+        t_end = end
+        entry = {**phase, "problem": problem, "t_end": end}
+        if "until" in phase:
+            entry["until"] = condition_of(phase["until"], f"{place}.until").parameters()
+        found.append(entry)
+    return found
+
+
+def risks_of_phases(
+    problem: Values, phases: Sequence[Values]
+) -> dict[str, Callable[[float, Any], float]]:
+    """Observables of a run with phases: its risk under each of their problems, all along it."""
+    if not phases:
+        return {}
+    problems = [build_problem(problem), *(build_problem(phase["problem"]) for phase in phases)]
+    return {RISK_OF.format(i): partial(_risk, each) for i, each in enumerate(problems, start=1)}
+
+
+def go_on(
+    solution: Solution, phases: Sequence[Values], observables: Any, checkpoint: Path | None
+) -> Solution:
+    """The run through its phases, as far as it goes; each has a checkpoint of its own."""
+    for i, phase in enumerate(phases):
+        if solution.status not in (Status.SUCCESS, Status.INACCURATE):
+            break
+        settings = {key: phase[key] for key in ("save_at",) if key in phase}
+        if "until" in phase:
+            settings["until"] = condition_of(phase["until"], f"phases[{i}].until")
+        if checkpoint is not None:
+            settings["checkpoint"] = checkpoint.with_name(f"{checkpoint.name}-phase-{i + 2}")
+        solution = solution.then(
+            build_problem(phase["problem"]), phase["t_end"], observables=observables, **settings
+        )
+    return solution
+
+
+def _risk(problem: Any, t: float, state: Any) -> float:
+    return population_risk(problem, state)

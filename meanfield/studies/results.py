@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from meanfield import display
 from meanfield.studies.observables import BANDS, COORDINATES, ERROR, RISK, named
 from meanfield.studies.specification import Specification
-from meanfield.studies.tables import attributes, per_run, study_text
+from meanfield.studies.tables import attributes, ends, per_run, study_text
 from meanfield.studies.work import Record
 
 if TYPE_CHECKING:
@@ -61,13 +61,12 @@ class StudyResults:
 
     def __repr__(self) -> str:
         axes = " × ".join(f"{len(values)} {name}" for name, values in self.axes.items())
-        counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-        return f"<StudyResults: {self.study.name}, {axes}; {counts}>"
+        return f"<StudyResults: {self.study.name}, {axes}; {ends(self)}>"
 
     def _repr_html_(self) -> str:
         rows = {
             **{name: ", ".join(map(display.text, values)) for name, values in self.axes.items()},
-            "runs": ", ".join(f"{count} {status}" for status, count in self.counts.items()),
+            "runs": ends(self),
             "kept": ", ".join(self.names),
             "failures": "; ".join(f"{each.message}" for each in self.failures[:3]),
             "seed": str(self.study.seed),

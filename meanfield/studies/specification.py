@@ -15,8 +15,7 @@ import numpy as np
 
 from meanfield import checks
 from meanfield.studies.observables import check_observables
-from meanfield.studies.parts import complete
-from meanfield.studies.phases import complete_phases
+from meanfield.studies.parts import complete, complete_phases
 from meanfield.studies.plain import digest, plain
 
 PLACES = ("problem", "start", "solver")

@@ -15,7 +15,7 @@ from meanfield.studies.observables import ERROR
 from meanfield.studies.work import NOT_MADE
 
 if TYPE_CHECKING:
-    from meanfield.studies.result import ConcentrationStudy
+    from meanfield.studies.concentration_result import ConcentrationStudy
     from meanfield.studies.results import StudyResults
 
 SHOWN_FAILURES = 5
@@ -60,14 +60,15 @@ def study_text(results: StudyResults) -> str:
         made = [row for row in members if row["status"] not in ("failed", "missing")]
         cells = [_cell(name, [row[name] for row in made if name in row]) for name in values]
         count = f"{len(made)}/{len(members)}" if len(made) < len(members) else str(len(made))
-        lines.append([*(number(item) for item in place), *cells, count])
-    return "\n".join([_title(results), "", *display.columns(lines), "", *_notes(results)]).rstrip()
+        lines.append([*(display.text(item) for item in place), *cells, count])
+    study = results.study
+    title = f"{study.name} ({study.hash[:12]}): {len(study.runs)} runs: {ends(results)}"
+    return "\n".join([title, "", *display.columns(lines), "", *_notes(results)]).rstrip()
 
 
-def _title(results: StudyResults) -> str:
-    study, counts = results.study, results.counts
-    ends = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    return f"{study.name} ({study.hash[:12]}): {len(study.runs)} runs: {ends}"
+def ends(results: StudyResults) -> str:
+    """How many runs have each status, in words."""
+    return ", ".join(f"{count} {status}" for status, count in sorted(results.counts.items()))
 
 
 def _notes(results: StudyResults) -> list[str]:
@@ -94,23 +95,14 @@ def _notes(results: StudyResults) -> list[str]:
     return notes
 
 
-def number(value: Any) -> str:
-    """Of an axis: ∞ as such, and nothing that is not needed."""
-    if isinstance(value, float) and math.isinf(value):
-        return "∞"
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
-
-
 def _cell(name: str, values: list[float]) -> str:
     """Mean and standard error; of an error estimate the largest."""
     if not values:
         return "–"
     if name.endswith(ERROR):
         return f"{max(values):.0e}"
-    mean = float(np.mean(values))
-    if len(values) == 1:
-        return f"{mean:.5g}"
-    return f"{mean:.5g} ± {float(np.std(values, ddof=1)) / math.sqrt(len(values)):.0e}"
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    return _with_error(float(np.mean(values)), spread / math.sqrt(len(values)))
 
 
 def per_run(results: StudyResults) -> dict[str, Any]:
@@ -134,13 +126,17 @@ def per_run(results: StudyResults) -> dict[str, Any]:
     return found
 
 
+def versions(results: StudyResults) -> list[str]:
+    """Those that made the runs, each once, as text."""
+    return sorted({json.dumps(r.versions, sort_keys=True) for r in results.records if r.versions})
+
+
 def attributes(results: StudyResults) -> dict[str, str]:
     """The specification and the versions, as text."""
-    versions = sorted({json.dumps(r.versions) for r in results.records if r.versions})
     return {
         "study": json.dumps(results.study.parameters()),
         "hash": results.study.hash,
-        "versions": "; ".join(versions),
+        "versions": "; ".join(versions(results)),
     }
 
 
@@ -149,8 +145,9 @@ def concentration_text(study: ConcentrationStudy) -> str:
     finite = sorted(p for p in set(study.widths.tolist()) if math.isfinite(p))
     titles = (["p"] if finite else []) + ["d", *COLUMNS.values()]
     rows = [titles]
-    for i, (width, dim) in enumerate(zip(study.widths, study.dims, strict=True)):
-        row = ([number(width)] if finite else []) + [number(dim)]
+    cases = zip(study.widths.tolist(), study.dims.tolist(), strict=True)
+    for i, (width, dim) in enumerate(cases):
+        row = ([display.text(width)] if finite else []) + [display.text(dim)]
         for name in COLUMNS:
             value, error = study.final(name)[i], study.sampling_error[name][i]
             row.append(_with_error(float(value), float(error)))
@@ -174,7 +171,7 @@ def concentration_notes(study: ConcentrationStudy) -> list[str]:
         size = study.problem.target.second_moment()
         empty = rows[study.final("function_energy")[rows] <= NOTHING * size]
         if len(empty):
-            dims = ", ".join(map(number, study.dims[empty]))
+            dims = ", ".join(map(display.text, study.dims[empty].tolist()))
             notes.append(
                 f"f is 0 up to rounding at the final time in d = {dims}{where}: its leak, a ratio, "
                 "means nothing"

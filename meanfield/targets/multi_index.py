@@ -22,8 +22,8 @@ from meanfield.functions.users import (
 )
 from meanfield.gaussian.means import Estimate, gaussian_mean
 from meanfield.schedules.make import check_rate, plain_rate
+from meanfield.targets.base import compiled_labels, sample_points
 from meanfield.targets.hermite import Series, find_series
-from meanfield.targets.labels import compiled_labels, sample_points
 from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function
 from meanfield.targets.potentials.choice import potential_of_function
 from meanfield.targets.potentials.form import Potential

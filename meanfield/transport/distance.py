@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from meanfield import checks
 from meanfield.states import ParticleMeasure
 from meanfield.transport.bounds import interval
-from meanfield.transport.entropic import entropic_costs
-from meanfield.transport.exact import (
-    Cloud,
+from meanfield.transport.clouds import Cloud, clouds_of, paired_points
+from meanfield.transport.solvers import (
     TransportError,
-    clouds_of,
+    entropic_costs,
     exact_distance,
     mean_over_directions,
-    paired_points,
     single_atom_distance,
     sorted_distance,
 )

@@ -120,7 +120,7 @@ def test_a_target_that_keeps_neurons_at_a_saddle_is_explained_first(tmp_path, ca
     def nothing(*arguments, **options):
         raise RuntimeError("not run")
 
-    monkeypatch.setattr("meanfield.commands.concentration.concentration_study", nothing)
+    monkeypatch.setattr("meanfield.commands.main.concentration_study", nothing)
     command = [*SMALL, "--target-activation", "hermite3", "--out", str(tmp_path)]
     assert main(command) == 1
     text = " ".join(capsys.readouterr().out.split())

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from meanfield.until import check_until
 from scipy.optimize import brentq
 
 import meanfield as mf
 from meanfield.dynamics import checkpoint as module
+from meanfield.until import check_until
 from tests.parallel.ranks import Team
 
 U = mf.until

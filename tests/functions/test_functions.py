@@ -20,7 +20,7 @@ from meanfield.kernels.activations.own import (
     scalar_values,
 )
 from meanfield.problem import problem_from_parameters
-from meanfield.targets.labels import sample_points
+from meanfield.targets.base import sample_points
 
 steepness = 1.0
 

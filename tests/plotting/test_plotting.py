@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.plotting.neurons import neurons_in_time
+from meanfield.plotting.style import neurons_in_time
 from meanfield.projection import concentration
 from meanfield.projection.neurons import split
 from tests.fields.cases import make_measure, make_problem

@@ -10,9 +10,9 @@ import pytest
 import meanfield as mf
 from meanfield import plotting
 from meanfield.regimes import compare, phase_diagram
+from meanfield.regimes.comparison import Setting
+from meanfield.regimes.descriptions import TITLES
 from meanfield.regimes.distances import risk_band
-from meanfield.regimes.four import Setting
-from meanfield.regimes.verdicts import TITLES
 
 matplotlib.use("Agg")
 

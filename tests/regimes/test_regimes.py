@@ -10,9 +10,9 @@ import pytest
 import meanfield as mf
 from meanfield.integrate import Status
 from meanfield.regimes import compare, comparison, diagnose, four_regimes, phase_diagram
-from meanfield.regimes.four import SETTINGS
-from meanfield.regimes.start import order_parameters
-from meanfield.regimes.verdicts import TITLES
+from meanfield.regimes.comparison import SETTINGS
+from meanfield.regimes.descriptions import TITLES
+from meanfield.regimes.distances import order_parameters
 from meanfield.starts import gaussian_overlaps
 from meanfield.studies.rates import fit_rate
 

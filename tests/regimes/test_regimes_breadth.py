@@ -7,7 +7,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.regimes import compare, diagnose, four_regimes
-from meanfield.regimes.four import Setting
+from meanfield.regimes.comparison import Setting
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import meanfield as mf
 from meanfield import projection
 from meanfield.storage import write_archive
 from meanfield.studies import concentration_study, load_study, parts, read_results
-from meanfield.studies.result import CURVES
+from meanfield.studies.concentration_result import CURVES
 from tests.reference import mean_field as twin
 
 QUANTITIES = ("risk", "energy", "leak", "wasserstein")

@@ -9,8 +9,8 @@ import meanfield as mf
 from meanfield.activations import custom, get_activation
 from meanfield.fields.choose import choose_field
 from meanfield.targets import LinkUnits
-from meanfield.targets.potentials.across import Across, across
-from meanfield.targets.potentials.link_rules import LinkRules
+from meanfield.targets.potentials.nodes import Across, across
+from meanfield.targets.potentials.units import LinkRules
 
 BELL = custom(lambda x: np.exp(-x * x), name="bell")
 

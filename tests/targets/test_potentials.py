@@ -11,7 +11,7 @@ import meanfield as mf
 from meanfield.activations import custom, get_activation
 from meanfield.gaussian.coefficients import student_coefficients
 from meanfield.targets import potential_of
-from meanfield.targets.potentials.link_rules import LinkRules
+from meanfield.targets.potentials.units import LinkRules
 
 U = np.array([[0.8], [-2.0], [1.0], [0.0]])
 R = np.array([0.6, 1e-3, 0.0, 1.5])

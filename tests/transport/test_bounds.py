@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 import meanfield as mf
-from meanfield.transport import bounds, pairing, wasserstein
-from meanfield.transport.compress import cells, nodes
-from meanfield.transport.exact import cloud_of
-from meanfield.transport.pairing import dyadic_order
+from meanfield.transport import bounds, wasserstein
+from meanfield.transport.bounds import dyadic_order
+from meanfield.transport.clouds import cells, cloud_of, nodes
 
 N = 100_000  # of one test; the others hold at any size
 FEWER = 20_000
@@ -169,7 +168,7 @@ def test_in_five_coordinates_neighbouring_pairs_are_paired_anew(order):
     second = plane(16, n=20_000, dims=5) * [0.7, 0.8, 0.9, 1.0, 1.0] + 0.3
     found = wasserstein(measure_of(first), measure_of(second), order, sampled=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairing, "SWEEPS", 0)
+        patch.setattr(bounds, "SWEEPS", 0)
         before = wasserstein(measure_of(first), measure_of(second), order, sampled=False)
     assert found.low == pytest.approx(before.low, rel=1e-9)
     assert found.high - found.low < 0.65 * (before.high - before.low)
@@ -178,11 +177,11 @@ def test_in_five_coordinates_neighbouring_pairs_are_paired_anew(order):
 
 
 def test_pairing_blocks_anew_is_exact_in_each(monkeypatch):
-    monkeypatch.setattr(pairing, "BLOCK", 200)
+    monkeypatch.setattr(bounds, "BLOCK", 200)
     x, y = plane(17, n=150, dims=3), plane(18, n=150, dims=3)
     exact = wasserstein(measure_of(x), measure_of(y), method="exact") ** 2
-    assert pairing.coupling_cost(x, y, 2, enough=0.0) == pytest.approx(exact, rel=1e-9)
-    assert pairing.coupling_cost(x, y, 2, enough=math.inf) > exact
+    assert bounds.coupling_cost(x, y, 2, enough=0.0) == pytest.approx(exact, rel=1e-9)
+    assert bounds.coupling_cost(x, y, 2, enough=math.inf) > exact
 
 
 def test_halves_pair_what_is_one_cloud():

@@ -15,8 +15,8 @@ from scipy.stats import wasserstein_distance
 import meanfield as mf
 from meanfield.transport import Distance, TransportError, sliced_wasserstein, wasserstein
 from meanfield.transport import distance as distance_room
-from meanfield.transport import entropic as entropic_room
 from meanfield.transport import simplex as simplex_room
+from meanfield.transport import solvers as solvers_room
 
 
 def random_measure(n, k, seed, shift=0.0):
@@ -230,14 +230,12 @@ def test_a_plan_off_its_marginals_is_mended():
     a = np.full(12, 1 / 12)
     exact = best_assignment(first, second, 1)
     assert (
-        (greedy * cost).sum()
-        < exact
-        <= entropic_room._cost_on_marginals(greedy + 1e-12, cost, a, a)
+        (greedy * cost).sum() < exact <= solvers_room._cost_on_marginals(greedy + 1e-12, cost, a, a)
     )
     rows, columns = linear_sum_assignment(cost)
     best = np.zeros_like(cost)
     best[rows, columns] = 1 / 12
-    assert entropic_room._cost_on_marginals(best, cost, a, a) == pytest.approx(exact, rel=1e-12)
+    assert solvers_room._cost_on_marginals(best, cost, a, a) == pytest.approx(exact, rel=1e-12)
 
 
 def test_the_entropic_bound_knows_the_masses():
@@ -264,7 +262,7 @@ def test_the_entropic_bias_is_at_most_the_entropy_s():
 
 def test_the_entropic_interval_holds_however_early_it_stops(monkeypatch):
     """A plan far from its marginals would cost less than the distance, were it not mended."""
-    monkeypatch.setattr(entropic_room, "TOLERANCE", 1.0)
+    monkeypatch.setattr(solvers_room, "TOLERANCE", 1.0)
     first, second = random_measure(40, 2, seed=23), random_measure(40, 2, seed=24, shift=2.0)
     found = wasserstein(first, second, method="entropic", regularisation=0.002)
     assert found.low <= wasserstein(first, second) <= found
@@ -273,7 +271,7 @@ def test_the_entropic_interval_holds_however_early_it_stops(monkeypatch):
 def test_an_entropic_plan_that_has_not_converged_raises(monkeypatch):
     first, second = random_measure(40, 2, seed=23), random_measure(30, 2, seed=24)
     for iterations in (3, 25):
-        monkeypatch.setattr(entropic_room, "ITERATIONS", iterations)
+        monkeypatch.setattr(solvers_room, "ITERATIONS", iterations)
         with pytest.raises(TransportError, match="had not converged after"):
             wasserstein(first, second, method="entropic", regularisation=0.01)
     monkeypatch.setattr(distance_room, "ENTROPIC_PAIRS", 1199)

@@ -6,12 +6,10 @@ from meanfield.activations import Activation
 from meanfield.gaussian.pair_averages import has_closed_form
 from meanfield.targets.base import LinkUnits, Target, units_of
 from meanfield.targets.hermite import polynomial_of, series_of
-from meanfield.targets.potentials.across import across
 from meanfield.targets.potentials.form import Potential
 from meanfield.targets.potentials.hermite_sums import HermiteSums
-from meanfield.targets.potentials.link_rules import CosineSeries, LinkRules
-from meanfield.targets.potentials.node_sums import NodeSums
-from meanfield.targets.potentials.unit_pairs import ClosedPairs, ExpandedPairs
+from meanfield.targets.potentials.nodes import NodeSums, across
+from meanfield.targets.potentials.units import ClosedPairs, CosineSeries, ExpandedPairs, LinkRules
 
 
 def potential_of(target: Target, student: Activation, *, expanded: bool = False) -> Potential:

@@ -23,23 +23,30 @@ TINY = 1e-300
 
 
 class Potential(Protocol):
-    """The potential of one target for students of one activation."""
+    """The potential of one target for students of one activation.
 
-    @property
-    def degree(self) -> int:
-        """How many Hermite coefficients of the students it can be given; 0 if it takes none."""
+    What derives from it computes the value along with the slopes, and is held to another one,
+    unless it says otherwise.
+
+    Attributes
+    ----------
+    degree : int
+        How many Hermite coefficients of the students it can be given; 0 if it takes none.
+    precise : bool
+        Whether it is good to about 1e-8 of √(E f*²), as sums over pairs of neurons are.
+    """
+
+    degree: int = 0
+    precise: bool = True
 
     @property
     def cost(self) -> float:
         """Seconds that a neuron takes, rough."""
 
     @property
-    def precise(self) -> bool:
-        """Whether it is good to about 1e-8 of √(E f*²), as sums over pairs of neurons are."""
-
-    @property
     def other(self) -> Potential | None:
         """The same by other means, to hold it to: itself where it is exact, None if none is."""
+        return self
 
     def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
         """V and its slopes at neurons u (n, rank), r (n,).
@@ -50,43 +57,16 @@ class Potential(Protocol):
 
     def value(self, u: Array, r: Array, students: Expansion | None = None) -> Array:
         """V alone."""
-
-    def slopes(self, u: Array, r: Array, students: Expansion | None = None) -> tuple[Array, Array]:
-        """Its slopes alone."""
-
-    def miss(
-        self, u: Array, r: Array, students: Expansion | None = None, found: Values | None = None
-    ) -> Values:
-        """By how much all three are off, as far as can be told; `found` if they are known."""
-
-
-class Together:
-    """A form that computes the value along with the slopes, and is held to another one."""
-
-    degree = 0
-    precise = True
-
-    def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
-        """See `Potential`."""
-        raise NotImplementedError
-
-    @property
-    def other(self) -> Potential | None:
-        """See `Potential`."""
-        return self  # type: ignore[return-value]
-
-    def value(self, u: Array, r: Array, students: Expansion | None = None) -> Array:
-        """See `Potential`."""
         return self(u, r, students)[0]
 
     def slopes(self, u: Array, r: Array, students: Expansion | None = None) -> tuple[Array, Array]:
-        """See `Potential`."""
+        """Its slopes alone."""
         return self(u, r, students)[1:]
 
     def miss(
         self, u: Array, r: Array, students: Expansion | None = None, found: Values | None = None
     ) -> Values:
-        """See `Potential`."""
+        """By how much all three are off, as far as can be told; `found` if they are known."""
         other = self.other
         if other is None or other is self:
             return np.zeros_like(r), np.zeros_like(u), np.zeros_like(r)

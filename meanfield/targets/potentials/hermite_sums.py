@@ -16,7 +16,7 @@ from meanfield.activations import Activation
 from meanfield.gaussian.coefficients import student_coefficients
 from meanfield.gaussian.expansions import Expansion, expand
 from meanfield.targets.hermite import Series
-from meanfield.targets.potentials.form import TINY, Array, Together, Values, variances
+from meanfield.targets.potentials.form import TINY, Array, Potential, Values, variances
 
 COST = 1e-6  # seconds of a neuron, of few terms
 CHUNK = 2**17  # numbers at a time: a few arrays of them stay in the second-level cache
@@ -30,7 +30,7 @@ class Coefficients(NamedTuple):
     B: Array
 
 
-class HermiteSums(Together):
+class HermiteSums(Potential):
     """Exact for a polynomial of z.
 
     Of another function the series has a tail, the norm of what the coefficients do not hold over

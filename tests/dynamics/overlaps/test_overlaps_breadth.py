@@ -8,7 +8,7 @@ import pytest
 import meanfield as mf
 from meanfield.activations import custom, get_activation
 from meanfield.targets import hermite
-from meanfield.targets.potentials.node_sums import NodeSums
+from meanfield.targets.potentials.nodes import NodeSums
 from tests.reference import overlaps as twin
 
 

@@ -10,7 +10,7 @@ from meanfield.gaussian.expansions import expand
 from meanfield.targets import hermite_link, potential_of
 from meanfield.targets.potentials.form import relative_error
 from meanfield.targets.potentials.hermite_sums import HermiteSums
-from meanfield.targets.potentials.node_sums import NodeSums
+from meanfield.targets.potentials.nodes import NodeSums
 
 Z = np.linspace(-20.0, 20.0, 40_001)
 WEIGHT = np.exp(-0.5 * Z * Z) / math.sqrt(2.0 * math.pi) * (Z[1] - Z[0])

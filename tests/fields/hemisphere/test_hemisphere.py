@@ -16,7 +16,7 @@ from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField
 from meanfield.gaussian.rules import overlap_rule
 from meanfield.kernels.threads import thread_limit
-from meanfield.targets.potentials.unit_pairs import ClosedPairs
+from meanfield.targets.potentials.units import ClosedPairs
 from tests.fields.cases import make_measure, make_problem, velocity
 from tests.fields.pairs.test_closed import LINKS
 

@@ -11,8 +11,7 @@ import meanfield as mf
 from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.gaussian.rules import gaussian_nodes, overlap_rule
-from meanfield.targets.potentials.link_rules import CosineSeries, LinkRules
-from meanfield.targets.potentials.unit_pairs import ClosedPairs
+from meanfield.targets.potentials.units import ClosedPairs, CosineSeries, LinkRules
 from tests.fields.cases import ACTIVATIONS, make_measure, make_problem, relative_errors, velocity
 from tests.reference import mean_field as twin
 

@@ -13,7 +13,7 @@ from meanfield.fields.slices import field as slices
 from meanfield.fields.slices import layouts
 from meanfield.fields.slices.field import SliceField
 from meanfield.targets import LinkUnits
-from meanfield.targets.potentials.link_rules import LinkRules
+from meanfield.targets.potentials.units import LinkRules
 from tests.fields.cases import (
     ACTIVATIONS,
     DIMENSIONS,

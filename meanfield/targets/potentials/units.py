@@ -1,7 +1,8 @@
-"""Potentials of sums of units without closed forms: a rule over each λ*.
+"""Potentials of sums of units, unit by unit of the target.
 
-Given λ*, λ is Gaussian, so that the average over it is one over a coordinate, which the student
-knows. Another rule, finer and elsewhere, is what these are held to.
+Pairs of a neuron and a unit have closed forms or Hermite series. Without them: given λ*, λ is
+Gaussian, so that the average over it is one over a coordinate, which the student knows, and a rule
+over λ* does the rest. Another rule, finer and elsewhere, is what that is held to.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import numpy as np
 from numpy.polynomial.chebyshev import chebval
 
 from meanfield.activations import Activation
-from meanfield.gaussian.expansions import Expansion
+from meanfield.gaussian.expansions import Expansion, expand
+from meanfield.gaussian.pair_averages import PairAverages, closed_averages, expanded_averages
 from meanfield.gaussian.rules import Rule, panel_rule
+from meanfield.kernels.activations.units import SQUARE
+from meanfield.kernels.targets import target_slopes
 from meanfield.targets.base import LinkUnits
-from meanfield.targets.potentials.form import Array, Potential, Together, Values
+from meanfield.targets.potentials.form import TINY, Array, Potential, Values, variances
 
 REACH = 9.0  # of a rule over λ*: beyond, x⁸ times a Gaussian holds 1e-12 of its mass
 WIDEST, NODES = 1.1, 14  # panels, in units of the link's strip, and nodes in each
@@ -25,9 +29,8 @@ OCTAVES, OCTAVES_SMOOTH = 40, 16  # towards 0, where a neuron with r → 0 has i
 CHUNK = 2**18  # numbers at a time
 TERMS, ROUNDING = (96, 192, 384, 768), 1e-14  # of a series in a cosine; what it may leave out
 BATCH = 2**13  # neurons at a time
-TINY = 1e-300
 Nodes = list[tuple[Array, Array, Array]]
-SERIES_COST, LINK_COST = 1e-6, 5e-5  # seconds of a neuron
+SERIES_COST, EXPANDED_COST, LINK_COST = 1e-6, 1e-5, 5e-5  # seconds of a neuron
 
 
 def link_rule(
@@ -76,7 +79,7 @@ def _nodes_of(
             yield b / length, x, share * w * units.link(length * x)
 
 
-class LinkRules(Together):
+class LinkRules(Potential):
     """Σ_r (a*_r/k) E σ*(√P x) g0(c x/√P, s): given λ* = √P x, λ has mean c x/√P and variance s²."""
 
     cost = LINK_COST
@@ -123,7 +126,7 @@ class LinkRules(Together):
         return value, out_u, out_r
 
 
-class CosineSeries(Together):
+class CosineSeries(Potential):
     """The same for a homogeneous student under smooth links: two series for each unit.
 
     A unit b makes a potential R F(c), c the cosine between the neuron and b. Its slope is A(c)
@@ -180,3 +183,76 @@ def _series(student: Activation, x: Array, seen: Array) -> Array:
         if kept < 0.9 * terms:
             break
     return series[:kept]
+
+
+class UnitPairs(Potential):
+    """What averages over pairs of a neuron and a unit give, by Stein's lemma."""
+
+    def __init__(self, student: Activation, units: LinkUnits):
+        self.student, self.link = student, units.link
+        self.basis, self.shares = np.array(units.basis), units.shares
+        self.P = (self.basis**2).sum(axis=1)
+
+    def summed(self, pairs: PairAverages, u: Array, r: Array) -> Values:
+        """V and its slopes from averages over pairs (n, k)."""
+        b = pairs.B @ self.shares
+        slope_u = (pairs.A * self.shares) @ self.basis + b[:, None] * u
+        return pairs.value @ self.shares, slope_u, b * r
+
+
+class ClosedPairs(UnitPairs):
+    """Where a pair has a closed form; see `meanfield.gaussian.pair_averages`."""
+
+    cost = 0.0
+
+    def __init__(self, student: Activation, units: LinkUnits):
+        super().__init__(student, units)
+        self.coded = max(student.code, self.link.code) <= SQUARE
+
+    def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
+        """See `Potential`."""
+        if not self.coded:
+            c = u @ self.basis.T
+            found = closed_averages(self.student, self.link, variances(u, r), self.P, c)
+            return self.summed(found, u, r)
+        value, out_u, out_r = np.empty_like(r), np.empty_like(u), np.empty_like(r)
+        codes = self.student.code, self.link.code
+        target_slopes(*codes, u, r, self.basis, self.shares, value, out_u, out_r)
+        return value, out_u, out_r
+
+
+class ExpandedPairs(UnitPairs):
+    """By the Hermite series of both, for callers that have the students' coefficients."""
+
+    cost = EXPANDED_COST
+    precise = False  # kinks may leave out more
+
+    def __init__(self, student: Activation, units: LinkUnits):
+        super().__init__(student, units)
+        natural = expand(self.link, self.P)
+        self.degree = natural.degree
+        self.expansions = {self.degree: natural}
+        self.size = float(np.abs(self.shares) @ np.sqrt(natural.square))  # at least √(E f*²)
+
+    def _pairs(self, u: Array, r: Array, students: Expansion) -> PairAverages:
+        degree = students.degree
+        if degree not in self.expansions:
+            self.expansions[degree] = expand(self.link, self.P, degree)
+        c, links = u @ self.basis.T, self.expansions[degree]
+        return expanded_averages(students, links, variances(u, r), self.P, c, same=False)
+
+    def _of(self, u: Array, r: Array, students: Expansion | None) -> Expansion:
+        return expand(self.student, variances(u, r), self.degree) if students is None else students
+
+    def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
+        """See `Potential`."""
+        return self.summed(self._pairs(u, r, self._of(u, r, students)), u, r)
+
+    def miss(
+        self, u: Array, r: Array, students: Expansion | None = None, found: Values | None = None
+    ) -> Values:
+        """See `Potential`: what the series leave out, of every pair relative to its norms."""
+        students = self._of(u, r, students)
+        off = self._pairs(u, r, students).error * self.size
+        slope = off * np.sqrt(students.slope_square)
+        return off * np.sqrt(students.square), np.outer(slope, np.ones(u.shape[1])), slope

@@ -1,4 +1,4 @@
-"""The common start of several descriptions, and what they all have of their neurons."""
+"""The descriptions of one run: their names, their common start, and the risk that they share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,20 @@ from meanfield.problem import Problem
 from meanfield.starts import gaussian_overlaps, gaussian_weights
 from meanfield.states import Overlaps, Weights, check_state
 
+TITLES = {
+    "sgd": "SGD",
+    "overlap_ode": "overlap ODE",
+    "gradient_flow": "overlap gradient flow",
+    "mean_field": "mean field at d",
+    "mean_field_infinite": "mean field at d = ∞",
+}
+# what a description leaves out beyond the one before it
+LEFT_OUT = {
+    "overlap_ode": "fluctuations of SGD",
+    "gradient_flow": "SGD term",
+    "mean_field": "finite width",
+    "mean_field_infinite": "finite dimension",
+}
 # entries of W above which overlaps are drawn from their law instead
 WEIGHTS_THAT_FIT = 10**7
 
@@ -34,13 +48,6 @@ def run_start(
     return start.overlaps() if in_law and isinstance(start, Weights) else start
 
 
-def order_parameters(solution: Solution) -> NDArray[np.float64]:
-    """M and the diagonal of Q at the saved times, (T, p, k + 1); of SGD, means over its runs."""
-    states, basis = solution.states, solution.problem.target.basis
-    if states.kind == "ParticleMeasure":
-        u, r = states.varying["u"], states.varying["r"]
-        M, q = u @ basis.T, (u**2).sum(axis=-1) + r**2
-    else:
-        M, q = states.varying["M"], np.diagonal(states.varying["Q"], axis1=-2, axis2=-1)
-    both = np.concatenate((M, q[..., None]), axis=-1)
-    return both.mean(axis=0) if both.ndim == 4 else both
+def mean_risk(solution: Solution) -> NDArray[np.float64]:
+    """The risk (T,); of SGD, the mean over its runs."""
+    return solution.risk if solution.risk.ndim == 1 else solution.risk.mean(axis=0)

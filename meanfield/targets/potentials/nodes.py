@@ -1,8 +1,9 @@
-"""What a function of one's own does to a neuron, by nodes that turn with the neuron.
+"""Potentials of any function of z, on nodes.
 
-σ sees z through τ, the coordinate along u, alone, and there its Hermite coefficients are known. So
-f* is averaged over the plane across u, which leaves functions of τ as smooth as f* is, however
-steep σ may be: E f* σ(λ) = Σ_m h_m(q) (|u|/√q)^m E f* he_m(τ), and its slopes likewise.
+Either the nodes stay where they are, or they turn with the neuron. σ sees z through τ, the
+coordinate along u, alone, and there its Hermite coefficients are known. So f* is averaged over the
+plane across u, which leaves functions of τ as smooth as f* is, however steep σ may be:
+E f* σ(λ) = Σ_m h_m(q) (|u|/√q)^m E f* he_m(τ), and its slopes likewise.
 """
 
 from __future__ import annotations
@@ -14,22 +15,92 @@ import numpy as np
 
 from meanfield.activations import Activation, get_activation
 from meanfield.gaussian.coefficients import hermite_table, student_coefficients
-from meanfield.gaussian.expansions import Expansion
+from meanfield.gaussian.expansions import Expansion, expand
+from meanfield.gaussian.rules import coarse_share, gaussian_nodes
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.pairs import series
 from meanfield.targets.base import Target
-from meanfield.targets.potentials.form import Array, Potential, Together, Values
+from meanfield.targets.potentials.form import TINY, Array, Potential, Values, variances
 
 REACH, ACROSS = 9.5, 6.8  # of the nodes along u, where polynomials grow, and across
 SPACINGS = {2: (0.4, 0.28, 0.2, 0.14, 0.1), 3: (0.4, 0.32, 0.25, 0.2)}  # tried in turn
 GOOD, SERVES = 1e-9, 1e-8  # errors over √(E f*²) that end the search, and that pass
 BATCH, TABLE_BATCH = 2**17, 2**12  # points, and neurons, at a time
 ANGLES = 2048  # of a table at k = 2
-TINY = 1e-300
-TABLE_COST, NODE_COST = 1e-5, 2e-7  # seconds of a neuron, and of a neuron and a node
+TABLE_COST = 1e-5  # seconds of a neuron
+FIXED_COST, TURNED_COST = 1e-7, 2e-7  # seconds of a neuron and a node
+CHANCE = 2.0  # where a kink lies among the nodes of two levels is chance: their errors may agree
 
 
-class Across(Together):
+class NodeSums(Potential):
+    """A product rule up to four coordinates, Sobol points beyond.
+
+    Given z, λ is N(u·z, r²), so that every node needs the Gaussian averages g0, g1, g2 of σ.
+    """
+
+    precise = False
+
+    def __init__(self, student: Activation, target: Target):
+        self.student, self.target = student, target
+        self.levels: dict[int, tuple[Array, Array]] = {}
+
+    def _nodes(self, level: int) -> tuple[Array, Array]:
+        """Points z (S, rank), and weights times f* there."""
+        if level not in self.levels:
+            z, w = gaussian_nodes(self.target.rank, smooth=self.target.smooth, level=level)
+            self.levels[level] = z, w * self.target(z)
+        return self.levels[level]
+
+    @property
+    def cost(self) -> float:
+        """See `Potential`."""
+        return FIXED_COST * len(self._nodes(0)[0])
+
+    @property
+    def other(self) -> Potential | None:
+        """See `Potential`: more nodes are no other way."""
+        return None
+
+    def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
+        """See `Potential`."""
+        return self.value(u, r), *self.slopes(u, r)
+
+    def value(self, u: Array, r: Array, students: Expansion | None = None, level: int = 0) -> Array:
+        """See `Potential`."""
+        z, weighted = self._nodes(level)
+        averages = (
+            self.student.average(u[i] @ z.T, np.full(len(z), r[i]), math.inf) for i in range(len(u))
+        )
+        return np.array([float(weighted @ average) for average in averages])
+
+    def slopes(
+        self, u: Array, r: Array, students: Expansion | None = None, level: int = 0
+    ) -> tuple[Array, Array]:
+        """E f* σ'(λ) z, and E f* G σ'(λ) with G the coordinate across."""
+        z, weighted = self._nodes(level)
+        out_u, out_r = np.empty_like(u), np.empty_like(r)
+        for i in range(len(u)):
+            g1, g2 = self.student.average_slopes(u[i] @ z.T, np.full(len(z), r[i]), math.inf)
+            out_u[i], out_r[i] = (weighted * g1) @ z, weighted @ g2
+        return out_u, out_r
+
+    def miss(
+        self, u: Array, r: Array, students: Expansion | None = None, found: Values | None = None
+    ) -> Values:
+        """See `Potential`: change on more nodes, and what averages of σ miss."""
+        units = expand(self.student, variances(u, r))
+        share = CHANCE * coarse_share(self.target.rank)
+        norm = math.sqrt(self.target.second_moment())
+        value = share * np.abs(self.value(u, r, level=1) - self.value(u, r))
+        coarse, fine = self.slopes(u, r), self.slopes(u, r, level=1)
+        # of a slope in r only what it adds to those in u is told: it vanishes with r
+        slope_u = share * np.abs(fine[0] - coarse[0])
+        own = units.error * norm * np.sqrt(np.maximum(units.slope_square, TINY))
+        known = units.error * norm * np.sqrt(units.square)
+        return np.maximum(value, known), np.maximum(slope_u, own[:, None]), own
+
+
+class Across(Potential):
     """E f* σ(λ), ∂/∂u, ∂/∂r at (u, r) for one student and one target with 2 or 3 coordinates.
 
     Parameters
@@ -66,7 +137,7 @@ class Across(Together):
     @property
     def cost(self) -> float:
         """Seconds a neuron takes, rough."""
-        return TABLE_COST if self.tabulated else NODE_COST * self.nodes
+        return TABLE_COST if self.tabulated else TURNED_COST * self.nodes
 
     @property
     def other(self) -> Potential | None:

@@ -1,8 +1,9 @@
-"""Gaussian starts: w ~ N(0, scale² I_d)."""
+"""Isotropic starts: Gaussian weights, w ~ N(0, scale² I_d), and spherical ones, |w| = scale √d."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.special import gammaincinv
 
 from meanfield.problem import Problem
 from meanfield.starts import draws
+from meanfield.starts.draws import SecondLayer
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.states.factors import gaussian_triangle
 
@@ -20,7 +22,7 @@ def gaussian_measure(
     scale: float = 1.0,
     seed: int = 0,
     sampling: str = "random",
-    second_layer: draws.SecondLayer = 1.0,
+    second_layer: SecondLayer = 1.0,
 ) -> ParticleMeasure:
     """Law of neurons drawn w ~ N(0, scale² I_d), reduced to (a, u, r).
 
@@ -80,11 +82,7 @@ def gaussian_measure(
 
 
 def gaussian_weights(
-    problem: Problem,
-    p: int,
-    scale: float = 1.0,
-    seed: int = 0,
-    second_layer: draws.SecondLayer = 1.0,
+    problem: Problem, p: int, scale: float = 1.0, seed: int = 0, second_layer: SecondLayer = 1.0
 ) -> Weights:
     """Weights w ~ N(0, scale² I_d) of a network of width p.
 
@@ -96,13 +94,8 @@ def gaussian_weights(
         With finite d.
     p : int
         Width.
-    scale : float
-        Standard deviation of a weight, > 0.
-    seed : int
-        Seed of the draw, ≥ 0.
-    second_layer : float, str or array_like
-        a: one number for all neurons, ``"signs"`` (±1 with equal chances), ``"gaussian"``
-        (N(0, 1)), both independent of the rest, or an array of them.
+    scale, seed, second_layer
+        As in `gaussian_measure`.
 
     Returns
     -------
@@ -132,11 +125,7 @@ def gaussian_weights(
 
 
 def gaussian_overlaps(
-    problem: Problem,
-    p: int,
-    scale: float = 1.0,
-    seed: int = 0,
-    second_layer: draws.SecondLayer = 1.0,
+    problem: Problem, p: int, scale: float = 1.0, seed: int = 0, second_layer: SecondLayer = 1.0
 ) -> Overlaps:
     """Overlaps of w ~ N(0, scale² I_d), drawn without the weights where d is large.
 
@@ -149,13 +138,8 @@ def gaussian_overlaps(
     problem : Problem
     p : int
         Width.
-    scale : float
-        Standard deviation of a weight, > 0.
-    seed : int
-        Seed of the draw, ≥ 0.
-    second_layer : float, str or array_like
-        a: one number for all neurons, ``"signs"`` (±1 with equal chances), ``"gaussian"``
-        (N(0, 1)), both independent of the rest, or an array of them.
+    scale, seed, second_layer
+        As in `gaussian_measure`.
 
     Returns
     -------
@@ -190,3 +174,123 @@ def gaussian_overlaps(
     return Overlaps(
         u @ u.T + outside @ outside.T, M, P, a, origin=draws.with_second_layer(origin, second_layer)
     )
+
+
+def spherical_measure(
+    problem: Problem,
+    n: int,
+    scale: float = 1.0,
+    seed: int = 0,
+    sampling: str = "random",
+    second_layer: SecondLayer = 1.0,
+) -> ParticleMeasure:
+    """Law of neurons uniform on the sphere |w| = scale √d, reduced to (a, u, r).
+
+    The Gaussian start of the same arguments, each neuron at its length divided out: |u|² + r² =
+    scale². At d = ∞ every neuron sits at u = 0, r = scale.
+
+    Parameters
+    ----------
+    problem, n, seed, sampling, second_layer
+        As in `gaussian_measure`. Antithetic: the mean of u is exactly 0.
+    scale : float
+        |w|/√d, > 0.
+
+    Returns
+    -------
+    ParticleMeasure
+        With n neurons; n is rounded up to even when antithetic.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> start = mf.spherical_measure(mf.Problem(mf.CommitteeTarget(k=1), dim=20), n=3, scale=2.0)
+    >>> (start.u[:, 0] ** 2 + start.r**2).round(12).tolist()
+    [4.0, 4.0, 4.0]
+    """
+    _, scale, _ = draws.check_draw(problem, n, "n", scale, seed)
+    start = gaussian_measure(problem, n, 1.0, seed, sampling, second_layer)
+    stretch = scale / np.sqrt((start.u**2).sum(axis=1) + start.r**2)
+    origin = {**start.origin, "start": "spherical", "scale": scale}
+    return replace(start, u=stretch[:, None] * start.u, r=stretch * start.r, origin=origin)
+
+
+def spherical_weights(
+    problem: Problem, p: int, scale: float = 1.0, seed: int = 0, second_layer: SecondLayer = 1.0
+) -> Weights:
+    """Weights uniform on the sphere |w| = scale √d.
+
+    The Gaussian weights of the same seed, each row at its length divided out.
+
+    Parameters
+    ----------
+    problem : Problem
+        With finite d.
+    p, seed, second_layer
+        As in `gaussian_weights`.
+    scale : float
+        |w|/√d, > 0.
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or d is infinite.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> start = mf.spherical_weights(mf.Problem(mf.CommitteeTarget(k=1), dim=20), p=2)
+    >>> (start.W**2).sum(axis=1).round(12).tolist()
+    [20.0, 20.0]
+    """
+    _, scale, _ = draws.check_draw(problem, p, "p", scale, seed)
+    start = gaussian_weights(problem, p, 1.0, seed, second_layer)
+    lengths = np.linalg.norm(start.W, axis=1, keepdims=True)
+    origin = {**start.origin, "start": "spherical", "scale": scale}
+    return replace(start, W=start.W * (scale * math.sqrt(start.dim) / lengths), origin=origin)
+
+
+def spherical_overlaps(
+    problem: Problem, p: int, scale: float = 1.0, seed: int = 0, second_layer: SecondLayer = 1.0
+) -> Overlaps:
+    """Overlaps of weights uniform on the sphere |w| = scale √d, drawn without the weights.
+
+    Parameters
+    ----------
+    problem : Problem
+        At d = ∞ every overlap is certain: Q = scale² I, M = 0.
+    p, seed, second_layer
+        As in `gaussian_weights`.
+    scale : float
+        |w|/√d, > 0.
+
+    Returns
+    -------
+    Overlaps
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Examples
+    --------
+    >>> import numpy as np, meanfield as mf
+    >>> start = mf.spherical_overlaps(mf.Problem(mf.CommitteeTarget(k=1), dim=20), p=2)
+    >>> np.diag(start.Q).round(12).tolist()
+    [1.0, 1.0]
+    """
+    _, scale, _ = draws.check_draw(problem, p, "p", scale, seed)
+    start = gaussian_overlaps(problem, p, 1.0, seed, second_layer)
+    stretch = scale / np.sqrt(np.diag(start.Q))
+    Q, M = stretch[:, None] * start.Q * stretch, stretch[:, None] * start.M
+    return replace(start, Q=Q, M=M, origin={**start.origin, "start": "spherical", "scale": scale})

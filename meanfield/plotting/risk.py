@@ -1,11 +1,10 @@
-"""One picture of the four regimes."""
+"""The risk in time: of one run, under several descriptions, and what each of them neglects."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -13,15 +12,16 @@ import numpy as np
 
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
-from meanfield.plotting.style import BAND, INK, LIMIT, TIME_LABEL
-from meanfield.regimes import Comparison, Diagnosis, four_regimes
+from meanfield.plotting.style import BAND, INK, LIMIT, TIME_LABEL, new_axes, written
+from meanfield.regimes import Budget, Comparison, Diagnosis, four_regimes
+from meanfield.regimes.descriptions import TITLES, mean_risk
 from meanfield.regimes.distances import risk_band
-from meanfield.regimes.verdicts import TITLES
 from meanfield.targets import Target, check_target, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 # told apart by dashes and widths, so that grey print will do; wide lines first, thin ones over them
 LINES: dict[str, dict[str, Any]] = {
@@ -31,6 +31,60 @@ LINES: dict[str, dict[str, Any]] = {
     "mean_field_infinite": {"color": LIMIT, "lw": 1.3, "ls": (0, (5, 2.5))},
 }
 ORDER = ("mean_field", "mean_field_infinite", "overlap_ode", "gradient_flow")
+
+
+def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
+    """Draw the population risk of a run against time.
+
+    Parameters
+    ----------
+    solution : Solution
+        Of any description. Several runs of SGD are drawn in grey, with their mean over them; the
+        ODE of `solve_fluctuations` and of `solve_risk_band` with a band, two standard deviations of
+        SGD to either side of its mean (of the ODE, where no bias is known). Where the run went on
+        under another problem stands a dotted line.
+    ax : matplotlib Axes, optional
+        Where to draw; by default new ones.
+
+    Returns
+    -------
+    matplotlib Axes
+        With a logarithmic axis of risk where all risks are positive. A run that did not end in
+        success says so in the title.
+
+    Raises
+    ------
+    TypeError
+        If `solution` is not a Solution.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100)
+    >>> run = mf.solve_mean_field(problem, mf.gaussian_measure(problem, n=20), 1.0)
+    >>> run.plot().get_ylabel()
+    'population risk ½ E(f − f*)²'
+    """
+    checks.instance(solution, "solution", Solution)
+    ax = new_axes(ax)
+    name = str(solution.parameters.get("description", "run"))
+    risk = np.atleast_2d(solution.risk)
+    if len(risk) > 1:
+        ax.plot(solution.t, risk.T, color="0.75", linewidth=0.7)
+        name = f"{name}, mean of {len(risk)} runs"
+    ax.plot(solution.t, risk.mean(axis=0), color=INK, label=name)
+    if "risk_std" in solution.observables and solution.risk.ndim == 1:
+        label = f"SGD at d = {solution.problem.dim:g}, ±2 std"
+        ax.fill_between(solution.t, *risk_band(solution), color=BAND, label=label)
+        ax.legend(frameon=False)
+    for phase in solution.parts[1:]:
+        ax.axvline(phase.start, color="0.6", linestyle=":", linewidth=1.0)
+    if np.all(risk > 0.0):
+        ax.set_yscale("log")
+    ax.set_xlabel(TIME_LABEL)
+    ax.set_ylabel("population risk ½ E(f − f*)²")
+    ax.set_title(name if solution.success else f"{name}: {solution.status}", loc="left")
+    return ax
 
 
 def plot_regimes(
@@ -89,7 +143,9 @@ def plot_regimes(
     for ax, (title, one) in zip(axes.flat, comparisons.items(), strict=False):
         _panel(ax, one)
         ax.set_title(title[:1].upper() + title[1:], loc="left", fontweight="bold")
-        ax.set_title(_setting(one.diagnosis), loc="right", fontsize=9.5)
+        d = "∞" if math.isinf(one.problem.dim) else f"{one.problem.dim:,}"
+        setting = f"d = {d}, p = {one.width:,}, γ = {one.problem.learning_rate:g}"
+        ax.set_title(setting, loc="right", fontsize=9.5)
     for ax in axes.flat[len(comparisons) :]:
         ax.remove()
     for ax in axes[:, 0]:
@@ -98,9 +154,7 @@ def plot_regimes(
         axes[(len(comparisons) - 1 - i) // columns, i].set_xlabel(TIME_LABEL)
     _legend(figure, axes.flat[: len(comparisons)], columns)
     figure.suptitle(_subject(comparisons.values()), x=0.01, ha="left", fontsize=11)
-    if path is not None:
-        figure.savefig(Path(path), dpi=150)
-    return figure
+    return written(figure, path)
 
 
 def _panel(ax: Axes, comparison: Comparison) -> None:
@@ -120,10 +174,11 @@ def _panel(ax: Axes, comparison: Comparison) -> None:
                 zorder=2 + 0.1 * ORDER.index(name), **LINES[name],
             )  # fmt: skip
     if "sgd" in comparison.solutions:
-        t, risk = _points(comparison.solutions["sgd"])
+        solution = comparison.solutions["sgd"]
+        t, risk = _points(solution)
         ax.plot(
             t, risk, "o", ms=3.6, mfc="white", mec=INK, mew=0.8, zorder=3,
-            label=_runs(comparison.solutions["sgd"]),
+            label="SGD, one run" if len(solution.risk) == 1 else f"SGD, {len(solution.risk)} runs",
         )  # fmt: skip
     ax.set(xscale="log", yscale="log")
     ax.text(
@@ -141,23 +196,12 @@ def _points(solution: Solution, count: int = 20) -> tuple[Any, Any]:
     return t.ravel(), solution.risk[:, chosen].ravel()
 
 
-def _runs(solution: Solution) -> str:
-    count = len(solution.risk)
-    return f"SGD, {count} runs" if count > 1 else "SGD, one run"
-
-
 def _number(value: float) -> str:
     """Two digits, and no 1e-05."""
     if value == 0 or 1e-3 <= value < 1e4:
         return f"{value:.2g}" if value < 100 else f"{value:.0f}"
     mantissa, exponent = f"{value:.0e}".split("e")
     return f"{mantissa}·10$^{{{int(exponent)}}}$"
-
-
-def _setting(diagnosis: Diagnosis) -> str:
-    problem = diagnosis.problem
-    d = "∞" if math.isinf(problem.dim) else f"{problem.dim:,}"
-    return f"d = {d}, p = {diagnosis.width:,}, γ = {problem.learning_rate:g}"
 
 
 def _subject(comparisons: Iterable[Comparison]) -> str:
@@ -198,3 +242,48 @@ def _legend(figure: Figure, axes: Any, columns: int) -> None:
         entries.values(), entries.keys(), loc="outside lower center", ncols=fit, frameon=False,
         fontsize=9.5, handlelength=2.6, columnspacing=1.4,
     )  # fmt: skip
+
+
+def plot_budget(budget: Budget, ax: Axes | None = None) -> Axes:
+    """Draw the risk and what every description neglects of it, against time.
+
+    Parameters
+    ----------
+    budget : Budget
+        Of `regimes.budget`.
+    ax : matplotlib Axes, optional
+        New ones by default.
+
+    Returns
+    -------
+    matplotlib Axes
+        The risk in points, by the best description of the budget; a line a description, on a
+        logarithmic axis.
+
+    Raises
+    ------
+    TypeError
+        If `budget` is none.
+
+    Examples
+    --------
+    >>> import meanfield as mf
+    >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.4)
+    >>> budget = mf.regimes.budget(problem, width=4, t_end=1.0, save_at=5, runs=20, starts=3)
+    >>> len(mf.plotting.plot_budget(budget).lines)
+    5
+    """
+    checks.instance(budget, "budget", Budget)
+    ax = new_axes(ax)
+    best = next(iter(budget.solutions))
+    t, risk = budget.solutions[best].t, mean_risk(budget.solutions[best])
+    ax.plot(t, np.where(risk > 0.0, risk, np.nan), ".", color=INK, label=f"risk, {TITLES[best]}")
+    for name in LINES:
+        if name in budget.solutions and (sizes := budget.neglected(name)).any():
+            shown = np.where(sizes > 1e-14, sizes, np.nan)
+            ax.plot(budget.t, shown, **LINES[name], label=f"neglected by {TITLES[name]}")
+    ax.set_yscale("log")
+    ax.set_xlabel(TIME_LABEL)
+    ax.set_ylabel("population risk")
+    ax.legend(frameon=False, fontsize=8)
+    return ax

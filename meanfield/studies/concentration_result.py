@@ -116,7 +116,7 @@ class ConcentrationStudy:
         """Standard errors over replicas of the final values, (m,); NaN of a single replica."""
         finals = {name: values[:, :, -1] for name, values in self.replicas.items()}
         return {
-            name: _standard_error(values)
+            name: standard_error(values)
             for name, values in (*finals.items(), ("wasserstein", self.distances))
         }
 
@@ -253,10 +253,9 @@ def _filled(values: Array) -> Array:
     return np.where(np.isfinite(values), values, _mean(values)[:, None])
 
 
-def _standard_error(values: Array) -> Array:
-    found = np.full(len(values), math.nan)
-    for i, row in enumerate(values):
-        there = row[np.isfinite(row)]
-        if len(there) > 1:
-            found[i] = float(np.std(there, ddof=1)) / math.sqrt(len(there))
-    return found
+def standard_error(values: Array) -> Array:
+    """Of the mean over the replicas, axis 1, that there are; NaN of a single one."""
+    count = np.isfinite(values).sum(axis=1)
+    squares = (values - np.expand_dims(_mean(values), 1)) ** 2
+    variance = np.where(np.isfinite(squares), squares, 0.0).sum(axis=1) / np.maximum(count - 1, 1)
+    return np.where(count > 1, np.sqrt(variance / np.maximum(count, 1)), math.nan)

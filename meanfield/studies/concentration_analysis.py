@@ -15,9 +15,14 @@ from meanfield.integrate import Status, linear_times
 from meanfield.problem import problem_from_parameters
 from meanfield.states import ParticleMeasure
 from meanfield.storage import read_archive
+from meanfield.studies.concentration_result import (
+    CURVES,
+    LAW_ARRAYS,
+    STUDY_FORMAT,
+    ConcentrationStudy,
+)
 from meanfield.studies.observables import CONCENTRATION, LAW, RISK, TIME
-from meanfield.studies.problems import build_problem
-from meanfield.studies.result import CURVES, LAW_ARRAYS, STUDY_FORMAT, ConcentrationStudy
+from meanfield.studies.plain import build_problem
 from meanfield.studies.results import StudyResults
 from meanfield.studies.specification import Specification
 from meanfield.studies.study import read_results

@@ -1,24 +1,24 @@
-"""Transport between clouds of distinct points: by sorting, in closed form, and proven optimal."""
+"""Transport between clouds of distinct points: in closed form, proven optimal, or smoothed."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from meanfield import checks
-from meanfield.states import ParticleMeasure
+from meanfield.transport.clouds import Cloud
 from meanfield.transport.simplex import network_simplex
-from meanfield.transport.successive import Integers, as_integers
 
 Array = NDArray[np.float64]
 
 # squares of distances below 1e-150 lose digits; clouds are scaled to a size of one
 SMALLEST = 1e-270
 ROUNDING = 2.0**-51  # of a projection, relative to the neuron
+EPS = float(np.finfo(np.float64).eps)
+ITERATIONS = 5000  # of an entropic plan
+TOLERANCE = 1e-6  # of its marginals; what is left is mended
 
 
 class TransportError(RuntimeError):
@@ -30,76 +30,6 @@ class TransportError(RuntimeError):
     >>> issubclass(mf.transport.TransportError, RuntimeError)
     True
     """
-
-
-class Cloud(NamedTuple):
-    """Distinct points (m, dims), their masses (m,), and the same as integers, in some unit."""
-
-    points: Array
-    masses: Array
-    integers: Integers
-
-    @property
-    def size(self) -> int:
-        """Number of distinct points."""
-        return len(self.masses)
-
-    def moved_to(self, points: Array) -> Cloud:
-        """The same masses on other points."""
-        return Cloud(points, self.masses, self.integers)
-
-
-def cloud_of(measure: ParticleMeasure) -> Cloud:
-    """The neurons of a measure as points (a, u, r), those that coincide merged."""
-    points, inverse, counts = np.unique(
-        measure.points(), axis=0, return_inverse=True, return_counts=True
-    )
-    if measure.mass is None:
-        return Cloud(points, counts / measure.n, counts.astype(np.int64))
-    each = as_integers(measure.mass)
-    merged = np.zeros(len(counts), dtype=object)
-    np.add.at(merged, inverse.ravel(), each)
-    masses = np.bincount(inverse.ravel(), weights=measure.mass)
-    return Cloud(points, masses / masses.sum(), merged)
-
-
-def common_size(first: Cloud, second: Cloud) -> tuple[tuple[Cloud, Cloud], int]:
-    """The clouds times 2^−e so that none is larger than one, and e; constant coordinates at 0.
-
-    Squares then neither overflow nor, but beside something 10^150 times as far, vanish.
-    """
-    together = _without_constants(np.vstack((first.points, second.points)))
-    exponent = int(np.frexp(np.abs(together).max(initial=0.0))[1])
-    scaled = np.ldexp(together, -exponent)
-    return (first.moved_to(scaled[: first.size]), second.moved_to(scaled[first.size :])), exponent
-
-
-def clouds_of(
-    measure_1: ParticleMeasure, measure_2: ParticleMeasure
-) -> tuple[tuple[Cloud, Cloud], int]:
-    """Both measures as distinct points with masses, times a power of two; see `common_size`."""
-    for name, measure in (("measure_1", measure_1), ("measure_2", measure_2)):
-        checks.instance(measure, name, ParticleMeasure)
-    if measure_1.k != measure_2.k:
-        raise ValueError(
-            f"measure_2 must have the k of measure_1, got k = {measure_2.k} and {measure_1.k}"
-        )
-    return common_size(cloud_of(measure_1), cloud_of(measure_2))
-
-
-def paired_points(
-    measure_1: ParticleMeasure, measure_2: ParticleMeasure, exponent: int
-) -> tuple[Array, Array] | None:
-    """The neurons of both in that size, if equal masses make any pairing a coupling."""
-    if measure_1.mass is not None or measure_2.mass is not None or measure_1.n != measure_2.n:
-        return None
-    together = _without_constants(np.vstack((measure_1.points(), measure_2.points())))
-    scaled = np.ldexp(together, -exponent)
-    return scaled[: measure_1.n], scaled[measure_1.n :]
-
-
-def _without_constants(points: Array) -> Array:
-    return np.where(points.min(axis=0) < points.max(axis=0), points, 0.0)
 
 
 def single_atom_distance(first: Cloud, second: Cloud, order: int) -> float:
@@ -207,3 +137,60 @@ def _same(first: Cloud, second: Cloud) -> bool:
     return np.array_equal(first.points, second.points) and all(
         int(a) * m == int(b) * n for a, b in zip(first.integers, second.integers, strict=True)
     )
+
+
+def entropic_costs(
+    first: Cloud, second: Cloud, order: int, regularisation: float
+) -> tuple[float, float]:
+    """Cost of the coupling that is best with an entropy (Cuturi 2013), and a bound from below.
+
+    Minimises E c + ε KL(P | product), ε being `regularisation` times the mean of c = |x − y|^order
+    over independent pairs. The plan is then moved onto its marginals (Altschuler, Weed & Rigollet
+    2017), so that its cost is no less than the least. From below: any potential g gives
+    f = min_y c − g, and E f + E g is at most the least cost.
+    """
+    import ot  # a second to import, and only wanted here
+
+    a, b = first.masses, second.masses
+    cost = distances(first.points, second.points, order)
+    mean, largest = float(a @ cost @ b), float(cost.max())
+    if largest == 0.0:
+        return 0.0, 0.0
+    strength = regularisation * mean
+    with np.errstate(over="ignore"):  # POT takes exponentials of potentials, which nobody reads
+        plan, log = ot.sinkhorn(
+            a, b, cost, strength, method="sinkhorn_log", numItermax=ITERATIONS, stopThr=TOLERANCE,
+            log=True, warn=False,
+        )  # fmt: skip
+    off = float(np.abs(plan.sum(axis=1) - a).sum() + np.abs(plan.sum(axis=0) - b).sum())
+    if not (log["err"] and log["err"][-1] <= TOLERANCE and np.isfinite(off)):
+        raise TransportError(
+            f"the entropic plan had not converged after {ITERATIONS} iterations: its marginals are "
+            f"off by {off:.1e}; a larger regularisation than {regularisation:g} needs fewer"
+        )
+    # sums over the masses, and those themselves, are off by what their terms round
+    rounding = EPS * (first.size + second.size + 16)
+    high = _cost_on_marginals(plan, cost, a, b) + rounding * largest
+    low = max(
+        _dual(cost, a, b, strength * log["log_v"], rounding),
+        _dual(cost.T, b, a, strength * log["log_u"], rounding),
+    )
+    return high, min(max(low, 0.0), high)
+
+
+def _dual(cost: Array, a: Array, b: Array, g: Array, rounding: float) -> float:
+    """E f + E g for the best f beside this potential, and the best g beside that f."""
+    f = (cost - g).min(axis=1)
+    h = (cost - f[:, None]).min(axis=0)
+    size = max(float(np.abs(x).max()) for x in (f, g, h))
+    return float(a @ f + b @ h) - rounding * size
+
+
+def _cost_on_marginals(plan: Array, cost: Array, a: Array, b: Array) -> float:
+    """Cost of the plan, after what exceeds either marginal is spread over what is missing."""
+    plan = plan * np.minimum(a / plan.sum(axis=1), 1.0)[:, None]
+    plan *= np.minimum(b / plan.sum(axis=0), 1.0)
+    rows, columns = (np.maximum(x, 0.0) for x in (a - plan.sum(axis=1), b - plan.sum(axis=0)))
+    missing = float(rows.sum())
+    spread = float(rows @ cost @ columns) / missing if missing > 0.0 else 0.0
+    return float((plan * cost).sum()) + spread

@@ -1,7 +1,7 @@
-"""Fewer points for many: cells with their means, and nodes of a grid, each with what it costs.
+"""Measures as clouds of distinct points, and fewer points for many.
 
-Cells contract a law towards its means, and nodes spread it out, both without moving any mean: in
-the convex order a contraction lies below the law and a spread above.
+Cells contract a law towards their means, and nodes of a grid spread it out, both without moving any
+mean: in the convex order a contraction lies below the law and a spread above.
 """
 
 from __future__ import annotations
@@ -14,9 +14,81 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.transport.exact import Cloud
+from meanfield import checks
+from meanfield.states import ParticleMeasure
+from meanfield.transport.simplex import Integers, as_integers
 
 Array = NDArray[np.float64]
+
+
+class Cloud(NamedTuple):
+    """Distinct points (m, dims), their masses (m,), and the same as integers, in some unit."""
+
+    points: Array
+    masses: Array
+    integers: Integers
+
+    @property
+    def size(self) -> int:
+        """Number of distinct points."""
+        return len(self.masses)
+
+    def moved_to(self, points: Array) -> Cloud:
+        """The same masses on other points."""
+        return Cloud(points, self.masses, self.integers)
+
+
+def cloud_of(measure: ParticleMeasure) -> Cloud:
+    """The neurons of a measure as points (a, u, r), those that coincide merged."""
+    points, inverse, counts = np.unique(
+        measure.points(), axis=0, return_inverse=True, return_counts=True
+    )
+    if measure.mass is None:
+        return Cloud(points, counts / measure.n, counts.astype(np.int64))
+    each = as_integers(measure.mass)
+    merged = np.zeros(len(counts), dtype=object)
+    np.add.at(merged, inverse.ravel(), each)
+    masses = np.bincount(inverse.ravel(), weights=measure.mass)
+    return Cloud(points, masses / masses.sum(), merged)
+
+
+def common_size(first: Cloud, second: Cloud) -> tuple[tuple[Cloud, Cloud], int]:
+    """The clouds times 2^−e so that none is larger than one, and e; constant coordinates at 0.
+
+    Squares then neither overflow nor, but beside something 10^150 times as far, vanish.
+    """
+    together = _without_constants(np.vstack((first.points, second.points)))
+    exponent = int(np.frexp(np.abs(together).max(initial=0.0))[1])
+    scaled = np.ldexp(together, -exponent)
+    return (first.moved_to(scaled[: first.size]), second.moved_to(scaled[first.size :])), exponent
+
+
+def clouds_of(
+    measure_1: ParticleMeasure, measure_2: ParticleMeasure
+) -> tuple[tuple[Cloud, Cloud], int]:
+    """Both measures as distinct points with masses, times a power of two; see `common_size`."""
+    for name, measure in (("measure_1", measure_1), ("measure_2", measure_2)):
+        checks.instance(measure, name, ParticleMeasure)
+    if measure_1.k != measure_2.k:
+        raise ValueError(
+            f"measure_2 must have the k of measure_1, got k = {measure_2.k} and {measure_1.k}"
+        )
+    return common_size(cloud_of(measure_1), cloud_of(measure_2))
+
+
+def paired_points(
+    measure_1: ParticleMeasure, measure_2: ParticleMeasure, exponent: int
+) -> tuple[Array, Array] | None:
+    """The neurons of both in that size, if equal masses make any pairing a coupling."""
+    if measure_1.mass is not None or measure_2.mass is not None or measure_1.n != measure_2.n:
+        return None
+    together = _without_constants(np.vstack((measure_1.points(), measure_2.points())))
+    scaled = np.ldexp(together, -exponent)
+    return scaled[: measure_1.n], scaled[measure_1.n :]
+
+
+def _without_constants(points: Array) -> Array:
+    return np.where(points.min(axis=0) < points.max(axis=0), points, 0.0)
 
 
 class Cells(NamedTuple):
