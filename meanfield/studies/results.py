@@ -162,7 +162,8 @@ class StudyResults:
         observable = named(name)
         if observable is not None:
             return observable.dims
-        solvers = {record.parameters["solver"]["description"] for record in self.records}
+        of_runs = (record.parameters.get("solver", {}) for record in self.records)  # if made
+        solvers = {solver.get("description") for solver in of_runs}
         known = BANDS if solvers & {"fluctuations", "risk_band"} else {}
         return () if name in (RISK, "t") else known.get(name)
 
