@@ -247,7 +247,7 @@ def _by_halves(x: Array, y: Array) -> Array:
     inverse = pinvh(root)
     paired = np.empty_like(y)
     moved = centred @ (inverse @ _square_root(root @ T @ root) @ inverse)
-    paired[_dyadic_order(moved)] = y[_dyadic_order(y)]
+    paired[dyadic_order(moved)] = y[dyadic_order(y)]
     return paired
 
 
@@ -257,7 +257,7 @@ def _by_blocks(x: Array, y: Array, order: int, rng: np.random.Generator) -> Arra
 
     dims = x.shape[1]
     axes = np.linalg.qr(rng.standard_normal((dims, dims)))[0]
-    near = _dyadic_order((x + (y - y.mean(axis=0))) @ axes, BLOCK)
+    near = dyadic_order((x + (y - y.mean(axis=0))) @ axes, BLOCK)
     paired = y.copy()
     for start in range(0, len(x), BLOCK):
         block = near[start : start + BLOCK]
@@ -277,7 +277,7 @@ def _square_root(S: Array) -> Array:
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 
 
-def _dyadic_order(x: Array, cell: int = 1) -> NDArray[np.intp]:
+def dyadic_order(x: Array, cell: int = 1) -> NDArray[np.intp]:
     """An order of points in which neighbours in rank lie in one cell, the same for equal numbers.
 
     Halved at the median along one axis, then the halves along the next, down to `cell` points.
