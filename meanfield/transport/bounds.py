@@ -77,7 +77,7 @@ def interval(
         x, y = points
         # in the plane the cells are as good, and this is not worth its time
         enough = math.inf if varying.sum() < 3 else max(bound.low, 0.0) * (1.0 + NARROW) ** order
-        high = min(high, _coupling_cost(x[:, varying], y[:, varying], order, enough))
+        high = min(high, coupling_cost(x[:, varying], y[:, varying], order, enough))
     slack = ROUNDING * (size if order == 2 else high + math.sqrt(size))
     return bound._replace(low=min(bound.low, high) - slack, high=high + slack)
 
@@ -217,7 +217,7 @@ def _costs_along(first: Cloud, second: Cloud, axes: Array, order: int) -> list[f
     return [sorted_distance(s, first, t, second, order) ** order for s, t in zip(x, y, strict=True)]
 
 
-def _coupling_cost(x: Array, y: Array, order: int, enough: float) -> float:
+def coupling_cost(x: Array, y: Array, order: int, enough: float) -> float:
     """E |x − y|^order under the best coupling found: points paired one to one.
 
     As they come, which is near the best for measures that started from the same draws; or brought
