@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from meanfield import checks
 from meanfield.activations import Activation
+from meanfield.dynamics.fluctuations.risk_band import solve_risk_band
 from meanfield.dynamics.fluctuations.solve import solve_fluctuations
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
@@ -28,7 +29,7 @@ from meanfield.starts import gaussian_measure
 from meanfield.states import Overlaps, Weights
 from meanfield.targets import Target, check_target
 
-NARROW = 8  # widths whose band takes seconds
+NARROW, WIDE = 8, 32  # widths whose full covariance, and whose band, takes seconds
 
 
 class Setting(NamedTuple):
@@ -100,8 +101,9 @@ def compare(
     in_weights : bool
         Run SGD in R^d rather than exactly in law.
     band : bool
-        Compute the scatter and the bias of SGD about the overlap ODE as well, by
-        `solve_fluctuations`, which refuses what it does not cover: γ = 0, d = ∞, wide students.
+        Compute the scatter of SGD about the overlap ODE as well: with its bias by
+        `solve_fluctuations` up to p = 8, without by `solve_risk_band` beyond. Both refuse what
+        they do not cover: γ = 0, d = ∞.
     samples : int, optional
         Points of the sampled SGD term, as for `solve_overlaps`; its error is in the ``stats`` of
         ``"overlap_ode"`` as ``noise_error``. Fewer are faster for wide students.
@@ -172,6 +174,8 @@ def compare(
                 problem, overlaps, t_end, sgd_noise=noise, samples=samples, rtol=rtol, **common
             )
         if name == "band":
+            if width > NARROW:
+                return solve_risk_band(problem, overlaps, t_end, **common)
             return solve_fluctuations(problem, overlaps, t_end, save_at=times, progress=progress)
         at = problem if name == "mean_field" else problem.at_dim(math.inf)
         return solve_mean_field(at, measure, t_end, rtol=rtol, **common)
@@ -251,7 +255,7 @@ def four_regimes(
         intermediate regime (nothing small).
     **options
         For `compare`. By default ``samples`` is 2048 and ``rtol`` 1e-5, enough for a picture, and
-        ``band`` is True for at most 8 neurons, as many as there are other directions or fewer.
+        ``band`` is True for at most 32 neurons, as many as there are other directions or fewer.
 
     Returns
     -------
@@ -281,7 +285,7 @@ def four_regimes(
     comparisons: dict[str, Comparison] = {}
     for name, (dim, width, rate) in settings.items():
         problem = Problem(target, activation, dim, rate)
-        band = {"band": width <= min(NARROW, dim - target.k)}
+        band = {"band": width <= min(WIDE, dim - target.k)}
         comparisons[name] = compare(
             problem, width, t_end, runs=runs, seed=seed, save_at=save_at, **band | options
         )

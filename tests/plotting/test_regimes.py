@@ -45,7 +45,7 @@ def test_one_call_draws_four_panels(tmp_path):
     assert all("time t" in ax.get_xlabel() for ax in figure.axes[2:])
     assert all("risk" in ax.get_ylabel() for ax in figure.axes[::2])
     assert len(figure.legends) == 1 and len(figure.legends[0].get_texts()) == 6
-    # a band where the width is at most 8; twelve neurons have none
+    # a band where neurons are as many as other directions or fewer; twelve of ten are not
     assert [len(ax.collections) for ax in figure.axes] == [1, 1, 0, 1]
 
 

@@ -420,3 +420,9 @@ def test_a_temperature_is_neglected_by_overlaps_that_move_as_their_means():
     assert not said.holds
     formulas = [one.formula for one in found.diagnosis["mean_field"].neglects]
     assert "√(2τ/p)" in formulas and "√(2τ)" not in formulas
+
+
+def test_a_wide_network_has_the_band_of_its_risk():
+    result = compare(problem_of(dim=50), 10, 0.2, runs=20, save_at=3, band=True)
+    assert "Q_std" not in result.band.observables
+    assert result.inside_band() > 0.8
