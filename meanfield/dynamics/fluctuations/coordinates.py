@@ -41,6 +41,11 @@ class Coordinates:
         self.place[self.rows, self.columns] = np.arange(self.pairs)
         self.place[self.columns, self.rows] = np.arange(self.pairs)
 
+    def row(self, i: int) -> slice:
+        """Where the Q_ij for j ≥ i lie in the vector."""
+        begin = int(self.place[i, i])
+        return slice(begin, begin + self.p - i)
+
     def split(self, y: Array) -> Parts:
         """The matrices in a vector, or in each of several, (..., m)."""
         Q = np.take(y, self.place, axis=-1)

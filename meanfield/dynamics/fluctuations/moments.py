@@ -107,7 +107,6 @@ class MomentFlow:
         change = self._change_of_rates(t, y)
         share = self.set_time(t)
         draw = sample.at(y)
-        steps = sample.steps(draw)
         scores = NoiseScores(field, draw, field.coordinates.split(y).a) if self.scored else None
         fixed = self._fixed(y, scores)
         F = field.project(y, field.drift(y) + fixed)
@@ -119,8 +118,8 @@ class MomentFlow:
         JSigma = (found.first * sizes[:, None]).T @ v
         out[:m] = F
         out[m : 2 * m] = found.first[-1] * np.linalg.norm(rest) + 0.5 * found.second
-        out[m : 2 * m] += share * sample.bias(y, steps, draw) + change
-        growth = JSigma + JSigma.T + share * sample.covariance(y, steps, draw)
+        out[m : 2 * m] += share * sample.bias(y, draw) + change
+        growth = JSigma + JSigma.T + share * sample.covariance(y, draw)
         out[2 * m :] = growth.ravel()
 
     def _change_of_rates(self, t: float, y: Array) -> Array:
@@ -201,13 +200,12 @@ class MomentFlow:
             second = second + 2.0 * sizes @ field.coordinates.bend(v, noise.first)
         return Directional(first, second)
 
-    def derivative_error(self, now: Moments) -> float:
+    def derivative_error(self, y: Array, sizes: Array, v: Array) -> float:
         """By how much JΣ and H:Σ change with steps of twice the length, relatively.
 
-        Along the eigenvectors that have the most part in Σ.
+        Along those of the eigenvectors of Σ, the rows of v, that have the most part in it.
         """
-        y, field = now.y, self.field
-        sizes, v = spectrum(now.sigma)
+        field = self.field
         largest = np.argsort(np.abs(sizes))[-LOOKS:]
         sizes, v = sizes[largest], v[largest]
         if not sizes.any():
@@ -227,13 +225,12 @@ class MomentFlow:
         ]
         return float(max(errors))
 
-    def band(self, now: Moments) -> Band:
-        """The risk and its band."""
-        y, field = now.y, self.field
-        sizes, v = spectrum(now.sigma)
+    def band(self, y: Array, mean: Array, sizes: Array, v: Array) -> Band:
+        """The risk and its band, from eigenvalues and eigenvectors of Σ."""
+        field = self.field
         risk, scale = field.risk(y), self.scale(y)
         found = along(field.risks, y, v, sizes, scale, np.asarray(risk))
-        shift = float(derivative(field.risk, y, now.mean, scale)) + 0.5 * float(found.second)
+        shift = float(derivative(field.risk, y, mean, scale)) + 0.5 * float(found.second)
         spread = float(np.sqrt(max(float(sizes @ found.first**2), 0.0)))
         return Band(max(risk, 0.0), spread, shift)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.accuracy import Estimate
-from meanfield.dynamics.fluctuations.moments import MomentFlow, Moments
+from meanfield.dynamics.fluctuations.moments import MomentFlow, Moments, spectrum
 from meanfield.dynamics.overlaps.flow import without_negative_part
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
 from meanfield.dynamics.series import StateSeries
@@ -71,13 +71,14 @@ class FluctuationRun(Description, Undivided):
         flow, field = self.flow, self.flow.field
         flow.set_time(t)
         c, now = field.coordinates, flow.read(vector)
-        y, band = now.y, flow.band(now)
+        y, axes = now.y, spectrum(now.sigma)
+        band = flow.band(y, now.mean, *axes)
         network = field.network(y)
         spread = np.sqrt(np.maximum(np.diag(now.sigma), 0.0))
         record: dict[str, Any] = {
             "risk": band.risk, "risk_std": band.spread, "risk_bias": band.shift,
             "covariance_error": flow.sample.covariance_error(y),
-            "derivative_error": flow.derivative_error(now),
+            "derivative_error": flow.derivative_error(y, *axes),
             "average_error": field.averages.energy(network).error,
         }  # fmt: skip
         for suffix, values in (("std", spread), ("bias", now.mean)):

@@ -23,7 +23,8 @@ Array = NDArray[np.float64]
 # Gauss–Hermite: exact to degree 5 in ξ, of which g gᵀ has 4
 LABEL_NODES = ((0.0, 2.0 / 3.0), (math.sqrt(3.0), 1.0 / 6.0), (-math.sqrt(3.0), 1.0 / 6.0))
 NODES = {2: 24, 3: 16, 4: 10}  # of a Gauss rule, by coordinates; the last is for polynomials
-ENTRIES, FEWEST = 2**22, 2**11  # numbers that a default sample holds, and its least points
+ENTRIES, FEWEST = 2**22, 2**11  # numbers in g at all points by default, and the least points
+BLOCK = 2**10  # points at a time: what is made of them stays in cache
 
 
 class Draw(NamedTuple):
@@ -111,41 +112,50 @@ class StepSample:
         b = network.a * slope * error[:, None]
         return Draw(factor, self.Z, self.weight, value, slope, error, b, lam, self.lam_star)
 
-    def steps(self, draw: Draw) -> Array:
-        """g (S, m) of every point, without decays, before spheres take their part."""
+    def steps(self, draw: Draw, some: slice = slice(None)) -> Array:
+        """g (S, m) of some points, without decays, before spheres take their part."""
         c, field = self.field.coordinates, self.field
-        b, lam = draw.b, draw.lam
-        out = np.empty((len(b), c.size))
-        i, j = c.rows, c.columns
-        out[:, : c.pairs] = b[:, i] * lam[:, j] + b[:, j] * lam[:, i]
-        out[:, : c.pairs] += field.rate * b[:, i] * b[:, j]
-        out[:, c.pairs : c.first] = (b[:, :, None] * draw.lam_star[:, None, :]).reshape(len(b), -1)
+        # rows over points, each of them contiguous: those of Q_ij for one i and all j at a time
+        b, lam, lam_star = (
+            np.ascontiguousarray(part[some].T) for part in (draw.b, draw.lam, draw.lam_star)
+        )
+        out = np.empty((c.size, b.shape[1]))
+        for i in range(c.p):
+            row = np.multiply(b[i], lam[i:], out=out[c.row(i)])
+            row += b[i:] * (lam[i] + field.rate * b[i])
+        out[c.pairs : c.first] = (b[:, None] * lam_star).reshape(c.p * c.k, -1)
         if c.moving:
-            out[:, c.first :] = field.present.second_layer_rate * draw.value * draw.error[:, None]
-        return out
+            out[c.first :] = field.present.second_layer_rate * draw.value[some].T
+            out[c.first :] *= draw.error[some]
+        return out.T
 
-    def covariance(self, y: Array, steps: Array, draw: Draw) -> Array:
+    def covariance(self, y: Array, draw: Draw) -> Array:
         """C = Cov(g) of a step (m, m), on spheres if the problem has them."""
-        g = self.field.project(y, steps)
-        centred = g - draw.weight @ g
-        return np.asarray((centred * draw.weight[:, None]).T @ centred / self.batch)
+        return self._covariance(y, draw, 0, len(draw.b)) / self.batch
+
+    def _covariance(self, y: Array, draw: Draw, begin: int, end: int) -> Array:
+        """Cov(g) of one input, from some of the points alone."""
+        m = self.field.coordinates.size
+        mean, second = np.zeros(m), np.zeros((m, m))
+        root = np.sqrt(draw.weight / draw.weight[begin:end].sum())
+        for first in range(begin, end, BLOCK):
+            some = slice(first, min(first + BLOCK, end))
+            g = self.field.project(y, self.steps(draw, some)).T
+            g *= root[some]
+            mean += g @ root[some]
+            second += g @ g.T  # one array with itself: half the work of a product
+        return second - np.outer(mean, mean)
 
     def covariance_error(self, y: Array) -> float:
         """Error of C, relative (Frobenius norm): against a rule of fewer nodes, or scramblings."""
         draw = self.at(y)
-        steps = self.steps(draw)
         if self.coarse is not None:
-            fine, less = self.covariance(y, steps, draw), self.coarse.at(y)
-            coarse = self.coarse.covariance(y, self.coarse.steps(less), less)
+            fine, coarse = self.covariance(y, draw), self.coarse.covariance(y, self.coarse.at(y))
             size = float(np.linalg.norm(fine))
             return float(np.linalg.norm(fine - coarse)) / size if size > 0.0 else 0.0
-        g = self.field.project(y, steps)
-        each = []
-        for number in range(REPLICATES):
-            chosen = self.replicate == number
-            w, part = draw.weight[chosen] * REPLICATES, g[chosen]
-            centred = part - w @ part
-            each.append((centred * w[:, None]).T @ centred)
+        points = len(draw.b) // REPLICATES  # of a scrambling, one after the other
+        begins = range(0, len(draw.b), points)
+        each = [self._covariance(y, draw, begin, begin + points) for begin in begins]
         mean = np.mean(each, axis=0)
         spread = math.sqrt(sum(float(((one - mean) ** 2).sum()) for one in each))
         size = float(np.linalg.norm(mean))
@@ -153,7 +163,7 @@ class StepSample:
         error = 2.0 * spread / math.sqrt(REPLICATES * (REPLICATES - 1))
         return error / size if size > 0.0 else 0.0
 
-    def bias(self, y: Array, steps: Array, draw: Draw) -> Array:
+    def bias(self, y: Array, draw: Draw) -> Array:
         """e (m,): what a step adds in the mean at second order in η."""
         c, field = self.field.coordinates, self.field
         Q = c.split(y).Q
@@ -169,11 +179,12 @@ class StepSample:
             term += decay**2 * Q - decay * (push + push.T)
         out = np.zeros(c.size)
         out[: c.pairs] = term[c.rows, c.columns]
-        return self._on_spheres(y, steps, draw, out) if field.spherical else out
+        return self._on_spheres(y, draw, out) if field.spherical else out
 
-    def _on_spheres(self, y: Array, steps: Array, draw: Draw, e: Array) -> Array:
+    def _on_spheres(self, y: Array, draw: Draw, e: Array) -> Array:
         """The second order of w ← √d w/|w| after a step that grows Q by η g + η² e."""
         c, decay = self.field.coordinates, self.field.present.weight_decay
+        steps = self.steps(draw)
         drift = draw.weight @ steps
         shrink = np.zeros(c.size)
         shrink[: c.pairs], shrink[c.pairs : c.first] = -2.0 * decay, -decay

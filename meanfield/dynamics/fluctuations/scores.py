@@ -66,19 +66,23 @@ class NoiseScores:
 
     def _products(self, some: slice) -> Singles:
         """(γ/p) b_i b_j with their weights at some points, (pairs, S)."""
-        b, weight = self.draw.b[some].T.astype(SINGLE), self.draw.weight[some]
-        out = b[self.c.rows]
-        out *= b[self.c.columns]
-        out *= (self.field.rate * weight).astype(SINGLE)
+        c, draw = self.c, self.draw
+        b = draw.b[some].T.astype(SINGLE, order="C")
+        weight = (self.field.rate * draw.weight[some]).astype(SINGLE)
+        out = np.empty((c.pairs, b.shape[1]), dtype=SINGLE)
+        for i in range(c.p):
+            row = np.multiply(b[i], b[i:], out=out[c.row(i)])
+            row *= weight
         return out
 
     def _scores(self, some: slice) -> Singles:
         """∂ log p/∂y at some points, for Q and M: (first, S)."""
         c, rank = self.c, self.rank
-        s, K = self.s[some].T.astype(SINGLE), self.K.astype(SINGLE)
+        s, K = self.s[some].T.astype(SINGLE, order="C"), self.K.astype(SINGLE)
         z, lam = s[:rank], s[rank:]
         out = np.empty((c.first, s.shape[1]), dtype=SINGLE)
-        np.multiply(lam[c.rows], lam[c.columns], out=out[: c.pairs])
+        for i in range(c.p):
+            np.multiply(lam[i], lam[i:], out=out[c.row(i)])
         out[: c.pairs] -= K[rank:, rank:][c.rows, c.columns][:, None]
         out[c.diagonal] *= 0.5
         by_u = lam[:, None] * z - K[rank:, :rank, None]  # (p, rank, S)
