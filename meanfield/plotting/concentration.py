@@ -177,7 +177,7 @@ def plot_rates(
     ax : matplotlib Axes, optional
         Where to draw; a new figure by default.
     quantities : sequence of str
-        See `ConcentrationStudy.rate`; those without a rate are left out.
+        See `ConcentrationStudy.rate`; those without a rate are points alone.
     width : float, optional
         Of the networks; by default the largest.
 
@@ -208,7 +208,6 @@ def plot_rates(
         quantity = "risk_difference" if name == "risk" else name
         try:
             values = study.final(quantity)[rows]
-            rate = study.rate(name, at=float(study.widths[rows[0]]))
         except (ValueError, IndexError) as error:
             if "quantity must be" in str(error):
                 raise
@@ -218,13 +217,20 @@ def plot_rates(
         if spread is not None and np.isfinite(spread[rows]).all():
             ax.errorbar(dims, values, spread[rows], fmt="none", ecolor=colour, elinewidth=1)
         ax.plot(dims, values, marker, color=colour, ms=7)
+        title = RATE_TITLES.get(name, name)
+        try:
+            rate = study.rate(name, at=float(study.widths[rows[0]]))
+        except ValueError:
+            if (values > 0.0).any():
+                labels.append((float(values[values > 0.0][-1]), f"{title}\nno slope", colour))
+            continue
         finer = np.geomspace(dims[0], dims[-1], 100)
         fit = rate.prefactor * finer**rate.slope * np.exp(rate.correction / finer)
         ax.plot(finer, fit, "-", color=colour, lw=1)
         ends = [fit * (finer / dims[-1]) ** (s - rate.slope) for s in (rate.low, rate.high)]
         ax.fill_between(finer, *ends, color=colour, alpha=0.2, lw=0)
         half = 0.5 * (rate.high - rate.low)
-        text = f"{RATE_TITLES.get(name, name)}\nslope {rate.slope:.3f} ± {half:.3f}"
+        text = f"{title}\nslope {rate.slope:.3f} ± {half:.3f}"
         labels.append((float(values[-1]), text, colour))
     ax.set(xscale="log", yscale="log", xlabel="input dimension d")
     ax.set_ylabel(f"values at t = {study.t[-1]:g}")

@@ -161,7 +161,7 @@ class ConcentrationStudy:
         Raises
         ------
         TypeError, ValueError
-            If an argument is not as above, or fewer than four cases have a positive value.
+            If an argument is not as above, or fewer than three cases have a positive value.
         """
         name = "risk_difference" if quantity == "risk" else quantity
         rows, x = self._rows(checks.option(over, "over", ("dim", "width")), at)

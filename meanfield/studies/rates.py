@@ -132,7 +132,7 @@ def fit_rate(dims: Array, values: Array, resampled: Resampled | None = None) -> 
 
     The term b/d is the next order of an expansion in 1/d: without it, small d bends the slope. The
     interval is Student's for the least squares, widened by how far the slope moves when the
-    smallest d is left out (three points or fewer left: when b is left out instead).
+    smallest d is left out, of four points b as well, and of three b alone.
 
     With replicas the bootstrap says how much each dimension scatters. Scatter common to all
     dimensions moves no slope; what is left of each dimension counts as independent of the others',
@@ -144,7 +144,7 @@ def fit_rate(dims: Array, values: Array, resampled: Resampled | None = None) -> 
     Parameters
     ----------
     dims, values : ndarray, shape (m,)
-        At least four dimensions, finite and distinct; positive values.
+        At least three dimensions, finite and distinct; positive values.
     resampled : Resampled, optional
         The values on resampled replicas.
 
@@ -155,23 +155,23 @@ def fit_rate(dims: Array, values: Array, resampled: Resampled | None = None) -> 
     Raises
     ------
     ValueError
-        If fewer than four points have a positive value.
+        If fewer than three points have a positive value.
     """
     keep = np.isfinite(dims) & (values > 0)
     d, log_value = dims[keep], np.log(values[keep])
-    if len(d) < 4:
-        raise ValueError(
-            f"a rate needs positive values at four or more finite dimensions, got {len(d)}"
-        )
+    if len(d) < 3:
+        few = "a rate needs positive values at three or more finite dimensions"
+        raise ValueError(f"{few}, got {len(d)}")
     solution, covariance, residual = _least_squares(d, log_value, corrected=True)
-    shifted, *_ = _least_squares(d[1:], log_value[1:], corrected=len(d) > 4)
+    first, corrected = int(len(d) > 3), len(d) > 4
+    shifted, *_ = _least_squares(d[first:], log_value[first:], corrected=corrected)
     slope = float(solution[1])
-    fitted = Scatter(float(covariance[1, 1]), len(d) - 3.0)
+    fitted = Scatter(float(covariance[1, 1]), max(len(d) - 3.0, 1.0))
     moved, half, sampling = abs(float(shifted[1]) - slope), fitted.half, math.nan
     drawn = None if resampled is None else _log_draws(resampled, keep)
     if resampled is not None and drawn is not None:
         full = _slope_of(d, corrected=True)
-        less = np.append(0.0, _slope_of(d[1:], corrected=len(d) > 4))
+        less = np.append(np.zeros(first), _slope_of(d[first:], corrected=corrected))
         sampling = resampled.error(drawn @ full)
         between = _scatter(resampled, drawn, full)
         half = between.half

@@ -211,7 +211,7 @@ def test_without_the_limit_there_is_no_distance_to_it():
 
 
 def test_too_few_dimensions_have_no_rate():
-    with pytest.raises(ValueError, match="four"):
+    with pytest.raises(ValueError, match="three"):
         small().rate("leak")
 
 

@@ -72,8 +72,20 @@ def test_what_is_infinite_or_not_positive_is_left_out():
     values[0] = -1.0
     assert fit_rate(DIMS, values).points == 4
     values[1] = 0.0
-    with pytest.raises(ValueError, match="four"):
+    assert fit_rate(DIMS, values).points == 3
+    values[2] = math.nan
+    with pytest.raises(ValueError, match="three"):
         fit_rate(DIMS, values)
+
+
+@pytest.mark.parametrize("second", [-8.0, 0.0, 8.0])
+@pytest.mark.parametrize("first", [-3.0, 3.0])
+def test_three_dimensions_are_fitted_and_say_what_the_correction_moves(first, second):
+    dims = np.array([10.0, 30.0, 100.0])
+    rate = fit_rate(dims, dims**-1.0 * (1 + first / dims + second / dims**2))
+    assert rate.points == 3
+    assert rate.low < -1.0 < rate.high
+    assert 1e-3 < rate.high - rate.low < 0.6
 
 
 def test_a_rate_reads_as_a_number_with_its_interval():
