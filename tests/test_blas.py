@@ -5,6 +5,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import meanfield as mf
 from meanfield.blas import one_blas_thread
+from meanfield.dynamics.fluctuations.sample import StepSample
 from meanfield.fields.slices import layouts
 
 
@@ -35,4 +36,14 @@ def test_layouts_are_made_on_one(three_threads, monkeypatch):
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=10)
     assert layouts.lay_out(problem, 1.0, 1.0, 0) is not None
     assert seen == [{1}]
+    assert threads_of_blas() == {3}
+
+
+def test_fluctuations_are_solved_on_one(three_threads, monkeypatch):
+    seen, at = set(), StepSample.at
+    monkeypatch.setattr(StepSample, "at", lambda *a: seen.update(threads_of_blas()) or at(*a))
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=1.0)
+    start = mf.Overlaps([[1.0]], [[0.3]], [[1.0]], [1.0])
+    mf.solve_fluctuations(problem, start, 0.1, save_at=2)
+    assert seen == {1}
     assert threads_of_blas() == {3}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
+from meanfield.blas import one_blas_thread
 from meanfield.dynamics.checkpoint import PathLike
 from meanfield.dynamics.fluctuations.coordinates import Coordinates
 from meanfield.dynamics.fluctuations.drift import OverlapField, smooth_noise
@@ -43,6 +44,7 @@ ROOM = 1e-9  # of Q: what scores need between the overlaps and the edge of the c
 
 
 @raising_on_sigterm()
+@one_blas_thread()
 def solve_fluctuations(
     problem: Problem,
     overlaps: Overlaps,
