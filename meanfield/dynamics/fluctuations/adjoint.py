@@ -4,6 +4,7 @@ Without the γ/p term the flow descends the risk: D = −2p ∂R/∂Q, E = −p 
 where F_Q = DQ + QD + Euᵀ + uEᵀ, F_u = Du + E and F_a = κ⟨σ ε⟩. The Hessian of R is symmetric, so
 that the part of Jᵀg from the change of (D, E, ⟨σ ε⟩) is a derivative of these along the one
 direction (2X_Q, X_u, X_a), with X_Q = GQ + QG + ½(g_u uᵀ + u g_uᵀ), X_u = 2Gu + g_u, X_a = κ g_a.
+Here G, g_u and g_a are the parts of g, with g·F = tr GF_Q + tr g_uᵀF_u + g_a·F_a.
 """
 
 from __future__ import annotations
@@ -83,15 +84,16 @@ class LinearFlow:
         along = Covector(
             2.0 * (both + both.T + mixed + mixed.T), 2.0 * g.Q @ u + g.u, kappa * g.a
         )  # fmt: skip
-        turned = self._turned(along)
+        by_averages = self._change_of_averages(along)
+        # Q and u where they stand in F beside D and E
         explicit = Covector(D @ g.Q + g.Q @ D, 2.0 * g.Q @ E + D @ g.u, np.zeros_like(g.a))
         decays = Covector(
             -2.0 * rates.weight_decay * g.Q, -rates.weight_decay * g.u,
             -kappa * rates.second_layer_decay * g.a,
         )  # fmt: skip
-        return turned.plus(1.0, explicit).plus(1.0, decays)
+        return by_averages.plus(1.0, explicit).plus(1.0, decays)
 
-    def _turned(self, v: Covector) -> Covector:
+    def _change_of_averages(self, v: Covector) -> Covector:
         """The derivative of (D/2, E, ⟨σ ε⟩) along v, by central differences."""
         length = float(np.sqrt(v.dot(v)))
         p, moving = self.field.coordinates.p, self.field.coordinates.moving
@@ -122,7 +124,11 @@ def onto_spheres(y: Covector, g: Covector) -> Covector:
 
 
 def bent_by_spheres(g: Covector, growth: Array) -> Covector:
-    """The transpose of how their part changes with y, where |w_i|² alone would grow so fast."""
+    """The transpose of how what spheres take changes with y, at fixed growth (p,) of |w_i|²/d.
+
+    They take ½ Q_ij (growth_i + growth_j) and ½ u_i growth_i, linear in Q and u: see
+    `Coordinates.bend`.
+    """
     Q = -0.5 * g.Q * (growth[:, None] + growth)
     np.fill_diagonal(Q, 0.0)
     return Covector(Q, -0.5 * growth[:, None] * g.u, np.zeros_like(g.a))
@@ -130,9 +136,9 @@ def bent_by_spheres(g: Covector, growth: Array) -> Covector:
 
 def steps_along(field: OverlapField, draw: Draw, g: Covector) -> Array:
     """Σ g·(one step of SGD) at every point of a sample, (S,), before spheres take their part."""
-    turned = draw.b @ g.Q
+    by_Q = draw.b @ g.Q  # Σ_i b_i G_ij
     z = draw.points[:, : g.u.shape[1]]
-    out = (turned * (2.0 * draw.lam + field.rate * draw.b)).sum(axis=1)
+    out = (by_Q * (2.0 * draw.lam + field.rate * draw.b)).sum(axis=1)
     out += ((draw.b @ g.u) * z).sum(axis=1)
     if field.coordinates.moving:
         out += field.present.second_layer_rate * (draw.value @ g.a) * draw.error
@@ -140,21 +146,23 @@ def steps_along(field: OverlapField, draw: Draw, g: Covector) -> Array:
 
 
 def term_by_scores(field: OverlapField, draw: Draw, y: Covector, g: Covector) -> Covector:
-    """The transpose of the derivative of the γ/p term, averages with the score of the sample's law.
+    """The transpose of the derivative of the γ/p term by scores of the sample's law.
 
-    The mean of what is averaged is taken out first: a score averages to 0.
+    With s = Ω⁻¹ (z, λ) (see `NoiseScores`), ∂/∂Ω of ⟨ψ⟩ is ½ ⟨ψ s sᵀ⟩ up to its trace part, and
+    a score averages to 0: ψ less its mean has less variance, and no trace part.
     """
     rank, p = g.u.shape[1], field.coordinates.p
-    turned = draw.b @ g.Q
-    psi = field.rate * (turned * draw.b).sum(axis=1)
+    by_Q = draw.b @ g.Q
+    psi = field.rate * (by_Q * draw.b).sum(axis=1)  # (γ/p) Σ_ij G_ij b_i b_j at each point
     centred = draw.weight * (psi - draw.weight @ psi)
     s = draw.points @ np.linalg.inv(draw.factor)
     by_law = (s[:, rank:] * centred[:, None]).T @ s
     by_a = np.zeros(p)
     if field.coordinates.moving:
         weight = 2.0 * field.rate * draw.weight
-        turned *= draw.slope
-        by_a = turned.T @ (weight * draw.error) - draw.value.T @ (weight * (turned @ y.a)) / p
+        by_slope = by_Q * draw.slope
+        by_a = by_slope.T @ (weight * draw.error)
+        by_a -= draw.value.T @ (weight * (by_slope @ y.a)) / p
     return Covector(0.5 * by_law[:, rank:], by_law[:, :rank], by_a)
 
 
@@ -172,6 +180,6 @@ def term_transposed(field: OverlapField, slopes: Array, g: Covector) -> Covector
     c = field.coordinates
     found = np.einsum("mij,ij->m", slopes, g.Q)
     Q, M, a = c.split(found)
-    # a coordinate off the diagonal stands for two entries
+    # a coordinate off the diagonal stands for two entries of Q, and a covector holds both
     Q = 0.5 * (Q + np.diag(np.diag(Q)))
     return Covector(Q, M @ field.basis, a if c.moving else np.zeros(c.p))

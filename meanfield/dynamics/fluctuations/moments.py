@@ -27,8 +27,8 @@ from meanfield.dynamics.rates import Rates, RateSeries
 Array = NDArray[np.float64]
 
 NOTHING = 1e-15  # of the largest eigenvalue of Σ
-LINEAR = 1e-5  # of |F| over the square of its scale: second derivatives that count as none
-LOOKS = 32  # eigenvectors of Σ along which differences are tried with another step
+LINEAR = 1e-5  # second derivatives below this share of |F| over the square of its scale are none
+LOOKS = 32  # eigenvectors of Σ along which the error of differences is estimated
 
 
 class Moments(NamedTuple):
@@ -81,7 +81,7 @@ class MomentFlow:
         return Moments(vector[:m], vector[m : 2 * m], 0.5 * (sigma + sigma.T))
 
     def weight(self) -> Array:
-        """How much components count: Σ has m² of them, and y must not drown."""
+        """Weights of the components in the error of a step: Σ has m² of them, y only m."""
         ones = np.ones(2 * self.size)
         return np.concatenate((ones, np.full(self.size**2, 1.0 / self.size)))
 
@@ -111,7 +111,8 @@ class MomentFlow:
         fixed = self._fixed(y, scores)
         F = field.project(y, field.drift(y) + fixed)
         sizes, v = spectrum(now.sigma)
-        # J(m − ½sF) needs one direction more, which has no part in Σ
+        # J(m − ½ s F) is one derivative more, along the direction of m − ½ s F, which has weight 0
+        # in Σ; `sizes` and the rows of v are eigenvalues and eigenvectors of Σ
         rest = now.mean - 0.5 * share * F
         sizes, v = np.append(sizes, 0.0), np.vstack((v, unit(rest)))
         found = self.derivatives(y, F, fixed, scores, sizes, v)
@@ -147,8 +148,10 @@ class MomentFlow:
     def _lead_of_alpha(self, t: float) -> float:
         """By how much, as a time over η(0), the α of SGD is ahead of ∫p/γ dt.
 
-        t is a sum of steps of the rate at their starts: at a given α it is ahead by half of what
-        γ/(pd) has lost, but for jumps, if γ reads α; if γ reads t, α is ahead by ½ log γ/d.
+        A step takes the rate at its start. If γ reads α, t = Σ γ/(pd) is therefore a left Riemann
+        sum of ∫ γ/p dα, above it by half of what γ/(pd) has lost (Euler and Maclaurin), jumps
+        apart: at a given t, α is behind by as much. If γ reads t, α = Σ (p/γ) Δt is such a sum of
+        ∫ p/γ dt, ahead of it by ½ log(γ(t)/γ(0))/d, which is a time γ/p of that.
         """
         rates = self.rates
         schedule = rates.schedules.get("learning_rate")
@@ -172,7 +175,7 @@ class MomentFlow:
         return self.field.project(y, self.field.drift(y) + self._fixed(y, scores))
 
     def _fixed(self, y: Array, scores: NoiseScores | None) -> Array:
-        """The γ/p term at y, where differences leave it alone or not."""
+        """The γ/p term at y: over the sample, or in closed form."""
         if scores is not None and self.value:
             return scores.term()
         return self.field.noise_term(y)

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 DIFFERENCES_WIDTH = 10  # up to which differences of a closed γ/p term are cheaper than scores
 POINTS = 2**12  # of a sample, at most, by default: each place has its own
-ROOM = 1e-9  # of N: what scores need between the overlaps and the edge of the cone
+ROOM = 1e-9  # the least eigenvalue of N, over its largest entry, at which Ω⁻¹ in scores is sound
 
 
 @raising_on_sigterm()
@@ -164,12 +164,12 @@ def _make(
     check_gram(problem, overlaps.P, "overlaps")
     p = overlaps.p
     rates = RateSeries(problem, p, t_end)
-    gamma, hottest = rates(0.0).learning_rate, largest(problem.temperature)
-    if not gamma > 0.0 or math.isinf(problem.dim) or hottest > 0.0:
+    gamma, temperature = rates(0.0).learning_rate, largest(problem.temperature)
+    if not gamma > 0.0 or math.isinf(problem.dim) or temperature > 0.0:
         raise ValueError(
             "problem must have a learning_rate above 0, a finite dim and temperature 0 for a band "
             f"of width √(γ/(p d)), got γ = {gamma:g}, dim = {problem.dim:g}, "
-            f"temperature {hottest:g}"
+            f"temperature {temperature:g}"
         )
     averages = OverlapAverages(problem)
     noise = choose_noise(averages, problem, p, True, "auto", samples, seed)
@@ -185,7 +185,8 @@ def _make(
             "overlaps must lie inside the cone, that is Q − M P⁻¹ Mᵀ positive definite, where the "
             "γ/p term is differentiated by scores"
         )
-    start = None  # no p² × p² array for nothing
+    # the covariance of the start over η, (m, m): not made where it is 0, for m is of order p²
+    start = None
     if scatter.covariance is not None:
         start = scatter.at(c)[1] * (p * problem.dim / gamma)
     return flow, Backward(field, rates, batch_size, samples, POINTS, seed, differences, start)

@@ -3,7 +3,9 @@
 A fixed sample of a kinked function is no smooth function of the overlaps, and on the edge of the
 cone none at all. But ∂⟨G⟩/∂Ω = ⟨G ∂ log p/∂Ω⟩ asks for no derivative of G: along δΩ the density
 grows by q₁ = ½ (sᵀ δΩ s − tr K δΩ), with K = Ω⁻¹ and s = K (z, λ), and at second order by
-q₁² − sᵀ δΩ K δΩ s + ½ tr K δΩ K δΩ. The second layer enters G itself, as a polynomial.
+q₁² − sᵀ δΩ K δΩ s + ½ tr K δΩ K δΩ. (The score function or likelihood ratio method; s = Ω⁻¹ (z, λ),
+so that both follow from log p = −½ (z, λ)ᵀ Ω⁻¹ (z, λ) − ½ log det Ω.) The second layer enters G
+itself, as a polynomial.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ class NoiseScores:
             some = slice(begin, begin + BLOCK)
             products, scores = self._products(some), self._scores(some)
             by_law += scores @ products.T
+            # Σ_α c_α (q₁² − …) at every point
             score = np.einsum("ms,ms->s", sigma @ scores, scores) + correction[some].astype(SINGLE)
             second += products @ score
             mixed[some] = scores.T @ mixing
@@ -60,6 +63,7 @@ class NoiseScores:
         return Directional(first, self._lift(second))
 
     def _lift(self, pairs: Array) -> Array:
+        """A velocity (m,) that moves Q alone, from entries i ≤ j."""
         out = np.zeros(self.c.size)
         out[: self.c.pairs] = pairs
         return out
@@ -90,7 +94,7 @@ class NoiseScores:
         return out
 
     def _correction(self, directions: Array, weights: Array) -> Array:
-        """−sᵀ X s + ½ tr K X, with X = Σ_α c_α δΩ_α K δΩ_α."""
+        """What q₁² lacks of the second derivative: −sᵀ X s + ½ tr K X, X = Σ_α c_α δΩ_α K δΩ_α."""
         rank, size = self.rank, len(self.K)
         dQ, dM, _ = self.c.split(directions)
         delta = np.zeros((len(directions), size, size))
@@ -102,10 +106,10 @@ class NoiseScores:
         return 0.5 * float(np.trace(self.K @ X)) - quadratic
 
     def _slopes(self, da: Array) -> Array:
-        """The change of every b_i where a changes by da: one for all points (p,), or (S, p)."""
+        """The change of every b_i = a_i σ'(λ_i) ε along da: one for all points (p,), or (S, p)."""
         draw = self.draw
-        turned = (draw.value * da).sum(axis=1) / self.c.p
-        return draw.slope * (da * draw.error[:, None] - self.a * turned[:, None])
+        by_f = (draw.value * da).sum(axis=1) / self.c.p  # of f, which ε loses
+        return draw.slope * (da * draw.error[:, None] - self.a * by_f[:, None])
 
     def _by_second_layer(self) -> Array:
         """∂ term/∂a_l, (p, pairs)."""
@@ -117,13 +121,17 @@ class NoiseScores:
         return (both + both.T)[self.c.rows, self.c.columns]
 
     def _mixed(self, along: Array, da: Array, weights: Array) -> Array:
-        """The second derivatives that touch a: 2 ∂_a ∂_Ω and ∂_a ∂_a; along (S, p), Σ c q δa."""
+        """Σ_α c_α of the second derivatives that touch a: 2 ∂_a ∂_Ω, and ∂_a ∂_a.
+
+        The first is linear in δa times the score q₁ at each point: along (S, p) is Σ_α c_α q₁ δa_α.
+        The second takes the eigenvectors of Σ_α c_α δa_α δa_αᵀ, along each of which b bends too.
+        """
         draw = self.draw
         out = 2.0 * self._pair(self._slopes(along), draw.b)
         sizes, axes = np.linalg.eigh((da * weights[:, None]).T @ da)
         for size, axis in zip(sizes, axes.T, strict=True):
             slopes = self._slopes(axis)
-            turned = draw.value @ axis / self.c.p
-            bend = -2.0 * draw.slope * axis * turned[:, None]
+            by_f = draw.value @ axis / self.c.p
+            bend = -2.0 * draw.slope * axis * by_f[:, None]
             out += size * (self._pair(slopes, slopes) + self._pair(bend, draw.b))
         return out

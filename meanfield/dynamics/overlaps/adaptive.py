@@ -41,7 +41,7 @@ class AdaptiveFlow(OverlapFlow):
         gamma = float(y[-2])
         self.rate = gamma / (self.p * self.batch_size)
         super().autonomous_velocity(y[: self.end], out[: self.end])
-        squares = float(np.trace(self.term)) - self.p * self.heat
+        squares = float(np.trace(self.term)) - self.p * self.langevin
         with np.errstate(all="ignore"):  # as all of a run that blows up
             out[-2] = np.float64(-0.5 * self.p * gamma / self.rate_squared) * squares
             out[-1] = np.float64(self.p / self.span) / gamma

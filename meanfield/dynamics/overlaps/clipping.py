@@ -14,7 +14,7 @@ off at ±c √p/|v|. What they have in common with those of the whole gradient, 
     ⟨χ η v_i z⟩ = β ⟨ε v_i z⟩ + ⟨(χ η − β ε) v_i z⟩_sample,
 
 with β the slope of χ η v against ε v by least squares. Where nothing is clipped β = 1, and the
-sample has no part in the sum.
+sample has no part in the sum. The γ/p term has a share of its own, by |v|⁴ and η².
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ SMALLEST = 1e-200  # a squared gradient that is as good as none
 class Clipped(NamedTuple):
     """What clipping makes of averages, in each of the scramblings (REPLICATES, ...).
 
-    `push`, `fields` and `squares` are added to `share`, `share` and `square_share` times those of
-    the whole gradient; `size` = √⟨χ² η² |v|²⟩ is the norm of a clipped gradient.
+    `drift`, `fields` and `squares`, as in `Gradient`, are added to `share`, `share` and
+    `square_share` times those of the whole gradient; `share` is β, and `square_share` the same of
+    χ² η² v vᵀ against η² v vᵀ. `size` = √⟨χ² η² |v|²⟩ is the norm of a clipped gradient.
     """
 
     share: float
     square_share: float
-    push: Matrix
+    drift: Matrix
     fields: Matrix
     squares: Matrix
     size: float
@@ -67,7 +68,7 @@ class ClippedSample:
     clip_norm : float
         c.
     directions : int
-        Perpendicular directions that a sample is needed along.
+        Perpendicular directions that λ⊥ needs a coordinate in: p, or the rank of N.
     batch_size : int
     noisy : bool
         Whether labels are.
@@ -91,7 +92,7 @@ class ClippedSample:
             )
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // (batch_size * each)))
-        power = power_each(samples // 2)
+        power = power_each(samples // 2)  # half of the points are mirror images
         scramblings = []
         for number in range(REPLICATES):
             points = sobol_points(batch_size * each, power, (seed, number))
@@ -101,6 +102,7 @@ class ClippedSample:
             scramblings += [points, mirrored]
         Z = np.concatenate(scramblings)
         self.points = len(Z)
+        # ξ is the last coordinate, or 0 where label noise is averaged in closed form or absent
         self.xi = Z[:, :, rank + directions :].sum(axis=2)
         self.Z = np.ascontiguousarray(Z[:, :, : rank + directions])
         self.labels = target(self.Z[:, :, :rank].reshape(-1, rank)).reshape(self.xi.shape)
@@ -117,17 +119,21 @@ class ClippedSample:
         share = _ratio(float((v_square * cut * error).sum()), float((v_square * error**2).sum()))
         weight = v_square**2 * square
         square_share = _ratio(float((weight * cut_square).sum()), float((weight * square).sum()))
+        # what is left of χ η and χ² η² without the shares of the whole gradient
         rest, rest_of_squares = cut - share * error, cut_square - square_share * square
         return Clipped(
             share, square_share,
-            push=self._averages(rest[:, :, None] * v, self.Z),
+            drift=self._averages(rest[:, :, None] * v, self.Z),
             fields=self._averages(value, rest[:, :, None])[:, :, 0],
             squares=self._averages(rest_of_squares[:, :, None] * v, v),
             size=math.sqrt(float((v_square * cut_square).mean())),
         )  # fmt: skip
 
     def _cut(self, error: Matrix, per_error: Matrix, label_noise: float) -> tuple[Matrix, Matrix]:
-        """⟨χ η⟩ and ⟨χ² η²⟩ given the pre-activations; per_error = |v|²/p."""
+        """⟨χ η⟩ and ⟨χ² η²⟩ over label noise, given the pre-activations; per_error = |v|²/p.
+
+        A batch of one is averaged over ξ in closed form, larger ones have ξ in `error`.
+        """
         batch = error.shape[1]
         if batch == 1:
             bound = self.clip_norm / np.sqrt(np.maximum(per_error, SMALLEST))
@@ -160,10 +166,10 @@ class ClippedFlow(OverlapFlow):
         squares = whole.squares
         if squares is not None:
             squares = clipped.square_share * squares + clipped.squares.mean(axis=0)
-        push, fields = clipped.push.mean(axis=0), clipped.fields.mean(axis=0)
+        drift, fields = clipped.drift.mean(axis=0), clipped.fields.mean(axis=0)
         if self.moves_a:
             fields += clipped.share * whole.fields
-        return Gradient(clipped.share * whole.push + push, fields, squares)
+        return Gradient(clipped.share * whole.drift + drift, fields, squares)
 
     def _clipped(self, parts: OverlapParts) -> Clipped:
         if parts.N is None:
@@ -171,15 +177,15 @@ class ClippedFlow(OverlapFlow):
         root = factor_of(self.network(parts))
         factor = np.concatenate((parts.block[:, : self.rank], root), axis=1)
         found = self.sample.at(parts.a, factor, self.label_noise)
-        # λ⊥ = root g
-        found.push[:, :, self.rank :] = found.push[:, :, self.rank :] @ root.T
+        # the sample gives ⟨… g⟩ with λ⊥ = root g, the equations ask for ⟨… λ⊥⟩
+        found.drift[:, :, self.rank :] = found.drift[:, :, self.rank :] @ root.T
         return found
 
     def errors(self, y: Matrix) -> dict[str, float]:
         """See `OverlapFlow`; that of the drift is relative to the norm of a clipped gradient."""
         parts = self.read(y)
         clipped, squares = self._clipped(parts), self.gradient(parts).squares
-        found = {"noise_error": 0.0, "clip_error": _ratio(_spread(clipped.push), clipped.size)}
+        found = {"noise_error": 0.0, "clip_error": _ratio(_spread(clipped.drift), clipped.size)}
         if squares is not None:
             whole = super().gradient(parts).squares
             assert whole is not None

@@ -1,17 +1,21 @@
 """The γ/p term of wide networks by cumulants: without a sample, and smooth in time.
 
 Given the principal coordinates z, pre-activations are λ_i = u_i·z + r_i g_i with g Gaussians of
-correlations R, and ε = ε̄(z) + X with X = Σ_m e_m δσ(λ_m), δ for what is left without the mean.
-For a = σ'(λ_i) and b = σ'(λ_j), with letters for means and κ for cumulants given z,
+correlations R, and ε = ε̄(z) + X with X = Σ_m e_m δσ(λ_m), e_m = −a_m/p, δ for what is left
+without the mean given z. For a = σ'(λ_i) and b = σ'(λ_j), with letters for means and κ for
+cumulants given z,
 
     ⟨a b ε²⟩ = (ab + κ(a,b)) (ε̄² + κ(X,X)) + 2ε̄ [a κ(b,X) + b κ(a,X) + κ(a,b,X)]
                + 2κ(a,X) κ(b,X) + a κ(b,X,X) + b κ(a,X,X) + κ(a,b,X,X).
 
-A cumulant is a sum over connected graphs of units whose edges are powers of R (Mehler's formula).
-In wide networks R is small for different units, and each sum over them brings 1/p: what is taken
-are pairs in full, and of three and four units all trees, with edges of several powers. Where units
-coincide the averages are those of one unit, exactly. Graphs with a loop are left out: their size is
-the stated error.
+The cumulants are joint cumulants, linear in each argument, so that those with X are sums over
+units. By Mehler's formula ⟨f(g_i) h(g_m)⟩ = Σ_k R_im^k/k! ⟨f He_k⟩ ⟨h He_k⟩ each is a sum over
+connected graphs of units, with an edge of R^k/k! between two of them, and for each unit the average
+of its functions with one Hermite polynomial to each of its edges. In wide networks R is small for
+different units, and e is of order 1/p: what is taken are pairs in full, and of three and four units
+all trees but the path i – m – n – j, with edges of several powers. Where units coincide the
+averages are those of one unit, exactly. That path and graphs with a loop are left out: their size
+is the stated error.
 """
 
 from __future__ import annotations
@@ -32,30 +36,33 @@ from meanfield.targets import Target
 Matrix = NDArray[np.float64]
 
 ORDERS = 7  # coefficients of Mehler's series of a pair
-EDGES = 3  # powers of an edge in a tree
-JOINED = 3  # edges between i and j with trees at their ends
-# rules for z by coordinates: fine, coarser, and one for what joins i and j by a third unit. Equal
-# steps; of kinked students nodes on each side of 0; beyond, points
+TREE_POWERS = 3  # powers of an edge in a tree
+JOINED = 3  # trees hang on i and j where the power of R_ij between them is below this
+# Rules for z by its number of coordinates k: a fine one, a coarser one for the error, and one for
+# graphs in which a third unit joins i and j. Smooth students take the trapezoidal rule with STEPS,
+# kinked ones a product of rules with NODES on each side of 0, larger k 2**POWERS Sobol points.
 STEPS = {1: (0.3, 0.4, 1.0), 2: (0.42, 0.5, 1.3), 3: (0.75, 0.85, 1.8), 4: (1.1, 1.2, 2.0)}
 NODES = {1: (40, 28, 8), 2: (22, 16, 4), 3: (8, 6, 2)}
 POWERS = (11, 10, 6)
 LEAST_WEIGHT = 1e-9  # of a node, over the largest
-FINER = 0.8  # of the steps in a unit's own direction, beside the coarser rule for z
-LOOPS = 2.0  # the error over the size of the loops that are computed, at most, in wide networks
-LEAST = 1e-6  # error: what both rules share, such as where they end
+# the rule in g_i takes steps so much shorter beside the coarser rule for z, so that it shows an
+# error of both
+FINER = 0.8
+LOOPS = 2.0  # the error is this times what `_loops` computes, which bounds it in wide networks
+LEAST = 1e-6  # stated error: what both rules share, such as where they end, no difference shows
 FACTORIAL = [float(math.factorial(n)) for n in range(ORDERS)]
 BLOCK = 2**14  # units times nodes at a time
 
 
-class Wires(NamedTuple):
-    """Powers of R (ORDERS, p, p) between different units, deviations r (p,) and e (p,)."""
+class Edges(NamedTuple):
+    """Powers of R (ORDERS, p, p), 0 on the diagonal but for power 0; r (p,), e = −a/p (p,)."""
 
     powers: Matrix
     r: Matrix
     e: Matrix
 
     @classmethod
-    def of(cls, network: Network) -> Wires:
+    def of(cls, network: Network) -> Edges:
         """Those of a network."""
         assert network.N is not None
         least = 1e-12 * np.sqrt(np.maximum(np.diag(network.Q), 1e-280))
@@ -67,11 +74,12 @@ class Wires(NamedTuple):
 
 
 class Trees(NamedTuple):
-    """What hangs on unit i by edges of k powers, at nodes z: (n, p) at each k, over k!.
+    """What X adds to a graph by units that hang on unit i, at nodes z: (n, p) at each k.
 
-    With m a unit other than i: `one` Σ_m e_m δσ_m, `same` Σ_m e_m² δσ_m², `chain` the pairs of m
-    and a unit that hangs on m. `fork`: two units on i, by k powers together. `variance` (n,) is
-    κ(X, X).
+    With x_m^k = e_m ⟨δσ_m He_k⟩ and m any unit but i, an edge R_im^k/k! brings
+    `one` Σ_m x_m^k, one factor X; `same` Σ_m e_m² ⟨(δσ_m)² He_k⟩, two factors X at the same unit;
+    `chain`, one X at m and one at a unit that hangs on m. `fork` is two different units on i, k
+    powers of R in all. `variance` (n,) is κ(X, X).
     """
 
     one: list[Matrix]
@@ -81,33 +89,38 @@ class Trees(NamedTuple):
     variance: Matrix
 
     @classmethod
-    def of(cls, unit: UnitMoments, wires: Wires) -> Trees:
+    def of(cls, unit: UnitMoments, edges: Edges) -> Trees:
         """Those of units at some nodes."""
-        R, e, few = wires.powers, wires.e, range(1, EDGES + 1)
+        R, e, few = edges.powers, edges.e, range(1, TREE_POWERS + 1)
         x, none = e * unit.value, np.zeros_like(unit.mean)
         one = [none, *(x[k] @ R[k] / FACTORIAL[k] for k in range(1, ORDERS))]
         same = [none, *((e * e * unit.square[k]) @ R[k] / FACTORIAL[k] for k in few)]
         variance = (e * e * unit.square[0]).sum(axis=1) + (x * np.array(one)).sum(axis=(0, 2))
         hanging = [np.sum([x[k + n] * one[n] for n in few], axis=0) for k in few]
         chain = [none, *(hanging[k - 1] @ R[k] / FACTORIAL[k] for k in few)]
-        chain[1] -= x[1] * (x[2] @ R[2])  # the last is i again
-        fork = [none] * (EDGES + 2)
+        # in the chain i – m – n, n may be i again, which is no tree: the largest of these goes
+        chain[1] -= x[1] * (x[2] @ R[2])
+        fork = [none] * (TREE_POWERS + 2)
         for k, n in ((1, 1), (1, 2), (1, 3), (2, 2)):
-            apart = one[k] * one[n] - (x[k] * x[n]) @ R[k + n] / (FACTORIAL[k] * FACTORIAL[n])
+            both_at_m = (x[k] * x[n]) @ R[k + n] / (FACTORIAL[k] * FACTORIAL[n])
+            apart = one[k] * one[n] - both_at_m
             fork[k + n] = fork[k + n] + (1.0 if k == n else 2.0) * apart
         return cls(one, same, chain, fork, variance)
 
     def responses(
         self, c: Response, unit: UnitMoments, e: Matrix, joined: int
     ) -> tuple[Matrix, Matrix]:
-        """κ(c_i, X) and κ(c_i, X, X), (n, p), where another unit has `joined` edges at i."""
+        """κ(c_i, X) and κ(c_i, X, X), (n, p), with R^joined to another unit at i.
+
+        That is with He_joined beside c_i. First those with X at i, then with units that hang on i.
+        """
         first, second = e * c.once[joined], c.twice[joined].copy()
-        if joined:  # averages of products less those of what pairs off
+        if joined:  # a cumulant: the average of a product less those that split it into pairs
             second -= 2.0 * c.once[0] * unit.value[joined] + unit.square[0] * c.own[joined]
         second *= e * e
         for k in range(1, ORDERS - joined):
             first += c.own[joined + k] * self.one[k]
-        for k in range(1, EDGES + 1):
+        for k in range(1, TREE_POWERS + 1):
             own, once = c.own[joined + k], c.once[joined + k]
             if joined:
                 apart = c.own[joined] * unit.value[k] + c.own[k] * unit.value[joined]
@@ -137,7 +150,8 @@ class ExpandedNoise:
         self.fine, self.coarse, self.few = (
             rule_of(self.target, self.sigma, level, seed) for level in range(3)
         )
-        # equal steps h miss e^(−c/h)
+        # steps h of the trapezoidal rule miss e^(−c/h): the fine rule misses what the coarser one
+        # does to the power of the ratio of steps
         steps = STEPS.get(self.target.rank, (1.0, 1.0))
         self.gain = 1.0 if self.sigma.code in RAMPS else steps[1] / steps[0]
 
@@ -149,46 +163,50 @@ class ExpandedNoise:
 
     def term(self, network: Network) -> Matrix:
         """See `Noise`."""
-        wires = Wires.of(network)
-        return self._by_rule(self.fine, network, wires) + self._through_others(network, wires)
+        edges = Edges.of(network)
+        return self._by_rule(self.fine, network, edges) + self._through_others(network, edges)
 
     def error(self, network: Network) -> float:
         """From coarser rules, and the graphs with loops."""
-        wires = Wires.of(network)
-        fine = self._by_rule(self.fine, network, wires)
-        coarse = self._by_rule(self.coarse, network, wires, FINER)
+        edges = Edges.of(network)
+        fine = self._by_rule(self.fine, network, edges)
+        coarse = self._by_rule(self.coarse, network, edges, FINER)
         size = float(np.linalg.norm(fine))
         if size == 0.0:
             return 0.0
         missed = float(np.linalg.norm(fine - coarse)) / size
-        loops = float(np.linalg.norm(self._loops(network, wires))) / size
+        loops = float(np.linalg.norm(self._loops(network, edges))) / size
         missed = missed**self.gain if missed < 1.0 else missed
         return max(missed, LEAST) + LOOPS * loops
 
-    def _unit(self, z: Matrix, network: Network, wires: Wires, finer: float = 1.0) -> UnitMoments:
-        step = finer * step_for(self.sigma, wires.r)
-        return unit_moments(self.sigma, z @ network.u.T, wires.r, ORDERS, step)
+    def _unit(self, z: Matrix, network: Network, edges: Edges, finer: float = 1.0) -> UnitMoments:
+        step = finer * step_for(self.sigma, edges.r)
+        return unit_moments(self.sigma, z @ network.u.T, edges.r, ORDERS, step)
 
-    def _by_rule(self, rule: Rule, network: Network, wires: Wires, finer: float = 1.0) -> Matrix:
+    def _by_rule(self, rule: Rule, network: Network, edges: Edges, finer: float = 1.0) -> Matrix:
         """All but graphs in which a third unit joins i and j."""
         p = len(network.a)
         both, own = np.zeros((ORDERS, p, p)), np.zeros(p)
         rows = max(1, BLOCK // p)
         for first in range(0, len(rule[0]), rows):
             z, weight = (part[first : first + rows] for part in rule)
-            self._add(z, weight[:, None], self._unit(z, network, wires, finer), wires, both, own)
+            self._add(z, weight[:, None], self._unit(z, network, edges, finer), edges, both, own)
         for n in range(ORDERS):
-            both[n] *= wires.powers[n] / FACTORIAL[n]
+            both[n] *= edges.powers[n] / FACTORIAL[n]
         out = both.sum(axis=0)
         out += out.T
         np.fill_diagonal(out, own)
         return out
 
     def _add(
-        self, z: Matrix, weight: Matrix, unit: UnitMoments, wires: Wires, both: Matrix, own: Matrix
+        self, z: Matrix, weight: Matrix, unit: UnitMoments, edges: Edges, both: Matrix, own: Matrix
     ) -> None:
-        """Add half the sums over nodes, by the number of edges between i and j; those of i = j."""
-        e, trees, slope = wires.e, Trees.of(unit, wires), unit.slope.own
+        """Add sums over nodes to `both`, by the power n of R_ij, and to `own`, those of i = j.
+
+        `both` will be added to its transpose, and takes ½ (ε̄² + κ(X, X)) ab, 2ε̄ a κ(b, X),
+        a κ(b, X, X) and κ(a, X) κ(b, X).
+        """
+        e, trees, slope = edges.e, Trees.of(unit, edges), unit.slope.own
         mean = (self.target(z) + unit.mean @ e)[:, None]
         size = mean * mean + trees.variance[:, None] + self.label_noise
         ones = []
@@ -200,7 +218,8 @@ class ExpandedNoise:
                 both[n] += one.T @ (weight * one)
                 ones.append(one)
             if n == 2:
-                # trees at the end of one edge reach the other unit again, which two edges hold
+                # With n = 1 the units that hang on i include j, by a second edge. These graphs
+                # are those of n = 2 with an X at j, and would be counted twice.
                 x = e * unit.value[1]
                 left -= 4.0 * mean * slope[1] * x + 4.0 * x * ones[1]
                 left -= 2.0 * slope[1] * e * e * unit.square[1]
@@ -209,11 +228,14 @@ class ExpandedNoise:
         one, two = trees.responses(unit.slope_square, unit, e, 0)
         own += (weight * (size * unit.slope_square.own[0] + 2.0 * mean * one + two)).sum(axis=0)
 
-    def _through_others(self, network: Network, wires: Wires) -> Matrix:
-        """Graphs in which a third unit joins i and j: Σ_m R_im R_jm, a tree on one of the three."""
-        (z, weight), e, R = self.few, wires.e, wires.powers[1]
-        unit = self._unit(z, network, wires)
-        trees, value, slope = Trees.of(unit, wires), unit.value, unit.slope.own[1]
+    def _through_others(self, network: Network, edges: Edges) -> Matrix:
+        """Trees in which i and j are joined by a third unit m: Σ_m R_im R_jm ⟨e_m δσ_m He_2⟩ ….
+
+        One X is at m. In the terms with two the other is at one of the three, or hangs on it.
+        """
+        (z, weight), e, R = self.few, edges.e, edges.powers[1]
+        unit = self._unit(z, network, edges)
+        trees, value, slope = Trees.of(unit, edges), unit.value, unit.slope.own[1]
         mean = (self.target(z) + unit.mean @ e)[:, None]
         at_end = mean * slope + 2.0 * trees.responses(unit.slope, unit, e, 1)[0]
         at_third = e * value[3] * trees.one[1] + e * e * (0.5 * unit.square[2] - value[1] ** 2)
@@ -225,15 +247,21 @@ class ExpandedNoise:
         np.fill_diagonal(out, 0.0)
         return out
 
-    def _loops(self, network: Network, wires: Wires) -> Matrix:
-        """The largest of the graphs that are left out, for their size."""
-        (z, weight), R = self.few, wires.powers
-        unit = self._unit(z, network, wires)
-        mean, none = self.target(z) + unit.mean @ wires.e, np.zeros_like(network.Q)
+    def _loops(self, network: Network, edges: Edges) -> Matrix:
+        """The largest of the graphs that are left out, for their size.
+
+        With two units m, n beside i and j: the path i – m – n – j, its edge m – n of one or two
+        powers, and the loop i – m – n – i. With one: a double edge from m to j, and the loop
+        i – m – j – i.
+        """
+        (z, weight), R = self.few, edges.powers
+        unit = self._unit(z, network, edges)
+        mean, none = self.target(z) + unit.mean @ edges.e, np.zeros_like(network.Q)
         out = none.copy()
         for n, w in enumerate(weight):
-            x, slope = wires.e * unit.value[:, n], unit.slope.own[:, n]
-            bent = [none, R[1] * x[2], R[1] * x[3]]  # two others, with one edge or two of their own
+            x, slope = edges.e * unit.value[:, n], unit.slope.own[:, n]
+            # i – m by one edge, where m has one or two more to a unit n; then with that edge and n
+            bent = [none, R[1] * x[2], R[1] * x[3]]
             through = [bent[k] @ R[k] / FACTORIAL[k] for k in range(3)]
             around = sum(through[k] @ bent[k].T for k in (1, 2))
             half = np.outer(slope[1], slope[1]) * around
@@ -259,7 +287,8 @@ def rule_of(target: Target, sigma: Activation, level: int, seed: int) -> Rule:
     kept = weight > LEAST_WEIGHT * weight.max()
     z, weight = z[kept], weight[kept]
     if sigma.odd and np.allclose(target(-z), -target(z), rtol=0.0, atol=1e-12):
-        # ε² and slopes are even: one of z and −z, which lie in order from both ends
+        # The integrand is even: of z and −z one is enough, with twice the weight. They lie in
+        # order, z at one end as −z at the other, and 0 in the middle.
         half = (len(z) + 1) // 2
         z, weight = z[:half], np.append(2.0 * weight[: half - 1], weight[half - 1])
     return z, weight / weight.sum()

@@ -25,14 +25,14 @@ from meanfield.states.factors import nearest_coordinates
 
 Matrix = NDArray[np.float64]
 
-SMALL = 128  # widths up to here take one compiled call; beyond, products on all threads win
+SMALL = 128  # widths up to here take one compiled call; beyond, BLAS on all threads is faster
 SERIAL = 20  # widths up to which the γ/p term is computed on one thread: waking others costs more
 
 
 class OverlapParts(NamedTuple):
     """The overlaps in a state vector: Q (p, p), M (p, k), a (p,), and what they are made of.
 
-    `block` (p, ·) holds u beside the factor V, or beside N, which is None in the first case.
+    `block` (p, ·) holds u (p, rank) beside the factor V, or beside N, which is None where V is.
     """
 
     Q: Matrix
@@ -43,14 +43,14 @@ class OverlapParts(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """Averages of b_i = a_i σ'(λ_i) ε over a sample: what a step of SGD does in the mean.
+    """Averages of b_i = a_i σ'(λ_i) ε over one sample x: what a step of SGD does in the mean.
 
-    `push` (p, ·) is what moves the `block` of `OverlapParts`: ⟨b_i z⟩, and ⟨b_i g⟩ with λ⊥ = V g,
+    `drift` (p, ·) is what moves the `block` of `OverlapParts`: ⟨b_i z⟩, and ⟨b_i g⟩ with λ⊥ = V g,
     or ⟨b_i λ⊥⟩; `fields` ⟨σ(λ_i) ε⟩ (p,) or nothing, `squares` ⟨b_i b_j⟩, label noise included, or
     None without the γ/p term.
     """
 
-    push: Matrix
+    drift: Matrix
     fields: Matrix
     squares: Matrix | None
 
@@ -107,9 +107,10 @@ class OverlapFlow:
         self.columns = self.rank + rest.shape[1]
         block = np.hstack((u, rest)).ravel()
         self.y0 = np.concatenate((self.a, block)) if self.moves_a else block
-        self.end = len(self.y0)  # what may follow in a vector is not of overlaps
+        self.end = len(self.y0)  # γ and α may follow, under AdaGrad-norm
         self.P = np.asarray(target.gram)
-        self.term = np.zeros((self.p, self.p))  # of dQ/dt that is no gradient, of the last call
+        # the γ/p term and that of Langevin noise, as the last velocity had them
+        self.term = np.zeros((self.p, self.p))
         self.small = self._small()
 
     def set_rates(self, now: Rates) -> None:
@@ -117,8 +118,8 @@ class OverlapFlow:
         self.present = now
         self.kappa, self.decay = now.second_layer_rate, now.weight_decay
         self.second_decay, self.label_noise = now.second_layer_decay, now.noise
-        # Langevin noise: E |dw|²/d = 2τ d dt
-        self.heat = 0.0 if now.temperature == 0.0 else 2.0 * now.temperature * self.problem.dim
+        # Langevin noise at temperature τ: E |dw_i|²/d = 2τd dt
+        self.langevin = 0.0 if now.temperature == 0.0 else 2.0 * now.temperature * self.problem.dim
         self.rate = now.learning_rate / (self.p * self.batch_size)
         if self.noise is not None:
             self.noise.label_noise = now.noise
@@ -181,7 +182,7 @@ class OverlapFlow:
     @property
     def numbers(self) -> tuple[float, ...]:
         """The present rates as the kernels take them."""
-        rates = (self.decay, self.second_decay, self.kappa, self.heat, self.rate)
+        rates = (self.decay, self.second_decay, self.kappa, self.langevin, self.rate)
         return tuple(float(rate) for rate in rates)
 
     def _velocity(self, y: Matrix, out: Matrix) -> None:
@@ -195,14 +196,14 @@ class OverlapFlow:
         moving = self.p if self.moves_a else 0
         speed = out[moving:].reshape(self.p, self.columns)
         gradient = self.gradient(parts)
-        np.subtract(gradient.push, self.decay * parts.block, out=speed)
+        np.subtract(gradient.drift, self.decay * parts.block, out=speed)
         term = self._noise_term(gradient.squares)
-        half = speed[:, self.rank :]  # of the change of N, or the change of V
+        half = speed[:, self.rank :]  # dV/dt, or one of the two transposed halves of dN/dt
         if self.spherical:
             growth = 2.0 * self._along(parts, speed)
             if term is not None:
                 growth += np.diag(term)
-            # w ← √d w/|w| takes back half the growth of |w_i|² from row i
+            # w ← √d w/|w| takes (d|w_i|²/dt)/(2|w_i|²) w_i from dw_i/dt
             speed -= (0.5 * growth / np.diag(parts.Q))[:, None] * parts.block
         if moving:
             out[:moving] = self.kappa * (gradient.fields - self.second_decay * parts.a)
@@ -220,19 +221,19 @@ class OverlapFlow:
         """Averages of the gradient of one sample."""
         network, squares = self.network(parts), None
         D, E = self.averages.drift(network)
-        push = D @ parts.block
-        push[:, : self.rank] += E
+        drift = D @ parts.block
+        drift[:, : self.rank] += E
         fields = self.averages.fields(network) if self.moves_a else np.empty(0)
         if self.noise is not None:
             squares = np.outer(network.a, network.a) * self.noise.term(network)
-        return Gradient(push, fields, squares)
+        return Gradient(drift, fields, squares)
 
     def _noise_term(self, squares: Matrix | None) -> Matrix | None:
         """(γ/p) ⟨a_i a_j σ'(λ_i) σ'(λ_j) ε²⟩, with label noise, over the batch; and 2τd δ_ij."""
         if self.factored:
             return None
         term = np.zeros((self.p, self.p)) if squares is None else self.rate * squares
-        term.flat[:: self.p + 1] += self.heat
+        term.flat[:: self.p + 1] += self.langevin
         self.term = term
         return term
 
@@ -268,7 +269,7 @@ class OverlapFlow:
 
 
 def perpendicular_factor(N: Matrix) -> Matrix:
-    """V (p, m) with N = V Vᵀ, by eigenvalues; those at the level of rounding are left out."""
+    """V (p, m) with N = V Vᵀ, m the rank of N: eigenvalues at the level of rounding count as 0."""
     values, vectors = np.linalg.eigh(N)
     kept = values > 4.0 * len(N) * np.finfo(np.float64).eps * max(values[-1], 0.0)
     return np.ascontiguousarray(vectors[:, kept] * np.sqrt(values[kept]))

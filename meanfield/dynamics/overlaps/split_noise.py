@@ -7,7 +7,8 @@ a sample of them good:
   are independent of variances D, and ⟨σ'_i σ'_j ε² | w⟩ is a sum of products of moments of one unit
   (Rao and Blackwell). It is smooth in w, where σ' jumps.
 - A control variate: ε̃ = f* − Σ (a_m/p) [⟨σ_m | z⟩ + ⟨σ'_m | z⟩ ν_m], what ε is to first order in ν.
-  In wide networks little is left. With b = N (e ⟨σ' | z⟩) and F = σ'_i σ'_j Stein's lemma gives
+  In wide networks little is left. With e = −a/p, ε̄ = ⟨ε | z⟩, β = e ⟨σ' | z⟩, b = Nβ and
+  F = σ'_i σ'_j (F₀ its mean, F_i that of its derivative by ν_i), Stein's lemma gives
 
       ⟨F ε̃² | z⟩ = F₀ (ε̄² + βᵀNβ) + 2ε̄ (F_i b_i + F_j b_j) + 2F_ij b_i b_j + F_ii b_i² + F_jj b_j²,
 
@@ -34,8 +35,8 @@ from meanfield.kernels.activations.units import LEAKY_RELU, RAMPS
 Matrix = NDArray[np.float64]
 
 ENTRIES, FEWEST, MOST = 2**20, 2**12, 2**15  # of the default sample: numbers held, points
-# of the mean of the control variate over z: nodes on each side of 0 in each coordinate, of a finer
-# and a coarser rule; points where there are more coordinates
+# The mean of the control variate over z takes a product rule: NODES on each side of 0 in each of k
+# coordinates, of a finer and a coarser rule; for more coordinates 2**POWERS Sobol points.
 NODES = {1: (40, 28), 2: (14, 10), 3: (7, 5)}
 POWERS = (11, 9)
 TERMS = 5  # of Mehler's series
@@ -44,9 +45,10 @@ FAR = 38.0  # standard deviations beyond which a Gaussian's tail underflows
 
 
 class Moments(NamedTuple):
-    """Of one unit given w, (S, p): of g = σ, or of another function of λ, beside σ'.
+    """Moments of one unit given w, (S, p): of g = σ, or of another function of λ, beside σ'.
 
-    mean ⟨g⟩, variance; ⟨σ' δg⟩ and ⟨σ' δg²⟩ with δg = g − ⟨g⟩; the last two with σ'² for σ'.
+    `mean` ⟨g⟩ and `variance`; with δg = g − ⟨g⟩, `once` ⟨σ' δg⟩ and `twice` ⟨σ' (δg)²⟩;
+    `square_once` and `square_twice` the same with σ'² for σ'.
     """
 
     mean: Matrix
@@ -108,12 +110,12 @@ class SplitNoise:
         whole = self._whole(network, each.mean(axis=0) + split.use * fine)
         size = float(np.linalg.norm(whole))
         error = 2.0 * spread / math.sqrt(REPLICATES * (REPLICATES - 1))
-        # where a kink lies among nodes is chance
+        # doubled too: how far two rules differ depends on where kinks lie among their nodes
         error += 2.0 * float(np.linalg.norm(split.use * (fine - coarse)))
         return error / size if size > 0.0 else 0.0
 
     def _whole(self, network: Network, term: Matrix) -> Matrix:
-        """With label noise."""
+        """The term with label noise, Δ ⟨σ'_i σ'_j⟩, which is known without a sample."""
         if self.label_noise > 0.0:
             term = term + self.label_noise * self.averages.slope_products(network)
         return np.asarray(term)
@@ -141,6 +143,7 @@ class SplitNoise:
         z = points[:, :rank]
         centre, labels = z @ network.u.T, self.target(z)
         moved = points[:, rank:] @ split.root.T
+        # λ_i ~ N(w_i, D_i) given w: the probability of λ_i > 0, and √D_i times the density at 0
         y = np.clip((centre + moved) / split.sd, -FAR, FAR)
         above, density = ndtr(y), gaussian(y)
         own = self._own(centre + moved, above, density, split.sd)
@@ -152,7 +155,10 @@ class SplitNoise:
             add_products(slope, square, moments, e, error, out)
 
     def _own(self, w: Matrix, above: Matrix, density: Matrix, sd: Matrix) -> Moments:
-        """Of σ(λ), λ of mean w and deviation sd: its halves apart."""
+        """Of σ(λ), λ of mean w and deviation sd; Gaussian moments above 0 (`high`) and below.
+
+        σ' = 1 and c: σ'^j σ^m is λ^m above and c^(j+m) λ^m below.
+        """
         c, square = self.below, w * w + sd * sd
         high, high2 = w * above + sd * density, square * above + w * sd * density
         low, low2 = w - high, square - high2
@@ -169,7 +175,7 @@ class SplitNoise:
     def _line(
         self, centre: Matrix, moved: Matrix, y: Matrix, above: Matrix, density: Matrix, split: Split
     ) -> Moments:  # fmt: skip
-        """Of ⟨σ | z⟩ + ⟨σ' | z⟩ ν."""
+        """Of ⟨σ | z⟩ + ⟨σ' | z⟩ ν, of which a unit's own part of ν has variance D."""
         mean, slope = self._given_z(centre, split.deviation)[:2]
         D, c = split.sd * split.sd, self.below
         bent, tail = slope * split.sd * density, above - y * density
@@ -188,11 +194,11 @@ class SplitNoise:
         return c * centre + (1.0 - c) * ramp, c + (1.0 - c) * above, x, density
 
     def _known(self, rule: tuple[Matrix, Matrix], network: Network, split: Split) -> Matrix:
-        """⟨σ'_i σ'_j ε̃²⟩, the mean of ⟨· | z⟩ over a rule for z."""
+        """⟨σ'_i σ'_j ε̃²⟩, the mean of ⟨· | z⟩ over a rule for z: see the top for ⟨F ε̃² | z⟩."""
         (z, weight), e, c = rule, -network.a / len(network.a), self.below
         mean, slope, x, density = self._given_z(z @ network.u.T, split.deviation)
         beta = slope * e
-        # in units of the deviations, as the derivatives below
+        # b_i/√N_ii, for `slopes` are derivatives by ν_i/√N_ii: ⟨σ'⟩, ⟨σ''⟩, ... given z
         b = (beta @ split.N) / split.deviation
         error = (self.target(z) + mean @ e)[:, None]
         size = error * error + (beta * split.deviation * b).sum(axis=1)[:, None]
@@ -200,6 +206,7 @@ class SplitNoise:
         slopes = [slope, *((1.0 - c) * jump for jump in jumps)]
         out, shrink = np.zeros_like(network.Q), np.ones_like(network.Q)
         for order in range(TERMS):
+            # Mehler: ⟨F⟩, F_i and so on are Σ_l ρ_ij^l/l! of products of derivatives of each unit
             now, one, two = slopes[order : order + 3]
             half = 0.5 * size * now + 2.0 * error * b * one + b * b * two
             both, cross = now.T @ (half * weight[:, None]), one * b

@@ -2,7 +2,7 @@
 
 Given the principal coordinates z, students are λ ~ N(c, N) with c = u z, and ε = f*(z) + λᵀEλ with
 E = diag e is a quadratic form Y. With g = κ(λ, Y) = 2NEc and h = κ(λ, Y, Y) = 8NENEc, μ and v the
-mean and the variance of Y,
+mean and the variance of Y given z (κ for cumulants, as in Isserlis' theorem),
 
     ⟨λ_i λ_j Y²⟩ = (c_i c_j + N_ij) (μ² + v) + 2μ [c_i g_j + g_i c_j + 2 (NEN)_ij]
                    + 2 g_i g_j + c_i h_j + h_i c_j + 8 (NENEN)_ij.
@@ -53,6 +53,7 @@ class SquareStudentNoise:
         return float(np.linalg.norm(fine - coarse)) / size if size > 0.0 else 0.0
 
     def _by_rule(self, rule: Rule, labels: Matrix, network: Network) -> Matrix:
+        """The term, the mean over z of the formula above; `once` is NEN, σ' = 2λ brings the 4."""
         N, e = network.N, -network.a / len(network.a)
         assert N is not None
         rows = max(1, BLOCK // len(e))
@@ -74,7 +75,7 @@ class SquareStudentNoise:
 
 
 def rule_of(target: Target, level: int) -> Rule:
-    """Nodes for z that have a weight."""
+    """A product rule for z, without the nodes of negligible weight; level 0 is the coarser."""
     z, weight = gaussian_nodes(target.rank, smooth=target.smooth, level=level)
     kept = weight > LEAST_WEIGHT * weight.max()
     return z[kept], weight[kept]

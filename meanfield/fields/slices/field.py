@@ -43,9 +43,9 @@ SMOOTH_TOLERANCE = {1: 1e-9, 2: 1e-8, 3: 1e-8}  # by k
 NARROW_TOLERANCE = 5e-8  # poles near the axis: polynomials converge slowly
 KINKED_TOLERANCE = 1e-5
 MAX_LEVEL = 4
-PART = 4000  # neurons whose field it is
-# a mesh reaches so far, and so many times as far as the neurons; where they stand still, just
-# far enough for `outgrown`
+PART = 4000  # of more neurons, the error estimate compares the field that this many of them make
+# A mesh reaches x₀ + x₁ R where the furthest neuron is at R; where neurons stand still, just far
+# enough for `outgrown` not to ask for another.
 ROOM, SMALL_ROOM = (1.0, 1.3), (0.1, 1.02 / EDGE)
 
 

@@ -1,5 +1,9 @@
 """How slices are laid out: directions, meshes along them, nodes, and the matrix that joins them.
 
+A slice is the line z = t e through the principal subspace along a direction e of a rule on its
+sphere: there f depends on a neuron through v = u·e and r alone. Its mesh is in (v, r), its nodes in
+(t, ρ), ρ the length of x⊥.
+
 Everything here depends on how far the neurons reach, not on where they are.
 """
 
@@ -21,7 +25,7 @@ from meanfield.gaussian.rules import LEBEDEV_DEGREES, half_sphere_rule, half_sph
 from meanfield.kernels.fields.slices.products import multiply
 from meanfield.problem import Problem
 
-MATRIX_BYTES = 2**29
+MATRIX_BYTES = 2**29  # the largest matrix from a mesh to its nodes
 MANY_DIMENSIONS = 40  # beyond, the kinks of an averaged ReLU are smooth in ρ
 NARROW = 3.0  # a strip of analyticity that asks for more points
 ROUNDING = 1e-10  # of E f*², the accuracy of the nodes
@@ -33,7 +37,8 @@ class Layout:
     """One choice of mesh, directions and nodes for a reach, with the matrix that joins them.
 
     Directions (m, k) are half of a symmetric rule. Columns of the nodes' target and of the moments
-    belong to the directions and, unless the mesh is odd, to their opposites; share weighs them.
+    belong to the directions and, unless the mesh is odd, to their opposites; `share` holds their
+    weights, which sum to one. `matrix` (N, G) takes moments on the mesh to f on the nodes.
     `floor` is the part of ½ E f*² that the nodes do not see.
     """
 
@@ -120,6 +125,11 @@ def _smooth_mesh(
     finer: float,
     nodes: Nodes,
 ) -> Mesh:
+    """The mesh of a smooth student: at k = 2 and 3 with a basis of functions of r.
+
+    At k = 1, and for erf at d = ∞, which sees u/√(1 + r²) alone, a mesh in (v, r) does without.
+    The factors of spacings and points here and below are measured, as the least that suffice.
+    """
     k, D, student = problem.subspace_dim, problem.perpendicular_dim, problem.student
     fine = resolution(k, finer, student.strip)
     if k > 1 and student.strip < NARROW and math.isfinite(D):  # a level would gain less for more
@@ -147,7 +157,8 @@ def _degree(problem: Problem, furthest: float, finer: float) -> int:
     """Degree of the rule on directions; kinks converge slowly and start from more."""
     k = problem.subspace_dim
     smooth = problem.student.smooth and problem.target.smooth
-    kinked = 255 if k == 2 else LEBEDEV_DEGREES[-1] + 1  # a product: see there
+    # beyond Lebedev's degrees `half_sphere_rule` takes a product
+    kinked = 255 if k == 2 else LEBEDEV_DEGREES[-1] + 1
     narrow = problem.student.strip < NARROW
     start = (8 + 17 * furthest) * (1.1 if narrow else 1.0) if smooth else kinked
     return 1 if k == 1 else math.ceil(start * (finer if smooth else finer**2))
@@ -187,7 +198,11 @@ def resolution(k: int, finer: float, strip: float = math.inf) -> Resolution:
 def _node_counts(
     furthest: float, longest: float, k: int, D: float, finer: float
 ) -> tuple[int, int]:
-    """How many t and ρ: a start that the error estimate then refines."""
+    """How many nodes in t and in ρ (measured; the error estimate then refines by `finer`).
+
+    In few dimensions ρ varies as t does; for large D it lies within O(1) of √D, and their
+    number falls with √D.
+    """
     t = math.ceil((18 + 7 * furthest) * finer)
     if math.isinf(D):
         return t, 1
