@@ -52,6 +52,7 @@ class _Names(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _names(code: types.CodeType) -> _Names:
+    """Those of some code, and of the functions that it defines."""
     found: list[str] = []
     attributes: set[str] = set()
     for instruction in dis.get_instructions(code):
@@ -69,7 +70,11 @@ def _names(code: types.CodeType) -> _Names:
 
 
 class _Reader:
-    """Walks through a function and what it captures, each thing once."""
+    """Walks through a function and what it captures, each thing once, into two digests.
+
+    `attributes` are names that the code looks up on anything: of a module or a class only these
+    can matter to it.
+    """
 
     def __init__(self) -> None:
         self.code, self.captured = hashlib.sha256(), hashlib.sha256()
@@ -169,7 +174,7 @@ class _Reader:
             self.value(vars(owner)[name], attributes)
 
     def thing(self, value: Any, attributes: frozenset[str]) -> None:
-        """An instance: its class as far as the code calls it, and all that it holds."""
+        """An instance: what of its class the code uses, its `__call__` included, and its values."""
         call = vars(type(value)).get("__call__")
         if isinstance(call, types.FunctionType):
             self.value(call, attributes)

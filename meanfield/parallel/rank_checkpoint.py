@@ -107,6 +107,7 @@ class RankCheckpoint(CheckpointFile):
             snapshot = self.read(self._steps(_file(self.name, rank, size))[steps])
             assert snapshot is not None
             header, n = snapshot.header, int(snapshot.header["neurons"])
+            # of this file's neurons, begin to begin + n of all, those that are dealt to this rank
             mine = slice(*(min(max(i - begin, 0), n) for i in (first, first + self.count)))
             begin += n
             for name, array in snapshot.arrays.items():
@@ -139,7 +140,10 @@ class RankCheckpoint(CheckpointFile):
 
 
 def fingerprint(part: ParticleMeasure, ranks: Ranks) -> str:
-    """Of all neurons in the order of ranks, the same however they are dealt out to them."""
+    """Of all neurons in the order of ranks, the same however they are dealt out to them.
+
+    Each neuron's place and values are hashed to one number, and a sum does not depend on who adds.
+    """
     counts = ranks.gathered(part.n)
     first = sum(counts[: ranks.rank])
     with np.errstate(over="ignore"):

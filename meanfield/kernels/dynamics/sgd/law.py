@@ -205,7 +205,8 @@ def pre_activations(u, T, B, Z, H, pre, pre_star):
 def run_law(fixed, rates, pace, B, a_star, u, T, a, own, words, steps):
     """`steps` updates of one run, in place; returns the updates made before an error overflowed.
 
-    A run with a pace of its own may come to the time it goes to before; see `Pace`.
+    Under AdaGrad-norm, where `own` holds the run's clock, it stops earlier at the step nearest to
+    the time that it is to reach; see `Pace`.
     """
     p, k = u.shape
     b, outside = fixed.batch, fixed.d - k - p
