@@ -19,7 +19,7 @@ from meanfield.targets import units_of
 
 
 def population_risk(
-    problem: Problem, state: ParticleMeasure | Overlaps | Weights, *, evaluator: str = "auto"
+    problem: Problem, state: ParticleMeasure | Overlaps | Weights, *, evaluator: str | None = "auto"
 ) -> float:
     """R = ½ E (f − f*)², label noise not included.
 

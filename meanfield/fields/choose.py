@@ -46,14 +46,14 @@ GOOD = 1e-5  # relative error that counts as accurate
 
 
 def check_evaluator(evaluator: Any) -> str:
-    """The name of an evaluator, or "auto"."""
-    return checks.option(evaluator, "evaluator", (AUTO, *EVALUATORS))
+    """The name of an evaluator, or "auto", which None means too."""
+    return checks.option(AUTO if evaluator is None else evaluator, "evaluator", (AUTO, *EVALUATORS))
 
 
 def choose_field(
     problem: Problem,
     measure: ParticleMeasure,
-    evaluator: str = AUTO,
+    evaluator: str | None = AUTO,
     *,
     many_values: bool = False,
     tolerance: float | None = None,
@@ -86,10 +86,13 @@ def choose_field(
     return field
 
 
-def make_field(task: Task, evaluator: str = AUTO, among: Collection[str] = EVALUATORS) -> Field:
+def make_field(
+    task: Task, evaluator: str | None = AUTO, among: Collection[str] = EVALUATORS
+) -> Field:
     """The evaluator of a name, or the one to choose, not laid out yet; of some if not of all."""
     costs = {name: cost for name in among if (cost := EVALUATORS[name].cost(task)) is not None}
-    if not costs or check_evaluator(evaluator) not in (AUTO, *costs):
+    evaluator = check_evaluator(evaluator)
+    if not costs or evaluator not in (AUTO, *costs):
         problem, serve = task.problem, " or ".join(map(repr, costs)) or "none here"
         raise ValueError(
             f"evaluator must be one that serves a student {problem.student.name} under this "

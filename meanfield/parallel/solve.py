@@ -45,7 +45,7 @@ def solve_mean_field(
     *,
     comm: Communicator | None = None,
     averages: Averages | None = None,
-    evaluator: str = "auto",
+    evaluator: str | None = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool = False,

@@ -116,7 +116,7 @@ class Concentration:
 
 
 def concentration(
-    state: State, problem: Problem, *, evaluator: str = "auto", threads: int | None = None
+    state: State, problem: Problem, *, evaluator: str | None = "auto", threads: int | None = None
 ) -> Concentration:
     """Measure how a state concentrates on the principal subspace (Arnaboldi et al. 2023).
 

@@ -141,6 +141,14 @@ def test_every_evaluator_that_serves_can_be_asked_for(sigma, k):
     )
 
 
+def test_none_is_auto():
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=20)
+    measure = mf.gaussian_measure(problem, 50)
+    runs = [mf.solve_mean_field(problem, measure, 0.1, evaluator=e) for e in (None, "auto")]
+    assert (runs[0].risk == runs[1].risk).all()
+    assert runs[0].stats["field"] == runs[1].stats["field"]
+
+
 @pytest.mark.parametrize("wrong", ["meshes", 3, None])
 def test_what_is_no_evaluator_is_refused(wrong):
     problem, measure = make_problem(), make_measure(1, n=4)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
+from meanfield.blas import one_blas_thread
 from meanfield.dynamics.checkpoint import PathLike
 from meanfield.dynamics.fluctuations.adjoint_run import BandRun
 from meanfield.dynamics.fluctuations.band import Backward
@@ -35,6 +36,7 @@ ROOM = 1e-9  # the least eigenvalue of N, over its largest entry, at which Ω⁻
 
 
 @raising_on_sigterm()
+@one_blas_thread()
 def solve_risk_band(
     problem: Problem,
     overlaps: Overlaps,

@@ -40,7 +40,7 @@ def solve_mean_field(
     spherical: bool = False,
     seed: int = 0,
     step: float | None = None,
-    evaluator: str = "auto",
+    evaluator: str | None = "auto",
     field_tolerance: float | None = None,
     method: str = "auto",
     keep: str = "all",
@@ -218,7 +218,7 @@ def mean_field_velocity(
     problem: Problem,
     measure: ParticleMeasure,
     *,
-    evaluator: str = "auto",
+    evaluator: str | None = "auto",
     threads: int | None = None,
 ) -> MeanFieldVelocity:
     """The right-hand side of the mean-field equation; see `solve_mean_field`.
