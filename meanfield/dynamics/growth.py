@@ -57,13 +57,17 @@ def error_in_growth(
     """
     summed = total or (lambda sums: sums)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        at, along = parts(y), parts(slope)
-        pairs = (at, at), (along, along), (at, along)
-        sums = summed(np.array([_products(*pair) for pair in pairs]))
-        sizes, speeds = np.sqrt(sums[:2])
+        at = parts(y)
+        sizes = np.sqrt(summed(np.array(_products(at, at))))
+        faint = sizes < SMALL * sizes.max(initial=0.0)
+        if not faint.any():
+            return 0.0
+        along = parts(slope)
+        sums = summed(np.array([_products(along, along), _products(at, along)]))
+        speeds = np.sqrt(sums[0])
         off = max(error, ROUNDING) * float(speeds.max(initial=0.0))
-        faint = (sizes < SMALL * sizes.max(initial=0.0)) & (off > UNSURE * speeds)
-        grows = faint & (sums[2] > 0.0)
+        faint &= off > UNSURE * speeds
+        grows = faint & (sums[1] > 0.0)
         if not grows.any() or not np.isfinite(speeds).all():
             return 0.0
         # all of them are taken away at once: they push one another

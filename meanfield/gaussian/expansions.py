@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -85,6 +85,11 @@ class Expansion:
     def degree(self) -> int:
         """Number of coefficients, N."""
         return self.C.shape[1]
+
+    @cached_property
+    def held(self) -> tuple[Array, Array]:
+        """The norms of σ and σ' that errors of the units are relative to; see `held_to`."""
+        return np.sqrt(held_to(self.square)), np.sqrt(held_to(self.slope_square))
 
     def cut(self) -> Expansion:
         """The first `natural` coefficients, which leave out nothing more."""
@@ -203,7 +208,8 @@ def _inconsistency(C: Array, S: Array, root: Array, square: Array, slope_square:
 def _nodes(sigma: UnitFunction, root: Array, degree: int) -> tuple[Array, Array, Array | None]:
     """Nodes, weights and, where all units share them, weighted polynomials."""
     breaks = sigma.breaks or sigma.kinks
-    longest = 0.0 if not root.size else float(np.nan_to_num(root.max(), posinf=1e6))
+    longest = float(root.max(initial=0.0))
+    longest = 0.0 if math.isnan(longest) else min(longest, 1e6)
     steep = longest / sigma.strip
     least = POLYNOMIALS[degree > KINKED_DEGREE]
     resolution = _resolution(steep, least)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.expansions import REACH, Expansion, KinkExpansion, expand, held_to
+from meanfield.gaussian.expansions import REACH, Expansion, KinkExpansion, expand
 from meanfield.gaussian.function import Ramps, UnitFunction, ramp_averages
 from meanfield.kernels.activations.units import ERF, GELU, LEAKY_RELU, RELU, SINE, SQUARE
 from meanfield.kernels.gaussian.pair_averages import (
@@ -76,42 +76,67 @@ def pair_averages(
 
 
 def expanded_averages(
-    left: Expansion, right: Expansion, q1: Array, q2: Array, c: Array, *, same: bool
-) -> PairAverages:
-    """The same from expansions of one degree."""
-    scale = np.sqrt(np.maximum(q1, 0.0)[:, None] * np.maximum(q2, 0.0))
-    rho = np.clip(np.divide(c, scale, out=np.zeros_like(c), where=scale > 0.0), -1.0, 1.0)
+    left: Expansion, right: Expansion, q1: Array, q2: Array, c: Array, *, same: bool,
+    with_error: bool = True,
+) -> PairAverages:  # fmt: skip
+    """The same from expansions of one degree; without its error, which is 0 then, for less."""
+    scale, rho = _correlations(q1, q2, c)
     value, A, B = _sums(left, right, rho)
-    missed = left.tail[:, None] * right.tail
-    slopes_missed = left.slope_tail[:, None] * right.slope_tail
-    norms = np.sqrt(left.square)[:, None] * np.sqrt(right.square)
-    slope_norms = np.sqrt(left.slope_square)[:, None] * np.sqrt(right.slope_square)
-    rounding = 0.0
     if left.kinks is not None and right.kinks is not None:
         # the cut sum of the ramps of both gives way to their closed form
         exact = ramp_averages(left.kinks.ramps, right.kinks.ramps, q1, q2, rho)
         cut = _sums(left.kinks, right.kinks, rho)
         value, A, B = (x + y - z for x, y, z in zip((value, A, B), exact, cut, strict=True))
+        norms, slope_norms = _norms(left, right)
         value, A = np.clip(value, -norms, norms), np.clip(A, -slope_norms, slope_norms)
         B = _clipped_curvature(B, A, (left, right), (q1, q2), rho)
-        missed = left.kinks.tail[:, None] * right.tail + left.tail[:, None] * right.kinks.tail
-        slopes_missed = left.kinks.slope_tail[:, None] * right.slope_tail
-        slopes_missed += left.slope_tail[:, None] * right.kinks.slope_tail
-        rounding = _rounding(left.kinks.ramps, right.kinks.ramps)
     if same:
         np.fill_diagonal(value, left.square)
         np.fill_diagonal(A, left.slope_square)
         np.fill_diagonal(B, left.mixed)
         np.fill_diagonal(rho, 0.0)
+    return PairAverages(value, A, B, _error(left, right, scale, rho) if with_error else 0.0)
+
+
+def expanded_error(left: Expansion, right: Expansion, q1: Array, q2: Array, c: Array) -> float:
+    """The error of the same, of two sets of units, without the averages."""
+    return _error(left, right, *_correlations(q1, q2, c))
+
+
+def _error(left: Expansion, right: Expansion, scale: Array, rho: Array) -> float:
+    """See `PairAverages`; what pairs do not leave to the sums has a correlation of 0 here."""
+    missed = left.tail[:, None] * right.tail
+    slopes_missed = left.slope_tail[:, None] * right.slope_tail
+    digits: tuple[Array | float, Array | float] = (0.0, 0.0)
+    if left.kinks is not None and right.kinks is not None:
+        missed = left.kinks.tail[:, None] * right.tail + left.tail[:, None] * right.kinks.tail
+        slopes_missed = left.kinks.slope_tail[:, None] * right.slope_tail
+        slopes_missed += left.slope_tail[:, None] * right.kinks.slope_tail
+        norms, slope_norms = _norms(left, right)
+        rounding = _rounding(left.kinks.ramps, right.kinks.ramps)
+        digits = np.minimum(rounding * scale, norms), np.minimum(rounding, slope_norms)
     damping = np.abs(rho) ** left.degree
     error = max(left.error, right.error)
-    for miss, digits, norm, one, other in (
-        (missed, rounding * scale, norms, left.square, right.square),
-        (slopes_missed, rounding, slope_norms, left.slope_square, right.slope_square),
+    for miss, lost, one, other in zip(
+        (missed, slopes_missed), digits, left.held, right.held, strict=True
     ):
-        held = np.sqrt(held_to(one))[:, None] * np.sqrt(held_to(other))
-        error = max(error, float(((damping * miss + np.minimum(digits, norm)) / held).max()))
-    return PairAverages(value, A, B, error)
+        error = max(error, float(((damping * miss + lost) / (one[:, None] * other)).max()))
+    return error
+
+
+def _correlations(q1: Array, q2: Array, c: Array) -> tuple[Array, Array]:
+    """√(q1 q2) of all pairs, and their correlations."""
+    scale = np.sqrt(np.maximum(q1, 0.0)[:, None] * np.maximum(q2, 0.0))
+    rho = np.divide(c, scale, out=np.zeros_like(c), where=scale > 0.0)
+    return scale, np.clip(rho, -1.0, 1.0)
+
+
+def _norms(left: Expansion, right: Expansion) -> tuple[Array, Array]:
+    """Bounds of I and A of all pairs."""
+    return (
+        np.sqrt(left.square)[:, None] * np.sqrt(right.square),
+        np.sqrt(left.slope_square)[:, None] * np.sqrt(right.slope_square),
+    )
 
 
 def _clipped_curvature(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.integrate.equation import LEAST_WORK, Attempt, Equation, Vector
+from meanfield.integrate.equation import LEAST_WORK, Attempt, Equation
 
 
 def _lower_triangular(*rows: list[float]) -> NDArray[np.float64]:
@@ -91,7 +91,7 @@ class Stage(NamedTuple):
     """One slope of a step: where it is taken, and the places of what it is made of and goes to."""
 
     node: float
-    weights: Vector
+    weights: list[float]
     of: list[int]
     out: int
 
@@ -111,15 +111,16 @@ class Plan:
         free, places, self.stages = list(range(2, last + 4)), {0: 1}, []
         for s in range(1, last):
             of = [m for m in places if A[s, m] != 0.0]
-            sources, weights = [places[m] for m in of], A[s, of]
+            sources, weights = [places[m] for m in of], A[s, of].tolist()
             for m in [m for m in places if m > 0 and not A[s + 1 : last, m].any()]:
                 if not ends[:, m].any():
                     free.insert(0, places.pop(m))
             places[s] = free.pop(0)
             self.stages.append(Stage(float(tableau.nodes[s]), weights, [0, *sources], places[s]))
         kept = [m for m in places if m == 0 or ends[:, m].any()]
-        self.ends, self.of = ends[:, kept], [0, *(places[m] for m in kept)]
-        self.ends[1:, 0] = 0.0  # the first slope stays, and adds its share where it is needed
+        self.of = [0, *(places[m] for m in kept)]
+        self.ends = np.hstack((np.zeros((3, 1)), ends[:, kept]))
+        self.ends[1:, 1] = 0.0  # the first slope stays, and adds its share where it is needed
         self.slope = places[last - 1]
         rest = [places[m] for m in places if m not in (0, last - 1)] + free
         self.error, self.bend, self.end, *self.rest = rest
@@ -150,12 +151,14 @@ class Explicit:
         for stage in plan.stages:
             out = rows[stage.out]
             at = out if f.in_place else spare
-            f.mix(at, np.append(1.0, h * stage.weights), [rows[place] for place in stage.of])
+            weights = [1.0, *(h * weight for weight in stage.weights)]
+            f.mix(at, weights, [rows[place] for place in stage.of])
             before = f.sample(at)
             f.slope(t + stage.node * h, at, out)
         y_new, error, bend = rows[plan.end], rows[plan.error], rows[plan.bend]
         slope = rows[plan.slope]
-        weights = np.hstack(([[1.0], [0.0], [0.0]], h * plan.ends))
+        weights = h * plan.ends
+        weights[0, 0] = 1.0
         f.mix([y_new, error, bend], weights, [rows[place] for place in plan.of])
         slope_before = f.sample(slope)
         f.slope(t + h, y_new, slope)

@@ -18,7 +18,7 @@ CHUNK = 1024  # what a pass holds of each sum while it gathers it: it stays in t
 
 def mix(rows, out, c, of):
     """rows[out[m]] = Σ_s c[m, s] rows[of[s]] for all m at once; a row may be on both sides."""
-    _mix(rows, _indices(out), np.ascontiguousarray(np.atleast_2d(c), np.float64), _indices(of))
+    _mix(rows, _indices(out), np.array(c, np.float64, order="C", ndmin=2), _indices(of))
 
 
 def scaled_squares(rows, c, of, y, y_new, weight, floors, rtol):
@@ -31,7 +31,7 @@ def scaled_squares(rows, c, of, y, y_new, weight, floors, rtol):
     partial = np.empty((_blocks(rows), SUMS))
     c = np.asarray(c, np.float64)
     _scaled(rows, c, _indices(of), y, y_new, weight, floors, rtol, partial)
-    return partial.sum(axis=0)
+    return _total(partial)
 
 
 def dots(rows, of, other, w):
@@ -39,11 +39,15 @@ def dots(rows, of, other, w):
     of = _indices(of)
     partial = np.empty((_blocks(rows), of.size))
     _dots(rows, of, other, w, partial)
-    return partial.sum(axis=0)
+    return _total(partial)
+
+
+def _total(partial):
+    return partial.sum(axis=0) if len(partial) > 1 else partial[0]
 
 
 def _indices(values):
-    return np.array(values, dtype=np.int64).reshape(-1)
+    return np.array(values, np.int64, ndmin=1)
 
 
 def _blocks(rows):

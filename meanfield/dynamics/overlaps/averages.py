@@ -86,13 +86,16 @@ class OverlapAverages:
             return None
         return expand(self.sigma, np.ascontiguousarray(np.diag(network.Q)), self.potential.degree)
 
-    def _students(self, network: Network, students: Expansion | None) -> PairAverages:
+    def _students(
+        self, network: Network, students: Expansion | None, *, with_error: bool = False
+    ) -> PairAverages:
         q = np.ascontiguousarray(np.diag(network.Q))
         if self.closed:
             return closed_averages(self.sigma, self.sigma, q, q, network.Q)
         assert students is not None
         students = students.cut()
-        return expanded_averages(students, students, q, q, network.Q, same=True)
+        both = students, students
+        return expanded_averages(*both, q, q, network.Q, same=True, with_error=with_error)
 
     def drift(self, network: Network) -> tuple[Array, Array]:
         """D (p, p) and E (p, rank)."""
@@ -141,10 +144,11 @@ class OverlapAverages:
             e = np.concatenate((-a / p, self.e_target))
             rows, sizes = np.empty(p + 1), np.empty(p + 1)
             error_energy(*self.codes, network.Q, M, self.P, e, rows, sizes)
-            total = math.fsum(rows) if np.isfinite(rows).all() else math.nan
-            return Energy(total, eps * float(sizes.sum()), 0.0)
+            size = float(sizes.sum())
+            total = math.fsum(rows.tolist()) if math.isfinite(size) else math.nan
+            return Energy(total, eps * size, 0.0)
         students = self._expansion(network)
-        pairs = self._students(network, students)
+        pairs = self._students(network, students, with_error=True)
         own = np.outer(a, a) * pairs.value / p**2
         r = network.lengths()
         cross = a * self.potential.value(network.u, r, students) / p

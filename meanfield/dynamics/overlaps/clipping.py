@@ -181,15 +181,14 @@ class ClippedFlow(OverlapFlow):
         found.drift[:, :, self.rank :] = found.drift[:, :, self.rank :] @ root.T
         return found
 
-    def errors(self, y: Matrix) -> dict[str, float]:
+    def errors(self, parts: OverlapParts, network: Network) -> dict[str, float]:
         """See `OverlapFlow`; that of the drift is relative to the norm of a clipped gradient."""
-        parts = self.read(y)
         clipped, squares = self._clipped(parts), self.gradient(parts).squares
         found = {"noise_error": 0.0, "clip_error": _ratio(_spread(clipped.drift), clipped.size)}
         if squares is not None:
             whole = super().gradient(parts).squares
             assert whole is not None
-            of_whole = super().errors(y)["noise_error"] * clipped.square_share
+            of_whole = super().errors(parts, network)["noise_error"] * clipped.square_share
             error = _spread(clipped.squares) + of_whole * float(np.linalg.norm(whole))
             found["noise_error"] = _ratio(error, float(np.linalg.norm(squares)))
         return found

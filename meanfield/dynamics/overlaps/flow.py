@@ -182,8 +182,8 @@ class OverlapFlow:
     @property
     def numbers(self) -> tuple[float, ...]:
         """The present rates as the kernels take them."""
-        rates = (self.decay, self.second_decay, self.kappa, self.langevin, self.rate)
-        return tuple(float(rate) for rate in rates)
+        decays = float(self.decay), float(self.second_decay)
+        return *decays, float(self.kappa), float(self.langevin), float(self.rate)
 
     def _velocity(self, y: Matrix, out: Matrix) -> None:
         """The equations in NumPy, for every activation, target and width.
@@ -244,10 +244,9 @@ class OverlapFlow:
         r_squared = (rest * rest).sum(axis=1) if parts.N is None else np.diag(parts.N)
         return Network(parts.a, u, parts.Q, r_squared, parts.N)
 
-    def errors(self, y: Matrix) -> dict[str, float]:
-        """Relative errors of sampled averages at a state vector, by name."""
-        noise_error = 0.0 if self.noise is None else self.noise.error(self.network(self.read(y)))
-        return {"noise_error": noise_error}
+    def errors(self, parts: OverlapParts, network: Network) -> dict[str, float]:
+        """Relative errors of sampled averages at a state, by name."""
+        return {"noise_error": 0.0 if self.noise is None else self.noise.error(network)}
 
     def pace(self, y: Matrix) -> dict[str, float]:
         """What of γ and α only a state vector says, by name."""

@@ -52,12 +52,12 @@ class OverlapRun(Description, Undivided):
     def risk_at(self, t: float, y: Array) -> float:
         """See `Motion`."""
         with np.errstate(all="ignore"):
-            now, _ = self._clipped(y)
+            now, _ = self._clipped(self.flow.read(y))
             return self.flow.averages.energy(self.flow.network(now), with_error=False).risk
 
     def state_at(self, t: float, y: Array) -> Overlaps:
         """See `Motion`."""
-        now, _ = self._clipped(y)
+        now, _ = self._clipped(self.flow.read(y))
         return Overlaps(now.Q, now.M, self.flow.P, now.a.copy(), self.start.origin)
 
     def speed_at(self, t: float, y: Array, out: Array) -> None:
@@ -79,9 +79,11 @@ class OverlapRun(Description, Undivided):
         if flow.rates:
             flow.set_rates(flow.rates(t))
         with np.errstate(all="ignore"):
-            sampled = flow.errors(y)
-            now, clipped = self._clipped(y)
-            energy = flow.averages.energy(flow.network(now))
+            parts = flow.read(y)
+            network = flow.network(parts)
+            sampled = flow.errors(parts, network)
+            now, clipped = self._clipped(parts)
+            energy = flow.averages.energy(network if now is parts else flow.network(now))
         record: dict[str, Any] = {
             "risk": energy.risk, **sampled, "average_error": energy.error,
             "risk_floor": 0.5 * energy.rounding, "clipped": clipped, **flow.pace(y),
@@ -92,9 +94,8 @@ class OverlapRun(Description, Undivided):
             record |= {"Q": now.Q, "M": now.M} | ({"a": now.a.copy()} if flow.moves_a else {})
         return record
 
-    def _clipped(self, y: Array) -> tuple[OverlapParts, float]:
+    def _clipped(self, now: OverlapParts) -> tuple[OverlapParts, float]:
         """What a vector says, on the cone of overlaps, and how far it was off."""
-        now = self.flow.read(y)
         if now.N is None:
             return now, 0.0
         N = without_negative_part(now.N)

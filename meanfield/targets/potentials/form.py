@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.activations import Activation
-from meanfield.gaussian.expansions import Expansion, expand, held_to
+from meanfield.gaussian.expansions import Expansion, expand
 
 Array = NDArray[np.float64]
 Values = tuple[Array, Array, Array]  # V (n,), ∂V/∂u (n, rank), ∂V/∂r (n,)
@@ -86,14 +86,12 @@ def relative_error(
 ) -> float:  # fmt: skip
     """The largest of what V misses over √(E σ² E f*²), and its slopes over √(E σ'² E f*²).
 
-    E σ² and E σ'² of each neuron as `held_to` has them.
+    E σ² and E σ'² of each neuron as `Expansion.held` has them.
     """
     value, slope_u, slope_r = potential.miss(u, r, students)
     off = np.maximum(np.abs(slope_u).max(axis=1), np.abs(slope_r))
     if not value.any() and not off.any():
         return 0.0
     units = expand(student, variances(u, r)) if students is None else students
-    squares = held_to(units.square), held_to(units.slope_square)
-    shares = value / np.sqrt(squares[0]), off / np.sqrt(squares[1])
-    largest = float(np.max(shares)) / max(norm, TINY)
+    largest = float(np.max((value / units.held[0], off / units.held[1]))) / max(norm, TINY)
     return largest if math.isfinite(largest) else math.inf

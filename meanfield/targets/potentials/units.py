@@ -16,7 +16,12 @@ from numpy.polynomial.chebyshev import chebval
 
 from meanfield.activations import Activation
 from meanfield.gaussian.expansions import Expansion, expand
-from meanfield.gaussian.pair_averages import PairAverages, closed_averages, expanded_averages
+from meanfield.gaussian.pair_averages import (
+    PairAverages,
+    closed_averages,
+    expanded_averages,
+    expanded_error,
+)
 from meanfield.gaussian.rules import Rule, panel_rule
 from meanfield.kernels.activations.units import SQUARE
 from meanfield.kernels.targets import target_slopes
@@ -234,25 +239,28 @@ class ExpandedPairs(UnitPairs):
         self.expansions = {self.degree: natural}
         self.size = float(np.abs(self.shares) @ np.sqrt(natural.square))  # at least √(E f*²)
 
-    def _pairs(self, u: Array, r: Array, students: Expansion) -> PairAverages:
+    def _pairs(
+        self, u: Array, r: Array, students: Expansion
+    ) -> tuple[Expansion, Expansion, Array, Array, Array]:
+        """Both series, of one degree, with the variances and covariances of the pairs."""
         degree = students.degree
         if degree not in self.expansions:
             self.expansions[degree] = expand(self.link, self.P, degree)
-        c, links = u @ self.basis.T, self.expansions[degree]
-        return expanded_averages(students, links, variances(u, r), self.P, c, same=False)
+        return students, self.expansions[degree], variances(u, r), self.P, u @ self.basis.T
 
     def _of(self, u: Array, r: Array, students: Expansion | None) -> Expansion:
         return expand(self.student, variances(u, r), self.degree) if students is None else students
 
     def __call__(self, u: Array, r: Array, students: Expansion | None = None) -> Values:
         """See `Potential`."""
-        return self.summed(self._pairs(u, r, self._of(u, r, students)), u, r)
+        pairs = self._pairs(u, r, self._of(u, r, students))
+        return self.summed(expanded_averages(*pairs, same=False, with_error=False), u, r)
 
     def miss(
         self, u: Array, r: Array, students: Expansion | None = None, found: Values | None = None
     ) -> Values:
         """See `Potential`: what the series leave out, of every pair relative to its norms."""
         students = self._of(u, r, students)
-        off = self._pairs(u, r, students).error * self.size
+        off = expanded_error(*self._pairs(u, r, students)) * self.size
         slope = off * np.sqrt(students.slope_square)
         return off * np.sqrt(students.square), np.outer(slope, np.ones(u.shape[1])), slope
