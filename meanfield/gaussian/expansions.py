@@ -8,7 +8,6 @@ out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -209,8 +208,7 @@ def _nodes(sigma: UnitFunction, root: Array, degree: int) -> tuple[Array, Array,
     """Nodes, weights and, where all units share them, weighted polynomials."""
     breaks = sigma.breaks or sigma.kinks
     longest = float(root.max(initial=0.0))
-    longest = 0.0 if math.isnan(longest) else min(longest, 1e6)
-    steep = longest / sigma.strip
+    steep = 0.0 if math.isnan(longest) else min(longest, 1e6) / sigma.strip
     least = POLYNOMIALS[degree > KINKED_DEGREE]
     resolution = _resolution(steep, least)
     if resolution <= FINEST and not any(breaks):
@@ -275,8 +273,10 @@ def _common_nodes(resolution: float, kink_at_zero: bool) -> tuple[Array, Array, 
         w = np.full(count, g[1] - g[0])
     w = w * np.exp(-0.5 * g * g) / math.sqrt(2.0 * math.pi)
     table = np.empty((len(g), DEGREES[-1] + 1))
-    for n, polynomial in enumerate(_polynomials(g, DEGREES[-1] + 1)):
-        table[:, n] = w * polynomial
+    before, now = np.zeros_like(g), np.ones_like(g)
+    for n in range(table.shape[1]):
+        table[:, n] = w * now
+        before, now = now, (g * now - math.sqrt(n) * before) / math.sqrt(n + 1.0)
     return g, w, table
 
 
@@ -293,11 +293,3 @@ def _own_nodes(root: Array, breaks: tuple[float, ...], resolution: float) -> Rul
     g = (edges[:, :-1, None] + width[:, :, None] * x).reshape(len(root), -1)
     w = (width[:, :, None] * weight).reshape(len(root), -1)
     return g, w * np.exp(-0.5 * g * g) / math.sqrt(2.0 * math.pi)
-
-
-def _polynomials(g: Array, count: int) -> Iterator[Array]:
-    """h_0, h_1, … at the nodes."""
-    before, now = np.zeros_like(g), np.ones_like(g)
-    for n in range(count):
-        yield now
-        before, now = now, (g * now - math.sqrt(n) * before) / math.sqrt(n + 1.0)

@@ -157,9 +157,9 @@ class Explicit:
             f.slope(t + stage.node * h, at, out)
         y_new, error, bend = rows[plan.end], rows[plan.error], rows[plan.bend]
         slope = rows[plan.slope]
-        weights = h * plan.ends
-        weights[0, 0] = 1.0
-        f.mix([y_new, error, bend], weights, [rows[place] for place in plan.of])
+        ends = h * plan.ends
+        ends[0, 0] = 1.0
+        f.mix([y_new, error, bend], ends, [rows[place] for place in plan.of])
         slope_before = f.sample(slope)
         f.slope(t + h, y_new, slope)
         E = self.tableau.error
