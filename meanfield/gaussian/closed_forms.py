@@ -66,7 +66,8 @@ def tanh_slope(x: Array) -> Array:
 
 def sigmoid_slope(x: Array) -> Array:
     """Derivative of 1/(1 + e^{-x})."""
-    return expit(x) * expit(-x)
+    small = expit(-np.abs(x))
+    return small * (1.0 - small)
 
 
 def softplus_value(x: Array) -> Array:

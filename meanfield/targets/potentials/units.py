@@ -49,11 +49,11 @@ def link_rule(
     """Nodes and weights over a standard Gaussian x, for σ*(length x) times what a student makes.
 
     Panels as wide as the link varies, broken at its kinks; towards 0 they shrink by halves, or by
-    thirds in the other rule, which has more nodes: under a smooth student no further than neurons
-    with |u| ≤ reach are steep.
+    thirds in the other rule, whose panels are narrower: under a smooth student no further than
+    neurons with |u| ≤ reach are steep. Either is good to rounding.
     """
-    steps, nodes = (3.0, NODES + 6) if other else (2.0, NODES)
-    widest = min(1.0, WIDEST * min(link.strip, 3.5) / length) * (0.83 if other else 1.0)
+    steps, narrower = (3.0, 0.83) if other else (2.0, 1.0)
+    widest = min(1.0, WIDEST * min(link.strip, 3.5) / length) * narrower
     octaves: float = OCTAVES if student.homogeneous else OCTAVES_SMOOTH
     if student.smooth and math.isfinite(reach):
         steep = widest * reach / (WIDEST * min(student.strip, 3.5))
@@ -62,7 +62,7 @@ def link_rule(
     plain = np.linspace(widest, REACH, math.ceil((REACH - widest) / widest) + 1)
     kinks = np.abs(np.asarray(link.kinks, dtype=np.float64)) / length
     edges = np.unique(np.concatenate(([0.0], graded, plain, kinks[kinks < REACH])))
-    half, weight = panel_rule(edges, nodes)
+    half, weight = panel_rule(edges, NODES)
     weight = weight * np.exp(-0.5 * half * half)
     weight = np.concatenate((weight[::-1], weight)) / (2.0 * weight.sum())
     return np.concatenate((-half[::-1], half)), weight
