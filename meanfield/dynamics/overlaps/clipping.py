@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from meanfield.dynamics.overlaps.averages import OverlapAverages
+from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.flow import Gradient, OverlapFlow, OverlapParts
 from meanfield.dynamics.overlaps.kinked_noise import factor_of
 from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
