@@ -220,7 +220,7 @@ def plot_rates(
         title = RATE_TITLES.get(name, name)
         try:
             rate = study.rate(name, at=float(study.widths[rows[0]]))
-        except ValueError:
+        except (ValueError, IndexError):
             if (values > 0.0).any():
                 labels.append((float(values[values > 0.0][-1]), f"{title}\nno slope", colour))
             continue

@@ -149,7 +149,7 @@ def test_none_is_auto():
     assert runs[0].stats["field"] == runs[1].stats["field"]
 
 
-@pytest.mark.parametrize("wrong", ["meshes", 3, None])
+@pytest.mark.parametrize("wrong", ["meshes", 3, True])
 def test_what_is_no_evaluator_is_refused(wrong):
     problem, measure = make_problem(), make_measure(1, n=4)
     for call in (
