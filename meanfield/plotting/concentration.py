@@ -208,9 +208,11 @@ def plot_rates(
         quantity = "risk_difference" if name == "risk" else name
         try:
             values = study.final(quantity)[rows]
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             if "quantity must be" in str(error):
                 raise
+            continue
+        if not rows.size:
             continue
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         spread = study.sampling_error.get("risk" if name == "risk" else name)
@@ -220,7 +222,7 @@ def plot_rates(
         title = RATE_TITLES.get(name, name)
         try:
             rate = study.rate(name, at=float(study.widths[rows[0]]))
-        except (ValueError, IndexError):
+        except ValueError:
             if (values > 0.0).any():
                 labels.append((float(values[values > 0.0][-1]), f"{title}\nno slope", colour))
             continue
