@@ -167,7 +167,7 @@ class ExpandedNoise:
         return self._by_rule(self.fine, network, edges) + self._through_others(network, edges)
 
     def error(self, network: Network) -> float:
-        """From coarser rules, and the graphs with loops."""
+        """From coarser rules, powers of R that are cut off, and the graphs with loops."""
         edges = Edges.of(network)
         fine = self._by_rule(self.fine, network, edges)
         coarse = self._by_rule(self.coarse, network, edges, FINER)
@@ -177,7 +177,10 @@ class ExpandedNoise:
         missed = float(np.linalg.norm(fine - coarse)) / size
         loops = float(np.linalg.norm(self._loops(network, edges))) / size
         missed = missed**self.gain if missed < 1.0 else missed
-        return max(missed, LEAST) + LOOPS * loops
+        # what trees cut off of an edge's powers counts where units are strongly correlated
+        p = len(network.a)
+        cut = math.sqrt(float(edges.powers[2].sum()) / (p * max(p - 1, 1))) ** (TREE_POWERS + 1)
+        return max(missed, LEAST, cut) + LOOPS * loops
 
     def _unit(self, z: Matrix, network: Network, edges: Edges, finer: float = 1.0) -> UnitMoments:
         step = finer * step_for(self.sigma, edges.r)

@@ -117,3 +117,17 @@ def test_kinked_students_of_ones_own_are_refused():
     start = mf.gaussian_overlaps(problem, p=4)
     with pytest.raises(ValueError, match="noise_method 'expanded' needs smooth, relu"):
         mf.overlap_velocity(problem, start, noise_method="expanded")
+
+
+@pytest.mark.parametrize("correlation", [0.05, 0.4, 0.7])
+def test_the_error_is_stated_for_strongly_correlated_units(correlation):
+    """Beyond what the expansion is for: its error is large there, and must say so."""
+    p = 32
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=1000, learning_rate=1.0)
+    averages, M = OverlapAverages(problem), np.full((p, 1), 0.3)
+    N = np.full((p, p), correlation) + (1.0 - correlation) * np.eye(p)
+    start = mf.Overlaps(N + M @ M.T, M, np.eye(1), np.ones(p))
+    network, expanded = network_of(start, averages.target), ExpandedNoise(averages, 0)
+    exact = choose_noise(averages, problem, p, True, "closed", None, 0).term(network)
+    off = np.linalg.norm(expanded.term(network) - exact) / np.linalg.norm(exact)
+    assert off < expanded.error(network)
