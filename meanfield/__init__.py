@@ -21,10 +21,10 @@ from meanfield.dynamics.overlaps.solve import solve_overlaps as solve_overlaps
 from meanfield.dynamics.particles.solve import mean_field_velocity as mean_field_velocity
 from meanfield.dynamics.particles.solve import solve_mean_field as solve_mean_field
 from meanfield.dynamics.risk import population_risk as population_risk
-from meanfield.dynamics.series import StateSeries as StateSeries
 from meanfield.dynamics.sgd.simulate import simulate_sgd as simulate_sgd
 from meanfield.dynamics.solution import Solution as Solution
 from meanfield.dynamics.solution import load as load
+from meanfield.dynamics.state_series import StateSeries as StateSeries
 from meanfield.dynamics.stationary.plateaus import Plateau as Plateau
 from meanfield.dynamics.stationary.plateaus import plateaus as plateaus
 from meanfield.dynamics.stationary.point import StationaryPoint as StationaryPoint

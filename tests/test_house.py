@@ -6,6 +6,28 @@ from pathlib import Path
 
 import pytest
 
+# What a file name means that several rooms use; a kernel has the name of the module that calls it
+SHARED_NAMES = {
+    "adagrad": "AdaGrad-norm, of the equations and of SGD",
+    "alignment": "the alignment of neurons, and its picture",
+    "averages": "what the overlap equations average, for one run or for many",
+    "base": "what the classes of a room share",
+    "clouds": "neurons as points",
+    "concentration": "the concentration study, and its picture",
+    "diagram": "the phase diagram, and its picture",
+    "drift": "the drift of the overlap equations",
+    "field": "an evaluator of the field",
+    "flow": "the right-hand side of a description",
+    "nodes": "the nodes of a rule, and averages over them",
+    "observables": "what is measured along a run",
+    "record": "what a run keeps",
+    "risk": "the risk of a run, and its picture",
+    "simulate": "the public function of a random description",
+    "solve": "the public function of a deterministic one",
+    "stopping": "how random runs end early",
+    "studies": "what the command line and pictures do with studies",
+    "units": "the units of a network",
+}
 PACKAGE = Path(__file__).parent.parent / "meanfield"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -13,6 +35,19 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_modules_stay_below_300_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 300
+
+
+def test_a_file_name_has_one_meaning():
+    places = {}
+    for path in MODULES:
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[-1] not in ("__init__", "__main__"):
+            mirrored = PACKAGE.joinpath(*parts[1:]).with_suffix(".py")
+            if not (parts[0] == "kernels" and mirrored.exists()):
+                places.setdefault(parts[-1], []).append("/".join(parts))
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert {name: twice[name] for name in twice if name not in SHARED_NAMES} == {}
+    assert set(SHARED_NAMES) <= set(twice), "a name that occurs once needs no word here"
 
 
 def test_importing_the_library_is_light():

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_info
 
 from meanfield import storage
 from meanfield._version import __version__
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.integrate.records import Snapshot
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, Weights

@@ -18,9 +18,9 @@ from meanfield.dynamics.observables import joined_observables
 from meanfield.dynamics.overlaps.solve import solve_overlaps
 from meanfield.dynamics.particles.solve import solve_mean_field
 from meanfield.dynamics.phases import Phase
-from meanfield.dynamics.series import joined_states, last_states
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.state_series import joined_states, last_states
 from meanfield.integrate import Status
 from meanfield.integrate.records import check_times
 from meanfield.problem import Problem, later_on

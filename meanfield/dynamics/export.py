@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meanfield.dynamics.phases import Phase, RunArrays
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.problem import problem_from_parameters
 from meanfield.storage import PathLike, read_archive, write_archive
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.rates import samples_per_dimension
-from meanfield.dynamics.series import StateSeries, at_times
+from meanfield.dynamics.state_series import StateSeries, at_times
 from meanfield.integrate.records import Status
 from meanfield.problem import Problem, later_on, problem_from_parameters
 from meanfield.targets import Target, check_target

@@ -19,8 +19,8 @@ from meanfield import checks
 from meanfield.dynamics.accuracy import Estimate, final_status
 from meanfield.dynamics.checkpoint import CheckpointFile, PathLike, describe_call
 from meanfield.dynamics.observables import Measurements
-from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.dynamics.stops import Stops
 from meanfield.integrate import Status, Trajectory
 from meanfield.integrate.explicit import METHODS

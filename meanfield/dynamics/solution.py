@@ -16,7 +16,7 @@ from meanfield import checks, display
 from meanfield._version import __version__
 from meanfield.dynamics.export import dataset, frame, read_solution, write_solution
 from meanfield.dynamics.phases import Phase, RunArrays
-from meanfield.dynamics.series import Kept, StateSeries
+from meanfield.dynamics.state_series import Kept, StateSeries
 from meanfield.integrate.records import Status
 from meanfield.problem import Problem
 from meanfield.storage import PathLike

@@ -22,8 +22,8 @@ from meanfield.dynamics.stops import Stops
 from meanfield.fields import check_evaluator
 from meanfield.integrate import Trajectory
 from meanfield.integrate.interrupts import raising_on_sigterm
-from meanfield.parallel.parts import SharedField
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
+from meanfield.parallel.rank_neurons import SharedField
 from meanfield.parallel.ranks import Communicator, Ranks
 from meanfield.problem import Problem, with_unit_second_rate
 from meanfield.schedules.base import largest

@@ -10,8 +10,8 @@ from meanfield.plotting.clouds import plot_neurons as plot_neurons
 from meanfield.plotting.concentration import plot_concentration as plot_concentration
 from meanfield.plotting.concentration import plot_curves as plot_curves
 from meanfield.plotting.concentration import plot_rates as plot_rates
+from meanfield.plotting.diagram import plot_phase_diagram as plot_phase_diagram
 from meanfield.plotting.page import save_report as save_report
-from meanfield.plotting.phases import plot_phase_diagram as plot_phase_diagram
 from meanfield.plotting.risk import plot_budget as plot_budget
 from meanfield.plotting.risk import plot_regimes as plot_regimes
 from meanfield.plotting.risk import plot_run as plot_run

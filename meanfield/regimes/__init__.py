@@ -11,8 +11,8 @@ from meanfield.regimes.diagnosis import Description as Description
 from meanfield.regimes.diagnosis import Diagnosis as Diagnosis
 from meanfield.regimes.diagnosis import Neglected as Neglected
 from meanfield.regimes.diagnosis import diagnose as diagnose
+from meanfield.regimes.diagram import Phase as Phase
+from meanfield.regimes.diagram import PhaseDiagram as PhaseDiagram
+from meanfield.regimes.diagram import phase_diagram as phase_diagram
 from meanfield.regimes.distances import Comparison as Comparison
 from meanfield.regimes.distances import RiskDistance as RiskDistance
-from meanfield.regimes.phases import Phase as Phase
-from meanfield.regimes.phases import PhaseDiagram as PhaseDiagram
-from meanfield.regimes.phases import phase_diagram as phase_diagram

@@ -5,7 +5,7 @@ from meanfield.studies.concentration_analysis import load_study
 from meanfield.studies.concentration_result import ConcentrationStudy
 from meanfield.studies.executors import ProcessPool, SerialExecutor
 from meanfield.studies.observables import OBSERVABLES, Observable
-from meanfield.studies.rates import Limit, Rate
+from meanfield.studies.power_laws import Limit, Rate
 from meanfield.studies.results import StudyResults
 from meanfield.studies.specification import Run
 from meanfield.studies.study import Study, read_results

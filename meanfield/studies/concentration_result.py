@@ -18,7 +18,7 @@ from meanfield.states import ParticleMeasure
 from meanfield.storage import write_archive
 from meanfield.studies.observables import CURVES as MEASURED
 from meanfield.studies.observables import RISK
-from meanfield.studies.rates import Limit, Rate, Resampled, fit_limit, fit_rate
+from meanfield.studies.power_laws import Limit, Rate, Resampled, fit_limit, fit_rate
 from meanfield.studies.tables import concentration_notes, concentration_text
 
 CURVES = (RISK, *MEASURED)

@@ -8,7 +8,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.dynamics import checkpoint as module
-from meanfield.dynamics.series import last_states
+from meanfield.dynamics.state_series import last_states
 from tests.parallel.ranks import Team
 
 S, U = mf.schedules, mf.until

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.state_series import StateSeries
 
 
 def solution(**changes):

@@ -11,8 +11,8 @@ import pytest
 import meanfield as mf
 from meanfield import storage
 from meanfield.dynamics.export import SOLUTION_FORMAT
-from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.state_series import StateSeries
 
 T, N, P, K, D, RUNS = 3, 4, 2, 2, 5, 2
 

@@ -12,8 +12,8 @@ from meanfield.fields.pairs.closed import PairField
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.polynomial import PolynomialField
 from meanfield.fields.quadrature import inputs
+from meanfield.fields.quadrature.average_tables import MOST_POINTS, smooth_table
 from meanfield.fields.quadrature.field import DirectField
-from meanfield.fields.quadrature.tables import MOST_POINTS, smooth_table
 from meanfield.fields.slices.deviation import Deviation
 from meanfield.fields.slices.field import SliceField
 from tests.fields.cases import make_measure, make_problem, velocity

@@ -10,8 +10,8 @@ import pytest
 
 import meanfield as mf
 from meanfield.dynamics import checkpoint as checkpoints
-from meanfield.parallel.parts import SharedField
 from meanfield.parallel.rank_checkpoint import RankCheckpoint
+from meanfield.parallel.rank_neurons import SharedField
 from meanfield.parallel.ranks import Ranks
 from tests.parallel.ranks import CASES, Team, moment, problem_of, solve, square_of_u
 

@@ -14,7 +14,7 @@ from scipy.integrate import quad
 
 import meanfield as mf
 from meanfield.activations import get_activation
-from meanfield.studies.rates import fit_rate
+from meanfield.studies.power_laws import fit_rate
 
 LEVEL = 0.5
 DIMS = 10.0 ** np.arange(4, 9)

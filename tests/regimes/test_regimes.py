@@ -14,7 +14,7 @@ from meanfield.regimes.comparison import SETTINGS
 from meanfield.regimes.descriptions import TITLES
 from meanfield.regimes.distances import order_parameters
 from meanfield.starts import gaussian_overlaps
-from meanfield.studies.rates import fit_rate
+from meanfield.studies.power_laws import fit_rate
 
 pytestmark = pytest.mark.usefixtures("interrupted_results")
 

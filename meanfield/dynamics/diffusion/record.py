@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.accuracy import Estimate
-from meanfield.dynamics.diffusion.field import DiffusionField, Runs
+from meanfield.dynamics.diffusion.averages import Runs, StepAverages
 from meanfield.dynamics.diffusion.steps import Stepper
 from meanfield.dynamics.diffusion.stopping import StoppingPaths
 from meanfield.dynamics.overlaps.averages import OverlapAverages
@@ -17,7 +17,7 @@ from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import choose_noise
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Advance, Description, Request, Result
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.dynamics.stops import reasons, stats_of_runs
 from meanfield.integrate import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
@@ -49,7 +49,7 @@ class DiffusionRun(Description):
         begun = Runs(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
         if len(starts) < runs:
             begun = begun.some(np.zeros(runs, dtype=np.int64))
-        self.field = DiffusionField(problem, averages, noise, p, batch_size, spherical)
+        self.field = StepAverages(problem, averages, noise, p, batch_size, spherical)
         self.stepper = Stepper(
             self.field, begun, rates, 1.0 / (p * problem.dim), rtol,
             request.t_end if step is None else step, step is not None, seed,

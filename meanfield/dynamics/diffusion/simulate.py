@@ -13,8 +13,8 @@ from meanfield.dynamics.diffusion.record import DiffusionRun
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, carry_out, check_gram
-from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.problem import Problem
 from meanfield.schedules.base import largest
 from meanfield.states import Overlaps

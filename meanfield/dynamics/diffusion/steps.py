@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.diffusion.field import DiffusionField, Runs, give_impulse
+from meanfield.dynamics.diffusion.averages import Runs, StepAverages, give_impulse
 from meanfield.dynamics.rates import RateSeries
 from meanfield.integrate import BadRate
 
@@ -37,7 +37,7 @@ class Stepper:
 
     Parameters
     ----------
-    field : DiffusionField
+    field : StepAverages
     runs : Runs
     rates : RateSeries
         Steps end where one of them jumps or bends.
@@ -52,7 +52,7 @@ class Stepper:
     """
 
     def __init__(
-        self, field: DiffusionField, runs: Runs, rates: RateSeries, step_of: float, rtol: float,
+        self, field: StepAverages, runs: Runs, rates: RateSeries, step_of: float, rtol: float,
         largest: float, fixed: bool, seed: int,
     ):  # fmt: skip
         self.field, self.runs, self.rates, self.step_of = field, runs, rates, step_of

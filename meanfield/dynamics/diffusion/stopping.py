@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.diffusion.field import DiffusionField, Runs
+from meanfield.dynamics.diffusion.averages import Runs, StepAverages
 from meanfield.dynamics.stops import Stops, first_sign_change, value_of
 from meanfield.until import Condition
 
@@ -29,7 +29,7 @@ class StoppingPaths:
     Parameters
     ----------
     stops : Stops
-    field : DiffusionField
+    field : StepAverages
     runs : Runs
         At the start.
     state_of : callable
@@ -46,7 +46,7 @@ class StoppingPaths:
     """
 
     def __init__(
-        self, stops: Stops, field: DiffusionField, runs: Runs, state_of: Callable[[Runs], Any]
+        self, stops: Stops, field: StepAverages, runs: Runs, state_of: Callable[[Runs], Any]
     ):
         self.stops, self.field, self.state_of = stops, field, state_of
         count = len(runs.a)
@@ -136,7 +136,7 @@ class StoppingPaths:
 class PathLook:
     """See `meanfield.until.Look`: one run at a moment, its risk computed if it is asked for."""
 
-    def __init__(self, t: float, run: Runs, field: DiffusionField, state_of: Callable[[Runs], Any]):
+    def __init__(self, t: float, run: Runs, field: StepAverages, state_of: Callable[[Runs], Any]):
         self.t, self.run, self.field, self.state_of = t, run, field, state_of
 
     def risk(self) -> float:

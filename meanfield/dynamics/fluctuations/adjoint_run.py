@@ -12,7 +12,7 @@ from meanfield.dynamics.accuracy import Estimate
 from meanfield.dynamics.fluctuations.adjoint import Covector
 from meanfield.dynamics.fluctuations.band import Backward, Spread
 from meanfield.dynamics.fluctuations.drift import around, going
-from meanfield.dynamics.fluctuations.places import Change, Node
+from meanfield.dynamics.fluctuations.linearised_flow import Change, Node
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.record import OverlapRun
 from meanfield.dynamics.run import Advance, Request, Result, Tolerances

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.fluctuations.adjoint import Covector, LinearFlow, term_by_differences
 from meanfield.dynamics.fluctuations.drift import OverlapField
-from meanfield.dynamics.fluctuations.places import Node, Place, halfway
+from meanfield.dynamics.fluctuations.linearised_flow import Node, Place, halfway
 from meanfield.dynamics.fluctuations.sample import StepSample
 from meanfield.dynamics.overlaps.sobol import REPLICATES
 from meanfield.dynamics.rates import RateSeries

@@ -12,7 +12,7 @@ from meanfield.dynamics.accuracy import Estimate
 from meanfield.dynamics.fluctuations.moments import MomentFlow, Moments, spectrum
 from meanfield.dynamics.overlaps.flow import without_negative_part
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.dynamics.stops import Undivided
 from meanfield.integrate import Trajectory, integrate
 from meanfield.integrate.records import Checkpoint

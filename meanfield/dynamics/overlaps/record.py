@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from meanfield.dynamics.growth import REMARK, UNSURE, error_in_growth
 from meanfield.dynamics.overlaps.flow import OverlapFlow, OverlapParts, without_negative_part
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.dynamics.stops import Undivided
 from meanfield.integrate import Status, Trajectory, integrate
 from meanfield.integrate.records import Checkpoint

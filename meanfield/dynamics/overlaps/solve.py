@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
-from meanfield.dynamics.overlaps.adaptive import AdaptiveFlow
+from meanfield.dynamics.overlaps.adagrad import AdaptiveFlow
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.clipping import ClippedFlow
 from meanfield.dynamics.overlaps.flow import OverlapFlow

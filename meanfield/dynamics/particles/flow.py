@@ -19,7 +19,7 @@ from meanfield.dynamics.particles.field_checks import (
 from meanfield.dynamics.particles.training import Spheres, add_decay
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Advance, Description, Request, Result, Tolerances
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.dynamics.stops import Undivided
 from meanfield.fields import Field, choose_field
 from meanfield.fields.base import unlocked

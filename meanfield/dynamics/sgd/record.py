@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from meanfield.dynamics.run import Advance, Description, Request, Result
-from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.sgd.clock import Position, StepClock
 from meanfield.dynamics.sgd.runs import Runs
 from meanfield.dynamics.sgd.stopping import StoppingRuns
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.dynamics.stops import reasons, stats_of_runs
 from meanfield.integrate import BadRate, Status, Trajectory
 from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records

@@ -14,8 +14,7 @@ from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, carry_out, check_gram
-from meanfield.dynamics.series import StateSeries
-from meanfield.dynamics.sgd.adaptive import AdaptiveRun, OwnClocks
+from meanfield.dynamics.sgd.adagrad import AdaptiveRun, OwnClocks
 from meanfield.dynamics.sgd.clock import EvenSteps, ScheduledSteps, StepClock
 from meanfield.dynamics.sgd.record import SgdRun
 from meanfield.dynamics.sgd.runs import (
@@ -28,6 +27,7 @@ from meanfield.dynamics.sgd.runs import (
     side_by_side,
 )
 from meanfield.dynamics.solution import Solution
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.integrate.interrupts import raising_on_sigterm
 from meanfield.kernels.dynamics.sgd.step import Step
 from meanfield.problem import Problem

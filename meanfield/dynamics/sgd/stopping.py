@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.series import StateSeries
 from meanfield.dynamics.sgd.clock import Position
 from meanfield.dynamics.sgd.runs import Runs
+from meanfield.dynamics.state_series import StateSeries
 from meanfield.dynamics.stops import Stops, first_sign_change, value_of
 
 Array = NDArray[np.float64]

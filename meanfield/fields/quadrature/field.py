@@ -18,8 +18,8 @@ from meanfield.fields.base import EDGE, Array, Cost, Task, charges, sample_neuro
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import Velocities, relative_error
 from meanfield.fields.quadrature import inputs
+from meanfield.fields.quadrature.average_tables import BLOCKS, Tables, table_error
 from meanfield.fields.quadrature.inputs import InputRule, Ladder
-from meanfield.fields.quadrature.tables import BLOCKS, Tables, table_error
 from meanfield.kernels.fields import quadrature
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.dynamics.diffusion.field import nearest
+from meanfield.dynamics.diffusion.averages import nearest
 
 SQUARE = mf.CommitteeTarget(k=1, activation="square")
 

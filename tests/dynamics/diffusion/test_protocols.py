@@ -5,7 +5,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.dynamics import checkpoint as module
-from meanfield.dynamics.series import last_states
+from meanfield.dynamics.state_series import last_states
 
 S, U = mf.schedules, mf.until
 START = mf.Overlaps([[1.0, 0.1], [0.1, 0.8]], [[0.3], [-0.2]], [[1.0]], [1.0, 1.0])

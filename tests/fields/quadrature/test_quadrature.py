@@ -10,8 +10,8 @@ import meanfield as mf
 from meanfield.fields import choose_field
 from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.quadrature import inputs
+from meanfield.fields.quadrature.average_tables import Tables
 from meanfield.fields.quadrature.field import DirectField
-from meanfield.fields.quadrature.tables import Tables
 from meanfield.gaussian.rules import chi_rule, panel_rule
 from meanfield.kernels.threads import thread_limit
 from tests.fields.cases import make_measure, make_problem, velocity

@@ -72,7 +72,7 @@ class Averages(NamedTuple):
         return Averages(*(part[which] for part in self))
 
 
-class DiffusionField:
+class StepAverages:
     """Averages and mean motion of runs.
 
     Parameters
@@ -200,7 +200,7 @@ class Moves(NamedTuple):
 
 
 def give_impulse(
-    field: DiffusionField, runs: Runs, now: Averages, size: float, rng: np.random.Generator
+    field: StepAverages, runs: Runs, now: Averages, size: float, rng: np.random.Generator
 ) -> tuple[Runs, float]:
     """The runs after an impulse in each, and what it took to keep overlaps positive semi-definite.
 
@@ -218,7 +218,7 @@ def give_impulse(
 
 
 def _draw(
-    field: DiffusionField, runs: Runs, S: Array, now: Averages, rng: np.random.Generator
+    field: StepAverages, runs: Runs, S: Array, now: Averages, rng: np.random.Generator
 ) -> Moves:
     """Fresh samples, with signs."""
     u, _, a = runs

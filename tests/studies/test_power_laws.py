@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from meanfield.studies.rates import Resampled, fit_limit, fit_rate
+from meanfield.studies.power_laws import Resampled, fit_limit, fit_rate
 
 DIMS = np.array([10.0, 30.0, 100.0, 300.0, 1000.0, math.inf])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.dynamics.series import StateSeries
+from meanfield.dynamics.state_series import StateSeries
 
 
 def measures(T=3, runs=None):
