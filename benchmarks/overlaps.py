@@ -28,7 +28,7 @@ from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import ErfNoise, choose_noise, network_of
 from meanfield.dynamics.overlaps.solve import solve_overlaps
-from meanfield.kernels.arc_sines import EDGE, asin_sum
+from meanfield.kernels.inverse_trigonometry import EDGE, asin_sum
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.threads import thread_limit
 

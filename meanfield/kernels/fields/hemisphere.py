@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from meanfield.kernels.arctangents import absolute_product, angles
 from meanfield.kernels.fields.mesh import SHORT
 from meanfield.kernels.fields.places import (
     BATCH,
@@ -32,6 +31,7 @@ from meanfield.kernels.fields.places import (
     slope_weights,
     value_weights,
 )
+from meanfield.kernels.inverse_trigonometry import absolute_product, angles
 from meanfield.kernels.memory import integers
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total

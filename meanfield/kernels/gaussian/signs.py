@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from meanfield.kernels.arc_sines import asin
+from meanfield.kernels.inverse_trigonometry import asin
 from meanfield.kernels.options import serial
 from meanfield.kernels.simd import (
     LANES,

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from meanfield.kernels.activations.units import ERF
-from meanfield.kernels.arc_sines import EDGE, asin_sum
 from meanfield.kernels.gaussian.pair_averages import TWO_OVER_PI, pair_average
+from meanfield.kernels.inverse_trigonometry import EDGE, asin_sum
 from meanfield.kernels.options import serial, shared
 
 

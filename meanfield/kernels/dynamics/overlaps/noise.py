@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from meanfield.kernels.activations.units import ERF, RELU
-from meanfield.kernels.arc_sines import asin
 from meanfield.kernels.gaussian.pair_averages import ROOT_TWO_OVER_PI, TWO_OVER_PI, pair_average
+from meanfield.kernels.inverse_trigonometry import asin
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import (
     LANES,

@@ -13,8 +13,8 @@ import math
 import numpy as np
 
 from meanfield.kernels.activations.units import ERF
-from meanfield.kernels.arc_sines import asin
 from meanfield.kernels.gaussian.pair_averages import relu_slopes, relu_value
+from meanfield.kernels.inverse_trigonometry import asin
 from meanfield.kernels.options import shared, shared_strict
 from meanfield.kernels.simd import (
     LANES,

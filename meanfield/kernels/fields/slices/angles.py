@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from meanfield.kernels.arctangents import angles
 from meanfield.kernels.fields.places import BATCH, BELOW, value_weights
+from meanfield.kernels.inverse_trigonometry import angles
 from meanfield.kernels.memory import integers
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import fill, load, multiply, multiply_add, store, total
