@@ -9,6 +9,7 @@ error that stays while velocities shrink is seen to grow.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,43 +44,45 @@ class Velocities(NamedTuple):
 
 def relative_error(
     miss: Velocities, found: Velocities, a: Array, mass: Array | None, energy: float, rate: float,
-    risk: tuple[float, float] = (0.0, 0.0),
+    risk: tuple[float, float] = (0.0, 0.0), earlier: Sequence[float] | Array = (0.0, 0.0),
 ) -> float:  # fmt: skip
     """Largest miss at sample neurons, of u, r, a and the risk apart: none hides another.
 
     `found` are the velocities of all neurons, `energy` is E f*²: a velocity that vanishes by
     symmetry is measured against what cancels in it, √(E f*²) times the root mean square of a.
     Errors make a velocity that vanishes seem larger: their squares are taken off, so that what is
-    all error is not taken for a size. `risk` is what it is off by, and itself.
+    all error is not taken for a size. `risk` is what it is off by, and itself. `earlier` are sizes
+    of du/dt and dr/dt that count where they are larger than those found.
     """
     if not all(np.isfinite(part).all() for part in (*miss, *found, risk[0])):
         return math.inf
-    size_a, size_u, size_r = (
-        math.sqrt(max(root_mean_square(whole, mass) ** 2 - root_mean_square(part, None) ** 2, 0.0))
-        for whole, part in zip(found, miss, strict=True)
-    )
-    force = math.sqrt(max(energy, 0.0))
-    cancelled = CANCELLED * force * root_mean_square(a, mass)
-    least = max(NEGLIGIBLE * max(size_u, size_r), cancelled, TINY)
+    error_a, *errors = (root_mean_square(part, None) for part in miss)
+    size_u, size_r = np.maximum(sizes(found, a, mass, energy, errors), earlier).tolist()
+    size_a = max(_without(found.a, error_a, mass), rate * math.sqrt(max(energy, 0.0)), TINY)
     return max(
-        float(np.sqrt((miss.u**2).sum(axis=1).max())) / max(size_u, least),
-        float(np.abs(miss.r).max()) / max(size_r, least),
-        float(np.abs(miss.a).max()) / max(size_a, rate * force, TINY),
+        float(np.sqrt((miss.u**2).sum(axis=1).max())) / size_u,
+        float(np.abs(miss.r).max()) / size_r,
+        float(np.abs(miss.a).max()) / size_a,
         risk[0] / max(0.5 * energy, risk[1], TINY),
     )
 
 
-def sizes(du: Array, dr: Array, mass: Array | None, force: float) -> Array:
-    """Root mean square of du/dt and dr/dt, neither taken as nothing beside the other.
+def sizes(
+    found: Velocities, a: Array, mass: Array | None, energy: float,
+    errors: Sequence[float] = (0.0, 0.0),
+) -> tuple[float, float]:  # fmt: skip
+    """Root mean square of du/dt and dr/dt, less what errors of a size add; see `relative_error`.
 
-    Nor is a velocity that vanishes by symmetry: what cancels in it is of the size of `force`,
-    √(E f*²) times the root mean square of a.
+    Neither is taken as nothing beside the other, nor is one that vanishes by symmetry.
     """
-    both = np.array([root_mean_square(du, mass), root_mean_square(dr, mass)])
-    return np.maximum(both, max(NEGLIGIBLE * both.max(), CANCELLED * force, TINY))
+    size_u, size_r = (
+        _without(part, error, mass) for part, error in zip(found[1:], errors, strict=True)
+    )
+    cancelled = CANCELLED * math.sqrt(max(energy, 0.0)) * root_mean_square(a, mass)
+    least = max(NEGLIGIBLE * max(size_u, size_r), cancelled, TINY)
+    return max(size_u, least), max(size_r, least)
 
 
-def largest_miss(miss_u: Array, miss_r: Array, size: Array) -> float:
-    """Largest deviation at the sample neurons, for u and r apart: neither hides the other."""
-    longest_u = float(np.sqrt((miss_u**2).sum(axis=1).max()))
-    return max(longest_u / float(size[0]), float(np.abs(miss_r).max()) / float(size[1]))
+def _without(values: Array, error: float, mass: Array | None) -> float:
+    """Root mean square of values, less what independent errors add to it."""
+    return math.sqrt(max(root_mean_square(values, mass) ** 2 - error**2, 0.0))

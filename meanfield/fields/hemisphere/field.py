@@ -20,11 +20,11 @@ from meanfield.fields.base import (
     LinearField,
     Task,
     charges,
-    root_mean_square,
+    kept,
     sample_neurons,
 )
 from meanfield.fields.costs import SECONDS
-from meanfield.fields.estimate import Velocities, largest_miss, sizes
+from meanfield.fields.estimate import Velocities, relative_error, sizes
 from meanfield.fields.hemisphere.sphere_mesh import Fineness, Hemisphere
 from meanfield.fields.pairs.closed import PairField
 from meanfield.gaussian.rules import overlap_rule
@@ -95,12 +95,13 @@ class HomogeneousField(LinearField):
     def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """See `Field`: a finer mesh until velocities agree with pair sums."""
         self.mass, self.speed = measure.mass, np.zeros(2)
-        self._lay(0)
-        while True:
-            self.worst, self.speed = self._estimate(measure)
-            if not self.worst > self.tolerance or self.level == self.finest:
+        for level in range(self.finest + 1):
+            self._lay(level)
+            found, energy = self._velocities(measure), self.target.second_moment()
+            now = sizes(found, measure.a, self.mass, energy)
+            self.speed = np.maximum(self.speed, now)
+            if not self.error_estimate(measure) > self.tolerance:
                 break
-            self._lay(self.level + 1)
 
     def outgrown(self, a: Array, u: Array, r: Array, sums: Array | None = None) -> bool:
         """See `Field`: whether neurons crowd in cells of the plane."""
@@ -174,45 +175,51 @@ class HomogeneousField(LinearField):
 
     # -- checking -------------------------------------------------------------------------------
 
+    @kept
     def error_estimate(self, measure: ParticleMeasure) -> float:
-        """See `Field`: against pair sums, of 8,000 neurons at most, and another rule for f*."""
-        self.worst, _ = self._estimate(measure)
-        return self.worst
+        """See `Field`: against pair sums, of 8,000 neurons at most, and another rule for f*.
 
-    def _estimate(self, measure: ParticleMeasure) -> tuple[float, Array]:
-        """The error, and the sizes of du/dt and dr/dt, now or when they were largest."""
-        a, u, r = measure.arrays()
-        out = np.empty_like(a), np.empty_like(u), np.empty_like(r)
+        Over the sizes of du/dt and dr/dt now, or at which the mesh was chosen if those are larger.
+        """
+        found, energy = self._velocities(measure), self.target.second_moment()
+        a, u, r = whole = measure.arrays()
         charge = charges(a, self.mass)
-        self.velocity(a, u, r, *out)
-        force = math.sqrt(self.target.second_moment()) * root_mean_square(a, self.mass)
-        speed = np.maximum(self.speed, sizes(out[1], out[2], self.mass, force))
         if len(a) > PART:
             even = np.linspace(0, len(a) - 1, PART).astype(np.int64)
             part = np.union1d(even, sample_neurons(u, r, a))
             charge, a, u, r = charge[part], a[part], u[part], r[part]
         chosen = _sample(u, r, a)
-        found = self._slopes_at(chosen, charge, u, r)
-        exact = self.exact.slopes(u[chosen], r[chosen], charge, u, r)
-        own = a[chosen]
-        mesh = largest_miss(
-            own[:, None] * (found[0] - exact[0]), own * (found[1] - exact[1]), speed
+        some, own = (u[chosen], r[chosen]), np.abs(a[chosen])
+        mesh = self._miss_of_mesh(some, (charge, u, r))
+        unknown = self.target_part.miss(*some)  # which pairs have from the same source
+        off, off_u, off_r = (
+            MARGIN * np.abs(x) + np.abs(y) for x, y in zip(mesh, unknown, strict=True)
         )
-        return MARGIN * mesh + self._target_miss(own, u[chosen], r[chosen], speed), speed
+        miss = Velocities(self.rate * off, own[:, None] * off_u, own * off_r)
+        self.worst = relative_error(
+            miss, found, whole[0], self.mass, energy, self.rate, earlier=self.speed
+        )
+        return self.worst
 
-    def _target_miss(self, a: Array, u: Array, r: Array, speed: Array) -> float:
-        """The same of what the target does, which the pairs above have from the same source."""
-        _, off_u, off_r = self.target_part.miss(u, r)
-        return largest_miss(a[:, None] * off_u, a * off_r, speed)
-
-    def _slopes_at(self, chosen: Array, charge: Array, u: Array, r: Array) -> tuple[Array, Array]:
-        """Slopes at some neurons of the field of all of them."""
-        sums, ones = self.gather(charge, u, r), np.ones(len(chosen))
-        found = Velocities.like(ones, u[chosen], r[chosen])
-        self.scatter(sums, ones, u[chosen], r[chosen], *found)
+    def _miss_of_mesh(
+        self, some: tuple[Array, Array], others: tuple[Array, Array, Array]
+    ) -> Velocities:
+        """By how much E ε σ(λ) and its slopes at some neurons differ from sums over pairs."""
+        sums, ones = self.gather(*others), np.ones(len(some[1]))
+        found = Velocities.like(ones, *some)
+        self.scatter(sums, ones, *some, *found)
         if math.isnan(sums[0]):
-            found = Velocities(*(np.full_like(part, math.inf) for part in found))
-        return found.u, found.r
+            return Velocities(*(np.full_like(part, math.inf) for part in found))
+        value = np.zeros_like(ones)
+        if self.rate > 0.0:
+            value = self.rate * self.exact.values(*some, *others)
+        return found.minus(Velocities(value, *self.exact.slopes(*some, *others)))
+
+    def _velocities(self, measure: ParticleMeasure) -> Velocities:
+        a, u, r = measure.arrays()
+        found = Velocities.like(a, u, r)
+        self.velocity(a, u, r, *found)
+        return found
 
     def layout_state(self) -> dict[str, Any]:
         """See `Field`."""
