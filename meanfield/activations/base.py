@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield.gaussian import closed_forms as forms
-from meanfield.gaussian.coordinate import expectations
+from meanfield.gaussian.coordinate_averages import expectations
 from meanfield.kernels.activations.units import CUSTOM
 
 Array = NDArray[np.float64]

@@ -24,7 +24,7 @@ from meanfield.functions.users import (
     source_of,
     values_at,
 )
-from meanfield.gaussian.resolution import NEAR, Panels, find_panels
+from meanfield.gaussian.panels import NEAR, Panels, find_panels
 from meanfield.kernels.activations.own import (
     CompilationError,
     difference_address,

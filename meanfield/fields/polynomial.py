@@ -20,7 +20,7 @@ import numpy as np
 from meanfield.fields.base import Array, Cost, LinearField, Task, charges, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error
-from meanfield.gaussian.coordinate import sphere_moment
+from meanfield.gaussian.coordinate_averages import sphere_moment
 from meanfield.kernels.fields import polynomial as kernel
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure

@@ -1,8 +1,8 @@
 """Values and slopes of the library's activations, and closed forms of their averages.
 
 g0 = E σ(v + sU) and its slopes g1 = E σ'(v + sU), g2 = E U σ'(v + sU), with U as in
-`meanfield.gaussian.coordinate`. Each takes (v, s, D) with v and s already of one shape; None says
-that this D has no closed form. erf as in Saad & Solla 1995; the others are elementary.
+`meanfield.gaussian.coordinate_averages`. Each takes (v, s, D) with v and s already of one shape;
+None says that this D has no closed form. erf as in Saad & Solla 1995; the others are elementary.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from numpy.polynomial.hermite_e import hermeval
 from numpy.typing import NDArray
 from scipy.special import erf, expit, ndtr
 
-from meanfield.gaussian.coordinate import (
+from meanfield.gaussian.coordinate_averages import (
     rectified_average,
     rectified_parts,
     sphere_characteristic,
     sphere_moment,
 )
+from meanfield.gaussian.rules import gaussian_density
 
 Array = NDArray[Any]
 ROOT_TWO_OVER_PI = math.sqrt(2.0 / math.pi)
@@ -32,11 +33,6 @@ class ClosedForm(NamedTuple):
 
     average: Callable[[Array, Array, float], Array | None]
     slopes: Callable[[Array, Array, float], tuple[Array, Array] | None]
-
-
-def gaussian_density(x: Array) -> Array:
-    """Density of N(0, 1)."""
-    return np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
 
 
 def erf_value(x: Array) -> Array:

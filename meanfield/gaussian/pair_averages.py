@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.expansions import REACH, Expansion, KinkExpansion, expand
-from meanfield.gaussian.function import Ramps, UnitFunction, ramp_averages
+from meanfield.gaussian.hermite_expansions import REACH, Expansion, KinkExpansion, expand
+from meanfield.gaussian.unit_function import Ramps, UnitFunction, ramp_averages
 from meanfield.kernels.activations.units import ERF, GELU, LEAKY_RELU, RELU, SINE, SQUARE
 from meanfield.kernels.gaussian.pair_averages import (
     ROOT_TWO_OVER_PI,

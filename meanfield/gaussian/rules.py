@@ -23,6 +23,11 @@ GAUSSIAN_REACH = 8.0
 LARGE = 1e200  # where a sum of squares is scaled down
 
 
+def gaussian_density(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Density of N(0, 1)."""
+    return np.asarray(np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi))
+
+
 def gauss_rule(diagonal: NDArray[np.float64], squares: NDArray[np.float64]) -> Rule:
     """Nodes and probability weights of the recurrence x p_i = p_{i+1} + a_i p_i + b_i² p_{i-1}.
 
@@ -256,7 +261,7 @@ def gaussian_nodes(k: int, *, smooth: bool = True, level: int = 0) -> Rule:
         return z, np.full(len(z), 1.0 / len(z))
     nodes = PRODUCT_NODES[k][level]
     if smooth:
-        return hermite_product(k, nodes)
+        return product_rule(*hermite_rule(nodes), k)
     half, weight = panel_rule(np.array([0.0, GAUSSIAN_REACH]), nodes // 2)
     x, w = mirrored(half, weight * np.exp(-0.5 * half * half))
     return product_rule(x, w / w.sum(), k)
@@ -269,11 +274,6 @@ def coarse_share(k: int) -> float:
     """
     coarse, fine = PRODUCT_NODES.get(k) or (2**power for power in SOBOL_POWERS)
     return fine / (fine - coarse)
-
-
-def hermite_product(k: int, nodes: int) -> Rule:
-    """The k-fold product of `hermite_rule`: points (S, k), weights (S,)."""
-    return product_rule(*hermite_rule(nodes), k)
 
 
 def two_sided_product(k: int, nodes: int) -> Rule:

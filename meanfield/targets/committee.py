@@ -12,7 +12,7 @@ from scipy.linalg import eigh, qr
 
 from meanfield import checks
 from meanfield.activations import Activation, get_activation, named
-from meanfield.gaussian.means import Estimate
+from meanfield.gaussian.cubature import Estimate
 from meanfield.gaussian.pair_averages import pair_averages
 from meanfield.kernels.activations.units import CUSTOM
 from meanfield.schedules.make import check_rate, plain_rate

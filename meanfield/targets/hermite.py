@@ -13,7 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.activations import Activation
-from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels, hermite_table
+from meanfield.gaussian.hermite_coefficients import (
+    coefficients,
+    coefficients_by_panels,
+    hermite_table,
+)
 from meanfield.gaussian.rules import coarse_share, gaussian_nodes
 from meanfield.kernels.activations.units import CUSTOM
 from meanfield.targets.base import LinkUnits, Target, check_target, units_of

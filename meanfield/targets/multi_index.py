@@ -20,7 +20,7 @@ from meanfield.functions.users import (
     restored_function,
     values_at,
 )
-from meanfield.gaussian.means import Estimate, gaussian_mean
+from meanfield.gaussian.cubature import Estimate, gaussian_mean
 from meanfield.schedules.make import check_rate, plain_rate
 from meanfield.targets.base import compiled_labels, sample_points
 from meanfield.targets.hermite import Series, find_series

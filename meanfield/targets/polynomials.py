@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.coefficients import hermite_table
+from meanfield.gaussian.hermite_coefficients import hermite_table
 
 Array = NDArray[np.float64]
 MultiIndex = tuple[int, ...]

@@ -10,10 +10,10 @@ from scipy.stats import multivariate_normal
 
 from meanfield.activations import custom, get_activation
 from meanfield.functions.users import source_of
-from meanfield.gaussian.expansions import expand
-from meanfield.gaussian.function import _upper_orthant, ramps_of
+from meanfield.gaussian.hermite_expansions import expand
 from meanfield.gaussian.pair_averages import expanded_averages, has_closed_form, pair_averages
 from meanfield.gaussian.rules import panel_rule
+from meanfield.gaussian.unit_function import _upper_orthant, ramps_of
 from meanfield.kernels.activations.own import CompilationError, point_address, scalar_function
 
 CLIPPED = custom(lambda x: np.clip(x, -1.0, 1.0), kinks=(-1.0, 1.0), name="clipped")

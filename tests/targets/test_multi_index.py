@@ -10,7 +10,7 @@ from numpy.polynomial.hermite_e import herme2poly
 from scipy.special import eval_hermitenorm
 
 import meanfield as mf
-from meanfield.gaussian.means import gaussian_mean
+from meanfield.gaussian.cubature import gaussian_mean
 from meanfield.targets import (
     Polynomial,
     hermite_coefficients,

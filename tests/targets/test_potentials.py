@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 import meanfield as mf
 from meanfield.activations import custom, get_activation
-from meanfield.gaussian.coefficients import student_coefficients
+from meanfield.gaussian.hermite_coefficients import student_coefficients
 from meanfield.targets import potential_of
 from meanfield.targets.potentials.units import LinkRules
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.expansions import Expansion, expand
+from meanfield.gaussian.hermite_expansions import Expansion, expand
 from meanfield.gaussian.pair_averages import (
     PairAverages,
     closed_averages,

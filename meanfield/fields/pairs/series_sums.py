@@ -15,7 +15,7 @@ import numpy as np
 
 from meanfield.activations import Activation
 from meanfield.fields.base import EDGE, Array, unlocked
-from meanfield.gaussian.coefficients import coefficients, coefficients_by_panels
+from meanfield.gaussian.hermite_coefficients import coefficients, coefficients_by_panels
 from meanfield.gaussian.rules import Rule
 from meanfield.kernels.activations.units import CUSTOM
 from meanfield.kernels.fields.mesh import BELOW, POINTS

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from meanfield.fields.base import Array
-from meanfield.gaussian.resolution import find_panels
+from meanfield.gaussian.panels import find_panels
 from meanfield.gaussian.rules import (
     GAUSSIAN_REACH,
     chi_rule,

@@ -15,7 +15,7 @@ from scipy.special import erfc
 from meanfield.activations import Activation
 from meanfield.fields.base import Array
 from meanfield.fields.slices.axes import Axis, Resolution
-from meanfield.gaussian.coordinate import sphere_characteristic
+from meanfield.gaussian.coordinate_averages import sphere_characteristic
 from meanfield.gaussian.rules import GAUSSIAN_REACH
 from meanfield.kernels.fields.slices import ends
 from meanfield.kernels.fields.slices.products import multiply

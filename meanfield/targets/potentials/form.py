@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.activations import Activation
-from meanfield.gaussian.expansions import Expansion, expand
+from meanfield.gaussian.hermite_expansions import Expansion, expand
 
 Array = NDArray[np.float64]
 Values = tuple[Array, Array, Array]  # V (n,), ∂V/∂u (n, rank), ∂V/∂r (n,)

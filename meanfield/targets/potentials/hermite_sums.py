@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.activations import Activation
-from meanfield.gaussian.coefficients import student_coefficients
-from meanfield.gaussian.expansions import Expansion, expand
+from meanfield.gaussian.hermite_coefficients import student_coefficients
+from meanfield.gaussian.hermite_expansions import Expansion, expand
 from meanfield.targets.hermite import Series
 from meanfield.targets.potentials.form import TINY, Array, Potential, Values, variances
 

@@ -14,8 +14,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from meanfield.activations import Activation, get_activation
-from meanfield.gaussian.coefficients import hermite_table, student_coefficients
-from meanfield.gaussian.expansions import Expansion, expand
+from meanfield.gaussian.hermite_coefficients import hermite_table, student_coefficients
+from meanfield.gaussian.hermite_expansions import Expansion, expand
 from meanfield.gaussian.rules import coarse_share, gaussian_nodes
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.pairs import series

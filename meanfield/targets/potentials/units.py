@@ -15,7 +15,7 @@ import numpy as np
 from numpy.polynomial.chebyshev import chebval
 
 from meanfield.activations import Activation
-from meanfield.gaussian.expansions import Expansion, expand
+from meanfield.gaussian.hermite_expansions import Expansion, expand
 from meanfield.gaussian.pair_averages import (
     PairAverages,
     closed_averages,

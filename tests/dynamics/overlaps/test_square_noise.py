@@ -7,7 +7,7 @@ import meanfield as mf
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.noise import SquareNoise, choose_noise, network_of
 from meanfield.dynamics.overlaps.square_noise import SquareStudentNoise
-from meanfield.gaussian.rules import hermite_product, two_sided_product
+from meanfield.gaussian.rules import hermite_rule, product_rule, two_sided_product
 
 
 def about(target, p=3):
@@ -41,9 +41,9 @@ def test_agrees_with_quadrature(target):
     noise, network = about(target, 2)
     assert isinstance(noise, SquareStudentNoise)
     noise.label_noise = 0.2
-    rule = two_sided_product if not target.smooth else hermite_product
-    z, share = rule(2, 40)
-    g, weight = hermite_product(2, 7)
+    smooth = product_rule(*hermite_rule(40), 2)
+    z, share = smooth if target.smooth else two_sided_product(2, 40)
+    g, weight = product_rule(*hermite_rule(7), 2)
     rest = g @ np.linalg.cholesky(network.N).T
     lam = (z @ network.u.T)[:, None] + rest
     error = target(z)[:, None] - (lam**2 @ network.a) / 2.0

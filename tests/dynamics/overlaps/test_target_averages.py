@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import meanfield as mf
-from meanfield.gaussian.expansions import expand
+from meanfield.gaussian.hermite_expansions import expand
 from meanfield.targets import hermite_link, potential_of
 from meanfield.targets.potentials.form import relative_error
 from meanfield.targets.potentials.hermite_sums import HermiteSums
@@ -105,7 +105,7 @@ def test_coefficients_that_are_wrong_are_said():
 
 def test_second_moments_that_are_not_known_reach_the_solution(monkeypatch):
     """Of six rectified coordinates to 1e-3, with few points."""
-    monkeypatch.setattr("meanfield.gaussian.means.POWERS", (6,))
+    monkeypatch.setattr("meanfield.gaussian.cubature.POWERS", (6,))
     target = mf.MultiIndexTarget(lambda z: np.maximum(z, 0.0).mean(axis=1), 6)
     error = target.second_moment_error() / target.second_moment()
     assert error > 1e-3

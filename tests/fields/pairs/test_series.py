@@ -10,7 +10,7 @@ from meanfield.fields.pairs.series import SeriesField
 from meanfield.fields.pairs.series_sums import UnitTable, recurrence_steps
 from meanfield.fields.quadrature.field import DirectField
 from meanfield.fields.slices.field import SliceField
-from meanfield.gaussian.coefficients import coefficients
+from meanfield.gaussian.hermite_coefficients import coefficients
 from meanfield.gaussian.rules import sphere_coordinate_rule
 from tests.fields.cases import make_measure, make_problem, relative_errors, velocity
 from tests.reference import mean_field as twin

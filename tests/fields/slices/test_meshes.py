@@ -8,7 +8,7 @@ import pytest
 from meanfield.activations import get_activation
 from meanfield.fields.slices.meshes import AngleMesh
 from meanfield.fields.slices.nodes import graded_nodes
-from meanfield.gaussian.coordinate import rectified_average, sphere_characteristic
+from meanfield.gaussian.coordinate_averages import rectified_average, sphere_characteristic
 from tests.fields.cases import DIMENSIONS
 from tests.reference import mean_field as twin
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, gammaln, jv, ndtr
 
-from meanfield.gaussian.rules import Rule, panel_rule, sphere_coordinate_rule
+from meanfield.gaussian.rules import Rule, gaussian_density, panel_rule, sphere_coordinate_rule
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -136,7 +136,7 @@ def _coordinate(position: Array, D: float) -> Array:
 def _density(position: Array, D: float) -> Array:
     """Density of the position, normalised: Gaussian, or cos^{D−2} of the angle."""
     if math.isinf(D):
-        return np.exp(-0.5 * position * position) / math.sqrt(2.0 * math.pi)
+        return gaussian_density(position)
     log_constant = gammaln(0.5 * D) - gammaln(0.5 * (D - 1.0)) - 0.5 * math.log(math.pi)
     return math.exp(log_constant) * np.maximum(np.cos(position), 0.0) ** (D - 2.0)
 
@@ -207,7 +207,7 @@ def rectified_parts(v: Array, s: Array, D: float) -> tuple[Array, Array]:
     """P(v + sU > 0) and E[U; v + sU > 0]: an incomplete beta function and a power."""
     u0 = -v / np.maximum(s, 1e-100 + 1e-100 * np.abs(v))
     if math.isinf(D):
-        return ndtr(-u0), np.exp(-0.5 * u0 * u0) / math.sqrt(2.0 * math.pi)
+        return ndtr(-u0), gaussian_density(u0)
     if D == 1:
         above, below = v + s, v - s  # a jump counts half
         plus, minus = 0.5 * (1.0 + np.sign(above)), 0.5 * (1.0 + np.sign(below))

@@ -10,9 +10,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.expansions import expand
-from meanfield.gaussian.function import UnitFunction
+from meanfield.gaussian.hermite_expansions import expand
 from meanfield.gaussian.rules import panel_rule
+from meanfield.gaussian.unit_function import UnitFunction
 from meanfield.kernels.activations.units import ERF, LEAKY_RELU, RELU
 
 Array = NDArray[np.float64]

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.function import Ramps, UnitFunction, ramps_of
-from meanfield.gaussian.resolution import find_panels
+from meanfield.gaussian.panels import find_panels
 from meanfield.gaussian.rules import Rule, panel_rule
+from meanfield.gaussian.unit_function import Ramps, UnitFunction, ramps_of
 from meanfield.kernels.activations.units import HERMITE
 from meanfield.kernels.gaussian.pair_averages import project_rows
 

@@ -16,7 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.gaussian.rules import PRODUCT_NODES, gaussian_nodes, hermite_product, sobol_points
+from meanfield.gaussian.rules import (
+    PRODUCT_NODES,
+    gaussian_density,
+    gaussian_nodes,
+    hermite_rule,
+    product_rule,
+    sobol_points,
+)
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -64,7 +71,7 @@ def _by_products(function: Function, k: int, smooth: bool) -> Estimate | None:
     if k in PRODUCT_NODES:
         rules = [gaussian_nodes(k, smooth=smooth, level=level) for level in (0, 1)]
     elif k in FEW_NODES:
-        rules = [hermite_product(k, nodes) for nodes in FEW_NODES[k]]
+        rules = [product_rule(*hermite_rule(nodes), k) for nodes in FEW_NODES[k]]
     else:
         return None
     coarse, fine = (float(w @ function(z)) for z, w in rules)
@@ -136,7 +143,7 @@ class _Nested:
         total, missed = np.zeros(L), np.zeros(L)
         while len(line):
             x = left[:, None] + width * self.x
-            density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+            density = gaussian_density(x)
             points = np.concatenate(
                 (np.repeat(fixed[line], len(self.x), axis=0), x.reshape(-1, 1)), axis=1
             )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from meanfield.gaussian.means import gaussian_mean
+from meanfield.gaussian.cubature import gaussian_mean
 
 MEAN = math.sqrt(2.0 / math.pi)  # of |z|
 
@@ -59,7 +59,7 @@ def test_products_of_many_coordinates(k):
 
 
 def test_what_few_points_do_not_resolve_is_said(monkeypatch):
-    monkeypatch.setattr("meanfield.gaussian.means.POWERS", (9,))
+    monkeypatch.setattr("meanfield.gaussian.cubature.POWERS", (9,))
     found = gaussian_mean(lambda z: np.exp(np.abs(z).sum(axis=1)), 6)
     exact = (2.0 * math.exp(0.5) * ndtr(1.0)) ** 6
     assert 1e-3 * exact < abs(found.value - exact) < 1.5 * found.error

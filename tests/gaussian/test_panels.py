@@ -12,8 +12,8 @@ import meanfield as mf
 from meanfield.activations import custom
 from meanfield.dynamics.accuracy import final_status
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
-from meanfield.gaussian.expansions import expand
-from meanfield.gaussian.resolution import find_panels
+from meanfield.gaussian.hermite_expansions import expand
+from meanfield.gaussian.panels import find_panels
 from meanfield.integrate import Status
 
 
