@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -192,16 +191,3 @@ def value_of(part: Condition, look: Any) -> float:
             error.add_note(f"raised by until's {part.name} at t = 0")
             raise
         raise BadRate(f"until's {part.name}: {type(error).__name__}: {error}") from error
-
-
-def reasons(stopped: Sequence[tuple[float, str]]) -> str:
-    """What stopped several runs, for a message."""
-    if len(stopped) == 1:
-        return stopped[0][1]
-    counts = Counter(by for _, by in stopped)
-    return ", ".join(f"{by} ({n} of {len(stopped)} runs)" for by, n in counts.items())
-
-
-def stats_of_runs(stops: Sequence[tuple[float, str]]) -> dict[str, Any]:
-    """The same as `Stops.stats` of several runs."""
-    return {"stopped_at": [at for at, _ in stops], "stopped_by": [by for _, by in stops]}

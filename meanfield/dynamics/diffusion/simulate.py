@@ -11,6 +11,7 @@ from meanfield import checks
 from meanfield.dynamics.checkpoint import PathLike
 from meanfield.dynamics.diffusion.record import DiffusionRun
 from meanfield.dynamics.observables import Measurements, Observables
+from meanfield.dynamics.random_run import starts_of_runs
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, carry_out, check_gram
 from meanfield.dynamics.solution import Solution
@@ -129,13 +130,7 @@ def simulate_diffusion(
     >>> runs.risk.shape, runs.stats["sgd_steps"] // runs.stats["steps"] > 10**6
     ((20, 5), True)
     """
-    starts = [*overlaps] if isinstance(overlaps, StateSeries) else [overlaps]
-    if len(starts) > 1 and runs == 1:
-        runs = len(starts)
-    if len(starts) not in (1, runs):
-        raise ValueError(
-            f"overlaps must hold one state or as many as runs, {runs}, got {len(starts)}"
-        )
+    starts, runs = starts_of_runs(overlaps, runs, "overlaps")
     for each in starts:
         _check(problem, each)
     request = Request.checked(

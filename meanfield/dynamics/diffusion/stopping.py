@@ -6,7 +6,6 @@ stay those of weights; a way to the condition and back within one step is not se
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.diffusion.averages import Runs, StepAverages
-from meanfield.dynamics.stops import Stops, first_sign_change, value_of
+from meanfield.dynamics.stopping import RunLook, StoppingRuns
+from meanfield.dynamics.stops import Stops, value_of
 from meanfield.until import Condition
 
 Array = NDArray[np.float64]
@@ -23,8 +23,8 @@ WITHIN = 1e-9  # of the time: how well the moment is known
 ROUNDS = 100
 
 
-class StoppingPaths:
-    """Which runs move on, and what holds of the others.
+class StoppingPaths(StoppingRuns):
+    """See `StoppingRuns`.
 
     Parameters
     ----------
@@ -34,64 +34,54 @@ class StoppingPaths:
         At the start.
     state_of : callable
         From the coordinates of one run to its state.
-
-    Attributes
-    ----------
-    active : ndarray of int
-        The runs that move on.
-    stopped : list of (float, str)
-        When each run stopped, NaN if it has not, and by what.
-    held : Runs
-        All runs, those that have stopped as they were then.
     """
 
     def __init__(
         self, stops: Stops, field: StepAverages, runs: Runs, state_of: Callable[[Runs], Any]
     ):
-        self.stops, self.field, self.state_of = stops, field, state_of
-        count = len(runs.a)
-        self.active = np.arange(count)
-        self.stopped = [(math.nan, "")] * count
-        self.held = Runs(*(part.copy() for part in runs))
-        self.signs = [[0.0 if signed else 1.0 for signed in stops.signed]] * count
+        super().__init__(stops, len(runs.a))
+        self.field, self.state_of = field, state_of
         self.t, self.before = 0.0, runs
 
     def look(self, t: float, runs: Runs) -> NDArray[np.bool_]:
         """Which of the active runs move on after a time."""
         moves = np.ones(len(self.active), dtype=bool)
+        ends = Runs(*(part.copy() for part in runs))  # where those that stop do so
         for place, run in enumerate(self.active.tolist()):
             now = runs.some(np.array([place]))
-            values = [value_of(part, self._at(t, now)) for part in self.stops.parts]
-            after, which = first_sign_change(self.signs[run], values, self.stops.signed)
+            values = self.values(self._at(t, now))
+            after, which = self.signs_after(run, values)
             if which is not None:
                 moves[place] = False
-                self._hold(run, t, self.before.some(np.array([place])), now, values)
+                first = self.before.some(np.array([place]))
+                share, which = self._first_met(run, t, first, now, values)
+                self.stopped[run] = (self._time(share, t), self.stops.names[which])
+                for whole, part in zip(ends, _between(first, now, share), strict=True):
+                    whole[place] = part[0]
             self.signs[run] = after
-        self.active = self.active[moves]
+        if not moves.all():
+            self.hold(moves, ends._asdict())
         self.t, self.before = t, runs.some(moves)
         return moves
 
-    def with_active(self, runs: Runs) -> Runs:
+    def all_runs(self, runs: Runs) -> Runs:
         """All runs, where those that move on are at `runs`."""
-        found = Runs(*(part.copy() for part in self.held))
-        for whole, part in zip(found, runs, strict=True):
-            whole[self.active] = part
-        return found
+        return Runs(**self.of_all(runs._asdict()))
 
-    def _at(self, t: float, run: Runs) -> PathLook:
-        return PathLook(t, run, self.field, self.state_of)
+    def _at(self, t: float, run: Runs) -> RunLook:
+        """A look at a run, whose risk is computed if it is asked for."""
+        return RunLook(t, lambda: float(self.field.risks(run)[0][0]), lambda: self.state_of(run))
 
-    def _hold(self, run: int, t: float, first: Runs, last: Runs, values: list[float]) -> None:
-        """Keep a run where the first of its conditions is met since the last look."""
+    def _first_met(
+        self, run: int, t: float, first: Runs, last: Runs, values: list[float]
+    ) -> tuple[float, int]:
+        """The first condition met since the last look, and after how much of the way since then."""
         found = []
         for index, (sign, value) in enumerate(zip(self.signs[run], values, strict=True)):
             after = sign * value <= 0.0 and not (self.stops.signed[index] and sign == 0.0)
             if after:
                 found.append((self._share(self.stops.parts[index], sign, t, first, last), index))
-        share, index = min(found)
-        self.stopped[run] = (self._time(share, t), self.stops.names[index])
-        for whole, part in zip(self.held, _between(first, last, share), strict=True):
-            whole[run] = part[0]
+        return min(found)
 
     def _share(self, part: Condition, sign: float, t: float, first: Runs, last: Runs) -> float:
         """Of the way since the last look, how much had been made when a condition was met."""
@@ -113,39 +103,19 @@ class StoppingPaths:
     # -- checkpoints ------------------------------------------------------------------------------
 
     def header(self) -> dict[str, Any]:
-        """What a snapshot needs beside arrays."""
-        return {
-            "t": self.t, "stopped": list(self.stopped), "signs": list(self.signs),
-            "active": self.active.tolist(),
-        }  # fmt: skip
+        """See `StoppingRuns`."""
+        return super().header() | {"t": self.t}
 
     def arrays(self) -> dict[str, Array]:
-        """Its arrays."""
-        found = {f"held.{name}": part.copy() for name, part in self.held._asdict().items()}
-        return found | {f"before.{name}": part for name, part in self.before._asdict().items()}
+        """See `StoppingRuns`."""
+        before = {f"before.{name}": part for name, part in self.before._asdict().items()}
+        return super().arrays() | before
 
     def restore(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Put everything back."""
-        self.t, self.signs = header["t"], header["signs"]
-        self.stopped = [(at, by) for at, by in header["stopped"]]
-        self.active = np.array(header["active"], dtype=np.int64)
-        self.held = Runs(*(arrays[f"held.{name}"].copy() for name in Runs._fields))
+        """See `StoppingRuns`."""
+        super().restore(header, arrays)
+        self.t = header["t"]
         self.before = Runs(*(arrays[f"before.{name}"] for name in Runs._fields))
-
-
-class PathLook:
-    """See `meanfield.until.Look`: one run at a moment, its risk computed if it is asked for."""
-
-    def __init__(self, t: float, run: Runs, field: StepAverages, state_of: Callable[[Runs], Any]):
-        self.t, self.run, self.field, self.state_of = t, run, field, state_of
-
-    def risk(self) -> float:
-        """See `Look`."""
-        return float(self.field.risks(self.run)[0][0])
-
-    def state(self) -> Any:
-        """See `Look`."""
-        return self.state_of(self.run)
 
 
 def _between(first: Runs, last: Runs, share: float) -> Runs:

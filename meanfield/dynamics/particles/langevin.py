@@ -12,6 +12,7 @@ what they differ from the companion's.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.accuracy import Estimate
 from meanfield.dynamics.particles.flow import ParticleFlow
-from meanfield.dynamics.run import Advance, Description, Result
+from meanfield.dynamics.random_run import RandomRun
+from meanfield.dynamics.run import Advance, Result
 from meanfield.dynamics.stops import first_sign_change
-from meanfield.integrate import BadRate, Status, Trajectory
-from meanfield.integrate.records import Checkpoint, Snapshot, pack_records, unpack_records
+from meanfield.integrate import Status, Trajectory
+from meanfield.integrate.records import Snapshot
 
 Array = NDArray[np.float64]
 
@@ -51,8 +53,8 @@ def diffuse(
     return u, np.sqrt(along * along + across)
 
 
-class LangevinRun(Description):
-    """One run: the state, the noise, and what was recorded.
+class LangevinRun(RandomRun):
+    """One run: the state, and the noise.
 
     Parameters
     ----------
@@ -63,58 +65,46 @@ class LangevinRun(Description):
     seed : int
     """
 
+    t = 0.0
+
     def __init__(self, flow: ParticleFlow, step: float | None, seed: int):
+        super().__init__(flow.request)
         self.flow, self.problem = flow, flow.problem
         self.name, self.title = flow.name, flow.title
         self.duration, self.rtol = flow.duration, flow.rtol
         self.rng, self.other_rng = np.random.default_rng(seed), np.random.default_rng(seed)
         self.y = flow.start()
         self.other = self.y.copy()
-        self.step_error, self.drawn = 0.0, self.rng.bit_generator.state
-        self.t, self.evaluations, self.steps = 0.0, 0, 0
+        self.evaluations, self.taken, self.step_error = 0, 0, 0.0
         self.latest = math.inf
-        self.records: list[dict[str, Any]] = []
         self.first, self.second = np.zeros_like(self.y), np.zeros_like(self.y)
         self.step = self._default_step() if step is None else step
         self.stops = flow.request.stops and flow.request.stops.attach(flow)
         self.signs = [0.0 if signed else 1.0 for signed in self.stops.signed] if self.stops else []
+        self._mark()
 
-    def run(self, advance: Advance, checkpoint: Checkpoint | None) -> Trajectory:
-        """Go from one saved time to the next in equal steps."""
-        times, t_end = self.flow.request.times, self.flow.request.t_end
-        status, message = Status.SUCCESS, f"reached t = {t_end:g}"
-        if checkpoint is not None and (snapshot := checkpoint.load()) is not None:
-            self._restore(snapshot, checkpoint)
-        try:
-            self._look()
-            for stop in times[len(self.records) :]:
-                if self.stopped:
-                    break
-                failure = self._through(float(stop), advance, checkpoint)
-                if failure is not None:
-                    status, message = Status.DIVERGED, failure
-                    break
-                if not self.stopped:
-                    self._record(float(stop))
-            else:
-                if (failure := self._through(t_end, advance, checkpoint)) is not None:
-                    status, message = Status.DIVERGED, failure
-            if self.stopped and self.stops is not None:
-                times = np.append(times[: len(self.records)], self.t)
+    def steps(self, advance: Advance) -> tuple[Status, str]:
+        """See `RandomRun`: equal steps from one time to record to the next."""
+        times, t_end = self.request.times, self.request.t_end
+        self._look()
+        for stop in (*times[len(self.records) :].tolist(), t_end):
+            if not self._through(stop, advance):
+                place = f"just after {self.place()}"
+                return Status.DIVERGED, f"the state stops being finite {place}"
+            if self.stops is not None and self.stops.at is not None:
                 self._record(self.t)
-                message = f"stopped at t = {self.t:g} by {self.stops.by}"
-        except BadRate as error:
-            status, message = Status.INVALID, f"stopped at t = {self.t:g}: {error}"
-        except KeyboardInterrupt:
-            status, message = Status.INTERRUPTED, f"interrupted at t = {self.t:g} of {t_end:g}"
-            if checkpoint is not None:
-                checkpoint.save(self._snapshot(checkpoint))
-        stats = {
+                return Status.SUCCESS, f"stopped at {self.place()} by {self.stops.by}"
+            if len(self.records) < len(times):
+                self._record(stop)
+                self._mark()
+        return Status.SUCCESS, f"reached t = {t_end:g}"
+
+    def stats(self) -> dict[str, Any]:
+        """See `RandomRun`."""
+        return {
             "method": "Strang splitting, Heun's drift", "rhs_evaluations": self.evaluations,
-            "steps": self.steps, "step": self.step, "step_error": self.step_error,
+            "steps": self.taken, "step": self.step, "step_error": self.step_error,
         }  # fmt: skip
-        saved = np.array(times[: len(self.records)])
-        return Trajectory(saved, self.records, self.y, self.t, status, message, stats)
 
     def outside(self) -> dict[str, Any]:
         """See `Description`."""
@@ -133,11 +123,6 @@ class LangevinRun(Description):
         )  # fmt: skip
         return found._replace(estimates=[*found.estimates, estimate])
 
-    @property
-    def stopped(self) -> bool:
-        """Whether a condition has ended the run, after the last two steps."""
-        return self.stops is not None and self.stops.at is not None
-
     def _look(self) -> None:
         """See whether a condition holds now."""
         if self.stops is not None:
@@ -147,38 +132,36 @@ class LangevinRun(Description):
                 self.stops.ends_run(which, self.t)
 
     def _record(self, t: float) -> None:
-        self.records.append(self.flow.observe(t, self.y))
+        self.records.append({"t": t, **self.flow.observe(t, self.y)})
         self._compare(self.records[-1]["risk"])
 
-    def _through(self, stop: float, advance: Advance, checkpoint: Checkpoint | None) -> str | None:
-        """Up to a time, with a step that ends wherever a rate jumps."""
+    def _through(self, stop: float, advance: Advance) -> bool:
+        """Up to a time, with a step that ends wherever a rate jumps; whether all stays finite."""
         for way in (*(t for t in self.flow.rates.breaks if self.t < t < stop), stop):
-            failure = self._go_to(way, advance, checkpoint)
-            if failure is not None or self.stopped:
-                return failure
-        return None
+            pairs = math.ceil(0.5 * (way - self.t) / self.step * (1.0 - 1e-12))
+            for left in range(pairs, 0, -1):
+                if self.stops is not None and self.stops.at is not None:
+                    return True
+                if not self._two_steps(way, left):
+                    return False
+                advance(self.t)
+                self._look()
+                self._mark()
+                self.save_if_due()
+        return True
 
-    def _go_to(self, stop: float, advance: Advance, checkpoint: Checkpoint | None) -> str | None:
-        """Equal steps up to a time, by twos; says what went wrong, if something did."""
-        pairs = math.ceil(0.5 * (stop - self.t) / self.step * (1.0 - 1e-12))
-        for done in range(pairs):
-            h = 0.5 * (stop - self.t) / (pairs - done)
-            self.latest = math.nextafter(stop, 0.0)  # a rate that jumps there is seen from the left
-            y = self._take(self.t, self.y, h, h, self.rng)
-            y = self._take(self.t + h, y, h, h, self.rng)
-            if not np.isfinite(y).all():
-                return f"the state stops being finite just after t = {self.t:g}"
-            other = self._take(self.t, self.other, h, 2.0 * h, self.other_rng)
-            self.y, self.other, self.t = y, other, stop if done == pairs - 1 else self.t + 2.0 * h
-            self.drawn = self.rng.bit_generator.state
-            self.steps += 2
-            advance(self.t)
-            self._look()
-            if self.stopped:
-                break
-            if checkpoint is not None and checkpoint.due():
-                checkpoint.save(self._snapshot(checkpoint))
-        return None
+    def _two_steps(self, stop: float, left: int) -> bool:
+        """The next of `left` equal pairs of steps to a time; whether all stays finite."""
+        h = 0.5 * (stop - self.t) / left
+        self.latest = math.nextafter(stop, 0.0)  # a rate that jumps there is seen from the left
+        y = self._take(self.t, self.y, h, h, self.rng)
+        y = self._take(self.t + h, y, h, h, self.rng)
+        if not np.isfinite(y).all():
+            return False
+        other = self._take(self.t, self.other, h, 2.0 * h, self.other_rng)
+        self.y, self.other, self.t = y, other, stop if left == 1 else self.t + 2.0 * h
+        self.taken += 2
+        return True
 
     def _take(self, t: float, y: Array, h: float, drift: float, rng: np.random.Generator) -> Array:
         """Half of the noise, a drift for a time `drift`, the other half: in pieces of h/2."""
@@ -244,20 +227,27 @@ class LangevinRun(Description):
             steepest = max(steepest, float(np.linalg.norm(direction)) / probe)
         return SAFETY / max(steepest, self.flow.rates(0.0).weight_decay, 0.1)
 
-    def _snapshot(self, checkpoint: Checkpoint) -> Snapshot:
-        header = {
-            "t": self.t, "steps": self.steps, "evaluations": self.evaluations, "step": self.step,
-            "records": len(self.records), "noise": self.drawn, "step_error": self.step_error,
-            "outside": checkpoint.outside(), "signs": self.signs,
-        }  # fmt: skip
-        return Snapshot(header, {"y": self.y, "other": self.other, **pack_records(self.records)})
+    def position(self) -> Snapshot:
+        """See `RandomRun`."""
+        return self.mark
 
-    def _restore(self, snapshot: Snapshot, checkpoint: Checkpoint) -> None:
-        header, arrays = snapshot
-        checkpoint.restore(header["outside"])
+    def _mark(self) -> None:
+        """Take note of where the run is: what a snapshot will say, wherever Ctrl-C comes."""
+        header = {
+            "t": self.t, "steps": self.taken, "evaluations": self.evaluations, "step": self.step,
+            "count": len(self.records), "noise": self.rng.bit_generator.state,
+            "step_error": self.step_error, "outside": self.outside(), "signs": self.signs,
+        }  # fmt: skip
+        self.mark = Snapshot(header, {"y": self.y, "other": self.other})
+
+    def set_position(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """See `RandomRun`."""
+        self.restore(header["outside"])
         self.t, self.step, self.signs = header["t"], header["step"], header["signs"]
-        self.steps, self.evaluations = header["steps"], header["evaluations"]
+        self.taken, self.evaluations = header["steps"], header["evaluations"]
         self.rng.bit_generator.state = self.other_rng.bit_generator.state = header["noise"]
-        self.drawn, self.step_error = header["noise"], header["step_error"]
+        self.step_error = header["step_error"]
         self.y, self.other = np.array(arrays["y"]), np.array(arrays["other"])
-        self.records = unpack_records(arrays, header["records"])
+        for t, record in zip(self.request.times.tolist(), self.records, strict=False):
+            record.setdefault("t", t)  # which older files do not have
+        self._mark()

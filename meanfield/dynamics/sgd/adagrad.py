@@ -14,7 +14,6 @@ from meanfield.dynamics.sgd import record
 from meanfield.dynamics.sgd.clock import Position, too_short
 from meanfield.dynamics.sgd.runs import Runs
 from meanfield.integrate import Status, Trajectory
-from meanfield.integrate.records import Checkpoint
 from meanfield.kernels.dynamics.sgd.pace import Pace
 from meanfield.problem import Problem
 
@@ -56,8 +55,8 @@ class AdaptiveRun(record.SgdRun):
         gamma = rate.rate / np.sqrt(rate.b**2 + own[:, 2])
         return {"steps": own[:, 3].astype(np.int64), "learning_rate": gamma}
 
-    def _steps(self, advance: Advance, checkpoint: Checkpoint | None) -> tuple[Status, str]:
-        """Step to each recorded time in turn, in calls short enough to be interrupted."""
+    def steps(self, advance: Advance) -> tuple[Status, str]:
+        """See `RandomRun`; in calls short enough to be interrupted."""
         simulator, own = self.simulator, self.simulator.own
         chunk = max(1, int(1e9 * record.CALL_DURATION / simulator.work))
         while self.target < self.clock.targets:
@@ -74,8 +73,7 @@ class AdaptiveRun(record.SgdRun):
                 advance(self.at.t)
                 ratio = record.CALL_DURATION / max(time.perf_counter() - started, 1e-9)
                 chunk = max(1, int(chunk * min(2.0, max(0.5, ratio))))
-                if checkpoint is not None and checkpoint.due():
-                    checkpoint.save(self._snapshot())
+                self.save_if_due()
             if not self._record(pace.wanted):
                 return self._diverged("a state")
             advance(pace.wanted)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
+from meanfield.dynamics.random_run import starts_of_runs
 from meanfield.dynamics.rates import RateSeries
 from meanfield.dynamics.run import Request, carry_out, check_gram
 from meanfield.dynamics.sgd.adagrad import AdaptiveRun, OwnClocks
@@ -150,11 +151,7 @@ def simulate_sgd(
     >>> sol.risk.shape
     (3, 5)
     """
-    starts: list[Weights | Overlaps] = [start] if not isinstance(start, StateSeries) else [*start]
-    if len(starts) > 1 and runs == 1:
-        runs = len(starts)
-    if len(starts) not in (1, runs):
-        raise ValueError(f"start must hold one state or as many as runs, {runs}, got {len(starts)}")
+    starts, runs = starts_of_runs(start, runs, "start")
     for each in starts:
         _check_problem(problem, each)
     request = Request.checked(

@@ -7,9 +7,9 @@ several steps is gone through again, step by step.
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from meanfield.dynamics.sgd.clock import Position
 from meanfield.dynamics.sgd.runs import Runs
 from meanfield.dynamics.state_series import StateSeries
-from meanfield.dynamics.stops import Stops, first_sign_change, value_of
+from meanfield.dynamics.stopping import RunLook, StoppingRuns
+from meanfield.dynamics.stops import Stops
 
 Array = NDArray[np.float64]
 
@@ -28,24 +29,18 @@ SPEED = 2.0  # and times the way at the mean speed
 GROW = 4  # times as many steps to the next look, at most
 
 
-class StoppingRuns:
-    """Which of several runs move on, what holds of the others, and when to look again.
+class StoppingSteps(StoppingRuns):
+    """See `StoppingRuns`; and when to look at the runs again.
 
     Attributes
     ----------
-    active : ndarray of int
-        The runs that move on, in the order of the simulator's arrays.
     at : Position
         Of the last look; the simulator can be taken back to it.
     """
 
     def __init__(self, stops: Stops, simulator: Runs, origin: Mapping[str, Any]):
-        self.stops, self.simulator, self.origin = stops, simulator, origin
-        self.count = len(simulator.done)
-        self.active = np.arange(self.count)
-        self.stopped = [(math.nan, "")] * self.count
-        self.stopped_fields: dict[str, Array] = {}
-        self.signs = [[0.0 if signed else 1.0 for signed in stops.signed]] * self.count
+        super().__init__(stops, len(simulator.done))
+        self.simulator, self.origin = simulator, origin
         self.recent: deque[tuple[int, Array]] = deque(maxlen=WINDOW)
         self.each_step_until = -1  # up to this step every step is looked at
         self.length = 1
@@ -62,11 +57,8 @@ class StoppingRuns:
             return True
         fields, risk = self.simulator.record()
         values = self._values(at, fields, risk)
-        signs, met = [], []
-        for run, mine in zip(self.active.tolist(), values, strict=True):
-            after, which = first_sign_change(self.signs[run], mine, self.stops.signed)
-            signs.append(after)
-            met.append(which)
+        found = [self.signs_after(*each) for each in zip(self.active.tolist(), values, strict=True)]
+        signs, met = zip(*found, strict=True)
         some = any(which is not None for which in met)
         if some and self.at.steps >= 0 and at.steps > self.at.steps + 1:
             self.each_step_until, self.length = at.steps, 1
@@ -77,7 +69,7 @@ class StoppingRuns:
         self.recent.append((at.steps, np.array(values)))
         self.at = at
         if some:
-            self._hold(at, met, fields, risk)
+            self._stop(at, met, fields, risk)
         self.length = self._length(at.steps)
         self.save_position()
         return True
@@ -94,16 +86,11 @@ class StoppingRuns:
 
     def record(self) -> tuple[dict[str, Array], Array]:
         """Fields and risk of all runs: those that have stopped stay what they were."""
-        if len(self.active) == 0:
-            found = {name: array.copy() for name, array in self.stopped_fields.items()}
-            return found, found.pop("risk")
-        fields, risk = self.simulator.record()
-        if len(self.active) == self.count:
-            return fields, risk
-        found = {}
-        for name, array in {**fields, "risk": risk}.items():
-            found[name] = self.stopped_fields[name].copy()
-            found[name][self.active] = array
+        found: dict[str, Array] = {}
+        if not self.over:
+            fields, risk = self.simulator.record()
+            found = {**fields, "risk": risk}
+        found = self.of_all(found)
         return found, found.pop("risk")
 
     def _values(self, at: Position, fields: dict[str, Array], risk: Array) -> list[list[float]]:
@@ -111,30 +98,26 @@ class StoppingRuns:
         states: StateSeries[Any] = StateSeries(
             simulator.kind, fields, simulator.fixed, (len(risk),), self.origin
         )
-        looks = [RunLook(at.t, float(R), states, i) for i, R in enumerate(risk)]
-        return [[value_of(part, look) for part in self.stops.parts] for look in looks]
+        return [
+            self.values(RunLook(at.t, partial(float, R), partial(states.__getitem__, i)))
+            for i, R in enumerate(risk)
+        ]
 
-    def _hold(
-        self, at: Position, met: list[int | None], fields: dict[str, Array], risk: Array
+    def _stop(
+        self, at: Position, met: Sequence[int | None], fields: dict[str, Array], risk: Array
     ) -> None:
         """Keep the runs that stop as they are, and move the others alone from now on."""
-        now = {**fields, "risk": risk}
-        if not self.stopped_fields:
-            shapes = {name: (self.count, *each.shape[1:]) for name, each in now.items()}
-            self.stopped_fields = {name: np.zeros(shape) for name, shape in shapes.items()}
-        moves = np.array([which is None for which in met])
-        for name, array in now.items():
-            self.stopped_fields[name][self.active[~moves]] = array[~moves]
         for run, which in zip(self.active.tolist(), met, strict=True):
             if which is not None:
                 self.stopped[run] = (at.t, self.stops.names[which])
-        self.active = self.active[moves]
+        moves = np.array([which is None for which in met])
+        self.hold(moves, {**fields, "risk": risk})
         self.recent = deque(((s, v[moves]) for s, v in self.recent), maxlen=WINDOW)
         keep(self.simulator, moves)
 
     def _length(self, steps: int) -> int:
         """Steps to the next look."""
-        if steps < self.each_step_until or len(self.recent) < WINDOW or len(self.active) == 0:
+        if steps < self.each_step_until or len(self.recent) < WINDOW or self.over:
             return 1
         at = np.array([s for s, _ in self.recent], dtype=np.float64)
         values = np.stack([v for _, v in self.recent])
@@ -152,43 +135,25 @@ class StoppingRuns:
     # -- checkpoints ------------------------------------------------------------------------------
 
     def header(self) -> dict[str, Any]:
-        """What a snapshot needs beside arrays."""
-        return {
-            "at": list(self.at), "stopped": self.stopped, "signs": self.signs,
-            "singly": self.each_step_until, "length": self.length, "active": self.active.tolist(),
+        """See `StoppingRuns`."""
+        return super().header() | {
+            "at": list(self.at), "singly": self.each_step_until, "length": self.length,
             "seen": [s for s, _ in self.recent],
         }  # fmt: skip
 
     def arrays(self) -> dict[str, Array]:
-        """Its arrays."""
-        found = {f"held.{name}": array for name, array in self.stopped_fields.items()}
-        return found | {f"seen.{i}": values for i, (_, values) in enumerate(self.recent)}
+        """See `StoppingRuns`."""
+        seen = {f"seen.{i}": values for i, (_, values) in enumerate(self.recent)}
+        return super().arrays() | seen
 
     def restore(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Put everything back; the simulator then has the active runs alone."""
-        self.at, self.signs = Position(*header["at"]), header["signs"]
-        self.stopped = [(at, by) for at, by in header["stopped"]]
+        """See `StoppingRuns`; the simulator then has the active runs alone."""
+        super().restore(header, arrays)
+        self.at = Position(*header["at"])
         self.each_step_until, self.length = header["singly"], header["length"]
-        self.active = np.array(header["active"], dtype=np.int64)
-        self.stopped_fields = {n[5:]: each for n, each in arrays.items() if n.startswith("held.")}
         steps = enumerate(header["seen"])
         self.recent = deque(((s, arrays[f"seen.{i}"]) for i, s in steps), maxlen=WINDOW)
         keep(self.simulator, np.isin(np.arange(self.count), self.active))
-
-
-class RunLook:
-    """See `meanfield.until.Look`: one of several runs, after a step."""
-
-    def __init__(self, t: float, risk: float, states: StateSeries, index: int):
-        self.t, self._risk, self.states, self.index = t, risk, states, index
-
-    def risk(self) -> float:
-        """See `Look`."""
-        return self._risk
-
-    def state(self) -> Any:
-        """See `Look`."""
-        return self.states[self.index]
 
 
 def keep(simulator: Runs, moves: NDArray[np.bool_]) -> None:
