@@ -6,7 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from meanfield.integrate.records import Status
+
+Array = NDArray[np.float64]
 
 WORTH_SAYING = 1e-8
 
@@ -50,6 +55,12 @@ class Estimate(NamedTuple):
     def refused(self) -> bool:
         """Whether the run is inaccurate for it; a NaN is."""
         return not min(self.error, self.held) <= self.allowed
+
+
+def relative(error: float | Array, whole: Array) -> float:
+    """An error over the size of what errs, both as Frobenius norms; 0 where there is nothing."""
+    size = float(np.linalg.norm(whole))
+    return float(np.linalg.norm(error)) / size if size > 0.0 else 0.0
 
 
 def final_status(

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.accuracy import relative
 from meanfield.dynamics.fluctuations.drift import OverlapField
-from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
-from meanfield.gaussian.rules import sobol_points
+from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.schedules.base import largest
 
 Array = NDArray[np.float64]
@@ -78,11 +78,8 @@ class StepSample:
         else:
             if samples is None:
                 samples = min(most, max(FEWEST, ENTRIES // c.size))
-            power = power_each(samples, least=1)
             noisy = int(largest(target.noise) > 0.0)  # label noise has a coordinate of its own
-            Z = np.concatenate(
-                [sobol_points(dims + noisy, power, (seed, n)) for n in range(REPLICATES)]
-            )
+            Z = np.concatenate(scramblings(dims + noisy, samples, seed, least=2))
             share_of = np.full(len(Z), 1.0 / len(Z))
         labels, xi = target(Z[:, : target.rank]), np.zeros(len(Z))
         noise: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
@@ -151,17 +148,11 @@ class StepSample:
         draw = self.at(y)
         if self.coarse is not None:
             fine, coarse = self.covariance(y, draw), self.coarse.covariance(y, self.coarse.at(y))
-            size = float(np.linalg.norm(fine))
-            return float(np.linalg.norm(fine - coarse)) / size if size > 0.0 else 0.0
+            return relative(fine - coarse, fine)
         points = len(draw.b) // REPLICATES  # of a scrambling, one after the other
         begins = range(0, len(draw.b), points)
         each = [self._covariance(y, draw, begin, begin + points) for begin in begins]
-        mean = np.mean(each, axis=0)
-        spread = math.sqrt(sum(float(((one - mean) ** 2).sum()) for one in each))
-        size = float(np.linalg.norm(mean))
-        # twice the standard error of the mean
-        error = 2.0 * spread / math.sqrt(REPLICATES * (REPLICATES - 1))
-        return error / size if size > 0.0 else 0.0
+        return relative(error_of_mean(each), np.mean(each, axis=0))
 
     def bias(self, y: Array, draw: Draw) -> Array:
         """e (m,): what a step adds in the mean at second order in η."""

@@ -29,8 +29,7 @@ from scipy.special import ndtr
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.flow import Gradient, OverlapFlow, OverlapParts
 from meanfield.dynamics.overlaps.kinked_noise import factor_of
-from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
-from meanfield.gaussian.rules import sobol_points
+from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.schedules.base import largest
 
 Matrix = NDArray[np.float64]
@@ -92,15 +91,13 @@ class ClippedSample:
             )
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // (batch_size * each)))
-        power = power_each(samples // 2)  # half of the points are mirror images
-        scramblings = []
-        for number in range(REPLICATES):
-            points = sobol_points(batch_size * each, power, (seed, number))
-            points = points.reshape(2**power, batch_size, each)
-            mirrored = points.copy()
+        both = []
+        for points in scramblings(batch_size * each, samples // 2, seed):
+            batches = points.reshape(-1, batch_size, each)
+            mirrored = batches.copy()
             mirrored[:, :, :rank] *= -1.0
-            scramblings += [points, mirrored]
-        Z = np.concatenate(scramblings)
+            both += [batches, mirrored]
+        Z = np.concatenate(both)
         self.points = len(Z)
         # ξ is the last coordinate, or 0 where label noise is averaged in closed form or absent
         self.xi = Z[:, :, rank + directions :].sum(axis=2)
@@ -184,12 +181,13 @@ class ClippedFlow(OverlapFlow):
     def errors(self, parts: OverlapParts, network: Network) -> dict[str, float]:
         """See `OverlapFlow`; that of the drift is relative to the norm of a clipped gradient."""
         clipped, squares = self._clipped(parts), self.gradient(parts).squares
-        found = {"noise_error": 0.0, "clip_error": _ratio(_spread(clipped.drift), clipped.size)}
+        drift_error = error_of_mean(clipped.drift)
+        found = {"noise_error": 0.0, "clip_error": _ratio(drift_error, clipped.size)}
         if squares is not None:
             whole = super().gradient(parts).squares
             assert whole is not None
             of_whole = super().errors(parts, network)["noise_error"] * clipped.square_share
-            error = _spread(clipped.squares) + of_whole * float(np.linalg.norm(whole))
+            error = error_of_mean(clipped.squares) + of_whole * float(np.linalg.norm(whole))
             found["noise_error"] = _ratio(error, float(np.linalg.norm(squares)))
         return found
 
@@ -208,12 +206,6 @@ def cut_off(mean: Matrix, bound: Matrix, deviation: float) -> tuple[Matrix, Matr
     square += 2.0 * mean * deviation * (at_low - at_high)
     square += deviation**2 * (low * at_low - high * at_high)
     return cut, square
-
-
-def _spread(each: Matrix) -> float:
-    """Twice the standard error of the mean over the scramblings, in Frobenius norm."""
-    squares = float(((each - each.mean(axis=0)) ** 2).sum())
-    return 2.0 * math.sqrt(squares / (REPLICATES * (REPLICATES - 1)))
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.activations import Activation
+from meanfield.dynamics.accuracy import relative
 from meanfield.dynamics.overlaps.averages import Network
 from meanfield.kernels.activations.units import ERF, LEAKY_RELU, RAMPS, SQUARE
 from meanfield.kernels.dynamics.overlaps import kinked_noise as kernels
@@ -102,9 +103,8 @@ class KinkedNoise:
             self._term(network, (rule[0], rule[1], ends))
             for rule, ends in ((FINE, FINE_ENDS), (COARSE, COARSE_ENDS))
         )
-        size = float(np.linalg.norm(fine))
         # from one rule to the next the error falls by a thousand and more, see `signs`
-        error = 1e-2 * float(np.linalg.norm(fine - coarse)) / size if size > 0.0 else 0.0
+        error = 1e-2 * relative(fine - coarse, fine)
         dependent = np.linalg.eigvalsh(self._units(network).R)[0] < DEPENDENT
         return max(error, ROUNDING if dependent else 0.0)
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield import checks
+from meanfield.dynamics.accuracy import relative
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.expanded_noise import ExpandedNoise
 from meanfield.dynamics.overlaps.kinked_noise import KinkedNoise, factor_of
-from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
+from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.dynamics.overlaps.split_noise import SplitNoise
 from meanfield.dynamics.overlaps.square_noise import SquareStudentNoise
-from meanfield.gaussian.rules import sobol_points
 from meanfield.kernels.activations.units import CLOSED_PAIRS, ERF, SQUARE
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
 from meanfield.problem import Problem
@@ -146,11 +146,8 @@ class SampledNoise:
         dims = self.target.rank + p
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // dims))
-        power = power_each(samples)
-        self.size = 2**power
-        self.Z = np.concatenate(
-            [sobol_points(dims, power, (seed, number)) for number in range(REPLICATES)]
-        )
+        self.Z = np.concatenate(scramblings(dims, samples, seed))
+        self.size = len(self.Z) // REPLICATES
         # principal coordinates come first, so that the labels never change
         self.labels = self.target(self.Z[:, : self.target.rank])
         self.stats: dict[str, Any] = {"noise_samples": len(self.Z)}
@@ -164,11 +161,8 @@ class SampledNoise:
 
     def error(self, network: Network) -> float:
         """Twice the standard error over the scramblings, relative to the whole term."""
-        means = self._sums(network) / self.size
-        spread = float(np.sqrt(((means - means.mean(axis=0)) ** 2).sum()))
-        whole = float(np.linalg.norm(self.term(network)))
-        error = 2.0 * spread / math.sqrt(REPLICATES * (REPLICATES - 1))
-        return error / whole if whole > 0.0 else 0.0
+        error = error_of_mean(self._sums(network) / self.size)
+        return relative(error, self.term(network))
 
     def _sums(self, network: Network) -> Matrix:
         """Σ_s X_s X_sᵀ in each scrambling, shape (REPLICATES, p, p)."""

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from meanfield.dynamics.accuracy import relative
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
-from meanfield.dynamics.overlaps.sobol import REPLICATES, power_each
+from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.dynamics.overlaps.split import Split
 from meanfield.gaussian.rules import sobol_points, two_sided_product
 from meanfield.kernels.activations.units import LEAKY_RELU, RAMPS
@@ -81,9 +82,8 @@ class SplitNoise:
         dims, rank = self.target.rank + p, self.target.rank
         if samples is None:
             samples = min(MOST, max(FEWEST, ENTRIES // dims))
-        power = power_each(samples)
-        self.size = 2**power
-        self.Z = [sobol_points(dims, power, (seed, n)) for n in range(REPLICATES)]
+        self.Z = scramblings(dims, samples, seed)
+        self.size = len(self.Z[0])
         self.fine, self.coarse = rule_of(rank, 0, seed), rule_of(rank, 1, seed)
         self.stats: dict[str, Any] = {"noise_samples": self.size * REPLICATES}
 
@@ -105,14 +105,11 @@ class SplitNoise:
         """
         split = Split.of(network)
         each = self._sampled(network, split)
-        spread = float(np.sqrt(((each - each.mean(axis=0)) ** 2).sum()))
         fine, coarse = (self._known(rule, network, split) for rule in (self.fine, self.coarse))
         whole = self._whole(network, each.mean(axis=0) + split.use * fine)
-        size = float(np.linalg.norm(whole))
-        error = 2.0 * spread / math.sqrt(REPLICATES * (REPLICATES - 1))
         # doubled too: how far two rules differ depends on where kinks lie among their nodes
-        error += 2.0 * float(np.linalg.norm(split.use * (fine - coarse)))
-        return error / size if size > 0.0 else 0.0
+        error = error_of_mean(each) + 2.0 * float(np.linalg.norm(split.use * (fine - coarse)))
+        return relative(error, whole)
 
     def _whole(self, network: Network, term: Matrix) -> Matrix:
         """The term with label noise, Δ ⟨σ'_i σ'_j⟩, which is known without a sample."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meanfield.dynamics.accuracy import relative
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.gaussian.rules import PRODUCT_NODES, Rule, gaussian_nodes
 from meanfield.kernels.activations.units import SQUARE
@@ -49,8 +50,7 @@ class SquareStudentNoise:
     def error(self, network: Network) -> float:
         """From a rule of fewer nodes."""
         fine, coarse = self.term(network), self._by_rule(self.coarse, self.labels[0], network)
-        size = float(np.linalg.norm(fine))
-        return float(np.linalg.norm(fine - coarse)) / size if size > 0.0 else 0.0
+        return relative(fine - coarse, fine)
 
     def _by_rule(self, rule: Rule, labels: Matrix, network: Network) -> Matrix:
         """The term, the mean over z of the formula above; `once` is NEN, σ' = 2λ brings the 4."""
