@@ -1,4 +1,4 @@
-"""The transpose of the flow's Jacobian, Jᵀg, without the p² × p² matrix J.
+"""The flow about a state, linear, and its transpose Jᵀg, without the p² × p² matrix J.
 
 Without the γ/p term the flow descends the risk: D = −2p ∂R/∂Q, E = −p ∂R/∂u and ⟨σ ε⟩ = −p ∂R/∂a,
 where F_Q = DQ + QD + Euᵀ + uEᵀ, F_u = Du + E and F_a = κ⟨σ ε⟩. The Hessian of R is symmetric, so
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.fluctuations.differences import STEP, along
 from meanfield.dynamics.fluctuations.drift import OverlapField
-from meanfield.dynamics.fluctuations.sample import Draw
+from meanfield.dynamics.fluctuations.sample import Draw, StepSample
 from meanfield.dynamics.overlaps.averages import Network
 
 Array = NDArray[np.float64]
@@ -183,3 +183,59 @@ def term_transposed(field: OverlapField, slopes: Array, g: Covector) -> Covector
     # a coordinate off the diagonal stands for two entries of Q, and a covector holds both
     Q = 0.5 * (Q + np.diag(np.diag(Q)))
     return Covector(Q, M @ field.basis, a if c.moving else np.zeros(c.p))
+
+
+class LocalFlow:
+    """The flow and one sample of steps about a state, at the rates of one moment.
+
+    `slopes` are the derivatives of the γ/p term where differences take them, else None, and `share`
+    is γ over the first γ, by which steps count.
+    """
+
+    def __init__(
+        self, field: OverlapField, sample: StepSample, y: Covector, slopes: Array | None,
+        share: float,
+    ):  # fmt: skip
+        self.field, self.sample, self.y, self.slopes = field, sample, y, slopes
+        self.rates, self.share = field.present, share
+        self.flow = LinearFlow(field, y)
+        at = field.coordinates.join(y.Q, y.u @ field.basis.T, y.a)
+        self.draw = sample.at(at)
+        self.coarse = None if sample.coarse is None else sample.coarse.at(at)
+        self.growth = np.zeros(len(y.a))
+        if field.spherical:
+            term = field.rate * self.draw.weight @ self.draw.b**2
+            self.growth = np.diag(self.flow.drift().Q) + term
+
+    def transposed(self, g: Covector) -> Covector:
+        """Jᵀg, but for what scores say of the γ/p term."""
+        self.field.set_rates(self.rates)
+        free = onto_spheres(self.y, g) if self.field.spherical else g
+        out = self.flow.transposed(free)
+        if self.slopes is not None:
+            out = out.plus(1.0, term_transposed(self.field, self.slopes, free))
+        if self.field.spherical:
+            out = out.plus(1.0, bent_by_spheres(g, self.growth))
+        return out
+
+    def scored(self, g: Covector) -> Covector:
+        """The rest."""
+        self.field.set_rates(self.rates)
+        free = onto_spheres(self.y, g) if self.field.spherical else g
+        return term_by_scores(self.field, self.draw, self.y, free)
+
+    def variances(self, g: Covector) -> Array:
+        """Var(g·step): of each scrambling, or of two rules, the better one first."""
+        self.field.set_rates(self.rates)
+        free = onto_spheres(self.y, g) if self.field.spherical else g
+        h, w = steps_along(self.field, self.draw, free), self.draw.weight
+        if self.coarse is not None:
+            less = steps_along(self.field, self.coarse, free)
+            pairs = ((h, w), (less, self.coarse.weight))
+            found = np.array([weights @ (x - weights @ x) ** 2 for x, weights in pairs])
+            return self.share * found / self.sample.batch
+        count = np.bincount(self.sample.replicate, w)
+        mean = np.bincount(self.sample.replicate, w * h) / count
+        off = h - mean[self.sample.replicate]
+        found = np.bincount(self.sample.replicate, w * off * off) / count
+        return self.share * found / self.sample.batch

@@ -1,4 +1,7 @@
-"""A run of the overlap equations forwards, and of the adjoints of its risk backwards."""
+"""A run of the overlap equations forwards, whose accepted steps are kept, and then of its adjoints.
+
+`band` takes the adjoints of the risk back along these steps.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,8 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.accuracy import Estimate
 from meanfield.dynamics.fluctuations.adjoint import Covector
-from meanfield.dynamics.fluctuations.band import Backward, Spread
+from meanfield.dynamics.fluctuations.band import Backward, Change, Node, Spread
 from meanfield.dynamics.fluctuations.drift import around, going
-from meanfield.dynamics.fluctuations.linearised_flow import Change, Node
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.record import OverlapRun
 from meanfield.dynamics.run import Advance, Request, Result, Tolerances

@@ -3,6 +3,9 @@
 With g' = −Jᵀg backwards from g(T) = ∂R/∂y, the risk at T has the variance
 
     η ∫₀ᵀ Var(g·step) ds.
+
+The way back is here: it goes from one accepted step of the equations to the one before, which
+`adjoint_run` has kept, and asks `adjoint` for Jᵀg and for Var(g·step) about the states on its way.
 """
 
 from __future__ import annotations
@@ -14,11 +17,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meanfield.dynamics.fluctuations.adjoint import Covector, LinearFlow, term_by_differences
+from meanfield.dynamics.fluctuations.adjoint import (
+    Covector,
+    LinearFlow,
+    LocalFlow,
+    term_by_differences,
+)
 from meanfield.dynamics.fluctuations.drift import OverlapField
-from meanfield.dynamics.fluctuations.linearised_flow import Node, Place, halfway
 from meanfield.dynamics.fluctuations.sample import StepSample
-from meanfield.dynamics.overlaps.sobol import REPLICATES
+from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean
 from meanfield.dynamics.rates import RateSeries
 from meanfield.integrate.records import Checkpoint, Snapshot
 
@@ -26,6 +33,28 @@ Array = NDArray[np.float64]
 
 # of the slopes of a Runge–Kutta step: its own interpolant in the middle
 HALFWAY = (5.0 / 24.0, 1.0 / 6.0, 1.0 / 6.0, -1.0 / 24.0)
+
+
+class Change(NamedTuple):
+    """∂F/∂t halfway from the node before, and just before and after a node."""
+
+    halfway: Covector
+    before: Covector
+    after: Covector
+
+
+class Node(NamedTuple):
+    """The ODE at an accepted step: its time, state (Q, u, a) and velocity.
+
+    `arrival` is the velocity just before, another one where a rate jumps; `change` what rates that
+    change make of it.
+    """
+
+    t: float
+    y: Covector
+    speed: Covector
+    arrival: Covector
+    change: Change | None
 
 
 class Spread(NamedTuple):
@@ -66,7 +95,7 @@ class Backward:
 
         self.draw, self.sample = draw, draw(seed)
         self.ruled = self.sample.coarse is not None
-        self.kept: Place | None = None
+        self.kept: LocalFlow | None = None
 
     def spread(
         self, nodes: Sequence[Node], saved: Array, checkpoint: Checkpoint | None = None
@@ -124,14 +153,14 @@ class Backward:
         self.kept = None if jumps else left
         return self._joined(nodes, saved, _Way(way.n - 1, aims, parts, worst))
 
-    def _before(self, node: Node, number: int) -> Place:
+    def _before(self, node: Node, number: int) -> LocalFlow:
         """The place just before a node: that just after it, unless a rate jumps there."""
         if self.kept is not None:
             return self.kept
         jumps = node.t in self.rates.breaks
         return self.place(math.nextafter(node.t, 0.0) if jumps else node.t, node.y, number)
 
-    def place(self, t: float, y: Covector, number: int = 0) -> Place:
+    def place(self, t: float, y: Covector, number: int = 0) -> LocalFlow:
         """The flow about a state at a time, with the sample of this number."""
         now = self.rates(t)
         self.field.set_rates(now)
@@ -139,7 +168,7 @@ class Backward:
             own = np.random.SeedSequence((self.seed, number)).generate_state(1)[0]
             self.sample = self.draw(int(own))
         slopes = term_by_differences(self.field, y) if self.differences else None
-        return Place(self.field, self.sample, y, slopes, now.learning_rate / self.first)
+        return LocalFlow(self.field, self.sample, y, slopes, now.learning_rate / self.first)
 
     def _by(self, start: Array, g: Covector) -> float:
         """The variance of g at the start."""
@@ -148,12 +177,20 @@ class Backward:
         along = c.join(Q, g.u @ self.field.into.T, g.a)
         return float(along @ start @ along)
 
-    def _move(self, places: tuple[Place, Place, Place], h: float, aim: Aim) -> _Moved:
-        """One step backwards of length h (Runge and Kutta, fourth order)."""
+    def _move(self, places: tuple[LocalFlow, LocalFlow, LocalFlow], h: float, aim: Aim) -> _Moved:
+        """One step backwards of length h (Runge and Kutta, fourth order).
+
+        Where the γ/p term is differentiated by scores, that part of Jᵀ is an average over the
+        sample of a place, and errs by something else at each. Among the stages of the step it would
+        err in every one. Split from the rest, after Strang, it is asked for at the ends alone: a
+        step of Euler's over h/2 before, by the sample there, and one after, by the sample at the
+        other end. So each sample has a part in the two steps that meet at its node, what the
+        samples miss averages out along the way, and what Euler's steps miss, the square of this
+        part times h²/4, is seen in the adjoint's error.
+        """
         right, middle, left = places
         g = aim.g
         first = right.variances(g) if aim.variances is None else aim.variances
-        # scores are noisy: half of what they say before the step, half after
         if not self.differences:
             g = g.plus(0.5 * h, right.scored(g))
         k1 = right.transposed(g)
@@ -171,9 +208,16 @@ class Backward:
     def _gathered(self, parts: Array, worst: float) -> Spread:
         if self.ruled:
             return Spread(parts[:, 0], np.abs(parts[:, 0] - parts[:, 1]), worst)
-        mean = parts.mean(axis=1)
-        squares = ((parts - mean[:, None]) ** 2).sum(axis=1)
-        return Spread(mean, 2.0 * np.sqrt(squares / (REPLICATES * (REPLICATES - 1))), worst)
+        errors = np.array([error_of_mean(each) for each in parts])
+        return Spread(parts.mean(axis=1), errors, worst)
+
+
+def halfway(before: Node, after: Node) -> Covector:
+    """The state between two nodes, by the cubic through both and their velocities."""
+    h = after.t - before.t
+    mean = before.y.plus(1.0, after.y)
+    bend = before.speed.plus(-1.0, after.arrival)
+    return Covector(*(0.5 * x + 0.125 * h * v for x, v in zip(mean, bend, strict=True)))
 
 
 class Aim(NamedTuple):

@@ -13,9 +13,8 @@ from meanfield.blas import one_blas_thread
 from meanfield.dynamics.checkpoint import PathLike
 from meanfield.dynamics.fluctuations.adjoint_run import BandRun
 from meanfield.dynamics.fluctuations.band import Backward
-from meanfield.dynamics.fluctuations.coordinates import Coordinates
+from meanfield.dynamics.fluctuations.coordinates import Coordinates, Scatter
 from meanfield.dynamics.fluctuations.drift import OverlapField, smooth_noise
-from meanfield.dynamics.fluctuations.scatter import Scatter
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow

@@ -11,12 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from meanfield import checks
 from meanfield.blas import one_blas_thread
 from meanfield.dynamics.checkpoint import PathLike
-from meanfield.dynamics.fluctuations.coordinates import Coordinates
+from meanfield.dynamics.fluctuations.coordinates import Coordinates, Scatter
 from meanfield.dynamics.fluctuations.drift import OverlapField, smooth_noise
 from meanfield.dynamics.fluctuations.moments import MomentFlow, Moments
 from meanfield.dynamics.fluctuations.record import FluctuationRun
 from meanfield.dynamics.fluctuations.sample import StepSample, smooth
-from meanfield.dynamics.fluctuations.scatter import Scatter
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
