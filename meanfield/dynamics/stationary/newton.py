@@ -1,4 +1,4 @@
-"""Newton's method for F(y) = 0, and for what moves within a face of the cone of overlaps."""
+"""Newton's method for F(y) = 0: inside the cone of overlaps, beyond its edge, or on a face."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ ENOUGH = 1e-17  # of the size of y: Newton goes on for as long as the velocity f
 ROUNDED = 1e-11  # of the size of y: a velocity that may be rounding
 SMALLEST = 1e-7  # singular values of J, relative, that Newton does not divide by
 ON_FACE = 1e-6  # of Q: eigenvalues of N that a double root leaves of 0
+EDGE = 1e-6  # of Q_ii: r² that a formula with r cannot be continued from
 
 
 class Root(NamedTuple):
@@ -40,6 +41,72 @@ def jacobian(f: Callable[[Array], Array], y: Array, scale: float) -> Array:
         return np.array([f(x) for x in points])
 
     return np.asarray(along(rows, y, np.eye(len(y)), np.zeros(len(y)), scale).first.T)
+
+
+class FreeFlow:
+    """F in the coordinates x that are free to move, as Newton's method asks for it.
+
+    Parameters
+    ----------
+    field : OverlapField
+    y0 : ndarray, shape (m,)
+        What the others are: on spheres, the lengths.
+
+    Attributes
+    ----------
+    free : ndarray of int
+        Places of the free coordinates in y.
+    ends : bool
+        Whether F has no derivatives on the edge of the cone: ⟨σ'σ'⟩ of kinks is an arc sine.
+    inside : bool
+        Whether F is not known beyond that edge either, for its γ/p term.
+    """
+
+    def __init__(self, field: OverlapField, y0: Array):
+        self.field, self.y0 = field, y0
+        c, sigma = field.coordinates, field.averages.sigma
+        self.free = np.setdiff1d(np.arange(c.size), c.diagonal if field.spherical else [])
+        self.ends = bool(sigma.kinks or sigma.breaks)
+        self.inside = field.noise is not None and self.ends
+
+    def whole(self, x: Array) -> Array:
+        """y with these free coordinates."""
+        y = self.y0.copy()
+        y[self.free] = x
+        return y
+
+    def room(self, y: Array) -> float:
+        """How far inside the cone a vector lies: the smallest eigenvalue of N."""
+        N = self.field.network(y).N
+        assert N is not None
+        return float(np.linalg.eigvalsh(N)[0])
+
+    def velocity(self, x: Array) -> Array:
+        """F of the free coordinates; NaN where no step may lead."""
+        y = self.whole(x)
+        if self.inside and self.room(y) <= 0.0:
+            return np.full(len(x), np.nan)
+        return np.asarray(self.field(y)[self.free])
+
+    def scale(self, x: Array) -> float:
+        """Over which F changes: where it ends at the edge, no farther than that is away."""
+        plain = plain_scale(x)
+        room = self.room(self.whole(x)) if self.ends else plain
+        return min(plain, room) if self.inside or room > EDGE * plain else plain
+
+    def jacobians(self, y: Array) -> tuple[Array, Array]:
+        """J at y, and the same by differences over twice the length."""
+        x = y[self.free]
+        first, second = (jacobian(self.velocity, x, each * self.scale(x)) for each in (1.0, 2.0))
+        return first, second
+
+    def known(self, y: Array) -> bool:
+        """Whether F is known about a point; where it has r, every neuron needs one."""
+        network = self.field.network(y)
+        if self.ends:
+            return self.room(y) > EDGE * float(np.abs(network.Q).max())
+        inside = bool((network.r_squared > EDGE * np.diag(network.Q)).all())
+        return self.field.averages.compiled or inside
 
 
 def newton(

@@ -16,14 +16,13 @@ from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import without_negative_part
 from meanfield.dynamics.overlaps.noise import choose_noise
 from meanfield.dynamics.run import check_gram
-from meanfield.dynamics.stationary.newton import jacobian, newton, plain_scale, within_face
+from meanfield.dynamics.stationary.newton import FreeFlow, newton, within_face
 from meanfield.problem import Problem, refuse_schedules
 from meanfield.states import Overlaps, check_state
 
 Array = NDArray[np.float64]
 
 OFF_CONE = 1e-7  # of Q: a smallest eigenvalue of N that is no rounding any more
-EDGE = 1e-6  # of Q_ii: r² that a formula with r cannot be continued from
 DERIVATIVE_ERROR = 1e-3  # of J, beyond which it is not known
 FLAT = 1e-6  # of the largest eigenvalue: what counts as 0
 
@@ -149,52 +148,34 @@ def find_stationary(
     ('stable', True)
     """
     field, y0 = _prepare(problem, overlaps, sgd_noise, spherical, batch_size)
-    c, ends = field.coordinates, _ends_at_edge(field)
-    free = np.setdiff1d(np.arange(c.size), c.diagonal) if field.spherical else np.arange(c.size)
-
-    def whole(x: Array) -> Array:
-        y = y0.copy()
-        y[free] = x
-        return y
-
-    def velocity(x: Array) -> Array:
-        y = whole(x)
-        if noisy and _room(field, y) <= 0.0:
-            return np.full(len(x), np.nan)  # no step of Newton's method leaves the cone
-        return np.asarray(field(y)[free])
-
-    def scale(x: Array) -> float:
-        room, plain = _room(field, whole(x)) if ends else 1.0, plain_scale(x)
-        return min(plain, room) if noisy or room > EDGE * plain else plain
-
-    noisy = field.noise is not None and ends
-    if noisy and _room(field, y0) <= 0.0:
+    flow = FreeFlow(field, y0)
+    if flow.inside and flow.room(y0) <= 0.0:
         raise ValueError(
             "overlaps must lie inside the cone, that is Q − M P⁻¹ Mᵀ positive definite, for the "
             "γ/p term of units with kinks"
         )
     with np.errstate(all="ignore"):
-        x, converged, message = newton(velocity, y0[free], scale)
-        y = within_face(field, whole(x)) if converged else whole(x)
-        F, at = field(y), y[free]
-        J, less = (jacobian(velocity, at, stretch * scale(at)) for stretch in (1.0, 2.0))
+        x, converged, message = newton(flow.velocity, y0[flow.free], flow.scale)
+        y = within_face(field, flow.whole(x)) if converged else flow.whole(x)
+        F = field(y)
+        J, less = flow.jacobians(y)
     state, off = _state(field, y, overlaps)
+    inside = flow.known(y)
     if off > OFF_CONE:
         converged = False
         message = f"Newton's method left the cone of overlaps by {off:.1e}: start nearer"
-    known = _known(field, y)
-    if converged and not known:
+    if converged and not inside:
         message = "the point lies on the edge of the cone, beyond which F is not known: no spectrum"
-    known = known and bool(np.isfinite(J).all() and np.isfinite(less).all())
-    values, vectors = _spectrum(J) if known else _nothing(len(free))
+    known = inside and bool(np.isfinite(J).all() and np.isfinite(less).all())
     error = float(np.linalg.norm(J - less) / np.linalg.norm(J)) if known else math.nan
     if converged and error > DERIVATIVE_ERROR:
         converged, message = False, f"derivatives err by {error:.1e}, relatively, and so does J"
-    lifted = np.zeros((c.size, len(free)), dtype=vectors.dtype)
-    lifted[free] = vectors
+    values, vectors = _spectrum(J) if known else _nothing(len(J))
+    lifted = np.zeros((len(y), len(J)), dtype=vectors.dtype)
+    lifted[flow.free] = vectors
     return StationaryPoint(
         state, max(field.risk(y), 0.0), float(np.abs(F).max()), values, lifted, error,
-        _kind(values), bool(converged and known), message, c,
+        _kind(values), converged and known, message, field.coordinates,
     )  # fmt: skip
 
 
@@ -241,28 +222,6 @@ def _state(field: OverlapField, y: Array, start: Overlaps) -> tuple[Overlaps, fl
     N = without_negative_part(network.N)
     whole = network.u @ network.u.T + N
     return Overlaps(whole, M, start.P, a, start.origin), max(-smallest, 0.0) / size
-
-
-def _ends_at_edge(field: OverlapField) -> bool:
-    """Whether F has no derivatives on the edge of the cone: ⟨σ'σ'⟩ of kinks is an arc sine."""
-    sigma = field.averages.sigma
-    return bool(sigma.kinks or sigma.breaks)
-
-
-def _room(field: OverlapField, y: Array) -> float:
-    """How far inside the cone a vector lies: the smallest eigenvalue of N."""
-    N = field.network(y).N
-    assert N is not None
-    return float(np.linalg.eigvalsh(N)[0])
-
-
-def _known(field: OverlapField, y: Array) -> bool:
-    """Whether F is known about a point; where it has r, every neuron needs one."""
-    network = field.network(y)
-    if _ends_at_edge(field):
-        return _room(field, y) > EDGE * float(np.abs(network.Q).max())
-    inside = bool((network.r_squared > EDGE * np.diag(network.Q)).all())
-    return field.averages.compiled or inside
 
 
 def _spectrum(J: Array) -> tuple[NDArray[np.number], NDArray[np.number]]:
