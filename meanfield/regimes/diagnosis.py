@@ -227,18 +227,18 @@ def diagnose(
     missing = _missing("sgd", problem)
     shared = [Neglected("fluctuations of SGD", f"√(γ{mark}/(p d))", math.sqrt(step * label))]
     rows = [Description("sgd", TITLES["sgd"], not missing, not missing, (), missing)]
-    heat, spread = _of_temperature(problem, p)
+    thermal, spread = _of_temperature(problem, p)
     of_width = [
         Neglected("finite width, spread", "1/√p", 1.0 / math.sqrt(p)),
         Neglected("finite width, bias", "1/p", 1.0 / p),
     ]
     for name, added in (
-        ("overlap_ode", heat),
+        ("overlap_ode", thermal),
         ("gradient_flow", [Neglected("SGD term", f"γ{mark}/p", ratio * label)]),
         ("mean_field", of_width + spread),
         ("mean_field_infinite", [Neglected("finite dimension", "1/d", 1.0 / problem.dim)]),
     ):
-        kept = shared if name.endswith(("ode", "flow")) else [s for s in shared if s not in heat]
+        kept = shared if name.endswith(("ode", "flow")) else [s for s in shared if s not in thermal]
         shared = sorted([*kept, *added], key=lambda one: -one.size)
         missing = _missing(name, problem)
         holds = not missing and all(one.size <= tolerance for one in shared)
@@ -259,12 +259,12 @@ def _of_temperature(problem: Problem, p: int) -> tuple[list[Neglected], list[Neg
     if tau == 0.0:
         return [], []
     size = math.sqrt(2.0 * tau)
-    heat = [Neglected("fluctuations of the temperature", "√(2τ)", size)]
+    thermal = [Neglected("fluctuations of the temperature", "√(2τ)", size)]
     if math.isfinite(d):
         since = -math.expm1(-2.0 * decay) / decay if decay > 0.0 else 2.0
         what = "of the lengths, less weight decay"
-        heat.append(Neglected(what, "τ√(8d)", tau * math.sqrt(2.0 * d) * since))
-    return heat, [Neglected("spread of the temperature", "√(2τ/p)", size / math.sqrt(p))]
+        thermal.append(Neglected(what, "τ√(8d)", tau * math.sqrt(2.0 * d) * since))
+    return thermal, [Neglected("spread of the temperature", "√(2τ/p)", size / math.sqrt(p))]
 
 
 def _missing(name: str, problem: Problem) -> str:

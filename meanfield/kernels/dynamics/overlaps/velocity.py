@@ -81,7 +81,7 @@ def join(Q, M, P, a, e_target, C, e):
 def finish(sigma, tau, rates, moving, factored, spherical, a, e, basis, P, block, Q, M, term, out):
     """dy/dt from the overlaps and, unless factored, the γ/p term without its γ/p a_i a_j."""
     (p, columns), (k, rank) = block.shape, basis.shape
-    decay, second_decay, kappa, heat, rate = rates
+    decay, second_decay, kappa, langevin, rate = rates
     D, E, first = np.empty((p, p)), np.empty((p, k)), p if moving else 0
     drift_alone(sigma, tau, Q, M, P, a, e, D, E)
     speed = out[first:].reshape(p, columns)
@@ -89,7 +89,7 @@ def finish(sigma, tau, rates, moving, factored, spherical, a, e, basis, P, block
         for i in range(p):
             for j in range(p):
                 term[i, j] *= rate * a[i] * a[j]
-            term[i, i] += heat
+            term[i, i] += langevin
     for i in range(p):
         shrink = decay
         if spherical:  # w ← √d w/|w| takes back half the growth of |w_i|² from row i
