@@ -59,11 +59,11 @@ def draw(words, x, degrees, times):
 
 
 @serial
-def activations(step, words, a, a_star, pre, pre_star, X, Z, C, value, times):
+def activations(step, words, a, a_star, pre, pre_star, X, Z, C, value, move, times):
     """The gradient of one sample, `times` times."""
     s = read_stream(words)
     for _ in range(times):
-        s, _ = batch_gradient(step, s, a, a_star, pre, pre_star, X, Z, C, value)
+        s, _ = batch_gradient(step, s, a, a_star, pre, pre_star, X, Z, C, value, move)
     write_stream(words, s)
 
 
@@ -85,7 +85,8 @@ def gradient_alone(step, p, k):
     rng, words = np.random.default_rng(1), make_streams(1, 1)[0]
     pre, pre_star = rng.standard_normal((1, p)), rng.standard_normal((1, k))
     samples = np.empty((1, 0)), np.empty((1, 0))  # which clipping alone would read
-    rest = (np.ones(p), np.ones(k), pre, pre_star, *samples, np.empty((1, p)), np.empty(p))
+    rest = (np.ones(p), np.ones(k), pre, pre_star, *samples, np.empty((1, p)))
+    rest += np.empty(p), np.empty(p)  # work space
     return lambda count: activations(step, words, *rest, count)
 
 

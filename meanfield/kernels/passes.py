@@ -12,9 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.core import typed_passes, types, untyped_passes
+from numba.core import ir, typed_passes, types, untyped_passes
 from numba.core.compiler import DefaultPassBuilder, Flags
-from numba.core.compiler_machinery import PassManager, _pass_registry
+from numba.core.compiler_machinery import (
+    AnalysisPass,
+    PassManager,
+    _pass_registry,
+    register_pass,
+)
 from numba.core.targetconfig import ConfigStack
 from numba.core.typing.context import Context
 
@@ -107,7 +112,64 @@ def _context(context: Any, flags: Flags) -> _Context:
     return _contexts[key]
 
 
-def passes(state: Any) -> list[PassManager]:
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _WithoutCounts(AnalysisPass):
+    """A kernel that takes no memory and hands none on counts no references.
+
+    Its arrays, and the rows and parts it takes of them, live as long as those of its caller do. A
+    count is an atomic operation behind a call; where thousands of rows are taken they were a tenth
+    of a step of SGD, for numba removes only those that it sees to cancel.
+    """
+
+    _name = "without_counts"
+
+    def __init__(self):
+        super().__init__()
+
+    def run_pass(self, state):
+        """The code that follows is made for a target without counted memory."""
+        if not _counts(state):
+            state.targetctx = state.targetctx.subtarget(enable_nrt=False)
+        return False
+
+
+# operations whose result is a part of their operands, or a tuple of them
+PARTS = {"getitem", "static_getitem", "getattr", "cast", "build_tuple", "exhaust_iter"}
+
+
+def _counts(state: Any) -> bool:
+    """Whether memory may be taken, or an array comes out of what is called or is returned."""
+
+    def holds(variable):
+        return _holds_memory(state.typemap[variable.name])
+
+    if _holds_memory(state.return_type):
+        return True
+    for block in state.func_ir.blocks.values():
+        for instruction in block.body:
+            match instruction:
+                case ir.Assign(target=target, value=ir.Expr() as value):
+                    if value.op not in PARTS and holds(target):
+                        return True
+                    if value.op == "getitem" and holds(value.index):
+                        return True  # not a part, but a selection
+                case ir.SetItem(value=value) | ir.StaticSetItem(value=value):
+                    if holds(value):
+                        return True  # which is copied first where the two overlap
+                case ir.Raise() | ir.StaticRaise() | ir.DynamicRaise():
+                    return True
+    return False
+
+
+def _holds_memory(kind: Any) -> bool:
+    """Whether values of this type are arrays, hold some, or are of a kind that is not known."""
+    if isinstance(kind, types.BaseTuple):
+        return any(_holds_memory(part) for part in kind)
+    plain = types.Number, types.Boolean, types.NoneType, types.RangeType, types.RangeIteratorType
+    return not isinstance(kind, (*plain, types.Opaque, types.Pair, types.SliceType, types.Callable))
+
+
+def passes(state: Any, *, piece: bool = False) -> list[PassManager]:
     """All that is done to one kernel, from its bytecode to machine code."""
     state.typingctx = _context(state.typingctx, state.flags)
     whole = DefaultPassBuilder.define_nopython_pipeline(state)
@@ -115,5 +177,7 @@ def passes(state: Any) -> list[PassManager]:
     for kind, description in whole.passes:
         if kind not in NOT_NEEDED:
             needed.add_pass(kind, description)
+        if piece and kind is typed_passes.NopythonTypeInference:
+            needed.add_pass(_WithoutCounts, "without counts of references")
     needed.finalize()
     return [needed]

@@ -113,7 +113,7 @@ class _PieceCompiler(CompilerBase):
     def define_pipelines(self):
         state = self.state
         state.library = _Piece(state.targetctx.codegen(), state.func_id.func_qualname)
-        return passes(state)
+        return passes(state, piece=True)
 
 
 # nothing in C calls a kernel

@@ -67,7 +67,14 @@ def test_bits_are_those_of_numpy():
     np.testing.assert_array_equal(following.view(np.int64), x.view(np.int64) + 1)
 
 
-@pytest.mark.parametrize(("kernel", "kept"), [(lambda: shapes(4, 3), 3), (lambda: bits(ONES), 2)])
+@pytest.mark.parametrize(
+    ("kernel", "kept"),
+    [
+        (lambda: shapes(4, 3), 3),
+        (lambda: bits(ONES), 2),
+        (lambda: part_of_own(4, np.array([0, 2])), 1),
+    ],
+)
 def test_memory_lasts_as_long_as_its_arrays(kernel, kept):
     kernel()
     _nrt_python.memsys_enable_stats()
@@ -82,6 +89,67 @@ def test_memory_lasts_as_long_as_its_arrays(kernel, kept):
     assert between.mi_alloc - before.mi_alloc - (between.mi_free - before.mi_free) == kept
     assert after.mi_alloc - before.mi_alloc == after.mi_free - before.mi_free
     assert after.alloc - before.alloc == after.free - before.free
+
+
+@serial
+def fill_rows(x):
+    """Takes no memory, and hands none on: nothing to count."""
+    for i in range(x.shape[0]):
+        row = x[i]
+        add_one(row[1:])
+
+
+@serial
+def add_one(x):
+    for j in range(x.size):
+        x[j] += 1.0
+
+
+@serial
+def rest(x):
+    """Hands on a part of what it is given."""
+    return x[1:]
+
+
+@serial
+def chosen(x, places):
+    """Takes memory for a selection."""
+    total = 0.0
+    found = x[places]
+    for j in range(found.size):
+        total += found[j]
+    return total
+
+
+@serial
+def shift(x):
+    """Takes memory for a copy, since the two overlap."""
+    x[1:] = x[:-1]
+
+
+@serial
+def part_of_own(n, places):
+    own = np.zeros((n, n))
+    fill_rows(own)
+    part = rest(own)
+    own = np.zeros((1, 1))
+    shift(part[0])
+    return part, chosen(part[0], places)
+
+
+def test_pieces_count_references_only_where_memory_may_change_hands():
+    places = np.array([0, 2])
+    expected = np.ones((3, 4))
+    expected[:, 0] = 0.0
+    expected[0, 1] = 0.0
+    kept, total = part_of_own(4, places)
+    np.testing.assert_array_equal(kept, expected)
+    assert total == 1.0
+    counted = {fill_rows: False, add_one: False, rest: True, chosen: True, shift: True}
+    for kernel, counts in counted.items():
+        codes = [found.library.get_llvm_str() for found in kernel.piece.overloads.values()]
+        assert codes
+        assert all(("NRT_incref" in code) == counts for code in codes), kernel
 
 
 def test_kernels_of_kernels():

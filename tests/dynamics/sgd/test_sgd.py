@@ -14,6 +14,7 @@ from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_st
 from meanfield.dynamics.sgd.simulate import simulate_sgd
 from meanfield.kernels.dynamics.sgd import law as sgd_law
 from meanfield.kernels.dynamics.sgd import random as sgd_random
+from meanfield.kernels.dynamics.sgd import triangle
 from meanfield.kernels.dynamics.sgd.step import closed_risk
 from tests.reference import sgd as twin
 
@@ -199,9 +200,9 @@ def test_the_triangular_factor_survives_a_batch(p, batch, rank, seed):
     T = np.zeros((p + 1, p))
     T[:p] = S.T
     if batch == 1:
-        sgd_law.add_rank_one(T, C[0], H[0].copy(), np.empty((4, p)))
+        triangle.add_rank_one(T, C[0], H[0].copy(), np.empty((4, p)))
     else:
-        sgd_law.add_batch(T, C, H, np.empty((p, p + batch)))
+        triangle.add_batch(T, C, H, np.empty((p, p + batch)))
     np.testing.assert_allclose(
         T.T @ T, full @ full.T, rtol=0, atol=1e-12 * (1 + np.abs(full).max()) ** 2
     )

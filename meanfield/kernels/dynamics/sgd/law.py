@@ -25,100 +25,11 @@ from meanfield.kernels.dynamics.sgd.step import (
     at_step,
     batch_gradient,
     closed_risk,
+    scale_entries,
     squared_gradient,
 )
+from meanfield.kernels.dynamics.sgd.triangle import add_batch, add_rank_one, triangular
 from meanfield.kernels.options import serial, shared
-
-NEURONS = 256  # at a time through the rotations of a step: they stay in the second cache
-
-
-@serial
-def rotation(x, y):
-    """Length, cosine and sine of the rotation that takes (x, y) to (length, 0)."""
-    r = math.sqrt(x * x + y * y)
-    return (r, x / r, y / r) if r > 0.0 else (r, 1.0, 0.0)
-
-
-@serial
-def rotate(T, j, cosine, sine, first, last):
-    """Rotate columns j and j + 1 of S, for the neurons first ≤ i < last."""
-    left, right = T[j, first:last], T[j + 1, first:last]
-    for i in range(left.size):
-        x, y = left[i], right[i]
-        left[i] = cosine * x + sine * y
-        right[i] = cosine * y - sine * x
-
-
-@serial
-def add_rank_one(T, c, h, turns):
-    """S becomes the triangular factor of S Sᵀ with the row S_i moved by c_i h; h (p + 1,).
-
-    Rotations of neighbouring columns turn h into |h| e_0, where the move touches one column, and
-    a second sweep removes what the first put above the diagonal: 12 p² operations. Both go over
-    one block of neurons after another, which stays in the cache. turns (4, p) is work space.
-    """
-    p = c.size
-    for j in range(p - 1, -1, -1):
-        h[j], turns[0, j], turns[1, j] = rotation(h[j], h[j + 1])
-    for first in range(0, p, NEURONS):
-        last = min(first + NEURONS, p)
-        for j in range(last - 1, -1, -1):
-            rotate(T, j, turns[0, j], turns[1, j], max(j, first), last)
-        for i in range(first, last):
-            T[0, i] += c[i] * h[0]
-        for j in range(first):
-            rotate(T, j, turns[2, j], turns[3, j], first, last)
-        for j in range(first, last):
-            T[j, j], turns[2, j], turns[3, j] = rotation(T[j, j], T[j + 1, j])
-            T[j + 1, j] = 0.0
-            rotate(T, j, turns[2, j], turns[3, j], j + 1, last)
-
-
-@serial
-def add_batch(T, C, H, A):
-    """The same for Σ_s C_si H_s, C (b, p), H (b, p + m), by reflections of A (p, p + m)."""
-    b, p = C.shape
-    n = H.shape[1]
-    for i in range(p):
-        for j in range(n):
-            A[i, j] = T[j, i] if j <= i else 0.0
-        for sample in range(b):
-            for j in range(n):
-                A[i, j] += C[sample, i] * H[sample, j]
-    triangular(A, T)
-
-
-@serial
-def triangular(A, T):
-    """T becomes the triangular factor of A Aᵀ, by reflections of A (p, n) in place."""
-    p, n = A.shape
-    for i in range(p):
-        square = 0.0
-        for j in range(i, n):
-            square += A[i, j] * A[i, j]
-        norm = -math.copysign(math.sqrt(square), A[i, i])
-        # reflect (A_ii, …, A_in) onto norm·e_i; v = row − norm·e_i has |v|²/2 = norm² − norm A_ii
-        half = square - norm * A[i, i]
-        A[i, i] -= norm
-        if half > 0.0:
-            for q in range(i + 1, p):
-                dot = 0.0
-                for j in range(i, n):
-                    dot += A[i, j] * A[q, j]
-                dot /= half
-                for j in range(i, n):
-                    A[q, j] -= dot * A[i, j]
-        T[i, i] = norm
-        for q in range(i + 1, p):
-            T[i, q] = A[q, i]
-
-
-@serial
-def scale_entries(x, factor):
-    """x *= factor, in loops, which compile faster than an array expression."""
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            x[i, j] *= factor
 
 
 @serial
@@ -202,6 +113,44 @@ def pre_activations(u, T, B, Z, H, pre, pre_star):
 
 
 @serial
+def step_law(
+    step, pace, share, s, B, a_star, u, T, a, own, Z, H, pre, pre_star, C, value, move, A, wide,
+    turns,
+):  # fmt: skip
+    """One update, in place: the state of the random numbers, and whether the error was finite.
+
+    Z (b, k), H (b, p + m), pre (b, p), pre_star (b, ·), C (b, p), value (p,), move (p,),
+    A (p, p + m), wide (p, 2p) and turns (4, p) are work space.
+    """
+    p, k = u.shape
+    b, outside = step.batch, step.d - k - p
+    s = draw_batch(s, p, outside, Z, H)
+    pre_activations(u, T, B, Z, H, pre, pre_star)
+    s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, H, Z, C, value, move)
+    if own.size > 0:
+        go_on(pace, own, share, squared_gradient(step, C, H, Z) if finite else math.inf)
+    if not finite:
+        return s, False
+    if step.keep != 1.0:
+        scale_entries(u, step.keep)
+        scale_entries(T, step.keep)
+    for sample in range(b):
+        for i in range(p):
+            C[sample, i] /= step.d
+            for r in range(k):
+                u[i, r] += C[sample, i] * Z[sample, r]
+    if b == 1:
+        add_rank_one(T, C[0], H[0], turns)
+    else:
+        add_batch(T, C, H, A)
+    if step.langevin > 0.0:
+        s = add_langevin_noise(s, step.langevin, outside, u, T, wide)
+    if step.spherical:
+        to_sphere(u, T)
+    return s, True
+
+
+@serial
 def run_law(fixed, rates, pace, B, a_star, u, T, a, own, words, steps):
     """`steps` updates of one run, in place; returns the updates made before an error overflowed.
 
@@ -214,7 +163,7 @@ def run_law(fixed, rates, pace, B, a_star, u, T, a, own, words, steps):
     extra = max(1, int(min(float(b), outside)))
     Z, H = np.zeros((b, k)), np.zeros((b, p + extra))
     pre, pre_star = np.empty((b, p)), np.empty((b, B.shape[0]))
-    C, value = np.empty((b, p)), np.empty(p)
+    C, value, move = np.empty((b, p)), np.empty(p), np.empty(p)
     A, wide, turns = np.empty((p, p + extra)), np.empty((p, 2 * p)), np.empty((4, p))
     s = read_stream(words)
     done, share = steps, 1.0
@@ -226,30 +175,13 @@ def run_law(fixed, rates, pace, B, a_star, u, T, a, own, words, steps):
                 done = n
                 break
             step = slower(step, share)
-        s = draw_batch(s, p, outside, Z, H)
-        pre_activations(u, T, B, Z, H, pre, pre_star)
-        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, H, Z, C, value)
-        if own.size > 0:
-            go_on(pace, own, share, squared_gradient(step, C, H, Z) if finite else math.inf)
+        s, finite = step_law(
+            step, pace, share, s, B, a_star, u, T, a, own, Z, H, pre, pre_star, C, value, move, A,
+            wide, turns,
+        )  # fmt: skip
         if not finite:
             done = n
             break
-        if step.keep != 1.0:
-            scale_entries(u, step.keep)
-            scale_entries(T, step.keep)
-        for sample in range(b):
-            for i in range(p):
-                C[sample, i] /= step.d
-                for r in range(k):
-                    u[i, r] += C[sample, i] * Z[sample, r]
-        if b == 1:
-            add_rank_one(T, C[0], H[0], turns)
-        else:
-            add_batch(T, C, H, A)
-        if step.langevin > 0.0:
-            s = add_langevin_noise(s, step.langevin, outside, u, T, wide)
-        if step.spherical:
-            to_sphere(u, T)
     write_stream(words, s)
     return done
 

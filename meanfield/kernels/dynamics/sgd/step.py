@@ -92,6 +92,14 @@ def units(unit, x, value, slope):
 
 
 @serial
+def scale_entries(x, factor):
+    """x *= factor, in loops, which compile faster than an array expression."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            x[i, j] *= factor
+
+
+@serial
 def squared_move(C, X, Z):
     """Σ_i |Σ_s C_si (X_s, Z_s)|², for C (b, p) and samples in two parts, X (b, m) and Z (b, n)."""
     b, p = C.shape
@@ -121,8 +129,11 @@ def squared_gradient(step, C, X, Z):
 
 
 @serial
-def clip(step, C, move, X, Z):
-    """Multiply what updates both layers by min(1, clip_norm/|g|); see `squared_gradient`."""
+def clip(step, C, move, trained, X, Z):
+    """Multiply what updates both layers by min(1, clip_norm/|g|); see `squared_gradient`.
+
+    Of the second layer that is move[:trained].
+    """
     square = squared_move(C, X, Z)
     length = step.clip_norm * step.gain  # of the longest move allowed, over √(p d)
     if square <= length * length * (C.shape[1] * step.d):
@@ -131,25 +142,27 @@ def clip(step, C, move, X, Z):
     for sample in range(C.shape[0]):
         for i in range(C.shape[1]):
             C[sample, i] *= share
-    for i in range(move.size):
+    for i in range(trained):
         move[i] *= share
 
 
 @serial
-def batch_gradient(step, s, a, a_star, pre, pre_star, X, Z, C, value):
+def batch_gradient(step, s, a, a_star, pre, pre_star, X, Z, C, value, move):
     """Update a, and write what updates the first layer; both from the old parameters.
 
     pre (b, p) holds the students' pre-activations, pre_star (b, k) the target's, or z itself unless
     the target is a committee; X and Z are the samples as `squared_gradient` takes them, which
     clipping needs. C (b, p) receives (γ/p) a_i σ'(λ_i) ε / b, so that w_i moves by
-    Σ_s C_si x_s/√d. value (p,) is work space, s the state of the random numbers.
+    Σ_s C_si x_s/√d. value (p,) and move (p,) are work space, s the state of the random numbers.
     Returns that state after them, and whether every error ε was finite.
     """
     b, p = pre.shape
     student = Unit(step.sigma, step.sigma_parameter, step.sigma_value, step.sigma_slope)
     teacher = Unit(step.tau, step.tau_parameter, step.tau_value, step.tau_slope)
-    move = np.zeros(p if step.second > 0.0 else 0)
+    trained = p if step.second > 0.0 else 0  # weights of the second layer that move
     finite = True
+    for i in range(trained):
+        move[i] = 0.0
     for sample in range(b):
         if step.label != 0:
             y = call_vector(step.label, pre_star[sample])
@@ -168,13 +181,12 @@ def batch_gradient(step, s, a, a_star, pre, pre_star, X, Z, C, value):
         factor = step.gain / b * error
         for i in range(p):
             C[sample, i] *= factor * a[i]
-        for i in range(move.size):
+        for i in range(trained):
             move[i] += value[i] * error
     if step.clip_norm <= LARGEST:
-        clip(step, C, move, X, Z)
-    if step.second > 0.0:
-        for i in range(p):
-            a[i] = step.second_keep * a[i] + step.second / b * move[i]
+        clip(step, C, move, trained, X, Z)
+    for i in range(trained):
+        a[i] = step.second_keep * a[i] + step.second / b * move[i]
     return s, finite
 
 

@@ -18,23 +18,38 @@ from meanfield.kernels.dynamics.sgd.step import (
     at_step,
     batch_gradient,
     closed_risk,
+    scale_entries,
     square_risk,
     squared_gradient,
 )
 from meanfield.kernels.options import serial, shared
+from meanfield.kernels.simd import LANES, add, fill, load, multiply_add, store, total
 
 BLOCK = 1024  # columns a sweep takes at a time: the samples' share of them stays in the first cache
 
 
 @serial
 def move_and_dot(w, c, x, fresh):
-    """w += c x, and the new w·fresh."""
-    total = 0.0
-    for j in range(w.size):
-        value = w[j] + c * x[j]
-        w[j] = value
-        total += value * fresh[j]
-    return total
+    """w += c x, and the new w·fresh.
+
+    Written out: left to itself the compiler takes half as many numbers at a time, and a step in
+    many dimensions, of which this is nine tenths, then takes a sixth longer.
+    """
+    even = odd = fill(0.0)
+    factor = fill(c)
+    whole = w.size // (2 * LANES) * (2 * LANES)
+    for j in range(0, whole, 2 * LANES):
+        left = multiply_add(factor, load(x, j), load(w, j))
+        right = multiply_add(factor, load(x, j + LANES), load(w, j + LANES))
+        store(w, j, left)
+        store(w, j + LANES, right)
+        even = multiply_add(left, load(fresh, j), even)
+        odd = multiply_add(right, load(fresh, j + LANES), odd)
+    product = total(add(even, odd))
+    for j in range(whole, w.size):
+        w[j] += c * x[j]
+        product += w[j] * fresh[j]
+    return product
 
 
 @serial
@@ -142,16 +157,48 @@ def products(W, X, pre):
 
 
 @serial
+def step_weights(
+    step, pace, share, s, W_star, a_star, W, X, C, scale, a, own, rest, fresh, pre, pre_star, value,
+    move,
+):  # fmt: skip
+    """One update, in place: the state of the random numbers, and whether the error was finite.
+
+    rest (b, 0) is what a sample has outside of X; fresh (b, BLOCK), pre (b, p), pre_star (b, k),
+    value (p,) and move (p,) are work space.
+    """
+    root_d = math.sqrt(step.d)
+    s = sweep(s, W, W_star, X, C, scale, fresh, pre, pre_star)
+    scale_entries(pre, 1.0 / root_d)
+    scale_entries(pre_star, 1.0 / root_d)
+    s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, X, rest, C, value, move)
+    if own.size > 0:
+        go_on(pace, own, share, squared_gradient(step, C, X, rest) if finite else math.inf)
+    if not finite:
+        return s, False
+    scale_entries(C, 1.0 / root_d)
+    for i in range(scale.size):
+        scale[i] = step.keep
+    if step.langevin > 0.0:  # the waiting move will multiply it by keep
+        s = add_langevin_noise(s, step.langevin * root_d / step.keep, W)
+    if step.spherical:
+        if step.langevin > 0.0:
+            products(W, X, pre)
+        else:
+            scale_entries(pre, root_d)
+        to_sphere(W, X, C, pre, scale)
+    return s, True
+
+
+@serial
 def run_weights(fixed, rates, pace, W_star, a_star, W, X, C, scale, a, own, words, steps):
     """`steps` updates of one run, in place; returns the updates made before an error overflowed.
 
     A run with a pace of its own may come to the time it goes to before; see `Pace`.
     """
     b, p = C.shape
-    root_d = math.sqrt(fixed.d)
-    fresh, value = np.empty((b, BLOCK)), np.empty(p)
+    fresh, value, move = np.empty((b, BLOCK)), np.empty(p), np.empty(p)
     pre, pre_star = np.empty((b, p)), np.empty((b, W_star.shape[0]))
-    rest = np.empty((b, 0))  # of a sample, outside of X
+    rest = np.empty((b, 0))
     s = read_stream(words)
     done, share = steps, 1.0
     for n in range(steps):
@@ -162,26 +209,13 @@ def run_weights(fixed, rates, pace, W_star, a_star, W, X, C, scale, a, own, word
                 done = n
                 break
             step = slower(step, share)
-        s = sweep(s, W, W_star, X, C, scale, fresh, pre, pre_star)
-        pre /= root_d
-        pre_star /= root_d
-        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, X, rest, C, value)
-        if own.size > 0:
-            go_on(pace, own, share, squared_gradient(step, C, X, rest) if finite else math.inf)
+        s, finite = step_weights(
+            step, pace, share, s, W_star, a_star, W, X, C, scale, a, own, rest, fresh, pre,
+            pre_star, value, move,
+        )  # fmt: skip
         if not finite:
             done = n
             break
-        C /= root_d
-        for i in range(scale.size):
-            scale[i] = step.keep
-        if step.langevin > 0.0:  # the waiting move will multiply it by keep
-            s = add_langevin_noise(s, step.langevin * root_d / step.keep, W)
-        if step.spherical:
-            if step.langevin > 0.0:
-                products(W, X, pre)
-            else:
-                pre *= root_d
-            to_sphere(W, X, C, pre, scale)
     write_stream(words, s)
     return done
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from meanfield.kernels.dynamics.sgd.random import fill_normals, read_stream, write_stream
-from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient
+from meanfield.kernels.dynamics.sgd.step import at_step, batch_gradient, scale_entries
 from meanfield.kernels.options import serial, shared
 
 BLOCK = 1024  # neurons a sweep takes at a time: what it gathers of them stays in the first cache
@@ -51,25 +51,39 @@ def sweep(s, W, W_star, x, c, fresh, pre, pre_star):
 
 
 @serial
+def step_wide(step, s, W_star, a_star, W, X, C, a, rest, fresh, pre, pre_star, value, move):
+    """One update, in place: the state of the random numbers, and whether the error was finite.
+
+    rest (1, 0) is what a sample has outside of X; fresh (d,), pre (1, p), pre_star (1, k),
+    value (p,) and move (p,) are work space.
+    """
+    part = 1.0 / math.sqrt(step.d)
+    s = sweep(s, W, W_star, X[0], C[0], fresh, pre[0], pre_star[0])
+    scale_entries(pre, part)
+    scale_entries(pre_star, part)
+    s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, X, rest, C, value, move)
+    if finite:
+        scale_entries(C, part)
+    return s, finite
+
+
+@serial
 def run_wide(fixed, rates, W_star, a_star, W, X, C, a, words, steps):
     """`steps` updates of one run, in place; returns the updates made before an error overflowed."""
     d, p = W.shape
-    root_d = math.sqrt(fixed.d)
-    fresh, value = np.empty(d), np.empty(p)
+    fresh, value, move = np.empty(d), np.empty(p), np.empty(p)
     pre, pre_star = np.empty((1, p)), np.empty((1, W_star.shape[0]))
-    rest = np.empty((1, 0))  # of a sample, outside of X
+    rest = np.empty((1, 0))
     s = read_stream(words)
     done = steps
     for n in range(steps):
         step = at_step(fixed, rates, n)
-        s = sweep(s, W, W_star, X[0], C[0], fresh, pre[0], pre_star[0])
-        pre /= root_d
-        pre_star /= root_d
-        s, finite = batch_gradient(step, s, a, a_star, pre, pre_star, X, rest, C, value)
+        s, finite = step_wide(
+            step, s, W_star, a_star, W, X, C, a, rest, fresh, pre, pre_star, value, move
+        )
         if not finite:
             done = n
             break
-        C /= root_d
     write_stream(words, s)
     return done
 
