@@ -22,8 +22,8 @@ from meanfield.gaussian.rules import (
     gaussian_nodes,
     hermite_rule,
     product_rule,
-    sobol_points,
 )
+from meanfield.gaussian.sobol import REPLICATES, sobol_points
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -37,7 +37,7 @@ REACH = 9.0
 PANELS = {1: (12, 20, 1e-12), 2: (6, 20, 1e-11), 3: (6, 16, 1e-9)}
 NARROWEST = 1e-12
 MOST_POINTS, CHUNK = 2**26, 2**17
-SCRAMBLINGS, POWERS, SOBOL_TOLERANCE = 8, (13, 15, 16, 17, 18), 5e-5
+POWERS, SOBOL_TOLERANCE = (13, 15, 16, 17, 18), 5e-5
 
 
 class Estimate(NamedTuple):
@@ -82,9 +82,9 @@ def _by_sobol_sequences(function: Function, k: int) -> Estimate:
     """The mean over independent scramblings, and three times its standard error."""
     for power in POWERS:
         means = np.array(
-            [function(sobol_points(k, power, (power, i))).mean() for i in range(SCRAMBLINGS)]
+            [function(sobol_points(k, power, (power, i))).mean() for i in range(REPLICATES)]
         )
-        value, error = float(means.mean()), 3.0 * float(means.std(ddof=1)) / SCRAMBLINGS**0.5
+        value, error = float(means.mean()), 3.0 * float(means.std(ddof=1)) / REPLICATES**0.5
         if error <= SOBOL_TOLERANCE * abs(value):
             break
     return Estimate(value, error)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
-from scipy.special import ndtri
+
+from meanfield.gaussian.sobol import sobol_points
 
 Rule = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -232,15 +233,6 @@ def product_half_sphere(level: int) -> Rule:
 # coordinates up to here are held by a product rule of these many nodes each, beyond by Sobol points
 PRODUCT_NODES = {1: (96, 144), 2: (64, 80), 3: (28, 36), 4: (14, 18)}
 SOBOL_POWERS = (15, 17)
-
-
-def sobol_points(k: int, power: int, seed: int | tuple[int, ...]) -> NDArray[np.float64]:
-    """A scrambled Sobol sequence of 2^power points as standard Gaussians, (2^power, k)."""
-    from scipy.stats import qmc  # half a second to import, and only wanted here
-
-    points = qmc.Sobol(k, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)
-    ends = np.finfo(np.float64)
-    return np.asarray(ndtri(np.clip(points, ends.tiny, 1.0 - ends.epsneg)))
 
 
 def gaussian_nodes(k: int, *, smooth: bool = True, level: int = 0) -> Rule:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from meanfield import checks
+from meanfield.gaussian.sobol import inside, sobol_uniforms
 from meanfield.problem import Problem
 
 Array = NDArray[np.float64]
@@ -49,7 +50,7 @@ def check_second_layer(value: Any, count: int) -> str | Array:
 
 def draw_second_layer(law: str | Array, rng: np.random.Generator, count: int) -> Array:
     """a (count,), drawn if it is not given."""
-    return law if isinstance(law, np.ndarray) else _quantile(law, _open(rng.random(count)))
+    return law if isinstance(law, np.ndarray) else _quantile(law, inside(rng.random(count)))
 
 
 def with_second_layer(origin: dict[str, Any], value: SecondLayer) -> dict[str, Any]:
@@ -90,16 +91,5 @@ def _quantile(law: str, uniforms: Array) -> Array:
 def _uniforms(n: int, dims: int, seed: int, *, quasi: bool) -> Array:
     """Points in the open unit cube, independent or a scrambled Sobol sequence."""
     if quasi:
-        from scipy.stats import qmc  # half a second to import, and only wanted here
-
-        power = max(0, math.ceil(math.log2(n)))
-        points = qmc.Sobol(dims, scramble=True, rng=np.random.default_rng(seed)).random_base2(power)
-        points = points[:n]
-    else:
-        points = np.random.default_rng(seed).random((n, dims))
-    return _open(points)
-
-
-def _open(points: Array) -> Array:
-    """Numbers of [0, 1] moved inside, where quantile functions are finite."""
-    return np.clip(points, np.finfo(np.float64).tiny, 1.0 - np.finfo(np.float64).epsneg)
+        return sobol_uniforms(dims, max(0, math.ceil(math.log2(n))), seed)[:n]
+    return inside(np.random.default_rng(seed).random((n, dims)))

@@ -25,8 +25,8 @@ from meanfield.dynamics.fluctuations.adjoint import (
 )
 from meanfield.dynamics.fluctuations.drift import OverlapField
 from meanfield.dynamics.fluctuations.sample import StepSample
-from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean
 from meanfield.dynamics.rates import RateSeries
+from meanfield.gaussian.sobol import REPLICATES, error_of_mean
 from meanfield.integrate.records import Checkpoint, Snapshot
 
 Array = NDArray[np.float64]

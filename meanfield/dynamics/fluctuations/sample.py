@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from meanfield.dynamics.accuracy import relative
 from meanfield.dynamics.fluctuations.drift import OverlapField
-from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean, scramblings
+from meanfield.gaussian.rules import hermite_rule, product_rule
+from meanfield.gaussian.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.schedules.base import largest
 
 Array = NDArray[np.float64]
@@ -74,7 +75,7 @@ class StepSample:
             fewer = nodes - 3
             self.coarse = StepSample(field, batch_size, samples, most, seed, nodes=fewer)
         if nodes is not None:
-            Z, share_of = tensor_rule(nodes, dims)
+            Z, share_of = product_rule(*hermite_rule(nodes), dims)
         else:
             if samples is None:
                 samples = min(most, max(FEWEST, ENTRIES // c.size))
@@ -210,14 +211,6 @@ def _tensor(field: OverlapField) -> int:
     if not smooth(field):
         return 0
     return max(NODES) if field.averages.sigma.powers else max(NODES) - 1
-
-
-def tensor_rule(nodes: int, dims: int) -> tuple[Array, Array]:
-    """Gauss–Hermite nodes (nodes^dims, dims) and weights that sum to one."""
-    x, w = np.polynomial.hermite_e.hermegauss(nodes)
-    grid = np.indices((nodes,) * dims).reshape(dims, -1)
-    weights = np.prod((w / w.sum())[grid], axis=0)
-    return np.ascontiguousarray(x[grid].T), weights
 
 
 def root_of(N: Array) -> Array:

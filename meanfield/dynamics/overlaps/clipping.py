@@ -29,7 +29,7 @@ from scipy.special import ndtr
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.flow import Gradient, OverlapFlow, OverlapParts
 from meanfield.dynamics.overlaps.kinked_noise import factor_of
-from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean, scramblings
+from meanfield.gaussian.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.schedules.base import largest
 
 Matrix = NDArray[np.float64]

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from meanfield.activations import Activation
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.unit_moments import Response, UnitMoments, step_for, unit_moments
-from meanfield.gaussian.rules import Rule, product_rule, sobol_points, two_sided_product
+from meanfield.gaussian.rules import Rule, product_rule, two_sided_product
+from meanfield.gaussian.sobol import sobol_points
 from meanfield.kernels.activations.units import RAMPS
 from meanfield.targets import Target
 

@@ -13,9 +13,9 @@ from meanfield.dynamics.accuracy import relative
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
 from meanfield.dynamics.overlaps.expanded_noise import ExpandedNoise
 from meanfield.dynamics.overlaps.kinked_noise import KinkedNoise, factor_of
-from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.dynamics.overlaps.split_noise import SplitNoise
 from meanfield.dynamics.overlaps.square_noise import SquareStudentNoise
+from meanfield.gaussian.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.kernels.activations.units import CLOSED_PAIRS, ERF, SQUARE
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
 from meanfield.problem import Problem

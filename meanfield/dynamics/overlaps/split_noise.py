@@ -28,9 +28,9 @@ from scipy.special import ndtr
 
 from meanfield.dynamics.accuracy import relative
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
-from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.dynamics.overlaps.split import Split
-from meanfield.gaussian.rules import sobol_points, two_sided_product
+from meanfield.gaussian.rules import two_sided_product
+from meanfield.gaussian.sobol import REPLICATES, error_of_mean, scramblings, sobol_points
 from meanfield.kernels.activations.units import LEAKY_RELU, RAMPS
 
 Matrix = NDArray[np.float64]

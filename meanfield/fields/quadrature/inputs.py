@@ -20,8 +20,8 @@ from meanfield.gaussian.rules import (
     hermite_rule,
     mirrored,
     panel_rule,
-    sobol_points,
 )
+from meanfield.gaussian.sobol import sobol_points
 from meanfield.problem import Problem
 from meanfield.targets import Target
 

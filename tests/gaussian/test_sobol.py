@@ -1,9 +1,30 @@
-"""Scramblings of a Sobol sequence: how many points, and the error that their spread states."""
+"""Sobol points, and samples of scramblings: how many points, and the error that their spread states."""
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
-from meanfield.dynamics.overlaps.sobol import REPLICATES, error_of_mean, scramblings
+from meanfield.gaussian.sobol import (
+    REPLICATES,
+    error_of_mean,
+    inside,
+    scramblings,
+    sobol_points,
+    sobol_uniforms,
+)
+
+
+def test_one_point_in_each_cell_of_every_coordinate():
+    """What makes the sequence one: 2^m points stratify each axis into 2^m intervals."""
+    uniforms = sobol_uniforms(3, 6, 1)
+    cells = np.sort((uniforms * 64).astype(int), axis=0)
+    np.testing.assert_array_equal(cells, np.repeat(np.arange(64)[:, None], 3, axis=1))
+    np.testing.assert_array_equal(sobol_points(3, 6, 1), ndtri(uniforms))
+
+
+def test_ends_of_the_unit_interval_have_finite_quantiles():
+    moved = inside(np.array([0.0, 0.25, 1.0]))
+    assert np.isfinite(ndtri(moved)).all() and moved[1] == 0.25
 
 
 @pytest.mark.parametrize(("samples", "each"), [(1, 1), (8, 1), (9, 2), (128, 16), (129, 32)])
