@@ -90,14 +90,12 @@ class MultiIndexTarget:
         k = checks.integer(self.k, "k")
         if not callable(self.function):
             raise TypeError(f"function must be a function of z (n, k), got {self.function!r}")
-        if not isinstance(self.smooth, bool | np.bool_):
-            raise TypeError(f"smooth must be True or False, got {self.smooth!r}")
         basis = np.eye(k)
         basis.setflags(write=False)
         values = {
             "k": k,
             "noise": check_rate(self.noise, "noise"),
-            "smooth": bool(self.smooth),
+            "smooth": checks.switch(self.smooth, "smooth"),
             "name": function_name(self.function) if self.name is None else str(self.name),
             "rank": k,
             "basis": basis,

@@ -1,11 +1,11 @@
 """The least cost of transport between points with masses, between bounds that are proven.
 
-The network simplex of POT (Flamary et al. 2021) works to tolerances relative to the largest cost,
-and says nothing of what it missed. So its plan is taken for which pairs it uses only: what they
-carry is found anew in integers, and its potentials are made to obey every constraint, which bounds
-the least cost from below. What is between the two is brought down by iterative refinement
-(Gleixner, Steffy & Wolter 2016): the costs less the potentials, blown up, are a problem of the
-same kind.
+The network simplex is POT's (Flamary et al. 2021), and only what it lacks is written here: like
+SciPy's linear programs it works in doubles to a tolerance, relative to the largest cost, and says
+nothing of what it missed. So its plan is taken for which pairs it uses only: what they carry is
+found anew in integers, and its potentials are made to obey every constraint, which bounds the least
+cost from below. What is between the two is brought down by iterative refinement (Gleixner, Steffy &
+Wolter 2016): the costs less the potentials, blown up, are a problem of the same kind.
 
 What is left over of few points is solved without any rounding, by successive shortest paths in
 integers (Edmonds & Karp 1972; Jonker & Volgenant 1987 for the order of the search): costs and
