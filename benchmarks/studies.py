@@ -18,8 +18,8 @@ from pathlib import Path
 
 import meanfield as mf
 from meanfield.studies import ProcessPool
-from meanfield.studies.campaign import as_they_finish
-from meanfield.studies.work import Task, make_run
+from meanfield.studies.engine import as_they_finish
+from meanfield.studies.run import Task, make_run
 
 
 def study_of(runs: int, neurons: int) -> mf.Study:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from meanfield.studies.concentration_analysis import analyse, is_concentration
 from meanfield.studies.executors import ENGINES, open_executor
-from meanfield.studies.plain import names_modules
+from meanfield.studies.plain_values import names_modules
 from meanfield.studies.results import StudyResults
 from meanfield.studies.study import Study, read_results
 

@@ -17,6 +17,7 @@ from meanfield.plotting.style import (
     LIMIT,
     TIME_LABEL,
     Neurons,
+    animation,
     neurons_in_time,
     new_axes,
     risk_inset,
@@ -206,12 +207,10 @@ def animate_alignment(
     >>> len(animate_alignment(run).to_jshtml()) > 1000
     True
     """
-    from matplotlib.animation import FuncAnimation
-
     neurons = neurons_in_time(solution, run)
     edges = np.linspace(0.0, 90.0, checks.integer(bins, "bins") + 1)
     ax, draw = _histogram_axes(new_axes(ax), neurons, edges)
-    return FuncAnimation(ax.figure, draw, frames=len(neurons.t), interval=interval)
+    return animation(ax, draw, len(neurons.t), interval)
 
 
 def _histogram_axes(ax: Axes, neurons: Neurons, edges: Array) -> tuple[Axes, Any]:
@@ -228,14 +227,12 @@ def _histogram_axes(ax: Axes, neurons: Neurons, edges: Array) -> tuple[Axes, Any
         ax.set_ylabel("share of the neurons per degree (square-root scale)")
     ax.set_ylim(0, HEADROOM * float(highest.max()))
     ax.legend(frameon=False, loc="upper right", fontsize=8)
-    marker = risk_inset(ax, neurons, INSET)
+    show = risk_inset(ax, neurons, INSET)
 
     def draw(i: int) -> list[Any]:
         for bar, height in zip(bars, heights[i], strict=True):
             bar.set_height(height)
-        marker.set_data(neurons.t[i : i + 1], neurons.risk[i : i + 1])
-        ax.set_title(f"t = {neurons.t[i]:.3g}", loc="left")
-        return [*bars, marker]
+        return [*bars, show(i)]
 
     return ax, draw
 

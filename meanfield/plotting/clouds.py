@@ -15,6 +15,7 @@ from meanfield.plotting.style import (
     INK,
     LIMIT,
     Neurons,
+    animation,
     neurons_in_time,
     new_axes,
     risk_inset,
@@ -23,7 +24,7 @@ from meanfield.plotting.style import (
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
-    from matplotlib.new_axes import Axes
+    from matplotlib.axes import Axes
 
 TRAILS = 60  # neurons whose way is drawn
 DOTS = 2000  # neurons drawn at each time
@@ -186,11 +187,9 @@ def animate_neurons(
     >>> len(animate_neurons(run).to_jshtml()) > 1000
     True
     """
-    from matplotlib.animation import FuncAnimation
-
     neurons = neurons_in_time(solution, run)
     draw = _Plane(new_axes(ax, (5.2, 5.2)), solution, neurons, directions)
-    return FuncAnimation(draw.ax.figure, draw, frames=len(neurons.t), interval=interval)
+    return animation(draw.ax, draw, len(neurons.t), interval)
 
 
 class _Plane:
@@ -222,7 +221,7 @@ class _Plane:
         ax.set(xlabel=f"principal coordinate {x + 1}", ylabel=f"principal coordinate {y + 1}")
         ax.plot([], [], color=LIMIT, lw=2, label="target")
         ax.legend(frameon=False, loc="upper left", fontsize=8, handlelength=1.2)
-        self.marker = risk_inset(ax, neurons, (*corner, *INSET_SIZE))
+        self.show = risk_inset(ax, neurons, (*corner, *INSET_SIZE))
 
     def _room_for_the_risk(self) -> tuple[float, tuple[float, float]]:
         """Half the width of the axes, and the corner where the inset covers the fewest neurons."""
@@ -258,9 +257,7 @@ class _Plane:
         self.negative.set_offsets(places[a < 0])
         for neuron, line in self.trails:
             line.set_data(*self.places[: i + 1, neuron].T)
-        self.marker.set_data(self.neurons.t[i : i + 1], self.neurons.risk[i : i + 1])
-        self.ax.set_title(f"t = {self.neurons.t[i]:.3g}", loc="left")
-        return [self.positive, self.negative, self.marker, *(line for _, line in self.trails)]
+        return [self.positive, self.negative, self.show(i), *(line for _, line in self.trails)]
 
 
 def _some(n: int, most: int) -> NDArray[np.intp]:

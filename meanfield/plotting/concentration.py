@@ -8,14 +8,22 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from meanfield import checks
-from meanfield.plotting.style import INK, LIMIT, TIME_LABEL, new_axes, shades, written
+from meanfield.plotting.style import (
+    INK,
+    LIMIT,
+    TIME_LABEL,
+    line_with_band,
+    new_axes,
+    panels,
+    shades,
+    written,
+)
 from meanfield.studies import ConcentrationStudy
-from meanfield.studies.concentration_result import standard_error
+from meanfield.studies.tables import standard_error
 from meanfield.targets import title_of
 
 if TYPE_CHECKING:
@@ -71,7 +79,7 @@ def plot_concentration(
     >>> figure = plot_concentration(study)
     """
     checks.instance(study, "study", ConcentrationStudy)
-    figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.4), layout="constrained")
+    figure, axes, _ = panels(3, 3, (4.5, 4.4), (0.0, 0.0))
     plot_curves(study, "energy", axes[0])
     axes[0].set_title("The weights turn towards the target", loc="left")
     axes[0].set_ylim(-0.02, 1)  # a limit that stays at 0 is to be seen
@@ -85,11 +93,10 @@ def plot_concentration(
     who = f"Networks of {study.widths[-1]:g}" if networks else f"{n:,}"
     where = "" if networks else " in the mean-field limit"
     learn = f"learn {title_of(study.problem.target)}"
-    figure.suptitle(f"{who} {activation} neurons{where} {learn}", x=0.01, ha="left")
     if study.notes:
         notes = "\n".join(fill(f"Note: {note}", 190) for note in study.notes)
         figure.supxlabel(notes, x=0.01, ha="left", fontsize=9)
-    return written(figure, path)
+    return written(figure, path, f"{who} {activation} neurons{where} {learn}")
 
 
 def plot_curves(
@@ -138,9 +145,8 @@ def plot_curves(
     t = study.t[shown]
     for colour, i in zip(shades(len(finite)), finite, strict=True):
         values = study.curves[quantity][i][shown]
-        ax.plot(t, values, color=colour, label=f"{study.dims[i]:g}")
         error = np.nan_to_num(standard_error(study.replicas[quantity])[i])[shown]
-        ax.fill_between(t, values - error, values + error, color=colour, alpha=0.25, lw=0)
+        line_with_band(ax, t, values, error, color=colour, label=f"{study.dims[i]:g}")
     limit = [i for i in rows if math.isinf(study.dims[i])]
     log = quantity in ("leak", "leak_variance", "risk", "perpendicular")
     # a leak of nothing but rounding would stretch a logarithmic axis down to 1e-32

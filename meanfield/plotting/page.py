@@ -24,7 +24,6 @@ from meanfield.plotting.studies import (
 )  # fmt: skip
 from meanfield.plotting.style import shades
 from meanfield.studies.results import StudyResults
-from meanfield.studies.tables import versions
 
 WIDTH, HEIGHT, LEFT, BOTTOM, MARGIN = 560, 340, 70, 40, 14
 DASHES = ("", "6 3", "2 2", "8 2 2 2")
@@ -98,7 +97,7 @@ def page(results: StudyResults) -> str:
         "Against time": (drawings + READING) if drawings else "",
         "Runs": _table(results.table()),
         "Failures": _failures(results),
-        "Versions": "".join(f"<pre>{html.escape(text)}</pre>" for text in versions(results)),
+        "Versions": "".join(f"<pre>{html.escape(text)}</pre>" for text in results.versions),
         "What was run": f"<pre>{html.escape(asked)}</pre>",
     }  # fmt: skip
     body = "".join(

@@ -7,12 +7,20 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from meanfield import checks
 from meanfield.dynamics.solution import Solution
-from meanfield.plotting.style import BAND, INK, LIMIT, TIME_LABEL, new_axes, written
+from meanfield.plotting.style import (
+    BAND,
+    INK,
+    LIMIT,
+    RISK_LABEL,
+    TIME_LABEL,
+    new_axes,
+    panels,
+    written,
+)
 from meanfield.regimes import Budget, Comparison, Diagnosis, four_regimes
 from meanfield.regimes.descriptions import TITLES, mean_risk
 from meanfield.regimes.distances import risk_band
@@ -82,7 +90,7 @@ def plot_run(solution: Solution, ax: Axes | None = None) -> Axes:
     if np.all(risk > 0.0):
         ax.set_yscale("log")
     ax.set_xlabel(TIME_LABEL)
-    ax.set_ylabel("population risk ½ E(f − f*)²")
+    ax.set_ylabel(RISK_LABEL)
     ax.set_title(name if solution.success else f"{name}: {solution.status}", loc="left")
     return ax
 
@@ -134,27 +142,21 @@ def plot_regimes(
         raise ValueError("comparisons must hold at least one, got none")
     for one in comparisons.values():
         checks.instance(one, "comparisons", Comparison)
-    columns = min(len(comparisons), 2)
-    rows = math.ceil(len(comparisons) / columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(5.4 * columns, 4.0 * rows + 0.6),
-        sharex=True, sharey=True, squeeze=False, layout="constrained",
-    )  # fmt: skip
-    for ax, (title, one) in zip(axes.flat, comparisons.items(), strict=False):
+    count = len(comparisons)
+    figure, axes, columns = panels(count, 2, (5.4, 4.0), (0.0, 0.6), sharex=True, sharey=True)
+    for ax, (title, one) in zip(axes, comparisons.items(), strict=True):
         _panel(ax, one)
         ax.set_title(title[:1].upper() + title[1:], loc="left", fontweight="bold")
         d = "∞" if math.isinf(one.problem.dim) else f"{one.problem.dim:,}"
         setting = f"d = {d}, p = {one.width:,}, γ = {one.problem.learning_rate:g}"
         ax.set_title(setting, loc="right", fontsize=9.5)
-    for ax in axes.flat[len(comparisons) :]:
-        ax.remove()
-    for ax in axes[:, 0]:
-        ax.set_ylabel("population risk ½ E(f − f*)²")
-    for i in range(columns):
-        axes[(len(comparisons) - 1 - i) // columns, i].set_xlabel(TIME_LABEL)
-    _legend(figure, axes.flat[: len(comparisons)], columns)
-    figure.suptitle(_subject(comparisons.values()), x=0.01, ha="left", fontsize=11)
-    return written(figure, path)
+    for ax in axes[::columns]:
+        ax.set_ylabel(RISK_LABEL)
+    for ax in axes[-columns:]:  # the lowest of each column
+        ax.set_xlabel(TIME_LABEL)
+        ax.tick_params(labelbottom=True)  # which a panel that was removed below it had
+    _legend(figure, axes, columns)
+    return written(figure, path, _subject(comparisons.values()))
 
 
 def _panel(ax: Axes, comparison: Comparison) -> None:
@@ -185,7 +187,6 @@ def _panel(ax: Axes, comparison: Comparison) -> None:
         0.03, 0.04, _sizes(comparison.diagnosis), transform=ax.transAxes, va="bottom", fontsize=8.5,
         linespacing=1.45, color=INK, bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 2},
     )  # fmt: skip
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 def _points(solution: Solution, count: int = 20) -> tuple[Any, Any]:

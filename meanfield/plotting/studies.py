@@ -6,13 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from meanfield import checks, display
-from meanfield.plotting.style import TIME_LABEL, shades, written
+from meanfield.plotting.style import TIME_LABEL, line_with_band, panels, shades, written
 from meanfield.studies.results import StudyResults, label
-from meanfield.studies.tables import ends
+from meanfield.studies.tables import ends, standard_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,23 +68,15 @@ def plot_study(
         checks.option(name, "observables", curves)
     if not chosen:
         raise ValueError("results must have an observable with one number a time, got none")
-    columns = min(len(chosen), 3)
-    rows = -(-len(chosen) // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(0.6 + 4.4 * columns, 0.5 + 3.6 * rows), layout="constrained",
-        squeeze=False,
-    )  # fmt: skip
-    for ax, name in zip(panels.flat, chosen, strict=False):
+    figure, axes, _ = panels(len(chosen), 3, (4.4, 3.6), (0.6, 0.5))
+    for ax, name in zip(axes, chosen, strict=True):
         _panel(ax, results, name)
-    for ax in panels.flat[len(chosen) :]:
-        ax.set_visible(False)
-    handles, words = panels.flat[0].get_legend_handles_labels()
+    handles, words = axes[0].get_legend_handles_labels()
     if 1 < len(words) <= MOST_IN_LEGEND:
         figure.legend(handles, words, title=", ".join(varied_axes(results)), frameon=False,
                       loc="outside right upper")  # fmt: skip
-    title = f"{results.study.name}: {len(results.records)} runs ({ends(results)})"
-    figure.suptitle(title, x=0.01, ha="left")
-    return written(figure, path)
+    title = f"{results.study.name}: {len(results.records)} runs ({ends(results.records)})"
+    return written(figure, path, title)
 
 
 def _is_curve(results: StudyResults, name: str) -> bool:
@@ -147,15 +138,14 @@ def _panel(ax: Axes, results: StudyResults, name: str) -> None:
     colours = shades(1 + max((curve.first for curve in curves), default=0))
     for curve in curves:
         colour: Any = colours[curve.first]
-        ax.plot(curve.t, curve.mean, STYLES[curve.rest % len(STYLES)], color=colour, lw=1.4,
-                label=curve.label)  # fmt: skip
-        low, high = curve.mean - curve.error, curve.mean + curve.error
-        ax.fill_between(curve.t, low, high, color=colour, alpha=0.2, lw=0)
+        style = STYLES[curve.rest % len(STYLES)]
+        line_with_band(
+            ax, curve.t, curve.mean, curve.error, style, color=colour, lw=1.4, label=curve.label
+        )
     if is_logarithmic(results, name):
         ax.set_yscale("log")
     ax.set_title(name.replace("_", " "), loc="left")
     ax.set_xlabel(TIME_LABEL)
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 def _summary(t: Any, curves: Any) -> tuple[Any, Any, Any]:
@@ -164,8 +154,7 @@ def _summary(t: Any, curves: Any) -> tuple[Any, Any, Any]:
     time = t[np.isfinite(t).any(axis=1)][0]
     whole = np.isfinite(alive).all(axis=0) & np.isfinite(time)
     alive = alive[:, whole]
-    error = alive.std(axis=0, ddof=1) / np.sqrt(len(alive)) if len(alive) > 1 else 0.0 * alive[0]
-    return time[whole], alive.mean(axis=0), error
+    return time[whole], alive.mean(axis=0), np.nan_to_num(standard_error(alive.T))
 
 
 def _label(results: StudyResults, index: tuple[int, ...]) -> str:

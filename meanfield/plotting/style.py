@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from meanfield.dynamics.solution import Solution
 from meanfield.projection.neurons import split
 
 if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -22,6 +25,7 @@ Array = NDArray[np.float64]
 
 INK, LIMIT, BAND = "#222222", "#c1272d", "#d6d6d6"
 TIME_LABEL = "time t  (one SGD step takes γ/(p d))"
+RISK_LABEL = "population risk ½ E(f − f*)²"
 
 
 def shades(count: int) -> Any:
@@ -37,8 +41,33 @@ def new_axes(ax: Axes | None, size: tuple[float, float] = (5.6, 3.9)) -> Axes:
     return ax
 
 
-def written(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
-    """The figure, in a file too if one is named."""
+def panels(
+    count: int, columns: int, size: tuple[float, float], room: tuple[float, float], **options: Any
+) -> tuple[Figure, list[Axes], int]:
+    """A figure with panels of a size row by row, and room beside them; how many are in a row."""
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(size[0] * columns + room[0], size[1] * rows + room[1]),
+        squeeze=False, layout="constrained", **options,
+    )  # fmt: skip
+    for ax in grid.flat[count:]:
+        ax.remove()
+    return figure, [new_axes(ax) for ax in grid.flat[:count]], columns
+
+
+def line_with_band(ax: Axes, t: Array, mean: Array, error: Array, *style: str, **how: Any) -> None:
+    """A mean against time, and one standard error to either side."""
+    (line,) = ax.plot(t, mean, *style, **how)
+    ax.fill_between(t, mean - error, mean + error, color=line.get_color(), alpha=0.22, lw=0)
+
+
+def written(
+    figure: Figure, path: str | os.PathLike[str] | None, title: str | None = None
+) -> Figure:
+    """The figure under its title, in a file too if one is named."""
+    if title is not None:
+        figure.suptitle(title, x=0.01, ha="left")
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
@@ -88,8 +117,10 @@ def neurons_in_time(solution: Any, run: int) -> Neurons:
     return Neurons(t, a, u, r, found[0].masses, risk)
 
 
-def risk_inset(ax: Axes, neurons: Neurons, place: tuple[float, float, float, float]) -> Any:
-    """The risk against time in a corner; returns the marker of the present."""
+def risk_inset(
+    ax: Axes, neurons: Neurons, place: tuple[float, float, float, float]
+) -> Callable[[int], Any]:
+    """The risk against time in a corner; returns what shows there which saved time is drawn."""
     inset = ax.inset_axes(place)
     shown = neurons.risk > 0
     inset.plot(neurons.t[shown], neurons.risk[shown], color=INK, lw=1)
@@ -100,4 +131,17 @@ def risk_inset(ax: Axes, neurons: Neurons, place: tuple[float, float, float, flo
     inset.tick_params(labelsize=7)
     inset.minorticks_off()
     inset.set_facecolor("#ffffffd0")
-    return marker
+
+    def show(i: int) -> Any:
+        marker.set_data(neurons.t[i : i + 1], neurons.risk[i : i + 1])
+        ax.set_title(f"t = {neurons.t[i]:.3g}", loc="left")
+        return marker
+
+    return show
+
+
+def animation(ax: Axes, draw: Callable[[int], Any], frames: int, interval: int) -> FuncAnimation:
+    """A moving picture; `draw` sets the axes to a saved time."""
+    from matplotlib.animation import FuncAnimation
+
+    return FuncAnimation(ax.figure, draw, frames=frames, interval=interval)

@@ -27,7 +27,9 @@ Observable = Callable[[float, State], Any]
 ANGLES = (math.pi / 12, math.pi / 6, math.pi / 4, math.pi / 3)
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 NUMBERS = ("energy", "mean_alignment", "leak", "leak_variance", "function_energy")
-CURVES = (*NUMBERS, "perpendicular", "principal_angles", "mass_within")
+SCALARS = (*NUMBERS, "perpendicular")  # one number for each state
+ANGLE_OF = "angle_of_"  # before a share of the mass, in the name of an observable
+CURVES = (*SCALARS, "principal_angles", "mass_within")
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +164,7 @@ def _observables(read: _Reader, within: Array, shares: Array) -> dict[str, Obser
 
 def fraction_name(fraction: float) -> str:
     """The observable that holds the angle of a fraction of the mass."""
-    return f"angle_of_{fraction:g}"
+    return f"{ANGLE_OF}{fraction:g}"
 
 
 def _number(read: _Reader, name: str, t: float, state: State) -> float:

@@ -6,11 +6,11 @@ from meanfield.studies.concentration_result import ConcentrationStudy
 from meanfield.studies.executors import ProcessPool, SerialExecutor
 from meanfield.studies.observables import OBSERVABLES, Observable
 from meanfield.studies.power_laws import Limit, Rate
+from meanfield.studies.progress import Step
 from meanfield.studies.results import StudyResults
+from meanfield.studies.run import Record
 from meanfield.studies.specification import Run
 from meanfield.studies.study import Study, read_results
-from meanfield.studies.watch import Step
-from meanfield.studies.work import Record
 
 __all__ = [
     "OBSERVABLES",

@@ -22,11 +22,11 @@ from meanfield.studies.concentration_result import (
     ConcentrationStudy,
 )
 from meanfield.studies.observables import CONCENTRATION, LAW, RISK, TIME
-from meanfield.studies.plain import build_problem
+from meanfield.studies.plain_values import build_problem
 from meanfield.studies.results import StudyResults
+from meanfield.studies.run import NOT_MADE, Record
 from meanfield.studies.specification import Specification
 from meanfield.studies.study import read_results
-from meanfield.studies.work import NOT_MADE, Record
 
 OBSERVABLES = (RISK, CONCENTRATION, LAW)
 

@@ -14,16 +14,24 @@ from numpy.typing import NDArray
 
 from meanfield import checks, display
 from meanfield.problem import Problem
+from meanfield.projection.curves import SCALARS
 from meanfield.states import ParticleMeasure
 from meanfield.storage import write_archive
-from meanfield.studies.observables import CURVES as MEASURED
 from meanfield.studies.observables import RISK
 from meanfield.studies.power_laws import Limit, Rate, Resampled, fit_limit, fit_rate
-from meanfield.studies.tables import concentration_notes, concentration_text
+from meanfield.studies.tables import (
+    COLUMNS,
+    EXPLANATIONS,
+    fits_at,
+    mean_over_replicas,
+    standard_error,
+    table_of_cases,
+)
 
-CURVES = (RISK, *MEASURED)
+CURVES = (RISK, *SCALARS)
 STUDY_FORMAT = "meanfield-concentration-study"
 BOOTSTRAPS = 400
+NOTHING = 1e-16  # of E f*²: squares of what is lost to rounding
 LAW_ARRAYS = ("a", "u", "r", "mass")
 Array = NDArray[np.float64]
 
@@ -99,17 +107,31 @@ class ConcentrationStudy:
     @cached_property
     def curves(self) -> dict[str, Array]:
         """Means over replicas of every curve, (m, T)."""
-        return {name: _mean(values) for name, values in self.replicas.items()}
+        return {name: mean_over_replicas(values) for name, values in self.replicas.items()}
 
     @property
     def wasserstein(self) -> Array:
         """Mean over replicas of the distance to the law at d = ∞, (m,)."""
-        return _mean(self.distances)
+        return mean_over_replicas(self.distances)
 
     @cached_property
     def notes(self) -> list[str]:
         """Where a number does not mean what it seems to: a limit at a saddle, a function of 0."""
-        return concentration_notes(self)
+        notes = []
+        for width in sorted(set(self.widths.tolist())):
+            where = "" if math.isinf(width) else f" at p = {width:g}"
+            rows = np.flatnonzero(self.widths == width)
+            if saddle := _at_a_saddle(self.curves["energy"][rows], self.dims[rows]):
+                notes.append(f"the run at d = ∞{where} stays at a saddle: {saddle}")
+            size = self.problem.target.second_moment()
+            empty = rows[self.final("function_energy")[rows] <= NOTHING * size]
+            if len(empty):
+                dims = ", ".join(map(display.text, self.dims[empty].tolist()))
+                notes.append(
+                    f"f is 0 up to rounding at the final time in d = {dims}{where}: its leak, a "
+                    "ratio, means nothing"
+                )
+        return notes
 
     @cached_property
     def sampling_error(self) -> dict[str, Array]:
@@ -132,12 +154,12 @@ class ConcentrationStudy:
         allowed = (*CURVES, "wasserstein", *(f"{name}_difference" for name in CURVES))
         checks.option(quantity, "quantity", allowed)
         if quantity == "wasserstein":
-            return _mean(distances)
+            return mean_over_replicas(distances)
         if not quantity.endswith("_difference"):
-            return _mean(replicas[quantity][:, :, -1])
+            return mean_over_replicas(replicas[quantity][:, :, -1])
         if not np.isinf(self.dims).any():
             raise ValueError(f"quantity {quantity!r} needs math.inf among the dims")
-        values = _mean(replicas[quantity.removesuffix("_difference")][:, :, -1])
+        values = mean_over_replicas(replicas[quantity.removesuffix("_difference")][:, :, -1])
         there = np.isinf(self.dims)
         limits = dict(zip(self.widths[there], values[there], strict=True))
         return np.abs(values - np.array([limits.get(p, math.nan) for p in self.widths]))
@@ -221,7 +243,13 @@ class ConcentrationStudy:
 
     def text(self) -> str:
         """One line a dimension, then the fitted slopes."""
-        return concentration_text(self)
+        values = {name: self.final(name) for name in COLUMNS}
+        lines = table_of_cases(self.widths, self.dims, values, self.sampling_error)
+        finite = sorted(p for p in set(self.widths.tolist()) if math.isfinite(p))
+        for width in finite or [math.inf]:
+            lines += ["", *fits_at(width, self.rate, self.extrapolate)]
+        notes = (f"note: {message}" for message in (*self.messages, *self.notes))
+        return "\n".join([*lines, "", *EXPLANATIONS, *notes])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the study to one file; `load_study` reads it."""
@@ -240,22 +268,24 @@ class ConcentrationStudy:
         return write_archive(path, STUDY_FORMAT, header, arrays)
 
 
-def _mean(values: Array) -> Array:
-    """Over the replicas, axis 1, that there are."""
-    there = np.isfinite(values)
-    total = np.where(there, values, 0.0).sum(axis=1)
-    count = there.sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), math.nan)
-
-
 def _filled(values: Array) -> Array:
     """With the mean for replicas that a case does not have: at d = ∞ there is one, and no draw."""
-    return np.where(np.isfinite(values), values, _mean(values)[:, None])
+    return np.where(np.isfinite(values), values, mean_over_replicas(values)[:, None])
 
 
-def standard_error(values: Array) -> Array:
-    """Of the mean over the replicas, axis 1, that there are; NaN of a single one."""
-    count = np.isfinite(values).sum(axis=1)
-    squares = (values - np.expand_dims(_mean(values), 1)) ** 2
-    variance = np.where(np.isfinite(squares), squares, 0.0).sum(axis=1) / np.maximum(count - 1, 1)
-    return np.where(count > 1, np.sqrt(variance / np.maximum(count, 1)), math.nan)
+def _at_a_saddle(energy: Array, dims: Array) -> str:
+    """What tells that the limit's neurons do not turn while those at any d do; else nothing.
+
+    A Gaussian start at d = ∞ has no part in the subspace, and where the residual has no linear part
+    no velocity leads out of u = 0; at finite d the start's share of 1/d grows.
+    """
+    finite = energy[np.isfinite(dims)]
+    if len(finite) < 2 or len(finite) == len(dims) or np.ptp(energy[-1]) > 1e-9:
+        return ""
+    gained = finite[:, -1] - finite[:, 0]
+    if abs(gained[-1]) < max(1e-2, 0.5 * abs(gained[0])):
+        return ""
+    return (
+        f"its neurons do not turn, those at d = {dims[-2]:g} gain {gained[-1]:.2g} in energy, no "
+        "less than at smaller d. Distances to it do not fall with d, and their slopes mean nothing"
+    )

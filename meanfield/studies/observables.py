@@ -15,20 +15,18 @@ from meanfield import checks, projection
 from meanfield.dynamics.solution import Solution
 from meanfield.problem import Problem
 from meanfield.projection.alignment import State
+from meanfield.projection.curves import ANGLE_OF, ANGLES, SCALARS
 from meanfield.projection.neurons import quantiles
 from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.storage import HEADER, SEAL
-from meanfield.studies.plain import find_function, importable_name
+from meanfield.studies.plain_values import find_function, importable_name
 
 RISK, TIME = "risk", "t"
 STOPPED = "stopped_at"  # kept of every run that may stop by itself
 ERROR = "_error"  # ends the names of the estimates that solvers leave in their stats
 CONCENTRATION, LAW = "concentration", "law"
-CURVES = (
-    "energy", "mean_alignment", "leak", "leak_variance", "function_energy", "perpendicular",
-)  # fmt: skip
 WHOLE = {  # looked at once a run is over
-    CONCENTRATION: f"{', '.join(CURVES)}, all from one layout of the field: much cheaper together",
+    CONCENTRATION: f"{', '.join(SCALARS)}, all from one layout of the field: much cheaper together",
     LAW: "a, u and r of every neuron at the end, and their masses where they differ",
 }
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -130,13 +128,13 @@ for _name, _dims in {
     RISK: (), "Q": OBSERVABLES["Q"].dims, "M": OBSERVABLES["M"].dims, "a": ("neuron",)
 }.items():  # fmt: skip
     BANDS |= {f"{_name}_std": _dims, f"{_name}_bias": _dims}
-COORDINATES = {"quantile": QUANTILES, "angle": projection.curves.ANGLES}
+COORDINATES = {"quantile": QUANTILES, "angle": ANGLES}
 
 
 def named(name: str) -> Observable | None:
     """The observable of a name; ``"angle_of_0.9"`` is one for any share of the mass."""
-    if re.fullmatch(r"angle_of_(1|0\.\d*[1-9])", name):
-        share = 100.0 * float(name[len("angle_of_") :])
+    if re.fullmatch(ANGLE_OF + r"(1|0\.\d*[1-9])", name):
+        share = 100.0 * float(name.removeprefix(ANGLE_OF))
         return Observable(f"angle to the subspace within which {share:g} % of the neurons lie")
     return OBSERVABLES.get(name)
 
@@ -166,7 +164,7 @@ def check_observables(names: Any) -> list[str]:
 
 def watched(names: list[str], problem: Problem) -> dict[str, Callable[[float, State], Any]]:
     """For the ``observables`` of a solver: those among the names that look at states."""
-    fractions = [float(n[len("angle_of_") :]) for n in names if n.startswith("angle_of_")]
+    fractions = [float(n.removeprefix(ANGLE_OF)) for n in names if n.startswith(ANGLE_OF)]
     theirs = projection.observables(problem, fractions=fractions)
     found: dict[str, Callable[[float, State], Any]] = {}
     for name in names:
@@ -202,7 +200,7 @@ def gather(names: list[str], solution: Solution) -> dict[str, NDArray[Any]]:
         found[RISK] = np.asarray(solution.risk)
     if CONCENTRATION in names and len(solution.t):
         curves = projection.along(solution)
-        found |= {name: getattr(curves, name) for name in CURVES}
+        found |= {name: getattr(curves, name) for name in SCALARS}
     if LAW in names and len(solution.t):
         final = solution.final[0] if isinstance(solution.final, list) else solution.final
         law = _law(final)

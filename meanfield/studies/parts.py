@@ -24,7 +24,12 @@ from meanfield.dynamics.solution import Solution
 from meanfield.integrate import Status, linear_times, logarithmic_times
 from meanfield.problem import Problem
 from meanfield.states import Overlaps, ParticleMeasure, State, Weights
-from meanfield.studies.plain import build_problem, describe_problem, find_function, refuse_unknown
+from meanfield.studies.plain_values import (
+    build_problem,
+    describe_problem,
+    find_function,
+    refuse_unknown,
+)
 from meanfield.until import Condition, check_until
 
 Values = Mapping[str, Any]

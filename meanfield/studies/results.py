@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 
 from meanfield import display
 from meanfield.studies.observables import BANDS, COORDINATES, ERROR, RISK, named
+from meanfield.studies.run import Record
 from meanfield.studies.specification import Specification
-from meanfield.studies.tables import attributes, ends, per_run, study_text
-from meanfield.studies.work import Record
+from meanfield.studies.tables import ends, notes_on_runs, table_of_means
 
 if TYPE_CHECKING:
     import xarray
@@ -61,12 +62,12 @@ class StudyResults:
 
     def __repr__(self) -> str:
         axes = " × ".join(f"{len(values)} {name}" for name, values in self.axes.items())
-        return f"<StudyResults: {self.study.name}, {axes}; {ends(self)}>"
+        return f"<StudyResults: {self.study.name}, {axes}; {ends(self.records)}>"
 
     def _repr_html_(self) -> str:
         rows = {
             **{name: ", ".join(map(display.text, values)) for name, values in self.axes.items()},
-            "runs": ends(self),
+            "runs": ends(self.records),
             "kept": ", ".join(self.names),
             "failures": "; ".join(f"{each.message}" for each in self.failures[:3]),
             "seed": str(self.study.seed),
@@ -199,7 +200,15 @@ class StudyResults:
 
     def text(self) -> str:
         """The table for people: means over replicas with standard errors, and what went wrong."""
-        return study_text(self)
+        study, axes = self.study, [name for name in self.axes if name != REPLICA]
+        title = f"{study.name} ({study.hash[:12]}): {len(study.runs)} runs: {ends(self.records)}"
+        lines = [title, "", *table_of_means(self.table(), axes), "", *notes_on_runs(self.records)]
+        return "\n".join(lines).rstrip()
+
+    @property
+    def versions(self) -> list[str]:
+        """Those that made the runs, each once, as text."""
+        return sorted({json.dumps(r.versions, sort_keys=True) for r in self.records if r.versions})
 
     def to_xarray(self) -> xarray.Dataset:
         """All arrays with named dimensions and coordinates, as an `xarray.Dataset`.
@@ -213,14 +222,39 @@ class StudyResults:
         except ImportError as error:
             raise ImportError("to_xarray needs xarray: pip install '.[xarray]'") from error
         variables = {name: (self.dims(name), self.array(name)) for name in self.names}
-        variables |= {name: (tuple(self.axes), value) for name, value in per_run(self).items()}
+        variables |= {name: (tuple(self.axes), value) for name, value in self._per_run().items()}
         coordinates = {name: [label(v, name) for v in values] for name, values in self.axes.items()}
         used = {dim for dims, _ in variables.values() for dim in dims}
         coordinates |= {name: list(v) for name, v in COORDINATES.items() if name in used}
         times = [record.arrays["t"] for record in self.records if "t" in record.arrays]
         if times and all(np.array_equal(times[0], other) for other in times):
             coordinates[TIME] = times[0].tolist()
-        return xarray.Dataset(variables, coordinates, attributes(self))
+        attributes = {
+            "study": json.dumps(self.study.parameters()),
+            "hash": self.study.hash,
+            "versions": "; ".join(self.versions),
+        }
+        return xarray.Dataset(variables, coordinates, attributes)
+
+    def _per_run(self) -> dict[str, Any]:
+        """Status, seed and error estimates, over the axes."""
+        rows = self.table()
+        shape = tuple(len(values) for values in self.axes.values())
+
+        def over_axes(name: str, missing: Any, dtype: Any) -> NDArray[Any]:
+            values = np.full(shape, missing, dtype=dtype)
+            for run, row in zip(self.study.runs, rows, strict=True):
+                values[run.index] = row.get(name, missing)
+            return values
+
+        found: dict[str, Any] = {
+            "status": over_axes("status", "", object).astype(str),
+            "seed": over_axes("seed", -1, np.int64),
+            "seconds": over_axes("seconds", math.nan, np.float64),
+        }
+        for name in sorted({key for row in rows for key in row if key.endswith(ERROR)}):
+            found[name] = over_axes(name, math.nan, np.float64)
+        return found
 
 
 def label(value: Any, axis: str = "") -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from meanfield import checks
 from meanfield.studies.observables import check_observables
 from meanfield.studies.parts import complete, complete_phases
-from meanfield.studies.plain import digest, plain
+from meanfield.studies.plain_values import digest, plain
 
 PLACES = ("problem", "start", "solver")
 PHASES = "phases"  # places are those of its entries, as "phases.0.t_end"

@@ -24,9 +24,9 @@ from meanfield._version import __version__
 from meanfield.integrate import Status
 from meanfield.storage import read_archive, remove_orphans, seal_of_text, write_archive, write_whole
 from meanfield.studies.observables import ERROR, RISK, TIME, named
-from meanfield.studies.plain import changed_functions, digest
+from meanfield.studies.plain_values import changed_functions, digest
+from meanfield.studies.run import MISSING, NOT_MADE, Record
 from meanfield.studies.specification import RUN_FORMAT, Run, Specification
-from meanfield.studies.work import MISSING, NOT_MADE, Record
 
 S = TypeVar("S", bound=Specification)
 

@@ -8,11 +8,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Self
 
-from meanfield.studies.campaign import run_study
+from meanfield.studies.engine import run_study
+from meanfield.studies.progress import Callback
 from meanfield.studies.results import StudyResults
 from meanfield.studies.specification import Specification
 from meanfield.studies.store import Store
-from meanfield.studies.watch import Callback
 
 
 class Study(Specification):

@@ -19,7 +19,7 @@ def elsewhere(monkeypatch):
 
     def move():
         other = checkpoint.machine() | {"processor": "an abacus"}
-        for place in ("dynamics.checkpoint", "studies.work"):
+        for place in ("dynamics.checkpoint", "studies.run"):
             monkeypatch.setattr(f"meanfield.{place}.machine", lambda: other)
 
     return move

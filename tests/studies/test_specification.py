@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import meanfield as mf
 from meanfield.studies import read_results
 from meanfield.studies.parts import LAWS
-from meanfield.studies.plain import digest, plain
+from meanfield.studies.plain_values import digest, plain
 from tests.studies.small import final_length, product, small, swish
 
 ROOT = Path(__file__).parent.parent.parent
@@ -330,3 +330,11 @@ def test_a_folder_from_before_there_were_independent_seeds_is_read(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(described))
     assert read_results(tmp_path).complete
     assert small(replicas=1).run(store=tmp_path).complete
+
+
+def test_a_study_keeps_by_name_what_runs_can_observe():
+    """One list: what studies describe without measuring it themselves, projections measure."""
+    problem = mf.Problem(mf.CommitteeTarget(k=1), dim=10)
+    theirs = {name for name in mf.projection.observables(problem) if "angle_of" not in name}
+    described = mf.studies.OBSERVABLES.items()
+    assert theirs == {name for name, observable in described if observable.measure is None}

@@ -47,7 +47,7 @@ def test_what_is_there_afterwards(folder):
 
 
 def test_a_finished_study_makes_no_run(folder, monkeypatch):
-    monkeypatch.setattr("meanfield.studies.campaign.make_run", None)
+    monkeypatch.setattr("meanfield.studies.engine.make_run", None)
     before = [path.stat().st_mtime_ns for path in files(folder)]
     assert small().run(store=folder).complete
     assert [path.stat().st_mtime_ns for path in files(folder)] == before
@@ -204,7 +204,7 @@ def test_a_read_only_folder_is_known_before_any_run(folder, monkeypatch):
     def refused(function, tasks, executor):
         raise AssertionError("a run was made")
 
-    monkeypatch.setattr("meanfield.studies.campaign.as_they_finish", refused)
+    monkeypatch.setattr("meanfield.studies.engine.as_they_finish", refused)
     Store(folder).path(small().runs[0].key).unlink()
     folders = [folder, folder / "runs", folder / "checkpoints"]
     root = os.geteuid() == 0

@@ -20,7 +20,7 @@ import pytest
 import meanfield as mf
 from meanfield.dynamics.sgd.runs import LawRuns
 from meanfield.studies import OBSERVABLES, ProcessPool, SerialExecutor, read_results
-from meanfield.studies.campaign import as_they_finish
+from meanfield.studies.engine import as_they_finish
 from tests.studies.small import final_length, names_of_parts, no_number, same, small, two_numbers
 from tests.waiting import PATIENCE
 

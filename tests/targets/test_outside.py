@@ -7,7 +7,7 @@ import pytest
 
 import meanfield as mf
 from meanfield.problem import problem_from_parameters
-from meanfield.studies.plain import build_problem, describe_problem
+from meanfield.studies.plain_values import build_problem, describe_problem
 
 
 def label(z):

@@ -21,7 +21,7 @@ from meanfield.studies.claims import claimed
 from meanfield.studies.executors import limited_threads
 from meanfield.studies.observables import gather, states_needed, watched
 from meanfield.studies.parts import SOLVERS, go_on, risks_of_phases, solver_of, start_law, takes
-from meanfield.studies.plain import build_problem, digest, function_versions
+from meanfield.studies.plain_values import build_problem, digest, function_versions
 
 FAILED, MISSING, TAKEN = "failed", "missing", "taken"
 NOT_MADE = "not made yet"

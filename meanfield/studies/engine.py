@@ -15,11 +15,11 @@ from meanfield import checks
 from meanfield.integrate import Status
 from meanfield.integrate.interrupts import raising_on_sigterm, return_or_raise
 from meanfield.studies.executors import SerialExecutor
+from meanfield.studies.progress import Callback, watch
 from meanfield.studies.results import StudyResults
+from meanfield.studies.run import FAILED, MISSING, NOT_MADE, TAKEN, Record, Task, make_run
 from meanfield.studies.specification import Run, Specification
 from meanfield.studies.store import Store
-from meanfield.studies.watch import Callback, watch
-from meanfield.studies.work import FAILED, MISSING, NOT_MADE, TAKEN, Record, Task, make_run
 
 IN_FLIGHT = 512  # runs handed to an executor ahead of time
 PAUSE = 0.2  # seconds between looks at what others are making

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meanfield.progress import can_draw, progress_bar
-from meanfield.studies.work import FAILED, Record
+from meanfield.studies.run import FAILED, Record
 
 LINES_EVERY = 10.0  # seconds
 
