@@ -1,4 +1,4 @@
-"""Sobol points, and samples of scramblings: how many points, and the error that their spread states."""
+"""Sobol points, and samples of scramblings: how many points, and what error their spread states."""
 
 import numpy as np
 import pytest
