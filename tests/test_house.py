@@ -52,6 +52,17 @@ def test_a_file_name_has_one_meaning():
     assert set(SHARED_NAMES) <= set(twice), "a name that occurs once needs no word here"
 
 
+def test_only_pictures_and_users_modules_are_imported_by_a_name_in_quotes():
+    """The import contract reads import statements: a name in quotes would get around it."""
+    found = {}
+    for path in MODULES:
+        calls = path.read_text(encoding="utf-8").count("import_module(")
+        if calls:
+            found[str(path.relative_to(PACKAGE))] = calls
+    # matplotlib takes a second to import; the last is the module of a user's own function
+    assert found == {"__init__.py": 1, "dynamics/solution.py": 1, "studies/plain.py": 1}
+
+
 def test_importing_the_library_is_light():
     """Matplotlib, POT and tqdm cost a second together: they are imported where they are used."""
     heavy = {"matplotlib", "ot", "tqdm", "pandas", "scipy.optimize", "scipy.stats", "mpi4py"}

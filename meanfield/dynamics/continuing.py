@@ -2,69 +2,125 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
-from typing import Any
+from typing import Any, Generic, Self
 
 import numpy as np
 
 from meanfield import checks
-from meanfield.dynamics.diffusion.simulate import simulate_diffusion
-from meanfield.dynamics.fluctuations.solve import solve_fluctuations
+from meanfield.dynamics.between import alpha_at, state_at
 from meanfield.dynamics.observables import joined_observables
-from meanfield.dynamics.overlaps.solve import solve_overlaps
-from meanfield.dynamics.particles.solve import solve_mean_field
-from meanfield.dynamics.phases import Phase
-from meanfield.dynamics.sgd.simulate import simulate_sgd
-from meanfield.dynamics.solution import Solution
-from meanfield.dynamics.state_series import joined_states, last_states
+from meanfield.dynamics.phases import Phase, RunArrays
+from meanfield.dynamics.registry import ON_RANKS, SOLVERS, Solver
+from meanfield.dynamics.state_series import Kept, joined_states, last_states
 from meanfield.integrate import Status
 from meanfield.integrate.records import check_times
 from meanfield.problem import Problem, later_on
-from meanfield.schedules.base import largest
 from meanfield.schedules.laws import AdagradNorm
 from meanfield.until import check_until, with_laws
 
-OF_EQUATIONS = ("rtol", "atol", "method", "spherical")
-ON_RANKS = ("rtol", "atol", "evaluator")
-SOLVERS: dict[str, tuple[Callable[..., Solution], tuple[str, ...]]] = {
-    "overlap ODEs": (
-        solve_overlaps,
-        (*OF_EQUATIONS, "sgd_noise", "batch_size", "noise_method", "samples", "seed"),
-    ),
-    "mean-field particles": (
-        solve_mean_field, (*OF_EQUATIONS, "evaluator", "field_tolerance", "step"),
-    ),
-    "SGD in R^d": (simulate_sgd, ("batch_size", "spherical")),
-    "SGD exact in law": (simulate_sgd, ("batch_size", "spherical")),
-    "diffusion": (simulate_diffusion, ("rtol", "step", "batch_size", "spherical")),
-    "fluctuations": (solve_fluctuations, ("rtol", "batch_size", "spherical", "samples", "seed")),
-}  # fmt: skip
+
+class Continued(RunArrays, Generic[Kept]):
+    """Arrays of a run that can be asked for what it did between saved times, and for more of it."""
+
+    def at(self, t: float) -> Kept:
+        """The state at any time between the first and the last saved one.
+
+        No interpolant is kept, for want of memory: what the run did since the saved time before is
+        solved again with its tolerances. The state is as accurate as those that were saved, and
+        costs as much as that part of the run did; at a saved time it is the saved state itself.
+
+        Parameters
+        ----------
+        t : float
+            In [t[0], t[-1]].
+
+        Returns
+        -------
+        ParticleMeasure or Overlaps
+
+        Raises
+        ------
+        TypeError, ValueError
+            If t is not as above, or the run is not determined by the states that it kept: SGD,
+            diffusion, fluctuations, a temperature, a rate that depends on what was met, ranks.
+        RuntimeError
+            If the solve fails; the message says how.
+
+        Examples
+        --------
+        >>> import meanfield as mf
+        >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.5)
+        >>> run = mf.solve_overlaps(problem, mf.gaussian_overlaps(problem, p=2), 3.0, save_at=4)
+        >>> bool(run.M[1, 0, 0] < run.at(1.5).M[0, 0] < run.M[2, 0, 0])
+        True
+        """
+        return state_at(self, t)
+
+    def then(self, problem: Problem, t_end: float, **settings: Any) -> Self:
+        """Go on from the last saved time under another problem, as one run with one clock.
+
+        Parameters
+        ----------
+        problem : Problem
+            In the same dimension, with a target of the same directions: other rates, noise, or a
+            second layer set free, and another target by way of `meanfield.targets.build`. Its
+            schedules are read by the clock of the whole run.
+        t_end : float
+            Final time on that clock, after ``t[-1]``.
+        **settings
+            Of the solver: ``until``, ``save_at`` and observables, all by the clock of the whole
+            run, ``checkpoint``, and whatever is to be different from before; tolerances and
+            options stay, and noise is drawn anew. On ranks ``comm``, and every rank makes this
+            call.
+
+        Returns
+        -------
+        Solution
+            Both parts, with the moment of change in it twice: its risk is that under the problem
+            before, then under the new one. ``problem``, ``stats`` and ``parameters`` are the last
+            phase's; `phases` has each alone. Runs of SGD that were stopped wait for the last.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as above, or this is no run that can go on: one that was
+            interrupted or diverged, or of a description that does not keep all of its state.
+
+        Examples
+        --------
+        >>> import meanfield as mf
+        >>> one, two = mf.targets.together(mf.CommitteeTarget(k=1), mf.CommitteeTarget(k=1))
+        >>> first = mf.Problem(one, dim=100)
+        >>> run = mf.solve_overlaps(first, mf.gaussian_overlaps(first, p=2), 50.0, save_at=3)
+        >>> run = run.then(mf.Problem(two, dim=100), 100.0, save_at=3)
+        >>> run.t.tolist(), bool(run.risk_under(one)[-1] > run.risk_under(one)[2])
+        ([0.0, 25.0, 50.0, 50.0, 75.0, 100.0], True)
+        """
+        return _go_on(self, problem, t_end, settings)
 
 
-def go_on(before: Solution, problem: Problem, t_end: float, settings: dict[str, Any]) -> Solution:
-    """See `Solution.then`."""
-    if "comm" not in settings:
+def _go_on(before: RunArrays, problem: Problem, t_end: float, settings: dict[str, Any]) -> Any:
+    """See `Continued.then`."""
+    together = SOLVERS[ON_RANKS].together if "comm" in settings else None
+    # what one of the ranks refuses, none waits for
+    with together(settings["comm"]) if together else nullcontext():
         solve, start, t0, given = _call(before, problem, t_end, settings)
-    else:
-        ranks = import_module("meanfield.parallel.ranks").Ranks(settings["comm"])
-        with ranks.sharing_errors():  # what one of them refuses, none waits for
-            solve, start, t0, given = _call(before, problem, t_end, settings)
-    alpha = _alpha(before, t0)
+    alpha = alpha_at(before, t0)
     after = solve(later_on(problem, t0, alpha), start, given.pop("t_end") - t0, **given)
-    return joined(before, after, problem, t0, alpha)
+    return _joined(before, after, problem, t0, alpha)
 
 
 def _call(
-    before: Solution, problem: Problem, t_end: float, settings: dict[str, Any]
-) -> tuple[Callable[..., Solution], Any, float, dict[str, Any]]:
+    before: RunArrays, problem: Problem, t_end: float, settings: dict[str, Any]
+) -> tuple[Callable[..., Any], Any, float, dict[str, Any]]:
     """The solver, the start, its time, and all other arguments; refuses what cannot go on."""
     checks.instance(problem, "problem", Problem)
-    solve, carried = _solver(before, settings)
-    of_law = "evaluator" in carried
+    solver = _solver(before, settings)
+    of_law = "evaluator" in solver.settings
     t0 = float(before.t[-1])
     t_end = checks.real(t_end, "t_end")
     if t_end <= t0:
@@ -72,9 +128,9 @@ def _call(
     _check_problem(before, problem)
     if not of_law:
         _refuse_sums(before, problem)
-    given = {name: before.parameters[name] for name in carried if name in before.parameters}
-    if solve is solve_fluctuations:
-        given |= _scatter(before)
+    known = before.parameters
+    given = {name: known[name] for name in solver.settings if name in known}
+    given |= solver.begin(before)
     if "comm" not in settings:
         given["keep"] = str(before.parameters.get("keep", "all"))
     given |= settings
@@ -90,13 +146,12 @@ def _call(
         given["until"] = with_laws(
             check_until(given["until"]), lambda law: partial(_shifted, law, t0)
         )
-    start = last_states(before.states) if len(before.states.shape) > 1 else before.final
-    return solve, start, t0, given | {"t_end": t_end}
+    run: Any = before
+    start = last_states(run.states) if len(run.states.shape) > 1 else run.final
+    return solver.solve, start, t0, given | {"t_end": t_end}
 
 
-def joined(
-    before: Solution, after: Solution, problem: Problem, t0: float, alpha: float
-) -> Solution:
+def _joined(before: RunArrays, after: Any, problem: Problem, t0: float, alpha: float) -> Any:
     """One solution of both; `after` counts its time from t0."""
     stats = dict(after.stats)
     if "stopped_at" in stats:
@@ -128,7 +183,7 @@ def joined(
     )
 
 
-def _phase(run: Solution, start: float, alpha: float, first: int, first_state: int) -> Phase:
+def _phase(run: RunArrays, start: float, alpha: float, first: int, first_state: int) -> Phase:
     parameters = {n: v for n, v in run.parameters.items() if n != "steps"}
     return Phase(
         run.problem, start, alpha, first, first_state, str(run.status), run.message, run.stats,
@@ -136,21 +191,18 @@ def _phase(run: Solution, start: float, alpha: float, first: int, first_state: i
     )  # fmt: skip
 
 
-def _solver(
-    before: Solution, settings: dict[str, Any]
-) -> tuple[Callable[..., Solution], tuple[str, ...]]:
-    """What moves a run of this description, and which of its settings stay."""
+def _solver(before: RunArrays, settings: dict[str, Any]) -> Solver:
+    """What moves a run of this description."""
     description = before.parameters.get("description")
     if description not in SOLVERS:
+        allowed = ", ".join(sorted(set(SOLVERS) - {ON_RANKS}))
         raise ValueError(
-            f"then goes on with {', '.join(SOLVERS)}, not with a run of {description}: its state "
-            "is not kept"
+            f"then goes on with {allowed}, not with a run of {description}: its state is not kept"
         )
     if before.status not in (Status.SUCCESS, Status.INACCURATE):
         raise ValueError(f"then goes on with runs that reached an end, got one {before.status}")
     if "comm" in settings and "neurons" in before.parameters:
-        # ranks lie above the descriptions
-        return import_module("meanfield.parallel").solve_mean_field, ON_RANKS
+        return SOLVERS[ON_RANKS]
     if before.parameters.get("neurons", 0) > before.parameters.get("n", 0):
         raise ValueError(
             "then needs comm= for a run on ranks, the communicator of all that hold a part of it"
@@ -158,7 +210,7 @@ def _solver(
     return SOLVERS[str(description)]
 
 
-def _check_problem(before: Solution, problem: Problem) -> None:
+def _check_problem(before: RunArrays, problem: Problem) -> None:
     """Refuse a problem that the state at the end is no state of."""
     old = before.problem
     if problem.dim != old.dim:
@@ -171,7 +223,7 @@ def _check_problem(before: Solution, problem: Problem) -> None:
         )
 
 
-def _refuse_sums(before: Solution, problem: Problem) -> None:
+def _refuse_sums(before: RunArrays, problem: Problem) -> None:
     """Refuse learning rates that depend on what a run has summed, which no solution keeps."""
     for each in (before.problem, problem):
         if isinstance(each.learning_rate, AdagradNorm):
@@ -179,21 +231,6 @@ def _refuse_sums(before: Solution, problem: Problem) -> None:
                 "then goes on with learning rates that do not depend on the state, got "
                 "adagrad_norm: start a run of its own from solution.final, with b = rate/γ there"
             )
-
-
-def _scatter(before: Solution) -> dict[str, Any]:
-    """How runs of SGD scatter and are biased where a band ends: its next start."""
-    found = before.observables
-    if "covariance" not in found or np.isnan(found["covariance"][-1]).any():
-        raise ValueError(
-            "then goes on with a band whose covariance was kept: save fewer times, at most "
-            "4 million numbers in all"
-        )
-    parts = [found["Q_bias"][-1][np.triu_indices(len(found["Q_bias"][-1]))]]
-    parts += [np.ravel(found["M_bias"][-1])]
-    if "a_bias" in found and not np.isnan(found["a_bias"][-1]).any():
-        parts.append(found["a_bias"][-1])
-    return {"covariance": found["covariance"][-1], "bias": np.concatenate(parts)}
 
 
 def _next_seed(seed: int, number: int) -> int:
@@ -214,70 +251,3 @@ def _times(save_at: Any, t0: float, t_end: float) -> Any:
 def _shifted(function: Callable[[float, Any], Any], t0: float, t: float, state: Any) -> Any:
     """A user's function by the run's clock."""
     return function(t0 + t, state)
-
-
-DETERMINED = ("overlap ODEs", "mean-field particles")  # by what they were a moment before
-
-
-def state_at(run: Solution, t: float) -> Any:
-    """See `Solution.at`."""
-    _check_description(run)
-    t = checks.real(t, "t")
-    if len(run.t) == 0:
-        raise ValueError(f"the run saved no state: {run.message}")
-    if not run.t[0] <= t <= run.t[-1]:
-        raise ValueError(
-            f"t must lie between the first and last saved times, in [{run.t[0]:g}, "
-            f"{run.t[-1]:g}], got {t:g}"
-        )
-    phase = next(part for part in run.phases if t <= part.t[-1])
-    if t < phase.t[0]:
-        raise ValueError(
-            f"t must be at least {phase.t[0]:g}, the first saved time of its phase, got {t:g}"
-        )
-    latest = int(np.searchsorted(phase.state_t, t, side="right")) - 1
-    if phase.state_t[latest] == t:
-        return phase.states[latest]
-    return _moved(phase, latest, t)
-
-
-def _moved(phase: Solution, latest: int, t: float) -> Any:
-    """The state at t, by a solve such as the run's own from one of its states."""
-    solve, names = SOLVERS[str(phase.parameters["description"])]
-    settings = {name: phase.parameters[name] for name in names if name in phase.parameters}
-    t0 = float(phase.state_t[latest])
-    problem = later_on(phase.problem, t0, _alpha(phase, t0))
-    found = solve(problem, phase.states[latest], t - t0, save_at=[t - t0], **settings)
-    if found.status not in (Status.SUCCESS, phase.status):
-        raise RuntimeError(f"no state at t = {t:g}; in times since t = {t0:g}: {found.message}")
-    return found.final
-
-
-def _alpha(run: Solution, t: float) -> float:
-    """α at one of the saved times; NaN where a description has none."""
-    try:
-        return float(run.alpha[np.searchsorted(run.t, t)])
-    except AttributeError:
-        return math.nan
-
-
-def _check_description(run: Solution) -> None:
-    """Refuse runs that are not determined by a state they kept."""
-    description = run.parameters.get("description")
-    others = "; name the times of interest in save_at"
-    if description not in DETERMINED:
-        raise ValueError(
-            f"at is for {' and '.join(DETERMINED)}; what a run of {description} did between its "
-            f"saved times is not kept{others}"
-        )
-    if any(largest(phase.problem.temperature) > 0.0 for phase in run.phases):
-        raise ValueError(f"at is for runs without noise, got one at a temperature{others}")
-    if run.parameters.get("neurons", 0) > run.parameters.get("n", 0):
-        raise ValueError(f"at is for runs of one process, got one of several ranks{others}")
-    if description == "overlap ODEs" and any(
-        isinstance(phase.problem.learning_rate, AdagradNorm) for phase in run.phases
-    ):
-        raise ValueError(
-            "at is for learning rates that do not depend on what a run has met, got "
-            f"adagrad_norm{others}"
-        )

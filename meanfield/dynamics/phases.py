@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.rates import samples_per_dimension
+from meanfield.dynamics.registry import risk_of_state
 from meanfield.dynamics.state_series import StateSeries, at_times
 from meanfield.integrate.records import Status
 from meanfield.problem import Problem, later_on, problem_from_parameters
@@ -76,49 +76,6 @@ class RunArrays:
     observables: Mapping[str, NDArray[Any]]
     parts: tuple[Phase, ...]
 
-    def then(self, problem: Problem, t_end: float, **settings: Any) -> Self:
-        """Go on from the last saved time under another problem, as one run with one clock.
-
-        Parameters
-        ----------
-        problem : Problem
-            In the same dimension, with a target of the same directions: other rates, noise, or a
-            second layer set free, and another target by way of `meanfield.targets.build`. Its
-            schedules are read by the clock of the whole run.
-        t_end : float
-            Final time on that clock, after ``t[-1]``.
-        **settings
-            Of the solver: ``until``, ``save_at`` and observables, all by the clock of the whole
-            run, ``checkpoint``, and whatever is to be different from before; tolerances and
-            options stay, and noise is drawn anew. On ranks ``comm``, and every rank makes this
-            call.
-
-        Returns
-        -------
-        Solution
-            Both parts, with the moment of change in it twice: its risk is that under the problem
-            before, then under the new one. ``problem``, ``stats`` and ``parameters`` are the last
-            phase's; `phases` has each alone. Runs of SGD that were stopped wait for the last.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is not as above, or this is no run that can go on: one that was
-            interrupted or diverged, or of a description that does not keep all of its state.
-
-        Examples
-        --------
-        >>> import meanfield as mf
-        >>> one, two = mf.targets.together(mf.CommitteeTarget(k=1), mf.CommitteeTarget(k=1))
-        >>> first = mf.Problem(one, dim=100)
-        >>> run = mf.solve_overlaps(first, mf.gaussian_overlaps(first, p=2), 50.0, save_at=3)
-        >>> run = run.then(mf.Problem(two, dim=100), 100.0, save_at=3)
-        >>> run.t.tolist(), bool(run.risk_under(one)[-1] > run.risk_under(one)[2])
-        ([0.0, 25.0, 50.0, 50.0, 75.0, 100.0], True)
-        """
-        # solvers return solutions, and lie above them
-        return import_module("meanfield.dynamics.continuing").go_on(self, problem, t_end, settings)
-
     @property
     def phases(self) -> tuple[Self, ...]:
         """The parts of a run that went on under other problems, each on the clock of the whole."""
@@ -144,12 +101,11 @@ class RunArrays:
         TypeError, ValueError
             If the target is none, or has other directions.
         """
-        risk = import_module("meanfield.dynamics.risk").population_risk
         problem = replace(self.problem, target=check_target(target))
         states: Any = self.states
         if len(states.shape) > 1:
-            return np.array([[risk(problem, state) for state in run] for run in states])
-        return np.array([risk(problem, state) for state in states])
+            return np.array([[risk_of_state(problem, state) for state in run] for run in states])
+        return np.array([risk_of_state(problem, state) for state in states])
 
     @property
     def state_t(self) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from meanfield import checks
 from meanfield.dynamics.overlaps.averages import OverlapAverages
+from meanfield.dynamics.registry import knows_risk
 from meanfield.dynamics.run import check_gram
 from meanfield.fields import check_evaluator, choose_field
 from meanfield.kernels.activations.units import SQUARE
@@ -18,6 +19,7 @@ from meanfield.states import Overlaps, ParticleMeasure, Weights
 from meanfield.targets import units_of
 
 
+@knows_risk
 def population_risk(
     problem: Problem, state: ParticleMeasure | Overlaps | Weights, *, evaluator: str | None = "auto"
 ) -> float:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from meanfield import checks, display
 from meanfield._version import __version__
+from meanfield.dynamics.continuing import Continued
 from meanfield.dynamics.export import dataset, frame, read_solution, write_solution
-from meanfield.dynamics.phases import Phase, RunArrays
+from meanfield.dynamics.phases import Phase
 from meanfield.dynamics.state_series import Kept, StateSeries
 from meanfield.integrate.records import Status
 from meanfield.problem import Problem
@@ -29,7 +30,7 @@ Final = TypeVar("Final", covariant=True)  # the last state, or one of each run
 
 
 @dataclass(frozen=True, eq=False)
-class Solution(RunArrays, Generic[Kept, Final]):
+class Solution(Continued[Kept], Generic[Kept, Final]):
     """A training run under one description.
 
     The fields of its states are arrays over time under their own names: `u`, `r`, `a` of a law of
@@ -100,41 +101,6 @@ class Solution(RunArrays, Generic[Kept, Final]):
         states: StateSeries[Any] = self.states  # what `Kept` and `Final` are goes with its axes
         last: Any = [run[-1] for run in states] if len(states.shape) > 1 else states[-1]
         return last
-
-    def at(self, t: float) -> Kept:
-        """The state at any time between the first and the last saved one.
-
-        No interpolant is kept, for want of memory: what the run did since the saved time before is
-        solved again with its tolerances. The state is as accurate as those that were saved, and
-        costs as much as that part of the run did; at a saved time it is the saved state itself.
-
-        Parameters
-        ----------
-        t : float
-            In [t[0], t[-1]].
-
-        Returns
-        -------
-        ParticleMeasure or Overlaps
-
-        Raises
-        ------
-        TypeError, ValueError
-            If t is not as above, or the run is not determined by the states that it kept: SGD,
-            diffusion, fluctuations, a temperature, a rate that depends on what was met, ranks.
-        RuntimeError
-            If the solve fails; the message says how.
-
-        Examples
-        --------
-        >>> import meanfield as mf
-        >>> problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=0.5)
-        >>> run = mf.solve_overlaps(problem, mf.gaussian_overlaps(problem, p=2), 3.0, save_at=4)
-        >>> bool(run.M[1, 0, 0] < run.at(1.5).M[0, 0] < run.M[2, 0, 0])
-        True
-        """
-        # solvers return solutions, and lie above them
-        return import_module("meanfield.dynamics.continuing").state_at(self, t)
 
     def at_dim(self, dim: float) -> Solution:
         """The same fluctuations, said for another input dimension.

@@ -16,6 +16,7 @@ from meanfield._version import __version__
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particles.field_checks import Check
 from meanfield.dynamics.particles.flow import ParticleFlow
+from meanfield.dynamics.registry import ON_RANKS, goes_on
 from meanfield.dynamics.run import Request, Result, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.stops import Stops
@@ -34,6 +35,11 @@ Array = NDArray[np.float64]
 Averages = Mapping[str, Callable[[float, ParticleMeasure], ArrayLike]]
 
 
+@goes_on(
+    ON_RANKS,
+    settings=("rtol", "atol", "evaluator"),
+    together=lambda comm: Ranks(comm).sharing_errors(),
+)
 @raising_on_sigterm()
 def solve_mean_field(
     problem: Problem,

@@ -13,6 +13,7 @@ from meanfield.dynamics.diffusion.record import DiffusionRun
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.random_run import starts_of_runs
 from meanfield.dynamics.rates import RateSeries
+from meanfield.dynamics.registry import goes_on
 from meanfield.dynamics.run import Request, carry_out, check_gram
 from meanfield.dynamics.solution import Solution
 from meanfield.dynamics.state_series import StateSeries
@@ -21,6 +22,7 @@ from meanfield.schedules.base import largest
 from meanfield.states import Overlaps
 
 
+@goes_on("diffusion", settings=("rtol", "step", "batch_size", "spherical"))
 def simulate_diffusion(
     problem: Problem,
     overlaps: Overlaps | StateSeries[Any],

@@ -21,6 +21,7 @@ from meanfield.dynamics.overlaps.averages import OverlapAverages
 from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import choose_noise
 from meanfield.dynamics.rates import RateSeries
+from meanfield.dynamics.registry import goes_on
 from meanfield.dynamics.run import (
     Request,
     Tolerances,
@@ -42,6 +43,24 @@ MOST_NUMBERS = 3000  # of y: Σ has as many squared
 ROOM = 1e-9  # of Q: what scores need between the overlaps and the edge of the cone
 
 
+def _scatter(before: Solution) -> dict[str, Any]:
+    """How runs of SGD scatter and are biased where a band ends: its next start."""
+    found = before.observables
+    if "covariance" not in found or np.isnan(found["covariance"][-1]).any():
+        raise ValueError(
+            "then goes on with a band whose covariance was kept: save fewer times, at most "
+            "4 million numbers in all"
+        )
+    parts = [found["Q_bias"][-1][np.triu_indices(len(found["Q_bias"][-1]))]]
+    parts += [np.ravel(found["M_bias"][-1])]
+    if "a_bias" in found and not np.isnan(found["a_bias"][-1]).any():
+        parts.append(found["a_bias"][-1])
+    return {"covariance": found["covariance"][-1], "bias": np.concatenate(parts)}
+
+
+@goes_on(
+    "fluctuations", settings=("rtol", "batch_size", "spherical", "samples", "seed"), begin=_scatter
+)
 @raising_on_sigterm()
 @one_blas_thread()
 def solve_fluctuations(

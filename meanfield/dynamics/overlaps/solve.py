@@ -18,6 +18,7 @@ from meanfield.dynamics.overlaps.flow import OverlapFlow
 from meanfield.dynamics.overlaps.noise import choose_noise
 from meanfield.dynamics.overlaps.record import OverlapRun
 from meanfield.dynamics.rates import RateSeries
+from meanfield.dynamics.registry import OF_EQUATIONS, goes_on
 from meanfield.dynamics.run import Request, Tolerances, carry_out, check_gram
 from meanfield.dynamics.solution import Solution
 from meanfield.integrate.interrupts import raising_on_sigterm
@@ -35,6 +36,12 @@ class OverlapVelocity(NamedTuple):
     a: NDArray[np.float64]
 
 
+@goes_on(
+    "overlap ODEs",
+    settings=(
+        *OF_EQUATIONS, "sgd_noise", "batch_size", "noise_method", "samples", "seed",
+    ),
+)  # fmt: skip
 @raising_on_sigterm()
 def solve_overlaps(
     problem: Problem,

@@ -16,6 +16,7 @@ from meanfield.dynamics.particles.free_energy import FreeEnergy
 from meanfield.dynamics.particles.langevin import LangevinRun
 from meanfield.dynamics.particles.training import add_decay
 from meanfield.dynamics.rates import RateSeries
+from meanfield.dynamics.registry import OF_EQUATIONS, goes_on
 from meanfield.dynamics.run import Description, Request, Tolerances, carry_out
 from meanfield.dynamics.solution import Solution
 from meanfield.fields import check_evaluator, choose_field
@@ -28,6 +29,7 @@ from meanfield.states import ParticleMeasure, check_state
 Array = NDArray[np.float64]
 
 
+@goes_on("mean-field particles", settings=(*OF_EQUATIONS, "evaluator", "field_tolerance", "step"))
 @raising_on_sigterm()
 def solve_mean_field(
     problem: Problem,

@@ -14,6 +14,7 @@ from meanfield import checks
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.random_run import starts_of_runs
 from meanfield.dynamics.rates import RateSeries
+from meanfield.dynamics.registry import goes_on
 from meanfield.dynamics.run import Request, carry_out, check_gram
 from meanfield.dynamics.sgd.adagrad import AdaptiveRun, OwnClocks
 from meanfield.dynamics.sgd.clock import EvenSteps, ScheduledSteps, StepClock
@@ -39,6 +40,7 @@ from meanfield.states import Overlaps, Weights, check_state
 KEEPS = ("all", "overlaps", "ends")
 
 
+@goes_on("SGD in R^d", "SGD exact in law", settings=("batch_size", "spherical"))
 @raising_on_sigterm()
 def simulate_sgd(
     problem: Problem,
