@@ -12,6 +12,7 @@ SHARED_NAMES = {
     "alignment": "the alignment of neurons, and its picture",
     "averages": "what the overlap equations average, for one run or for many",
     "base": "what the classes of a room share",
+    "choose": "which way to compute suits a problem",
     "clouds": "neurons as points",
     "concentration": "the concentration study, and its picture",
     "diagram": "the phase diagram, and its picture",

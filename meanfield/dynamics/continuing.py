@@ -67,7 +67,7 @@ class Continued(RunArrays, Generic[Kept]):
         ----------
         problem : Problem
             In the same dimension, with a target of the same directions: other rates, noise, or a
-            second layer set free, and another target by way of `meanfield.targets.build`. Its
+            second layer set free, and another target by way of `meanfield.targets.together`. Its
             schedules are read by the clock of the whole run.
         t_end : float
             Final time on that clock, after ``t[-1]``.

@@ -89,7 +89,7 @@ class RunArrays:
         Parameters
         ----------
         target : Target
-            With the directions of the run's own; see `meanfield.targets.build`.
+            With the directions of the run's own; see `meanfield.targets.together`.
 
         Returns
         -------

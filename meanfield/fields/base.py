@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import potential_of
-from meanfield.targets.potentials.form import Potential
+from meanfield.targets.potentials.base import Potential
 
 Array = NDArray[Any]
 
@@ -26,6 +26,11 @@ EDGE = 0.93  # of what a table or a mesh reaches, where neurons after a step ask
 def charges(a: Array, mass: Array | None) -> Array:
     """Second-layer weights for an average over equal masses: n m_i a_i, or a where masses are."""
     return a if mass is None else a * (len(a) * mass)
+
+
+def mean_vector(charge: Array, u: Array) -> Array:
+    """The mean of a u over the neurons, (k,): what linear parts of σ make of a measure."""
+    return np.einsum("i,ix->x", charge, u) / len(charge)
 
 
 class _Unlocked:

@@ -23,7 +23,7 @@ from meanfield.targets.multi_index import MultiIndexTarget as MultiIndexTarget
 from meanfield.targets.polynomials import HermiteSeries as HermiteSeries
 from meanfield.targets.polynomials import Polynomial as Polynomial
 from meanfield.targets.polynomials import described_function as described_function
-from meanfield.targets.potentials.choice import potential_of as potential_of
-from meanfield.targets.potentials.choice import potential_of_function as potential_of_function
-from meanfield.targets.potentials.choice import potential_of_units as potential_of_units
-from meanfield.targets.potentials.form import Potential as Potential
+from meanfield.targets.potentials.base import Potential as Potential
+from meanfield.targets.potentials.choose import potential_of as potential_of
+from meanfield.targets.potentials.choose import potential_of_function as potential_of_function
+from meanfield.targets.potentials.choose import potential_of_units as potential_of_units

@@ -17,8 +17,8 @@ from meanfield.gaussian.pair_averages import pair_averages
 from meanfield.kernels.activations.units import CUSTOM
 from meanfield.schedules.make import check_rate, plain_rate
 from meanfield.targets.base import LinkUnits
-from meanfield.targets.potentials.choice import potential_of_units
-from meanfield.targets.potentials.form import Potential
+from meanfield.targets.potentials.base import Potential
+from meanfield.targets.potentials.choose import potential_of_units
 
 # eigenvalues of the Gram matrix below this fraction of the largest count as zero
 RANK_TOLERANCE = 1e-12

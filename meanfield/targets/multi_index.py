@@ -25,8 +25,8 @@ from meanfield.schedules.make import check_rate, plain_rate
 from meanfield.targets.base import compiled_labels, sample_points
 from meanfield.targets.hermite import Series, find_series
 from meanfield.targets.polynomials import HermiteSeries, Polynomial, described_function
-from meanfield.targets.potentials.choice import potential_of_function
-from meanfield.targets.potentials.form import Potential
+from meanfield.targets.potentials.base import Potential
+from meanfield.targets.potentials.choose import potential_of_function
 
 Array = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from meanfield.kernels.dynamics.overlaps.drift import drift_matrices, error_ener
 from meanfield.problem import Problem
 from meanfield.states.factors import nearest_coordinates
 from meanfield.targets import potential_of, units_of
-from meanfield.targets.potentials.form import relative_error
+from meanfield.targets.potentials.base import relative_error
 
 Array = NDArray[np.float64]
 

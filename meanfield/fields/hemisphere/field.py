@@ -21,6 +21,7 @@ from meanfield.fields.base import (
     Task,
     charges,
     kept,
+    mean_vector,
     sample_neurons,
 )
 from meanfield.fields.costs import SECONDS
@@ -125,7 +126,7 @@ class HomogeneousField(LinearField):
         if moments is None:
             moments = np.full(self.mesh.points, math.nan)
         square = float(charge @ charge) / len(charge)
-        return np.concatenate((moments, _mean(charge, u), [square]))
+        return np.concatenate((moments, mean_vector(charge, u), [square]))
 
     def scatter(
         self, sums: Array, a: Array, u: Array, r: Array, out_a: Array, out_u: Array, out_r: Array
@@ -278,7 +279,3 @@ def _sample(u: Array, r: Array, a: Array) -> Array:
     ranks = np.union1d(spread, np.arange(min(n, SAMPLES)))
     closest = np.argsort(np.arctan2(np.abs(r), np.hypot(u[:, 0], u[:, 1])))[ranks]
     return np.union1d(np.union1d(even, closest), sample_neurons(u, r, a))
-
-
-def _mean(charge: Array, u: Array) -> Array:
-    return np.einsum("i,ix->x", charge, u) / len(charge)

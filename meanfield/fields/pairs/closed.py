@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from meanfield.fields.base import Array, Cost, Task, charges, sample_neurons
+from meanfield.fields.base import Array, Cost, Task, charges, mean_vector, sample_neurons
 from meanfield.fields.costs import SECONDS
 from meanfield.fields.estimate import UNIT, Velocities, relative_error
 from meanfield.gaussian.rules import Rule, overlap_rule, sphere_coordinate_rule
@@ -20,7 +20,7 @@ from meanfield.kernels.fields.pairs import closed
 from meanfield.problem import Problem
 from meanfield.states import ParticleMeasure
 from meanfield.targets import potential_of, units_of
-from meanfield.targets.potentials.form import Potential
+from meanfield.targets.potentials.base import Potential
 
 CLOSED = (ERF, RELU, LEAKY_RELU)  # students whose pairs are closed forms
 ROUNDED = 8.0  # units of the last place that a sum over pairs may be off by
@@ -119,7 +119,7 @@ class PairField:
         )
         if self.leak != 0.0:
             out_u, out_r = self._leaky(out_u), self._leaky(out_r)
-            out_u += self.leak * _mean(a_j, u_j)
+            out_u += self.leak * mean_vector(a_j, u_j)
         return out_u, out_r
 
     def values(self, u: Array, r: Array, a_j: Array, u_j: Array, r_j: Array) -> Array:
@@ -133,7 +133,7 @@ class PairField:
         out, u_j_rows = np.empty_like(r), np.ascontiguousarray(u_j.T)
         closed.student_values(self.code, u, r, a_j, u_j_rows, r_j, *(rule or self.rule), out)
         if self.leak != 0.0:
-            out = self._leaky(out) + self.leak * (u @ _mean(a_j, u_j))
+            out = self._leaky(out) + self.leak * (u @ mean_vector(a_j, u_j))
         return out
 
     def _leaky(self, rectified: Array) -> Array:
@@ -251,8 +251,3 @@ class PairField:
     def description(self) -> dict[str, Any]:
         """See `Field`."""
         return {"field": self.name, "overlap_nodes": len(self.rule[0])}
-
-
-def _mean(a: Array, u: Array) -> Array:
-    """Mean of a u over the neurons, (k,)."""
-    return np.einsum("i,ix->x", a, u) / len(a)

@@ -12,7 +12,7 @@ from meanfield.fields.slices.layouts import NARROW, Layout, lay_out
 from meanfield.fields.slices.meshes import Out
 from meanfield.problem import Problem
 from meanfield.targets import potential_of
-from meanfield.targets.potentials.form import Values
+from meanfield.targets.potentials.base import Values
 
 # a level takes at least a factor of five off the error: this much of what a coarser one is off by
 COARSER = 0.2

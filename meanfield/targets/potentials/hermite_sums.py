@@ -16,7 +16,7 @@ from meanfield.activations import Activation
 from meanfield.gaussian.hermite_coefficients import student_coefficients
 from meanfield.gaussian.hermite_expansions import Expansion, expand
 from meanfield.targets.hermite import Series
-from meanfield.targets.potentials.form import TINY, Array, Potential, Values, variances
+from meanfield.targets.potentials.base import TINY, Array, Potential, Values, variances
 
 COST = 1e-6  # seconds of a neuron, of few terms
 CHUNK = 2**17  # numbers at a time: a few arrays of them stay in the second-level cache

@@ -20,7 +20,7 @@ from meanfield.gaussian.rules import coarse_share, gaussian_nodes
 from meanfield.kernels.fields.mesh import BELOW, POINTS
 from meanfield.kernels.fields.pairs import series
 from meanfield.targets.base import Target
-from meanfield.targets.potentials.form import TINY, Array, Potential, Values, variances
+from meanfield.targets.potentials.base import TINY, Array, Potential, Values, variances
 
 REACH, ACROSS = 9.5, 6.8  # of the nodes along u, where polynomials grow, and across
 SPACINGS = {2: (0.4, 0.28, 0.2, 0.14, 0.1), 3: (0.4, 0.32, 0.25, 0.2)}  # tried in turn

@@ -26,7 +26,7 @@ from meanfield.gaussian.rules import Rule, panel_rule
 from meanfield.kernels.activations.units import SQUARE
 from meanfield.kernels.targets import target_slopes
 from meanfield.targets.base import LinkUnits
-from meanfield.targets.potentials.form import TINY, Array, Potential, Values, variances
+from meanfield.targets.potentials.base import TINY, Array, Potential, Values, variances
 
 REACH = 9.0  # of a rule over λ*: beyond, x⁸ times a Gaussian holds 1e-12 of its mass
 WIDEST, NODES = 1.1, 14  # panels, in units of the link's strip, and nodes in each

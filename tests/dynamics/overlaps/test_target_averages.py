@@ -8,7 +8,7 @@ import pytest
 import meanfield as mf
 from meanfield.gaussian.hermite_expansions import expand
 from meanfield.targets import hermite_link, potential_of
-from meanfield.targets.potentials.form import relative_error
+from meanfield.targets.potentials.base import relative_error
 from meanfield.targets.potentials.hermite_sums import HermiteSums
 from meanfield.targets.potentials.nodes import NodeSums
 

@@ -6,7 +6,7 @@ from meanfield.activations import Activation
 from meanfield.gaussian.pair_averages import has_closed_form
 from meanfield.targets.base import LinkUnits, Target, units_of
 from meanfield.targets.hermite import polynomial_of, series_of
-from meanfield.targets.potentials.form import Potential
+from meanfield.targets.potentials.base import Potential
 from meanfield.targets.potentials.hermite_sums import HermiteSums
 from meanfield.targets.potentials.nodes import NodeSums, across
 from meanfield.targets.potentials.units import ClosedPairs, CosineSeries, ExpandedPairs, LinkRules
