@@ -61,7 +61,7 @@ def test_only_pictures_and_users_modules_are_imported_by_a_name_in_quotes():
         if calls:
             found[str(path.relative_to(PACKAGE))] = calls
     # matplotlib takes a second to import; the last is the module of a user's own function
-    assert found == {"__init__.py": 1, "dynamics/solution.py": 1, "studies/plain.py": 1}
+    assert found == {"__init__.py": 1, "dynamics/solution.py": 1, "studies/plain_values.py": 1}
 
 
 def test_importing_the_library_is_light():
