@@ -1,6 +1,12 @@
 """What holds for all tests."""
 
+import os
 import signal
+
+# Threads of a BLAS wait by spinning: with two beside each worker of pytest, tests took several
+# times as long as with one. A BLAS asks for this when it is loaded, in processes that tests start
+# too; `test_blas` sets other numbers.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -1,5 +1,7 @@
 """Linear algebra on one thread, put back as it was."""
 
+import os
+
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -11,6 +13,15 @@ from meanfield.fields.slices import layouts
 
 def threads_of_blas():
     return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+@pytest.mark.skipif(
+    os.environ["OMP_NUM_THREADS"] != "1" or "OPENBLAS_NUM_THREADS" in os.environ,
+    reason="whoever runs the tests wants another number",
+)
+def test_tests_run_on_one():
+    """`conftest` came before the BLAS; otherwise all is right, and takes several times as long."""
+    assert threads_of_blas() == {1}
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Rubbish is refused at the boundary: by a TypeError or a ValueError that names the argument."""
 
 import math
+from functools import cache
 
 import pytest
 
@@ -10,7 +11,13 @@ TARGET = mf.CommitteeTarget(k=1)
 PROBLEM = mf.Problem(TARGET, dim=20, learning_rate=0.1)
 MEASURE = mf.gaussian_measure(PROBLEM, n=4)
 WEIGHTS = mf.gaussian_weights(PROBLEM, p=3)
-RUN = mf.solve_mean_field(mf.Problem(TARGET, dim=20), MEASURE, 0.1, save_at=2)
+
+
+@cache
+def run():
+    """Made by the tests that need it: every worker imports this module, to collect its tests."""
+    return mf.solve_mean_field(mf.Problem(TARGET, dim=20), MEASURE, 0.1, save_at=2)
+
 
 CALLS = {
     "velocity": (mf.mean_field_velocity, (PROBLEM, MEASURE)),
@@ -18,7 +25,7 @@ CALLS = {
     "overlaps": (mf.solve_overlaps, (PROBLEM, WEIGHTS.overlaps(), 0.1)),
     "sgd": (mf.simulate_sgd, (PROBLEM, WEIGHTS, 0.1)),
     "concentration": (mf.projection.concentration, (MEASURE, PROBLEM)),
-    "along": (mf.projection.along, (RUN,)),
+    "along": (lambda **given: mf.projection.along(run(), **given), ()),
     "study": (mf.concentration_study, (TARGET, [10, 20])),
 }
 RUBBISH = (math.nan, -1, 0, 2.5, "x", {}, NotImplemented, [1.0, 2.0], 1 + 2j)
@@ -55,4 +62,4 @@ def test_containers():
     with pytest.raises(TypeError, match="settings"):
         mf.regimes.four_regimes(TARGET, t_end=0.1, settings=0.5)
     with pytest.raises(ValueError, match="fractions"):
-        mf.projection.along(RUN, fractions=[])
+        mf.projection.along(run(), fractions=[])
