@@ -71,7 +71,9 @@ def _risk(problem: Problem, state: Any, evaluator: str) -> float:
         return _risk_of_weights(problem, state)
     if isinstance(state, Overlaps):
         check_gram(problem, state.P, "overlaps")
-        return OverlapAverages(problem).risk(state.Q, state.M, state.a, with_error=False)[0]
+        averages = OverlapAverages(problem)
+        # a writable copy, which is how kernels want it; see `ParticleMeasure.arrays`
+        return averages.risk(np.array(state.Q), state.M, state.a, with_error=False)[0]
     if not isinstance(state, ParticleMeasure):
         raise TypeError(
             "state must be a ParticleMeasure, Overlaps or Weights, got " + type(state).__name__

@@ -40,15 +40,15 @@ def make_measure(k, n=200, scale=1.0, seed=0):
 def settle(field, measure):
     """Another layout where neurons have outgrown the one there is, as a run asks after a step."""
     with np.errstate(over="ignore"):
-        while field.outgrown(measure.a, measure.u, measure.r) and field.grow(measure):
+        while field.outgrown(*measure.arrays()) and field.grow(measure):
             pass
 
 
 def velocity(field, measure):
     """da, du, dr of a field as new arrays; NaN where it writes nothing."""
     settle(field, measure)
-    out = [np.full_like(part, np.nan) for part in (measure.a, measure.u, measure.r)]
-    field.velocity(measure.a, measure.u, measure.r, *out)
+    out = [np.full_like(part, np.nan) for part in measure.arrays()]
+    field.velocity(*measure.arrays(), *out)
     return out
 
 
@@ -69,6 +69,6 @@ def relative_errors(field, problem, measure):
         float(np.linalg.norm(mine - theirs) / max(np.linalg.norm(theirs), 1e-5))
         for mine, theirs in zip(found, (expected.da, expected.du, expected.dr), strict=True)
     ]
-    risk = field.risk(measure.a, measure.u, measure.r)
+    risk = field.risk(*measure.arrays())
     size = expected.risk + expected.variance_parts[1]
     return [*errors, abs(risk - expected.risk) / size]

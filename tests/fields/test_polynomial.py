@@ -43,7 +43,7 @@ def test_squares_against_the_twin(tau, D):
     field = prepared(PolynomialField, problem, measure)
     assert max(relative_errors(field, problem, measure)) < 1e-12
     expected = twin.flow(problem, measure.a, measure.u, measure.r).variance_parts
-    found = field.variance_parts(measure.a, measure.u, measure.r)
+    found = field.variance_parts(*measure.arrays())
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * expected[1])
 
 
@@ -157,4 +157,4 @@ def test_moments_are_sums():
 
 def kernel_moments(field, m):
     every = np.ones(len(field.index), bool)
-    return polynomial.moments(m.a, m.u, m.r, field.parent, field.factor, every)
+    return polynomial.moments(*m.arrays(), field.parent, field.factor, every)

@@ -105,7 +105,8 @@ class OverlapAverages:
             M = network.u @ self.basis.T
             E = np.empty((p, len(self.P)))
             e = np.concatenate((-a / p, self.e_target))
-            drift_matrices(*self.codes, network.Q, M, self.P, a, e, D, E)
+            # a copy, since kernels are compiled apart for arrays that may not be written to
+            drift_matrices(*self.codes, network.Q, M, self.P, np.array(a), e, D, E)
             return D, E @ self.basis
         e = -a / p
         students = self._expansion(network)

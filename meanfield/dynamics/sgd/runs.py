@@ -122,7 +122,9 @@ class RiskCorrection:
 def second_layer(problem: Problem) -> Array:
     """a* of a target that is a sum of units, (k,); nothing for another."""
     units = units_of(problem.target)
-    return np.empty(0) if units is None else np.asarray(units.weights)
+    weights = np.array([] if units is None else units.weights, dtype=np.float64)
+    weights.flags.writeable = False  # always: kernels are compiled once more for writable ones
+    return weights
 
 
 def own_clocks(problem: Problem, runs: int) -> Array:

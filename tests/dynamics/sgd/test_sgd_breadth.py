@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ import meanfield as mf
 from meanfield.activations import custom, get_activation
 from meanfield.activations.library import ACTIVATIONS
 from meanfield.activations.own import compiled_unit
-from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams
+from meanfield.dynamics.sgd.runs import LawRuns, WeightsRuns, make_step, make_streams, second_layer
 from meanfield.kernels.activations.units import activate, call_vector
 from meanfield.kernels.dynamics.sgd import law as sgd_law
 from meanfield.kernels.dynamics.sgd import random as sgd_random
@@ -66,6 +67,12 @@ def unit_at(unit, x):
 @serial
 def label_at(address, z):
     return call_vector(address, z)
+
+
+def test_kernels_are_compiled_once_for_targets_of_every_kind():
+    """They would be anew for a* that may be written to."""
+    kinds = {numba.typeof(second_layer(mf.Problem(t, dim=9))) for t in (WAVY, STAIRCASE, COMMITTEE)}
+    assert len(kinds) == 1
 
 
 @pytest.mark.parametrize("given", dict.fromkeys([*STUDENTS, *ACTIVATIONS, "hermite1"]), ids=str)

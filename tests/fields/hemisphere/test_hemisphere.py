@@ -266,6 +266,7 @@ def test_what_it_refuses():
     field = prepared(make_problem("relu", k=2, kappa=0.0), measure)
     da, du, _ = velocity(field, measure)
     assert np.isnan(da).all() and np.isfinite(du).all()  # a fixed second layer is left alone
-    nowhere = SimpleNamespace(a=measure.a, u=measure.u * np.nan, r=measure.r)
+    a, u, r = measure.arrays()
+    nowhere = SimpleNamespace(arrays=lambda: (a, u * np.nan, r))
     assert np.isnan(velocity(field, nowhere)[1]).all()
-    assert math.isnan(field.risk(nowhere.a, nowhere.u, nowhere.r))
+    assert math.isnan(field.risk(*nowhere.arrays()))

@@ -38,7 +38,7 @@ def test_against_the_definition():
     found = velocity(field, measure)
     for mine, theirs in zip(found, (expected.da, expected.du, expected.dr), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-9)
-    assert math.isclose(field.risk(measure.a, measure.u, measure.r), expected.risk, rel_tol=1e-9)
+    assert math.isclose(field.risk(*measure.arrays()), expected.risk, rel_tol=1e-9)
 
 
 @pytest.mark.parametrize("D", [1, 2, 40, 10**6, math.inf])
@@ -49,7 +49,7 @@ def test_variance_parts(sigma, D):
     expected = twin.flow(problem, measure.a, measure.u, measure.r).variance_parts
     field = PairField(problem)
     field.prepare(measure)
-    outside, total = field.variance_parts(measure.a, measure.u, measure.r)
+    outside, total = field.variance_parts(*measure.arrays())
     assert math.isclose(total, expected[1], rel_tol=1e-7)
     assert math.isclose(outside, expected[0], rel_tol=1e-6, abs_tol=1e-14)
     assert (outside == 0.0) == math.isinf(D)
@@ -126,7 +126,8 @@ def test_the_sign_of_r_means_nothing(flipped, pair, D):
     out = [np.zeros(8), np.zeros((8, 2)), np.zeros(8)]
     field = PairField(problem)
     field.prepare(m)
-    field.velocity(m.a, m.u, sign * m.r, *out)
+    a, u, r = m.arrays()
+    field.velocity(a, u, sign * r, *out)
     for one, other in zip(before, (out[0], out[1], sign * out[2]), strict=True):
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-8 if pair[0] == "relu" else 1e-13)
 

@@ -55,7 +55,7 @@ def test_closed_forms(k, D):
     assert max(relative_errors(field, problem, measure)) < 1e-8
     expected = twin.flow(problem, measure.a, measure.u, measure.r)
     assert miss(field, expected, measure) < 3.0 * field.worst + 1e-9 < 3e-8
-    parts = field.variance_parts(measure.a, measure.u, measure.r)
+    parts = field.variance_parts(*measure.arrays())
     np.testing.assert_allclose(parts, expected.variance_parts, rtol=1e-6, atol=1e-13)
 
 
@@ -80,7 +80,7 @@ def test_the_definition(sigma, target, D):
         assert miss(field, expected, measure) < 1e-5, (kind.name, field.worst)
         da, _, _ = velocity(field, measure)
         np.testing.assert_allclose(da, expected.da, rtol=0, atol=1e-6)
-        risk = field.risk(measure.a, measure.u, measure.r)
+        risk = field.risk(*measure.arrays())
         assert math.isclose(risk, expected.risk, rel_tol=3e-5)
 
 

@@ -41,7 +41,7 @@ def test_closed_forms(sigma, k, D):
     assert field.worst <= field.tolerance
     assert worst < 4.0 * field.worst + 1e-9
     assert field.worst < 30.0 * worst + 1e-9
-    risk = field.risk(measure.a, measure.u, measure.r)
+    risk = field.risk(*measure.arrays())
     assert abs(risk - expected.risk) < max(1e-8, 0.1 * field.worst) * (1.0 + expected.risk)
 
 

@@ -120,10 +120,10 @@ def test_kinks_in_several_directions_are_estimated_not_hidden():
 @pytest.mark.parametrize("sigma", ["erf", "relu"])
 def test_variance_parts_agree_with_pairs(sigma, D):
     problem, measure = make_problem(sigma, D=D), make_measure(1, n=100)
-    outside, total = prepared(problem, measure).variance_parts(measure.a, measure.u, measure.r)
+    outside, total = prepared(problem, measure).variance_parts(*measure.arrays())
     pairs = PairField(problem)
     pairs.prepare(measure)
-    exact = pairs.variance_parts(measure.a, measure.u, measure.r)
+    exact = pairs.variance_parts(*measure.arrays())
     assert math.isclose(total, exact[1], rel_tol=allowed(sigma))
     tolerance = 1e-6 if sigma == "erf" else 1e-4
     assert math.isclose(outside, exact[0], rel_tol=tolerance, abs_tol=1e-15)
@@ -132,7 +132,7 @@ def test_variance_parts_agree_with_pairs(sigma, D):
 def test_variance_parts_in_two_directions():
     problem, measure = make_problem(k=2, D=30), make_measure(2, n=50, scale=0.5)
     found, expected = (
-        field.variance_parts(measure.a, measure.u, measure.r)
+        field.variance_parts(*measure.arrays())
         for field in (choose_field(problem, measure, name) for name in ("slices", "pairs"))
     )
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -148,7 +148,8 @@ def test_invariances(sigma):
     after = velocity(field, mf.ParticleMeasure(m.a[order], m.u[order], m.r[order]))
     sign = np.where(np.arange(m.n) % 3 == 0, -1.0, 1.0)
     mirrored = [np.zeros(m.n), np.zeros((m.n, 2)), np.zeros(m.n)]
-    field.velocity(m.a, m.u, sign * m.r, *mirrored)
+    a, u, r = m.arrays()
+    field.velocity(a, u, sign * r, *mirrored)
     mirrored[2] *= sign
     for one, renamed, other in zip(before, after, mirrored, strict=True):
         np.testing.assert_allclose(renamed, one[order], rtol=0, atol=1e-13)
@@ -171,11 +172,11 @@ def test_neurons_that_are_not_finite_have_no_velocity():
     for sigma in ("erf", "relu"):
         field = prepared(make_problem(sigma), m)
         out = [np.zeros(20), np.zeros((20, 1)), np.zeros(20)]
-        u = m.u.copy()
+        a, u, r = m.arrays()
         u[3] = np.nan
-        field.velocity(m.a, u, m.r, *out)
+        field.velocity(a, u, r, *out)
         assert all(np.isnan(part).all() for part in out)
-        assert not field.outgrown(m.a, u, m.r)  # no layout would serve
+        assert not field.outgrown(a, u, r)  # no layout would serve
 
 
 def test_a_layout_too_large_for_memory_is_coarsened(monkeypatch):
