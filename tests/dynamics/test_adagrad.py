@@ -353,6 +353,7 @@ def test_solutions_are_stored_and_handed_on(tmp_path):
         run.plot()
 
 
+@pytest.mark.extra
 def test_the_learning_rate_has_named_dimensions():
     pytest.importorskip("xarray", reason="the extra xarray is not installed")
     for run in (

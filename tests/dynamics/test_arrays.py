@@ -60,6 +60,7 @@ def test_what_was_computed_cannot_be_overwritten(runs, flow):
             array[...] = 0.0
 
 
+@pytest.mark.extra
 def test_named_dimensions(runs, problem):
     pytest.importorskip("xarray", reason="the extra xarray is not installed")
     data = runs.to_xarray()
@@ -73,6 +74,7 @@ def test_named_dimensions(runs, problem):
     assert ends.u.dims == ("state_time", "neuron", "direction") and len(ends.time) == 4
 
 
+@pytest.mark.extra
 def test_a_row_for_each_time_and_run(runs, flow):
     pytest.importorskip("pandas", reason="the extra xarray, which brings pandas, is not installed")
     table = runs.to_dataframe()

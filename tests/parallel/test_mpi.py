@@ -12,6 +12,7 @@ from tests.waiting import PATIENCE, wait_until
 
 pytestmark = [
     pytest.mark.mpi,
+    pytest.mark.extra,
     pytest.mark.skipif(
         find_spec("mpi4py") is None or MPIEXEC is None,
         reason="mpi4py or mpiexec is not installed: pip install '.[mpi]'",

@@ -34,6 +34,7 @@ def fragile():
     return small(start={"law": "tests.studies.small:fragile", "n": 8})
 
 
+@pytest.mark.extra
 @needs_dask
 @pytest.mark.filterwarnings("ignore")  # Dask's own, when it closes
 def test_a_dask_cluster(tmp_path):
@@ -51,6 +52,7 @@ def test_loky(tmp_path):
         assert same(fragile().run(executor, tmp_path), fragile().run())
 
 
+@pytest.mark.extra
 @needs_mpi
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_ranks_of_mpi(tmp_path, ranks):

@@ -427,6 +427,7 @@ def test_tables(alone):
     assert all(word in alone.text() for word in ("dim", "risk", "±", "6 success", "field_error"))
 
 
+@pytest.mark.extra
 def test_named_dimensions(alone):
     xarray = pytest.importorskip("xarray", reason="the extra xarray is not installed")
     data = small(observables=["risk", "alignment_quantiles"]).run().to_xarray()
