@@ -97,3 +97,20 @@ def integers(typing, array):
         return view._getvalue()
 
     return array.copy(dtype=types.int64)(array), generate
+
+
+@intrinsic
+def item(typing, array, index):
+    """The number at `index` in the memory of an array in rows; nothing is checked.
+
+    numba counts negative indices from the end, and asks for the sign wherever the compiler cannot
+    tell it: in a product of matrices that took longer than its arithmetic.
+    """
+    if array.layout != "C":
+        return None
+
+    def generate(context, builder, signature, args):
+        data = make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return array.dtype(array, types.intp), generate

@@ -1,10 +1,11 @@
 """Memory that kernels take for themselves."""
 
+import numba
 import numpy as np
 import pytest
 from numba.core.runtime import _nrt_python, rtsys
 
-from meanfield.kernels.memory import integers
+from meanfield.kernels.memory import integers, item
 from meanfield.kernels.options import serial, serial_strict
 
 ONES = np.ones(4)
@@ -32,6 +33,14 @@ def bits(x):
         out[j] = seen[j] >> 52
         seen[j] += 1
     return out, copy
+
+
+@serial
+def items(x):
+    total = 0.0
+    for at in range(x.size):
+        total += (at + 1) * item(x, at)
+    return total
 
 
 @serial_strict
@@ -154,3 +163,10 @@ def test_pieces_count_references_only_where_memory_may_change_hands():
 
 def test_kernels_of_kernels():
     assert outer(3.0) == 2.0 * 10.0 + 3.0 + 3.0
+
+
+def test_items_are_those_of_the_memory_in_rows():
+    table = np.arange(12.0).reshape(3, 4)
+    assert items(table) == np.arange(1.0, 13.0) @ table.ravel()
+    with pytest.raises(numba.TypingError):
+        items(table[:, 1:])

@@ -18,6 +18,7 @@ import numpy as np
 from meanfield.fields.base import Array
 from meanfield.kernels.fields.places import BELOW, POINTS
 from meanfield.kernels.fields.slices.products import multiply
+from meanfield.kernels.simd import LANES
 
 CHUNK = 512  # rows of an interpolation made at a time
 STRIP = 0.5 * math.pi  # half the width of the strip in s where functions are analytic
@@ -35,7 +36,8 @@ class Axis:
     parity : int
         1: functions even in x, −1: odd; only coarse points x > 0 are kept then. 0: neither.
     signed : bool
-        Whether the fine mesh extends to x < 0.
+        Whether the fine mesh extends to x < 0. If not, its points are a multiple of eight, the
+        first ones mirrored: kernels take products with a matrix for each point eight at a time.
 
     Attributes
     ----------
@@ -51,7 +53,7 @@ class Axis:
         spacing, coarse = resolution.spacing, resolution.points(reach, signed=signed)
         self.spacing = spacing
         half = math.ceil(math.asinh(reach) / spacing) + 1
-        self.origin = BELOW + (half if signed else 0)
+        self.origin = BELOW + (half if signed else -(half + POINTS) % LANES)
         self.count = self.origin + half + POINTS - BELOW
         self.end, self.coarse, self.parity = (half + POINTS - BELOW - 1) * spacing, coarse, parity
         points = self.end * np.sin(0.5 * math.pi * np.arange(1 - coarse, coarse, 2) / coarse)

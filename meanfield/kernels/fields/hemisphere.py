@@ -206,7 +206,11 @@ def spread(charge, u, r, rows, points):
     blocks = 1 if n <= SHORT else min(8, max(2, n // max(2 * SHORT, points)))
     meshes, outside = np.zeros((blocks, points)), np.zeros(blocks, np.int64)
     _spread(meshes, outside, charge, u, r, rows)
-    return None if outside.any() else meshes.sum(axis=0) / n
+    if outside.any():
+        return None
+    mesh = meshes[0] if blocks == 1 else meshes.sum(axis=0)
+    mesh /= n
+    return mesh
 
 
 def gather(a, u, r, rows, mesh, rate, out_a, out_u, out_r):

@@ -168,7 +168,11 @@ def spread(charge, u, r, lattice):
         blocks = min(32, max(4, -(-n // max(2 * SHORT, size))))
     meshes, outside = np.zeros((blocks, size)), np.zeros(blocks, np.int64)
     _spread(meshes, outside, charge, u, r, lattice)
-    return None if outside.any() else meshes.sum(axis=0) / n
+    if outside.any():
+        return None
+    mesh = meshes[0] if blocks == 1 else meshes.sum(axis=0)
+    mesh /= n
+    return mesh
 
 
 @shared(lambda meshes, outside, charge, *_: (len(meshes), 20.0 * len(charge)))

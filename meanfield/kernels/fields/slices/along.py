@@ -9,19 +9,23 @@ from __future__ import annotations
 import numpy as np
 
 from meanfield.kernels.fields.places import BATCH, BELOW, POINTS, locate, value_weights
-from meanfield.kernels.memory import integers
+from meanfield.kernels.memory import integers, item
 from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply_add, store
 
 
 @serial
 def locate_along(points, first, n, e, lattice, x, cell, offset, root, work, bits):
-    """Places of x·e for n points from `first` on; how many lie outside."""
-    for j in range(n):
-        x[j] = 0.0
-    for c in range(e.size):
+    """Places of x·e for n points (P, 2 or 3) from `first` on; how many lie outside."""
+    if e.size == 2:
         for j in range(n):
-            x[j] += e[c] * points[first + j, c]
+            at = 2 * (first + j)
+            x[j] = e[0] * item(points, at) + e[1] * item(points, at + 1)
+    else:
+        for j in range(n):
+            at = 3 * (first + j)
+            x[j] = e[0] * item(points, at) + e[1] * item(points, at + 1)
+            x[j] += e[2] * item(points, at + 2)
     return locate(
         x, n, lattice.scale, lattice.origin[0], lattice.counts[0], cell, offset, root, work, bits
     )
