@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
-from meanfield.dynamics.overlaps.noise import ErfNoise, Noise, SquareNoise
+from meanfield.dynamics.overlaps.noise import ErfNoise, Noise
+from meanfield.dynamics.overlaps.square_noise import SquareNoise
 from meanfield.dynamics.rates import Rates
 from meanfield.kernels.dynamics.diffusion import (
     many_drifts,

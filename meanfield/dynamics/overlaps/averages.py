@@ -25,7 +25,7 @@ from meanfield.kernels.activations.units import CLOSED_PAIRS
 from meanfield.kernels.dynamics.overlaps.drift import drift_matrices, error_energy, field_averages
 from meanfield.problem import Problem
 from meanfield.states.factors import nearest_coordinates
-from meanfield.targets import potential_of, units_of
+from meanfield.targets import Target, potential_of, units_of
 from meanfield.targets.potentials.base import relative_error
 
 Array = NDArray[np.float64]
@@ -48,6 +48,32 @@ class Network(NamedTuple):
     def lengths(self) -> Array:
         """r (p,)."""
         return np.asarray(np.sqrt(np.maximum(self.r_squared, 0.0)))
+
+
+class Joint:
+    """The joint law of the pre-activations of students and committee, and the coefficients of ε.
+
+    ε = Σ_m e_m φ_m(λ_m), students first, with C the covariance of (λ, λ*).
+    """
+
+    def __init__(self, target: Target):
+        units = units_of(target)
+        assert units is not None
+        self.tau, self.e_target = units.link.code, units.shares
+        self.P, self.basis = np.asarray(target.gram), np.ascontiguousarray(target.basis)
+
+    def cross(self, network: Network) -> Array:
+        """M, (p, k)."""
+        return network.u @ self.basis.T
+
+    def covariance(self, network: Network) -> Array:
+        """C, (p + k, p + k)."""
+        M = self.cross(network)
+        return np.block([[network.Q, M], [M.T, self.P]])
+
+    def coefficients(self, network: Network) -> Array:
+        """The e_m, (p + k,)."""
+        return np.concatenate((-network.a / len(network.a), self.e_target))
 
 
 class Energy(NamedTuple):
@@ -75,10 +101,9 @@ class OverlapAverages:
         self.target_square = self.target.second_moment()
         self.target_error = self.target.second_moment_error()
         if units is not None and self.compiled:
-            self.codes = self.sigma.code, units.link.code
-            self.basis = np.ascontiguousarray(self.target.basis)
-            self.P = np.asarray(self.target.gram)
-            self.e_target = units.shares
+            self.joint = Joint(self.target)
+            self.codes = self.sigma.code, self.joint.tau
+            self.P, self.e_target = self.joint.P, self.joint.e_target
 
     def _expansion(self, network: Network) -> Expansion | None:
         """Coefficients of the students, where a part of the averages needs them."""
@@ -102,12 +127,11 @@ class OverlapAverages:
         a, p = network.a, len(network.a)
         D = np.empty((p, p))
         if self.compiled:
-            M = network.u @ self.basis.T
+            M, e = self.joint.cross(network), self.joint.coefficients(network)
             E = np.empty((p, len(self.P)))
-            e = np.concatenate((-a / p, self.e_target))
             # a copy, since kernels are compiled apart for arrays that may not be written to
             drift_matrices(*self.codes, network.Q, M, self.P, np.array(a), e, D, E)
-            return D, E @ self.basis
+            return D, E @ self.joint.basis
         e = -a / p
         students = self._expansion(network)
         pairs = self._students(network, students)
@@ -124,8 +148,7 @@ class OverlapAverages:
         """⟨σ(λ_i) ε⟩, (p,)."""
         p = len(network.a)
         if self.compiled:
-            out, M = np.empty(p), network.u @ self.basis.T
-            e = np.concatenate((-network.a / p, self.e_target))
+            M, e, out = self.joint.cross(network), self.joint.coefficients(network), np.empty(p)
             field_averages(*self.codes, network.Q, M, self.P, e, out)
             return out
         students = self._expansion(network)
@@ -141,8 +164,7 @@ class OverlapAverages:
         a, p = network.a, len(network.a)
         eps = float(np.finfo(np.float64).eps)
         if self.compiled:
-            M = network.u @ self.basis.T
-            e = np.concatenate((-a / p, self.e_target))
+            M, e = self.joint.cross(network), self.joint.coefficients(network)
             rows, sizes = np.empty(p + 1), np.empty(p + 1)
             error_energy(*self.codes, network.Q, M, self.P, e, rows, sizes)
             size = float(sizes.sum())

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from meanfield import checks
 from meanfield.dynamics.accuracy import relative
-from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.dynamics.overlaps.averages import Joint, Network, OverlapAverages
 from meanfield.dynamics.overlaps.expanded_noise import ExpandedNoise
 from meanfield.dynamics.overlaps.kinked_noise import KinkedNoise, factor_of
 from meanfield.dynamics.overlaps.split_noise import SplitNoise
-from meanfield.dynamics.overlaps.square_noise import SquareStudentNoise
+from meanfield.dynamics.overlaps.square_noise import SquareNoise, SquareStudentNoise
 from meanfield.gaussian.sobol import REPLICATES, error_of_mean, scramblings
 from meanfield.kernels.activations.units import CLOSED_PAIRS, ERF, SQUARE
 from meanfield.kernels.dynamics.overlaps.noise import erf_noise, noise_rows
@@ -50,28 +50,6 @@ class Noise(Protocol):
         """Estimate of its relative error, in Frobenius norm."""
 
 
-class Joint:
-    """The joint law of the pre-activations of students and committee, and the coefficients of ε.
-
-    ε = Σ_m e_m φ_m(λ_m), students first, with C the covariance of (λ, λ*).
-    """
-
-    def __init__(self, target: Target):
-        units = units_of(target)
-        assert units is not None
-        self.units, self.P = units, np.asarray(target.gram)
-        self.basis, self.e_target = units.basis, units.shares
-
-    def covariance(self, network: Network) -> Matrix:
-        """C, (p + k, p + k)."""
-        M = network.u @ self.basis.T
-        return np.block([[network.Q, M], [M.T, self.P]])
-
-    def coefficients(self, network: Network) -> Matrix:
-        """The e_m, (p + k,)."""
-        return np.concatenate((-network.a / len(network.a), self.e_target))
-
-
 class ErfNoise:
     """Closed form for erf students and a committee of erf, ReLU or square: p⁴/4 arc sines."""
 
@@ -80,7 +58,7 @@ class ErfNoise:
     def __init__(self, target: Target) -> None:
         self.stats: dict[str, Any] = {}
         self.joint, self.label_noise = Joint(target), 0.0
-        self.tau = self.joint.units.link.code
+        self.tau = self.joint.tau
 
     def term(self, network: Network) -> Matrix:
         """See `Noise`."""
@@ -89,40 +67,6 @@ class ErfNoise:
         C, e = self.joint.covariance(network), self.joint.coefficients(network)
         erf_noise(self.tau, C, e, p, self.label_noise, out)
         return out
-
-    def error(self, network: Network) -> float:
-        """Rounding only."""
-        return 0.0
-
-
-class SquareNoise:
-    """Closed form for square students and targets: exact Gaussian moments, p³ by matrix products.
-
-    With X = λᵀEλ and E = diag e, Stein's lemma (or Isserlis' theorem) gives
-    E λ_i λ_j X² = C_ij E X² + 4 [CEC E X + 2 CECEC]_ij, where E X = tr EC and
-    E X² = (tr EC)² + 2 tr ECEC.
-    """
-
-    name, analytic = "closed", True
-
-    def __init__(self, target: Target) -> None:
-        self.stats: dict[str, Any] = {}
-        self.joint, self.label_noise = Joint(target), 0.0
-
-    def term(self, network: Network) -> Matrix:
-        """See `Noise`."""
-        C, e = self.joint.covariance(network), self.joint.coefficients(network)
-        return self.terms(C[None], e[None], len(network.a))[0]
-
-    def terms(self, C: Matrix, e: Matrix, p: int) -> Matrix:
-        """Terms (runs, p, p) of networks of covariances C (runs, n, n) and e (runs, n)."""
-        mean = np.einsum("rm,rmm->r", e, C)[:, None, None]
-        square = mean * mean + 2.0 * np.einsum("rm,rmn,rn->r", e, C * C, e)[:, None, None]
-        once = (C[:, :p] * e[:, None]) @ C
-        twice = (once * e[:, None]) @ C[:, :, :p]
-        total = C[:, :p, :p] * (square + self.label_noise)
-        total = total + 4.0 * (mean * once[:, :, :p] + 2.0 * twice)
-        return np.asarray(2.0 * (total + total.swapaxes(1, 2)))
 
     def error(self, network: Network) -> float:
         """Rounding only."""

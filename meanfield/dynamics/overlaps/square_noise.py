@@ -1,11 +1,6 @@
-"""The γ/p term of square students under a target of few coordinates, exact but for nodes in these.
+"""The γ/p term of square students, ⟨σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩ with σ' = 2λ, in closed form.
 
-Given the principal coordinates z, students are λ ~ N(c, N) with c = u z, and ε = f*(z) + λᵀEλ with
-E = diag e is a quadratic form Y. With g = κ(λ, Y) = 2NEc and h = κ(λ, Y, Y) = 8NENEc, μ and v the
-mean and the variance of Y given z (κ for cumulants, as in Isserlis' theorem),
-
-    ⟨λ_i λ_j Y²⟩ = (c_i c_j + N_ij) (μ² + v) + 2μ [c_i g_j + g_i c_j + 2 (NEN)_ij]
-                   + 2 g_i g_j + c_i h_j + h_i c_j + 8 (NENEN)_ij.
+Exact under square targets; under another of few coordinates it takes nodes in these.
 """
 
 from __future__ import annotations
@@ -16,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.accuracy import relative
-from meanfield.dynamics.overlaps.averages import Network, OverlapAverages
+from meanfield.dynamics.overlaps.averages import Joint, Network, OverlapAverages
 from meanfield.gaussian.rules import PRODUCT_NODES, Rule, gaussian_nodes
 from meanfield.kernels.activations.units import SQUARE
 from meanfield.targets import Target
@@ -27,8 +22,50 @@ LEAST_WEIGHT = 1e-18  # of a node, over the largest
 BLOCK = 2**18  # units times nodes at a time
 
 
+class SquareNoise:
+    """Closed form for square students and targets: exact Gaussian moments, p³ by matrix products.
+
+    With X = λᵀEλ and E = diag e, Stein's lemma (or Isserlis' theorem) gives
+    E λ_i λ_j X² = C_ij E X² + 4 [CEC E X + 2 CECEC]_ij, where E X = tr EC and
+    E X² = (tr EC)² + 2 tr ECEC.
+    """
+
+    name, analytic = "closed", True
+
+    def __init__(self, target: Target) -> None:
+        self.stats: dict[str, Any] = {}
+        self.joint, self.label_noise = Joint(target), 0.0
+
+    def term(self, network: Network) -> Matrix:
+        """See `Noise`."""
+        C, e = self.joint.covariance(network), self.joint.coefficients(network)
+        return self.terms(C[None], e[None], len(network.a))[0]
+
+    def terms(self, C: Matrix, e: Matrix, p: int) -> Matrix:
+        """Terms (runs, p, p) of networks of covariances C (runs, n, n) and e (runs, n)."""
+        mean = np.einsum("rm,rmm->r", e, C)[:, None, None]
+        square = mean * mean + 2.0 * np.einsum("rm,rmn,rn->r", e, C * C, e)[:, None, None]
+        once = (C[:, :p] * e[:, None]) @ C
+        twice = (once * e[:, None]) @ C[:, :, :p]
+        total = C[:, :p, :p] * (square + self.label_noise)
+        total = total + 4.0 * (mean * once[:, :, :p] + 2.0 * twice)
+        return np.asarray(2.0 * (total + total.swapaxes(1, 2)))
+
+    def error(self, network: Network) -> float:
+        """Rounding only."""
+        return 0.0
+
+
 class SquareStudentNoise:
-    """⟨σ'(λ_i) σ'(λ_j) (ε² + Δ)⟩ of square students and a target of up to four coordinates."""
+    """Of square students and any target of up to four coordinates, by a rule in these.
+
+    Given the principal coordinates z, students are λ ~ N(c, N) with c = u z, and ε = f*(z) + λᵀEλ
+    with E = diag e is a quadratic form Y. With g = κ(λ, Y) = 2NEc and h = κ(λ, Y, Y) = 8NENEc, μ
+    and v the mean and the variance of Y given z (κ for cumulants, as in Isserlis' theorem),
+
+        ⟨λ_i λ_j Y²⟩ = (c_i c_j + N_ij) (μ² + v) + 2μ [c_i g_j + g_i c_j + 2 (NEN)_ij]
+                       + 2 g_i g_j + c_i h_j + h_i c_j + 8 (NENEN)_ij.
+    """
 
     name, analytic = "closed", True
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meanfield.dynamics.run import Advance, Request, Result
-from meanfield.dynamics.sgd import record
 from meanfield.dynamics.sgd.clock import Position, too_short
+from meanfield.dynamics.sgd.record import CallLength, SgdRun
 from meanfield.dynamics.sgd.runs import Runs
 from meanfield.integrate import Status, Trajectory
 from meanfield.kernels.dynamics.sgd.pace import Pace
@@ -36,7 +36,7 @@ class OwnClocks:
         return Pace(self.rate.b**2, self.first_step, float(self.times[target]), t_end)
 
 
-class AdaptiveRun(record.SgdRun):
+class AdaptiveRun(SgdRun):
     """Many runs, each by a clock of its own, recorded where each is nearest to a common time."""
 
     clock: OwnClocks  # type: ignore[assignment]
@@ -56,23 +56,22 @@ class AdaptiveRun(record.SgdRun):
         return {"steps": own[:, 3].astype(np.int64), "learning_rate": gamma}
 
     def steps(self, advance: Advance) -> tuple[Status, str]:
-        """See `RandomRun`; in calls short enough to be interrupted."""
+        """See `RandomRun`."""
         simulator, own = self.simulator, self.simulator.own
-        chunk = max(1, int(1e9 * record.CALL_DURATION / simulator.work))
+        call = CallLength(simulator.work)
         while self.target < self.clock.targets:
             pace = self.clock.pace(self.target)
             while True:
                 started = time.perf_counter()
-                made = int(simulator.advance(chunk, pace=pace).max())
+                made = int(simulator.advance(call.steps, pace=pace).max())
                 self.at = Position(int(own[:, 3].min()), float(own[:, 0].min()))
                 bad = ~np.isfinite(own).all(axis=1)
                 if bad.any():
                     return self._diverged(f"the error of run {int(bad.argmax())}")
-                if made < chunk:
+                if made < call.steps:
                     break
                 advance(self.at.t)
-                ratio = record.CALL_DURATION / max(time.perf_counter() - started, 1e-9)
-                chunk = max(1, int(chunk * min(2.0, max(0.5, ratio))))
+                call.adapt(started)
                 self.save_if_due()
             if not self._record(pace.wanted):
                 return self._diverged("a state")

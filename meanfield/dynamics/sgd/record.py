@@ -20,6 +20,24 @@ from meanfield.integrate.records import Snapshot
 CALL_DURATION = 0.1
 
 
+class CallLength:
+    """How many steps a compiled call makes; the numbers do not depend on how they are grouped.
+
+    Parameters
+    ----------
+    work : float
+        Rough cost of a step, in nanoseconds.
+    """
+
+    def __init__(self, work: float):
+        self.steps = max(1, int(1e9 * CALL_DURATION / work))
+
+    def adapt(self, started: float) -> None:
+        """From how long a call of so many steps took, since a time of `perf_counter`."""
+        ratio = CALL_DURATION / max(time.perf_counter() - started, 1e-9)
+        self.steps = max(1, int(self.steps * min(2.0, max(0.5, ratio))))
+
+
 class SgdRun(RandomRuns):
     """Many runs, moved by a simulator; all end where the first of them diverges."""
 
@@ -85,41 +103,11 @@ class SgdRun(RandomRuns):
         return {"steps": self.at.steps}
 
     def steps(self, advance: Advance) -> tuple[Status, str]:
-        """See `RandomRun`; in calls short enough to be interrupted."""
-        simulator, stopping = self.simulator, self.stopping
-        chunk = max(1, int(1e9 * CALL_DURATION / simulator.work))
+        """See `RandomRun`."""
+        stopping, call = self.stopping, CallLength(self.simulator.work)
         while self.target < self.clock.targets:
-            while True:
-                if stopping is not None and stopping.steps_to_next(self.at.steps) <= 0:
-                    self.at = self.at if stopping.look(self.at) else stopping.at
-                    if stopping.over:
-                        break
-                most = chunk
-                if stopping is not None:
-                    most = min(chunk, stopping.steps_to_next(self.at.steps))
-                after, rates = self.clock.ahead(self.at, self.target, most)
-                count = after.steps - self.at.steps
-                if count == 0:
-                    if stopping is None or stopping.at.steps == self.at.steps:
-                        break
-                    stopping.length = 0  # the step to record is looked at before
-                    continue
-                started, self.under_way = time.perf_counter(), after
-                made = simulator.advance(count, rates)
-                if made.min() < count:
-                    self.at = self.at._replace(steps=self.at.steps + int(made.min()))
-                    run = int(made.argmin())
-                    run = run if stopping is None else int(stopping.active[run])
-                    return self._diverged(f"the error of run {run}")
-                # one statement without a call in it: Ctrl-C comes before or after, not between
-                self.at, made[:] = after, 0
-                advance(self.at.t)
-                if count == chunk:  # the numbers do not depend on how steps are grouped
-                    ratio = CALL_DURATION / max(time.perf_counter() - started, 1e-9)
-                    chunk = max(1, int(chunk * min(2.0, max(0.5, ratio))))
-                looked = stopping is None or stopping.at.steps == self.at.steps
-                if looked:
-                    self.save_if_due()
+            if (failure := self._to_target(call, advance)) is not None:
+                return self._diverged(failure)
             if self.records and self.records[-1]["steps"] == self.at.steps:
                 self.target += 1  # two times to record fall on one step
             elif not self._record(self.at.t):
@@ -127,6 +115,38 @@ class SgdRun(RandomRuns):
             if stopping is not None and stopping.over:
                 return Status.SUCCESS, f"stopped at t = {self.at.t:g} by {stopping.reasons()}"
         return Status.SUCCESS, f"reached t = {self.at.t:g}"
+
+    def _to_target(self, call: CallLength, advance: Advance) -> str | None:
+        """Step to the next time to record, or until all runs have stopped; says what diverged."""
+        simulator, stopping = self.simulator, self.stopping
+        while True:
+            most = call.steps
+            if stopping is not None:
+                if stopping.steps_to_next(self.at.steps) <= 0:
+                    self.at = self.at if stopping.look(self.at) else stopping.at
+                    if stopping.over:
+                        return None
+                most = min(most, stopping.steps_to_next(self.at.steps))
+            after, rates = self.clock.ahead(self.at, self.target, most)
+            count = after.steps - self.at.steps
+            if count == 0:
+                if stopping is None or stopping.at.steps == self.at.steps:
+                    return None
+                stopping.length = 0  # the step to record is looked at before
+                continue
+            started, self.under_way = time.perf_counter(), after
+            made = simulator.advance(count, rates)
+            if made.min() < count:
+                self.at = self.at._replace(steps=self.at.steps + int(made.min()))
+                run = int(made.argmin())
+                return f"the error of run {run if stopping is None else int(stopping.active[run])}"
+            # one statement without a call in it: Ctrl-C comes before or after, not between
+            self.at, made[:] = after, 0
+            advance(self.at.t)
+            if count == call.steps:
+                call.adapt(started)
+            if stopping is None or stopping.at.steps == self.at.steps:
+                self.save_if_due()
 
     def _record(self, t: float) -> bool:
         """Record the present states; False, and nothing recorded, if they are not finite."""

@@ -5,8 +5,8 @@ import pytest
 
 import meanfield as mf
 from meanfield.dynamics.overlaps.averages import OverlapAverages
-from meanfield.dynamics.overlaps.noise import SquareNoise, choose_noise, network_of
-from meanfield.dynamics.overlaps.square_noise import SquareStudentNoise
+from meanfield.dynamics.overlaps.noise import choose_noise, network_of
+from meanfield.dynamics.overlaps.square_noise import SquareNoise, SquareStudentNoise
 from meanfield.gaussian.rules import hermite_rule, product_rule, two_sided_product
 
 
