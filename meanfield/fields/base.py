@@ -20,6 +20,7 @@ from meanfield.targets.potentials.base import Potential
 Array = NDArray[Any]
 
 SAMPLES, EXTREMES = 16, 3  # neurons a field is checked at
+FEW = 2**16  # neurons looked at together, where a number for each would be memory that matters
 EDGE = 0.93  # of what a table or a mesh reaches, where neurons after a step ask for a wider one
 
 
@@ -166,7 +167,7 @@ class Field(Protocol):
     def outgrown(self, a: Array, u: Array, r: Array) -> bool:
         """Whether neurons need another layout; asked after each accepted step."""
 
-    def grow(self, measure: ParticleMeasure) -> bool:
+    def grow(self, a: Array, u: Array, r: Array) -> bool:
         """Lay out for neurons that have outgrown the layout; False if nothing more can be done."""
 
     def description(self) -> dict[str, Any]:
@@ -230,11 +231,23 @@ class LinearField(Field, ABC):
         """See `Field`; of some neurons, with the sums over all if `grows_by_sums`."""
         return False
 
-    def grow(self, measure: ParticleMeasure) -> bool:
+    def grow(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`."""
         return False
 
 
 def reach_of(u: Array, r: Array) -> tuple[float, float]:
-    """How far neurons reach: the largest |u| and |r|."""
-    return math.sqrt(float(np.einsum("ij,ij->i", u, u).max())), float(np.abs(r).max())
+    """How far neurons reach: the largest |u| and |r|.
+
+    A run asks after each step, when its memory is full: nothing here is as long as all neurons.
+    """
+    if u.shape[1] == 1:
+        return _largest(u), _largest(r)
+    parts = (u[first : first + FEW] for first in range(0, len(u), FEW))
+    squares = [float(np.einsum("ij,ij->i", part, part).max()) for part in parts]
+    return math.sqrt(float(np.max(squares))), _largest(r)
+
+
+def _largest(values: Array) -> float:
+    """The largest size of a number."""
+    return max(float(values.max()), -float(values.min()))

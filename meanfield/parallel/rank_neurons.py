@@ -125,11 +125,10 @@ class SharedField:
         self.in_place = getattr(field, "in_place", False)
         self.prepare(part)
 
-    def _known(self, part: ParticleMeasure) -> ParticleMeasure:
+    def _known(self, a: Array, u: Array, r: Array) -> ParticleMeasure:
         """Neurons of all ranks that every rank knows."""
-        a, u, r = part.arrays()
-        count = min(part.n, math.ceil(PART * self.share))
-        even = np.linspace(0, part.n - 1, count).astype(np.int64)
+        count = min(len(a), math.ceil(PART * self.share))
+        even = np.linspace(0, len(a) - 1, count).astype(np.int64)
         furthest = np.argmax(np.einsum("ix,ix->i", u, u))
         chosen = np.unique(np.concatenate((even, sample_neurons(u, r, a), [furthest])))
         a, u, r = self.ranks.concatenated(a[chosen], u[chosen], r[chosen])
@@ -137,11 +136,11 @@ class SharedField:
 
     def prepare(self, measure: ParticleMeasure, *, still: bool = False) -> None:
         """See `Field`."""
-        self.field.prepare(self._known(measure), still=still)
+        self.field.prepare(self._known(*measure.arrays()), still=still)
 
     def error_estimate(self, measure: ParticleMeasure) -> float:
         """See `Field`: of the neurons that all ranks know, as a measure by themselves."""
-        return self.field.error_estimate(self._known(measure))
+        return self.field.error_estimate(self._known(*measure.arrays()))
 
     def outgrown(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`: on any rank."""
@@ -152,9 +151,9 @@ class SharedField:
         self.ranks.raise_signal(number)
         return grown > 0.0
 
-    def grow(self, measure: ParticleMeasure) -> bool:
+    def grow(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`."""
-        return self.field.grow(self._known(measure))
+        return self.field.grow(*self._known(a, u, np.abs(r)).arrays())
 
     def _total(self, sums: Array) -> Array:
         """Averages over all neurons, of averages over each rank's."""

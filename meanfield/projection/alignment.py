@@ -194,7 +194,7 @@ def variance_parts(
     if isinstance(state, ParticleMeasure):
         if field is None:
             field = choose_field(problem, state, tolerance=TOLERANCE, still=True)
-        while field.outgrown(*state.arrays()) and field.grow(state):
+        while field.outgrown(*state.arrays()) and field.grow(*state.arrays()):
             pass
         outside, total = field.variance_parts(neurons.a, neurons.u, neurons.r)
         # at d = ∞ f is a function of z alone; what is left there is rounding

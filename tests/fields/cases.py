@@ -40,7 +40,7 @@ def make_measure(k, n=200, scale=1.0, seed=0):
 def settle(field, measure):
     """Another layout where neurons have outgrown the one there is, as a run asks after a step."""
     with np.errstate(over="ignore"):
-        while field.outgrown(*measure.arrays()) and field.grow(measure):
+        while field.outgrown(*measure.arrays()) and field.grow(*measure.arrays()):
             pass
 
 

@@ -184,6 +184,6 @@ def test_an_error_just_found_is_not_looked_for_again(monkeypatch):
     twice = mf.ParticleMeasure(measure.a, 2.0 * measure.u, measure.r)
     field.error_estimate(twice)
     assert len(asked) == before + 1
-    assert field.grow(twice)
+    assert field.grow(*twice.arrays())
     field.error_estimate(twice)
     assert len(asked) == before + 2

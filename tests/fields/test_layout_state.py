@@ -47,7 +47,7 @@ def test_a_right_hand_side_changes_nothing(name):
     for mine, theirs in zip(velocity(field, start), before, strict=True):
         assert mine.tobytes() == theirs.tobytes()
     if field.outgrown(*far.arrays()):
-        assert field.grow(far) and not field.outgrown(*far.arrays())
+        assert field.grow(*far.arrays()) and not field.outgrown(*far.arrays())
         assert field.layout_state() != state
     assert all(np.isfinite(part).all() for part in velocity(field, far))
     assert field.error_estimate(far) < 1e-2

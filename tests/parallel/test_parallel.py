@@ -370,7 +370,7 @@ def test_crowds_on_one_rank_refine_the_mesh_of_all():
         field = SharedField(problem, Ranks(comm), 1200, spread, "half-sphere")
         before = field.field.level
         arrays = (spread, crowd)[comm.rank].arrays()
-        while field.outgrown(*arrays) and field.grow((spread, crowd)[comm.rank]):
+        while field.outgrown(*arrays) and field.grow(*arrays):
             pass
         return before, field.field.level
 

@@ -154,13 +154,13 @@ class ParticleFlow(Description, Undivided):
         """Lay the field out anew while neurons have outgrown it."""
         with np.errstate(over="ignore", invalid="ignore"):
             neurons = self.neurons(y)
-            while self.field.outgrown(*neurons) and self.field.grow(self.state(y)):
+            while self.field.outgrown(*neurons) and self.field.grow(*neurons):
                 pass
 
     def parts(self, y: Array) -> tuple[Array, Array, Array]:
         """Views of a vector, a column for each direction; none of a fixed second layer."""
         a, u, r = self.split(y, self.fixed_slope)
-        return a[:, None], u, r[:, None]
+        return a[:, None][:, : int(self.trains_a)], u, r[:, None]
 
     def split(self, y: Array, a: Array) -> tuple[Array, Array, Array]:
         """Views of a, u, r in a vector; `a` serves where the second layer is fixed."""

@@ -113,7 +113,7 @@ class HomogeneousField(LinearField):
         force = math.sqrt(sums[-1]) * self.absolute * crowding
         return CROWDED * force > self.tolerance * float(self.speed.max())
 
-    def grow(self, measure: ParticleMeasure) -> bool:
+    def grow(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`: the next finer mesh."""
         self._lay(min(self.level + 1, self.finest))
         return True

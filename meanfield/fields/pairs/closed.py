@@ -182,9 +182,9 @@ class PairField:
         """See `Field`: the rule of a kinked student serves any r."""
         return self.student.smooth and self.r_bound < float(np.abs(r).max()) < math.inf
 
-    def grow(self, measure: ParticleMeasure) -> bool:
+    def grow(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`."""
-        self.plan(float(measure.r.max()))
+        self.plan(float(np.abs(r).max()))
         return True
 
     def error_estimate(self, measure: ParticleMeasure) -> float:

@@ -99,11 +99,11 @@ class SeriesField:
         more_terms = square > GROWTH * self.served and self.terms < TERMS[-1]
         return more_terms or math.sqrt(square) > EDGE * table.reach
 
-    def grow(self, measure: ParticleMeasure) -> bool:
+    def grow(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`."""
-        if largest_square(measure.u, measure.r) > GROWTH * self.served:
-            return self._refine(measure)
-        return self.sums.cover(measure.u, measure.r, self.terms)
+        if largest_square(u, r) > GROWTH * self.served:
+            return self._refine(ParticleMeasure(a, u, np.abs(r), self.mass))
+        return self.sums.cover(u, r, self.terms)
 
     # -- evaluating -----------------------------------------------------------------------------
 

@@ -105,13 +105,13 @@ class DirectField:
         """Whether neurons have come so far that other nodes may be needed."""
         return float(np.einsum("ix,ix->i", u, u).max()) > max(GROWTH * self.squared_reach, 1.0)
 
-    def grow(self, measure: ParticleMeasure) -> bool:
+    def grow(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`."""
-        if self._has_moved_far(measure.u):
-            self._refine(measure)
+        if self._has_moved_far(u):
+            self._refine(ParticleMeasure(a, u, np.abs(r), self.mass))
             return True
         with suppress(FloatingPointError):
-            self.tables.covering(measure.u, measure.r, self.rule)
+            self.tables.covering(u, r, self.rule)
             return True
         return False
 

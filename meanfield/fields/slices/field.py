@@ -162,10 +162,10 @@ class SliceField(LinearField):
         near = any(mine > EDGE * edge for mine, edge in zip(reach, self.layout.reach, strict=True))
         return self.smooth and near
 
-    def grow(self, measure: ParticleMeasure) -> bool:
+    def grow(self, a: Array, u: Array, r: Array) -> bool:
         """See `Field`: a wider layout of the same level, a coarser one if that is too large."""
         before, self.layout = self.layout, None
-        if not self._cover(measure.u, measure.r):
+        if not self._cover(u, r):
             self.layout = before
             return False
         return True
