@@ -112,6 +112,15 @@ def _wanted_nodes(steep: Array, D: float, *, pieces: bool) -> Array:
     return np.maximum(wanted, 64.0 if pieces else 0.0)
 
 
+def stepping_rule(steep: float) -> Rule:
+    """Equal steps over a standard Gaussian, for what is analytic up to 1/steep from the axis.
+
+    An even number of them, for an error near 1e-15; see `expectations`.
+    """
+    wanted = float(_wanted_nodes(np.array([steep]), math.inf, pieces=False)[0])
+    return coordinate_rule(math.inf, 2 * math.ceil(0.5 * wanted))
+
+
 @lru_cache(maxsize=256)
 def coordinate_rule(D: float, nodes: int) -> Rule:
     """Nodes and weights for the law of U, for smooth functions; see `expectations`."""

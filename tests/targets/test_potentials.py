@@ -11,7 +11,7 @@ import meanfield as mf
 from meanfield.activations import custom, get_activation
 from meanfield.gaussian.hermite_coefficients import student_coefficients
 from meanfield.targets import potential_of
-from meanfield.targets.potentials.units import LinkRules
+from meanfield.targets.potentials.units import LinkRules, link_rule
 
 U = np.array([[0.8], [-2.0], [1.0], [0.0]])
 R = np.array([0.6, 1e-3, 0.0, 1.5])
@@ -78,3 +78,15 @@ def test_a_check_takes_as_many_nodes_as_its_neurons_need(student, scale):
     u, r = scale * U, scale * R
     for fine, used in zip(rules.other(u, r), rules(u, r), strict=True):
         np.testing.assert_allclose(fine, used, rtol=1e-11, atol=1e-12 * np.abs(used).max())
+
+
+def test_a_check_of_smooth_students_and_links_takes_equal_steps_unless_panels_take_fewer_nodes():
+    sigmoid, erf, relu = map(get_activation, ("sigmoid", "erf", "relu"))
+    x, _ = link_rule(sigmoid, erf, 1.0, reach=3.0, other=True)
+    np.testing.assert_allclose(np.diff(x), x[1] - x[0])
+    assert len(x) < 0.5 * len(link_rule(sigmoid, erf, 1.0, reach=3.0)[0])
+    for student, link, reach in ((sigmoid, relu, 3.0), (sigmoid, erf, 300.0), (relu, erf, 3.0)):
+        x, _ = link_rule(student, link, 1.0, reach=reach, other=True)
+        assert (
+            np.ptp(np.diff(x)) > 0.01
+        )  # panels, which break at kinks and shrink where it is steep

@@ -6,7 +6,9 @@ These are millions of averages, of a function of two numbers: g0(x, s) with x = 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.fft import next_fast_len
@@ -27,10 +29,15 @@ PROBES = 300  # averages a table is held to
 END_PROBES = 10  # s among them that all x of theirs meet
 LINE_PROBES = 40  # and each of its axes, before all of it is made
 TABLE_ERROR = 1e-11  # of the largest
+SHARED_ERROR = 1e-12  # of a table that two layouts share: their difference does not show it
 DECAY = 32.0  # e^-32: where spectra end
 FAINT = 1e-16  # of the largest amplitude, a frequency that is left out
 PART = 8192  # rows weighted at a time
+REACH_STEP = 0.4  # in asinh, to which reaches of tables in x and s are rounded up
 QR_ROWS = 16  # rows of a block that is brought to triangular form, over its columns
+
+Table = tuple[Axis, Axis, Array]
+_last: tuple[Activation, Any, Table | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,29 +136,61 @@ def _tabulated(
 ) -> tuple[Array, Array] | None:
     """Factors of g0 at all pairs of x and s, from polynomials in asinh of both.
 
-    None if they are inaccurate: along each axis at the end of the other, or in the middle.
+    None if they are inaccurate.
     """
-    along = Axis(float(np.abs(x).max()), resolution, -1 if student.odd else 0)
-    across = Axis(float(s.max()), resolution, 1)
+    reach = _rounded_up(float(np.abs(x).max())), _rounded_up(float(s.max()))
+    made = _table(student, reach, D, resolution)
+    if made is None:
+        return None
+    along, across, table = made
     i, j = _probes(x, s)
     rows_i, rows_j = (
         axis.interpolation(np.arcsinh(values)) for axis, values in ((along, x[i]), (across, s[j]))
     )
-
-    few = slice(LINE_PROBES)
-    for axis, values, rows, at in (
-        (along, x[i], rows_i, lambda y: student.average(y, s.max(), D)),
-        (across, s[j], rows_j, lambda y: student.average(np.abs(x).max(), y, D)),
-    ):
-        line = at(axis.x)
-        if not np.abs(rows[few] @ line - at(values[few])).max() <= TABLE_ERROR * np.abs(line).max():
-            return None
-    table = np.ascontiguousarray(student.average(along.x[:, None], across.x, D))
     found = ((rows_i @ table) * rows_j).sum(axis=1)
-    if not _agrees(student, x[i], s[j], D, found, float(np.abs(table).max())):
+    largest = float(np.abs(table).max())
+    if not _agrees(student, x[i], s[j], D, found, largest, within=SHARED_ERROR):
         return None
     columns = np.ascontiguousarray(across.interpolation(np.arcsinh(s)).T)
     return along.interpolation(np.arcsinh(x)), multiply(table, columns)
+
+
+def _table(
+    student: Activation, reach: tuple[float, float], D: float, resolution: Resolution
+) -> Table | None:
+    """g0 at the points of two axes, for |x| and s up to a reach: the one made last, if it is that.
+
+    A layout and the finer one that it is held to mostly ask for the same; each holds it to averages
+    of its own. None if it is inaccurate along one axis at the end of the other. Nothing else than
+    the arguments enters, so that it does not matter who asked before.
+    """
+    global _last
+    asked = reach, D, resolution
+    if _last is not None and _last[0] is student and _last[1] == asked:
+        return _last[2]
+    along = Axis(reach[0], resolution, -1 if student.odd else 0)
+    across = Axis(reach[1], resolution, 1)
+    made = None
+    if _is_good(along, lambda x: student.average(x, reach[1], D)) and _is_good(
+        across, lambda s: student.average(reach[0], s, D)
+    ):
+        table = np.ascontiguousarray(student.average(along.x[:, None], across.x, D))
+        made = along, across, table
+    _last = student, asked, made
+    return made
+
+
+def _is_good(axis: Axis, function: Callable[[Array], Array]) -> bool:
+    """Whether a function of one coordinate is what an axis makes of it, between its points."""
+    between = axis.end * np.linspace(-1.0 if axis.parity == 0 else 0.0, 1.0, LINE_PROBES)
+    line = function(axis.x)
+    off = np.abs(axis.interpolation(between) @ line - function(np.sinh(between)))
+    return bool(off.max() <= TABLE_ERROR * np.abs(line).max())
+
+
+def _rounded_up(reach: float) -> float:
+    """A reach that a finer layout's, which is not quite the same, is likely to share."""
+    return math.sinh(REACH_STEP * math.ceil(math.asinh(reach) / REACH_STEP))
 
 
 def _from_ends(
@@ -243,6 +282,9 @@ def _probes(x: Array, s: Array) -> tuple[Array, Array]:
     return rng.integers(len(x), size=PROBES), rng.integers(len(s), size=PROBES)
 
 
-def _agrees(student: Activation, x: Array, s: Array, D: float, found: Array, size: float) -> bool:
-    """Whether averages are what they are when taken directly."""
-    return bool(np.abs(found - student.average(x, s, D)).max() <= TABLE_ERROR * size)
+def _agrees(
+    student: Activation, x: Array, s: Array, D: float, found: Array, size: float,
+    *, within: float = TABLE_ERROR,
+) -> bool:  # fmt: skip
+    """Whether averages are what they are when taken directly, within so much of a size."""
+    return bool(np.abs(found - student.average(x, s, D)).max() <= within * size)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.polynomial.chebyshev import chebval
 
 from meanfield.activations import Activation
+from meanfield.gaussian.coordinate_averages import stepping_rule
 from meanfield.gaussian.hermite_expansions import Expansion, expand
 from meanfield.gaussian.pair_averages import (
     PairAverages,
@@ -30,6 +31,7 @@ from meanfield.targets.potentials.base import TINY, Array, Potential, Values, va
 
 REACH = 9.0  # of a rule over λ*: beyond, x⁸ times a Gaussian holds 1e-12 of its mass
 WIDEST, NODES = 1.1, 14  # panels, in units of the link's strip, and nodes in each
+STRIP = 3.5  # of functions that are analytic further out, where a Gaussian's own growth counts
 OCTAVES, OCTAVES_SMOOTH = 40, 16  # towards 0, where a neuron with r → 0 has its kink, or is steep
 CHUNK = 2**18  # numbers at a time
 TERMS, ROUNDING = (96, 192, 384, 768), 1e-14  # of a series in a cosine; what it may leave out
@@ -50,18 +52,23 @@ def link_rule(
 
     Panels as wide as the link varies, broken at its kinks; towards 0 they shrink by halves, or by
     thirds in the other rule, whose panels are narrower: under a smooth student no further than
-    neurons with |u| ≤ reach are steep. Either is good to rounding.
+    neurons with |u| ≤ reach are steep. Where the link is smooth too, the other rule is one of equal
+    steps, if that takes fewer nodes. Either is good to rounding.
     """
-    steps, narrower = (3.0, 0.83) if other else (2.0, 1.0)
-    widest = min(1.0, WIDEST * min(link.strip, 3.5) / length) * narrower
+    shrinking, narrower = (3.0, 0.83) if other else (2.0, 1.0)
+    widest = min(1.0, WIDEST * min(link.strip, STRIP) / length) * narrower
     octaves: float = OCTAVES if student.homogeneous else OCTAVES_SMOOTH
     if student.smooth and math.isfinite(reach):
-        steep = widest * reach / (WIDEST * min(student.strip, 3.5))
+        steep = widest * reach / (WIDEST * min(student.strip, STRIP))
         octaves = min(octaves, math.log2(max(steep, 1.0)))
-    graded = widest * steps ** -np.arange(math.ceil(octaves / math.log2(steps)) + 1.0)
+    graded = widest * shrinking ** -np.arange(math.ceil(octaves / math.log2(shrinking)) + 1.0)
     plain = np.linspace(widest, REACH, math.ceil((REACH - widest) / widest) + 1)
     kinks = np.abs(np.asarray(link.kinks, dtype=np.float64)) / length
     edges = np.unique(np.concatenate(([0.0], graded, plain, kinks[kinks < REACH])))
+    if other and student.smooth and link.smooth and math.isfinite(reach):
+        steps = stepping_rule(max(length / min(link.strip, STRIP), reach / student.strip))
+        if len(steps[0]) < 2 * NODES * (len(edges) - 1):
+            return steps
     half, weight = panel_rule(edges, NODES)
     weight = weight * np.exp(-0.5 * half * half)
     weight = np.concatenate((weight[::-1], weight)) / (2.0 * weight.sum())

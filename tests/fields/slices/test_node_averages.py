@@ -37,6 +37,40 @@ def test_a_table_is_used_where_it_is_accurate_and_only_there():
     assert averages._tabulated(student, 20.0 * x, 40.0 * s, 1, averages.TABLES[-1]) is None
 
 
+def test_a_layout_and_a_finer_one_share_a_table_that_does_not_depend_on_who_asked_before(
+    monkeypatch,
+):
+    student, other = get_activation("sigmoid"), get_activation("tanh")
+    resolution = averages.TABLES[0]
+    x, s = np.linspace(-9.0, 9.0, 80), np.linspace(0.1, 2.0, 80)
+
+    def made(name_of, factor=1.0):
+        return averages._tabulated(name_of, factor * x, factor * s, math.inf, resolution)
+
+    monkeypatch.setattr(averages, "_last", None)
+    first, table = made(student), averages._last
+    made(student, 0.99)
+    assert averages._last is table  # the same serves what reaches nearly as far
+    made(other)
+    assert averages._last is not table
+    for once, again in zip(first, made(student), strict=True):
+        np.testing.assert_array_equal(once, again)
+
+
+def test_a_table_that_layouts_share_is_held_to_more_than_their_difference_can_show(monkeypatch):
+    student, resolution = get_activation("sigmoid"), averages.TABLES[0]
+    x, s = np.linspace(-9.0, 9.0, 80), np.linspace(0.1, 2.0, 80)
+    real = averages._table
+
+    def bent(*asked):
+        along, across, table = real(*asked)
+        return along, across, table + 5e-12 * np.cos(along.x)[:, None]
+
+    assert averages._tabulated(student, x, s, math.inf, resolution) is not None
+    monkeypatch.setattr(averages, "_table", bent)
+    assert averages._tabulated(student, x, s, math.inf, resolution) is None
+
+
 @pytest.mark.parametrize("D", [1, 2, 8])
 @pytest.mark.parametrize("name", ["erf", "tanh", "sigmoid", "softplus"])
 def test_long_lengths_in_few_dimensions(name, D):
