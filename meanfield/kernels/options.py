@@ -15,6 +15,7 @@ from typing import Any
 
 import numba
 
+from meanfield.kernels.freshness import follow_sources
 from meanfield.kernels.threads import share
 
 NEWEST = 0, 68  # the last version of numba whose insides `pieces` was tried with
@@ -58,18 +59,28 @@ _STRICT: dict[str, Any] = {"error_model": "numpy"}
 # A kernel's own kernels are always put in place. Called, they would exist once in their own module
 # and once, compiled with what the caller knows, in the caller's; which of the two runs depends on
 # what a process has compiled before it, and they differ in the last bit.
-serial_strict = kernel({"cache": True}, _STRICT)
-serial = kernel({"cache": True}, _SHARED)
+_piece_strict = kernel({"cache": True}, _STRICT)
+_piece = kernel({"cache": True}, _SHARED)
+
+
+def serial(function: Callable[..., Any]) -> Any:
+    """A decorator for kernels that run on one thread."""
+    return follow_sources(_piece(function))
+
+
+def serial_strict(function: Callable[..., Any]) -> Any:
+    """The same without freedom for the compiler."""
+    return follow_sources(_piece_strict(function))
 
 
 def shared(size: Callable[..., tuple[int, float]]) -> Any:
     """A decorator for loops f(first, last, *args): f(*args) shares its tasks; see `share`."""
-    return lambda function: share(_loop(function), size)
+    return lambda function: share(follow_sources(_loop(function)), size)
 
 
 def shared_strict(size: Callable[..., tuple[int, float]]) -> Any:
     """The same without freedom for the compiler."""
-    return lambda function: share(_strict_loop(function), size)
+    return lambda function: share(follow_sources(_strict_loop(function)), size)
 
 
 _loop = numba.njit(cache=True, nogil=True, **FINISHED, **_SHARED)
