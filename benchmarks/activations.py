@@ -1,14 +1,17 @@
 """What each activation costs, and how accurate its averages are.
 
-Run with ``python benchmarks/activations.py``. Columns: largest error of g0, g1, g2 against a rule
-of twice the nodes (0: closed form) at D = ∞ and 9; time of an average; error stated for the pair
-averages of units with variances up to 4; time of one right-hand side of the overlap equations in
-gradient flow, p = 10 and 100, on one thread; time of one SGD step in law at p = 4.
+    python -m benchmarks.activations [NAME ...]
+
+Columns: largest error of g0, g1, g2 against a rule of twice the nodes (0: closed form) at D = ∞ and
+9; time of an average; error stated for the pair averages of units with variances up to 4; time of
+one right-hand side of the overlap equations in gradient flow, p = 10 and 100, on one thread; time
+of one SGD step in law at p = 4.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import time
 
 import numpy as np
@@ -89,12 +92,12 @@ def sgd_step(given) -> float:
     return 1e6 * best(run) / steps
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     print(f"{'':16}{'quadrature error':>18}{'average, µs':>14}{'pairs':>9}"
           f"{'RHS, ms':>14}{'SGD, µs':>9}")  # fmt: skip
     print(f"{'':16}{'∞':>9}{'9':>9}{'∞':>7}{'9':>7}{'':>9}{'10':>7}{'100':>7}")
     own = [custom(swish, strip=3.0), custom(hard_tanh, kinks=(-1.0, 1.0))]
-    for given in [*NAMES, *own]:
+    for given in names or [*NAMES, *own]:
         sigma = get_activation(given)
         errors = [quadrature_error(sigma, D) for D in (math.inf, 9)]
         times = [average_time(sigma, D) for D in (math.inf, 9)]
@@ -106,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -11,11 +11,12 @@ are what no arrangement avoids, and are timed alone.
 Times are the least over many short turns, on one thread, so that a busy machine disturbs the two
 sides of a ratio alike.
 
-    python benchmarks/sgd.py
+    python -m benchmarks.sgd [turns]
 """
 
 from __future__ import annotations
 
+import sys
 import time
 
 import numpy as np
@@ -67,12 +68,12 @@ def activations(step, words, a, a_star, pre, pre_star, X, Z, C, value, move, tim
     write_stream(words, s)
 
 
-def least_times(works):
+def least_times(works, turns):
     """Least time of each work, {name: (function of a count, count)}, in µs, measured in turns."""
     best = dict.fromkeys(works, np.inf)
     for work, _ in works.values():
         work(1)
-    for _ in range(TURNS):
+    for _ in range(turns):
         for name, (work, count) in works.items():
             began = time.perf_counter()
             work(count)
@@ -90,7 +91,7 @@ def gradient_alone(step, p, k):
     return lambda count: activations(step, words, *rest, count)
 
 
-def in_r_d(p=100, d=1000, k=2):
+def in_r_d(turns, p=100, d=1000, k=2):
     problem = mf.Problem(mf.CommitteeTarget(k=k), dim=d, learning_rate=0.5)
     start = mf.gaussian_weights(problem, p)
     step = make_step(problem, p, 1, False)
@@ -104,7 +105,8 @@ def in_r_d(p=100, d=1000, k=2):
             "step": (run.advance, 60),
             "normals": (lambda count: draw(words, x, 0.0, count), 60),
             "activations": (gradient_alone(step, p, k), 60),
-        }
+        },
+        turns,
     )
     speed = 16e-3 * p * d / times["touch"]
     print(f"SGD in R^d, p = {p}, d = {d}, k = {k}, one run on one thread")
@@ -119,7 +121,7 @@ def in_r_d(p=100, d=1000, k=2):
     return ratio
 
 
-def exact_in_law(p=4, k=2, d=10**6):
+def exact_in_law(turns, p=4, k=2, d=10**6):
     problem = mf.Problem(mf.CommitteeTarget(k=k), dim=d, learning_rate=0.5)
     start = mf.gaussian_weights(problem.at_dim(100), p).overlaps()
     step = make_step(problem, p, 1, False)
@@ -130,7 +132,8 @@ def exact_in_law(p=4, k=2, d=10**6):
             "step": (run.advance, 2_000),
             "draws": (lambda count: draw(words, x, d - k - p, count), 2_000),
             "activations": (gradient_alone(step, p, k), 2_000),
-        }
+        },
+        turns,
     )
     print(f"SGD exact in law, p = {p}, k = {k}, d = {d:,}, one run on one thread")
     draws, rest = times["draws"], times["activations"]
@@ -144,7 +147,8 @@ def exact_in_law(p=4, k=2, d=10**6):
             at_dim = problem.at_dim(dim)
             wide = mf.gaussian_weights(problem.at_dim(1000), width).overlaps()
             chain = LawRuns(at_dim, wide, make_step(at_dim, width, 1, False), make_streams(0, 1))
-            cells.append(least_times({"step": (chain.advance, 2_000 // width + 10)})["step"])
+            works = {"step": (chain.advance, 2_000 // width + 10)}
+            cells.append(least_times(works, turns)["step"])
         print(f"    p = {width:4d}" + "".join(f"  {cell:8.3f}" for cell in cells))
     return times["step"]
 
@@ -163,12 +167,12 @@ def whole_call():
         print(f"simulate_sgd, 8 runs, threads = {threads}: {per_step:.3f} µs a step and run")
 
 
-def main() -> None:
+def main(turns: int = TURNS) -> None:
     with thread_limit(1):
-        in_r_d()
-        exact_in_law()
+        in_r_d(turns)
+        exact_in_law(turns)
     whole_call()
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else TURNS)
