@@ -58,7 +58,7 @@ def error_in_growth(
     summed = total or (lambda sums: sums)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         at = parts(y)
-        sizes = np.sqrt(summed(np.array(_products(at, at))))
+        sizes = np.sqrt(summed(_products(at, at)))
         faint = sizes < SMALL * sizes.max(initial=0.0)
         if not faint.any():
             return 0.0
@@ -77,14 +77,16 @@ def error_in_growth(
             part[:, faint[first : first + part.shape[1]]] = 0.0
             first += part.shape[1]
         velocity(without, left)
-        stays = np.sqrt(summed(np.array(_products(parts(left), parts(left)))))
+        gone = parts(left)
+        stays = np.sqrt(summed(_products(gone, gone)))
     errs = grows & (stays <= off)
     return float((stays[errs] / speeds[errs]).max(initial=0.0))
 
 
-def _products(x: Sequence[Array], y: Sequence[Array]) -> list[float]:
+def _products(x: Sequence[Array], y: Sequence[Array]) -> Array:
     """Inner products of two vectors for each direction."""
-    return [float(s) for p, q in zip(x, y, strict=True) for s in np.einsum("ic,ic->c", p, q)]
+    pairs = zip(x, y, strict=True)
+    return np.concatenate([np.einsum("ic,ic->c", p, q) for p, q in pairs])
 
 
 def growth_rates(
