@@ -1,5 +1,6 @@
 """Rules of the house that no linter checks."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_a_file_name_has_one_meaning():
     twice = {name: found for name, found in places.items() if len(found) > 1}
     assert {name: twice[name] for name in twice if name not in SHARED_NAMES} == {}
     assert set(SHARED_NAMES) <= set(twice), "a name that occurs once needs no word here"
+
+
+def test_paths_of_the_contributors_page_exist():
+    """In backticks, of the repository, the package or `dynamics`; Sphinx follows `{doc}` itself."""
+    page = (PACKAGE.parent / "docs" / "contributing.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"(?<!\{doc\})`([\w./-]+)`", page))
+    paths = {word for word in words if "/" in word or word.endswith(".py")}
+    places = (PACKAGE.parent, PACKAGE, PACKAGE / "dynamics")
+    assert paths
+    assert {path for path in paths if not any((each / path).exists() for each in places)} == set()
 
 
 def test_only_pictures_and_users_modules_are_imported_by_a_name_in_quotes():

@@ -29,9 +29,10 @@ class Continued(RunArrays, Generic[Kept]):
     def at(self, t: float) -> Kept:
         """The state at any time between the first and the last saved one.
 
-        No interpolant is kept, for want of memory: what the run did since the saved time before is
-        solved again with its tolerances. The state is as accurate as those that were saved, and
-        costs as much as that part of the run did; at a saved time it is the saved state itself.
+        No interpolant is kept, for want of memory: the run is solved again from the last state
+        before t that it kept, with its tolerances. The state is as accurate as those that were
+        kept, and costs as much as that part of the run did; a state that was kept is returned as
+        it is.
 
         Parameters
         ----------
@@ -46,7 +47,8 @@ class Continued(RunArrays, Generic[Kept]):
         ------
         TypeError, ValueError
             If t is not as above, or the run is not determined by the states that it kept: SGD,
-            diffusion, fluctuations, a temperature, a rate that depends on what was met, ranks.
+            diffusion, fluctuations, a temperature, overlap equations under
+            `schedules.adagrad_norm`, ranks.
         RuntimeError
             If the solve fails; the message says how.
 
@@ -82,7 +84,8 @@ class Continued(RunArrays, Generic[Kept]):
         Solution
             Both parts, with the moment of change in it twice: its risk is that under the problem
             before, then under the new one. ``problem``, ``stats`` and ``parameters`` are the last
-            phase's; `phases` has each alone. Runs of SGD that were stopped wait for the last.
+            phase's; `phases` has each alone. Several runs side by side go on together from the
+            last saved time, also those that ``until`` stopped earlier.
 
         Raises
         ------
@@ -117,10 +120,13 @@ def _go_on(before: RunArrays, problem: Problem, t_end: float, settings: dict[str
 def _call(
     before: RunArrays, problem: Problem, t_end: float, settings: dict[str, Any]
 ) -> tuple[Callable[..., Any], Any, float, dict[str, Any]]:
-    """The solver, the start, its time, and all other arguments; refuses what cannot go on."""
+    """The solver, the start, its time t0, and the solver's other arguments.
+
+    The arguments are those of a run that begins at 0, but for ``t_end``. Refuses what cannot go on.
+    """
     checks.instance(problem, "problem", Problem)
     solver = _solver(before, settings)
-    of_law = "evaluator" in solver.settings
+    of_law = "evaluator" in solver.settings  # the mean field: only it has a choice of evaluators
     t0 = float(before.t[-1])
     t_end = checks.real(t_end, "t_end")
     if t_end <= t0:
@@ -134,9 +140,10 @@ def _call(
     if "comm" not in settings:
         given["keep"] = str(before.parameters.get("keep", "all"))
     given |= settings
-    if "seed" not in given and "comm" not in settings:  # of noise; that of a sample stays the same
-        name = "noise_seed" if of_law else "seed"
-        given["seed"] = _next_seed(int(before.parameters[name]), len(before.phases))
+    # a seed among the solver's settings is that of a sample, which stays; others are of noise
+    if "seed" not in given and "comm" not in settings:
+        seed_name = "noise_seed" if of_law else "seed"
+        given["seed"] = _next_seed(int(before.parameters[seed_name]), len(before.phases))
     given["save_at"] = _times(given.get("save_at"), t0, t_end)
     for name in ("observables", "averages"):
         if given.get(name) is not None:
@@ -160,13 +167,13 @@ def _joined(before: RunArrays, after: Any, problem: Problem, t0: float, alpha: f
     parameters["t_end"] = parameters["t_end"] + t0
     if "steps" in before.parameters:
         first = before.parameters["steps"][-1]
-        mine = [first + n for n in parameters["steps"]]
+        later = [first + n for n in parameters["steps"]]
         stats["steps"] += first
-        parameters["steps"] = [*before.parameters["steps"], *mine]
+        parameters["steps"] = [*before.parameters["steps"], *later]
     said = f"in times since t = {t0:g}: {after.message}"
     counts = len(before.t), len(after.t)
     phases = before.parts or (_phase(before, 0.0, 0.0, 0, 0),)
-    place = counts[0], before.states.shape[-1]
+    firsts = counts[0], before.states.shape[-1]  # where the times and states of `after` begin
     latest = replace(after, problem=problem, stats=stats, parameters=parameters, message=said)
     worst = before.status if after.status is Status.SUCCESS else after.status
     return replace(
@@ -179,11 +186,12 @@ def _joined(before: RunArrays, after: Any, problem: Problem, t0: float, alpha: f
         observables=joined_observables(
             before.observables, after.observables, counts, np.ndim(before.risk) - 1
         ),
-        parts=(*phases, _phase(latest, t0, alpha, *place)),
+        parts=(*phases, _phase(latest, t0, alpha, *firsts)),
     )
 
 
 def _phase(run: RunArrays, start: float, alpha: float, first: int, first_state: int) -> Phase:
+    """A part of a longer run, see `Phase`; its ``steps`` are in the parameters of the whole."""
     parameters = {n: v for n, v in run.parameters.items() if n != "steps"}
     return Phase(
         run.problem, start, alpha, first, first_state, str(run.status), run.message, run.stats,
@@ -192,7 +200,10 @@ def _phase(run: RunArrays, start: float, alpha: float, first: int, first_state: 
 
 
 def _solver(before: RunArrays, settings: dict[str, Any]) -> Solver:
-    """What moves a run of this description."""
+    """The solver that goes on with a run; refuses a run with which none does.
+
+    On ranks ``neurons`` counts those of all ranks and ``n`` those of one.
+    """
     description = before.parameters.get("description")
     if description not in SOLVERS:
         allowed = ", ".join(sorted(set(SOLVERS) - {ON_RANKS}))
@@ -234,12 +245,12 @@ def _refuse_sums(before: RunArrays, problem: Problem) -> None:
 
 
 def _next_seed(seed: int, number: int) -> int:
-    """Of the noise of a later phase: not that of an earlier one."""
+    """The seed of the noise of phase `number`, which no earlier phase has drawn."""
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
 def _times(save_at: Any, t0: float, t_end: float) -> Any:
-    """Times to record, since t0; those given are on the run's clock."""
+    """Times to record, counted from t0; `save_at` is on the clock of the whole run."""
     if save_at is None or isinstance(save_at, int | np.integer):
         return save_at
     times = check_times(save_at, t_end)
@@ -249,5 +260,5 @@ def _times(save_at: Any, t0: float, t_end: float) -> Any:
 
 
 def _shifted(function: Callable[[float, Any], Any], t0: float, t: float, state: Any) -> Any:
-    """A user's function by the run's clock."""
+    """A user's function of the whole run's clock, at time t since t0."""
     return function(t0 + t, state)

@@ -19,18 +19,19 @@ Array = NDArray[np.float64]
 
 
 class RandomRun(Description):
-    """Steps from one time to record to the next.
+    """A description of one run or several that steps from one time to record to the next.
 
-    A description takes the steps, and says of the last whole one what a run needs, beside what was
-    recorded, to go on from there.
+    A subclass takes the steps, and says what a run needs, beside its records, to go on after the
+    last whole one.
 
     Attributes
     ----------
     y : ndarray
-        The state at the time reached, where `result` asks for it.
+        The state at the time reached, of a subclass whose `result` asks for it; else empty.
     records : list of dict
-        One for each time recorded, its ``"t"``.
+        What was recorded at each time so far: the time itself as ``"t"``, risks, states.
     checkpoint : Checkpoint or None
+        Where snapshots go.
     """
 
     y: Array = np.empty(0)
@@ -58,11 +59,11 @@ class RandomRun(Description):
 
     @abstractmethod
     def set_position(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Put everything back to such a position; the records are there."""
+        """Put everything back to such a position; `records` has been put back before."""
 
     @abstractmethod
     def stats(self) -> dict[str, Any]:
-        """Counts, and errors that are known before the records are gathered."""
+        """The solution's ``stats``, but for errors that only `result` knows."""
 
     def place(self) -> str:
         """Where the run is, for a message."""
@@ -102,7 +103,9 @@ class RandomRun(Description):
 
 
 class RandomRuns(RandomRun):
-    """Several runs side by side, each of which may stop by itself; all end where the last does.
+    """Several runs side by side, each of which may stop by itself.
+
+    Records hold all runs: one that has stopped keeps its state until the last one stops.
 
     Parameters
     ----------
@@ -114,6 +117,7 @@ class RandomRuns(RandomRun):
     Attributes
     ----------
     stopping : StoppingRuns or None
+        Which runs have stopped; None where nothing is asked for that could stop one.
     """
 
     stopping: StoppingRuns | None = None
@@ -128,10 +132,12 @@ class RandomRuns(RandomRun):
     def with_record(
         self, t: float, fields: dict[str, Array], risk: Array, **others: Any
     ) -> list[dict[str, Any]]:
-        """The last record, if there is one, and that of the present states.
+        """The last record, if there is one, followed by that of the present states at t.
 
-        They replace the last one in one statement, `self.records[-1:] = ...`, so that Ctrl-C comes
-        before or after.
+        `fields` are the states' fields that vary and `risk` their risks, of all runs; `others` go
+        into the record as they are. Under ``keep="ends"`` the last record loses its states, unless
+        it is the first. The caller puts both in place of the last one in a single statement,
+        `self.records[-1:] = ...`, so that Ctrl-C comes before or after.
         """
         record = {"t": t, **others, "risk": risk, **fields}
         measurements = self.request.measurements
@@ -142,14 +148,14 @@ class RandomRuns(RandomRun):
             record |= measurements.of_runs(t, states)
         before = self.records[-1:]
         if self.request.keep == "ends" and len(self.records) > 1:
-            # runs may end anywhere, so that the last state so far is the one to keep
+            # a run may end at any record, so each keeps its states until there is a later one
             before = [{name: each for name, each in before[0].items() if name not in fields}]
         return [*before, record]
 
     def risks_and_states(
         self, records: list[dict[str, Any]], shapes: Mapping[str, tuple[int, ...]]
     ) -> tuple[Array, StateSeries]:
-        """Risks (runs, T), and the states; `shapes` of their fields, (runs, ...)."""
+        """Risks (runs, T) and states, which the records lose; `shapes` of fields: (runs, ...)."""
         risk = np.array([record["risk"] for record in records]).reshape(-1, self.count).T
         return np.ascontiguousarray(risk), StateSeries.of_records(
             self.kind, records, shapes, self.fixed, self.origin, self.runs
@@ -157,7 +163,7 @@ class RandomRuns(RandomRun):
 
     @property
     def count(self) -> int:
-        """How many runs there are."""
+        """How many runs there are; `runs` is None only for descriptions of a single one."""
         assert self.runs is not None
         return self.runs
 
@@ -167,9 +173,15 @@ class RandomRuns(RandomRun):
 
 
 def starts_of_runs(start: Any, runs: Any, name: str) -> tuple[list[Any], Any]:
-    """One start for all runs or one for each, of the argument `name`, and how many runs there are.
+    """The starts in the argument `name`, one for all runs or one for each, and how many runs.
 
-    As many runs as starts, unless another number was asked for.
+    Several starts are one for each run. With them `runs` is their number or 1, the default of the
+    solvers, which then stands for it.
+
+    Raises
+    ------
+    ValueError
+        If there are several starts and another number of runs is asked for.
     """
     starts = [*start] if isinstance(start, StateSeries) else [start]
     if len(starts) > 1 and runs == 1:

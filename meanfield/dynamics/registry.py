@@ -1,7 +1,8 @@
 """What solvers say of themselves, so that a solution can ask for more of what it came from.
 
-Solvers return solutions, so a solution imports none of them: each puts itself here when it is
-imported, under the name of its description.
+Solvers import the class of solutions that they return, so it can import none of them: each puts
+itself here when it is imported, under the name of its description. So does the one function that
+computes the population risk.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from meanfield.problem import Problem
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OF_EQUATIONS = ("rtol", "atol", "method", "spherical")  # settings of differential equations
+# the name here of the solver on ranks; its runs have the description of those in one process
 ON_RANKS = "mean-field particles on ranks"
 
 
@@ -25,9 +27,10 @@ class Solver(NamedTuple):
     solve : callable
         ``solve(problem, start, t_end, **settings)``, the public function.
     settings : tuple of str
-        Those of a run's parameters that stay what they were.
+        The names of those of a run's parameters that `solve` takes again as they were.
     begin : callable
-        What more the end of a run says of the next start, as arguments.
+        From a solution to arguments of `solve` that carry on what its last state does not hold,
+        such as the covariance of fluctuations.
     together : callable, optional
         Of an MPI communicator: a context in which all its ranks meet one rank's error.
     """
@@ -38,8 +41,8 @@ class Solver(NamedTuple):
     together: Callable[[Any], AbstractContextManager[Any]] | None = None
 
 
-SOLVERS: dict[str, Solver] = {}
-RISKS: list[Callable[[Problem, Any], float]] = []
+SOLVERS: dict[str, Solver] = {}  # by the name of the description
+RISKS: list[Callable[[Problem, Any], float]] = []  # the function that `knows_risk` has named
 
 
 def goes_on(
@@ -48,7 +51,10 @@ def goes_on(
     begin: Callable[[Any], dict[str, Any]] = lambda run: {},
     together: Callable[[Any], AbstractContextManager[Any]] | None = None,
 ) -> Callable[[Function], Function]:
-    """Name what goes on with runs of these descriptions; a decorator of the public function."""
+    """Put the public function decorated here as what goes on with runs of these descriptions.
+
+    `settings`, `begin` and `together` are those of `Solver`.
+    """
 
     def put(function: Function) -> Function:
         for name in descriptions:
@@ -59,11 +65,11 @@ def goes_on(
 
 
 def knows_risk(function: Function) -> Function:
-    """Name the function that computes the population risk of a state of any kind."""
+    """Put the function decorated here as what computes the risk of a state of any kind."""
     RISKS[:] = [function]
     return function
 
 
 def risk_of_state(problem: Problem, state: Any) -> float:
-    """Its population risk, by the function that knows it."""
+    """The population risk of a state of any kind."""
     return RISKS[0](problem, state)

@@ -1,4 +1,4 @@
-"""Several runs side by side, each of which may stop: which move on, and what the others are."""
+"""Several runs side by side, each of which may stop: which go on, and where the others stay."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ class StoppingRuns:
     active : ndarray of int
         The runs that move on.
     stopped : list of (float, str)
-        When each run stopped, NaN if it has not, and by what.
+        When each run stopped, NaN if it has not, and by which condition.
+    signs : list of list of float
+        The sign of each condition so far, for each run; see `first_sign_change`.
     held : dict of str to ndarray
-        Fields of all runs, of which those count that belong to a run that has stopped; nothing as
-        long as none has.
+        Fields with a row for each run, of which only those of stopped runs have a meaning; empty as
+        long as none has stopped.
     """
 
     def __init__(self, stops: Stops, count: int):
@@ -55,11 +57,17 @@ class StoppingRuns:
         return [value_of(part, look) for part in self.stops.parts]
 
     def signs_after(self, run: int, values: Sequence[float]) -> tuple[list[float], int | None]:
-        """The signs of a run's conditions, and which of them is met; see `first_sign_change`."""
+        """The signs of a run's conditions after these values, and the index of the one met.
+
+        See `first_sign_change`; nothing is kept of either.
+        """
         return first_sign_change(self.signs[run], values, self.stops.signed)
 
     def hold(self, moves: NDArray[np.bool_], fields: Mapping[str, Array]) -> None:
-        """Of the active runs only those go on that move; the others stay as these fields say."""
+        """Let the active runs marked in `moves` go on, and hold the others as they are.
+
+        `fields` have a row for each active run.
+        """
         whole = {n: np.zeros((self.count, *each.shape[1:])) for n, each in fields.items()}
         for name, array in whole.items():
             array[...] = self.held.get(name, 0.0)
@@ -67,7 +75,7 @@ class StoppingRuns:
         self.held, self.active = whole, self.active[moves]
 
     def of_all(self, fields: Mapping[str, Array]) -> dict[str, Array]:
-        """Fields of all runs, from those of the active ones."""
+        """Fields of all runs: these of the active ones, and those held of the others."""
         if len(self.active) == self.count:
             return dict(fields)
         whole = {name: array.copy() for name, array in self.held.items()}
@@ -88,23 +96,23 @@ class StoppingRuns:
         return ", ".join(f"{by} ({n} of {self.count} runs)" for by, n in counts.items())
 
     def stats(self) -> dict[str, Any]:
-        """The same as `Stops.stats` of several runs."""
+        """When and by what each run stopped: what `Stops.stats` says of one, as lists."""
         stopped_at, stopped_by = (list(part) for part in zip(*self.stopped, strict=True))
         return {"stopped_at": stopped_at, "stopped_by": stopped_by}
 
     def header(self) -> dict[str, Any]:
-        """What a snapshot needs beside arrays."""
+        """What a snapshot holds of the runs, beside arrays."""
         return {
             "stopped": list(self.stopped), "signs": list(self.signs),
             "active": self.active.tolist(),
         }  # fmt: skip
 
     def arrays(self) -> dict[str, Array]:
-        """Its arrays."""
+        """The arrays of a snapshot."""
         return {f"held.{name}": array for name, array in self.held.items()}
 
     def restore(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Put everything back."""
+        """Put everything back to what a snapshot holds."""
         self.stopped = [(at, by) for at, by in header["stopped"]]
         self.signs = header["signs"]
         self.active = np.array(header["active"], dtype=np.int64)

@@ -21,7 +21,7 @@ from meanfield.studies.run import FAILED, MISSING, NOT_MADE, TAKEN, Record, Task
 from meanfield.studies.specification import Run, Specification
 from meanfield.studies.store import Store
 
-IN_FLIGHT = 512  # runs handed to an executor ahead of time
+IN_FLIGHT = 512  # runs in the hands of an executor that does not say how many it takes
 PAUSE = 0.2  # seconds between looks at what others are making
 RESTARTING = "; meanfield.studies.ProcessPool starts new workers where one has died"
 
@@ -56,34 +56,43 @@ def run_study(
     engine = SerialExecutor() if executor is None else executor
     total = len(study.runs)
     runner = _Runner(engine, store, threads, again)
-    cut: KeyboardInterrupt | None = None
+    interruption: KeyboardInterrupt | None = None
     with watch(study.name, total, total - len(missing), progress, callback) as report:
         try:
             for record in runner.make(missing, report.wait):
                 records[record.key] = record
                 report.run_ended(record)
-        except KeyboardInterrupt as error:  # what is not there is missing
-            cut = error
+        except KeyboardInterrupt as error:  # runs without a record stay those that are missing
+            interruption = error
             getattr(engine, "interrupt", lambda: None)()
         except BrokenExecutor as error:
             advice = RESTARTING if isinstance(engine, ProcessPoolExecutor) else ""
             raise type(error)(f"{error}{advice}") from error
     results = StudyResults(study, tuple(records[run.key] for run in study.runs))
-    if cut is None:
+    if interruption is None:
         return results
     made = sum(record.status != MISSING for record in results.records)
     message = f"interrupted with {made} of {total} runs made"
     if store is not None:
         message += "; the same call makes the others"
-    return return_or_raise(results, message, cut)
+    return return_or_raise(results, message, interruption)
 
 
 class _Runner:
     """The runs of one call of `run_study`.
 
     What the machine does to a run, a worker lost or an executor shut down, is not the run's doing:
-    it stays unmade, and the next start takes it up. An executor by which nothing at all is made is
-    an error.
+    it stays missing, and the next call of `run_study` makes it. If the executor has made no run at
+    all, the last of these losses is raised at the end.
+
+    Attributes
+    ----------
+    again : set of str
+        Keys of runs that failed before and are made again, whatever the store holds.
+    made : int
+        How many runs the executor has made, those that failed among them.
+    loss : exception or None
+        What became of the last run that did not come back.
     """
 
     def __init__(
@@ -97,8 +106,10 @@ class _Runner:
         """Records as runs end, on disk before they are shown to anyone.
 
         Runs that another process has put into the store meanwhile are read, not made, unless they
-        are to be made `again`; those that another one is at are left to it, and made when it dies.
-        So that processes on one folder do not go in step, each starts elsewhere.
+        are to be made `again`. Those that another process is making are left to it, and tried again
+        in the next round, which makes them if it has died; `wait` is told of them. So that
+        processes on one folder do not make the same runs at the same time, each begins with another
+        one, drawn at random.
         """
         first = random.randrange(len(runs)) if runs and self.store is not None else 0
         left = {run.key: run for run in runs[first:] + runs[:first]}
@@ -115,8 +126,8 @@ class _Runner:
             raise self.loss
 
     def _round(self, runs: list[Run]) -> Iterator[Record]:
-        """Each run once: made and written, read, or found to be taken by another process."""
-        store, found = self.store, []
+        """Records of all runs: made and written, read, missing, or taken by another process."""
+        store, found = self.store, []  # keys of runs that the store holds, which are read last
 
         def tasks() -> Iterator[Task]:
             for run in runs:
@@ -131,11 +142,11 @@ class _Runner:
 
         for task, future in as_they_finish(make_run, tasks(), self.executor):
             record = self._record(task, future)
-            if record.status == Status.INTERRUPTED:
+            if record.status == Status.INTERRUPTED:  # where it was made, maybe by SIGTERM
                 raise KeyboardInterrupt
             if store is not None and record.status not in (TAKEN, MISSING):
                 if record.status == FAILED and task.key not in self.again and store.holds(task.key):
-                    record = store.read(task.key)  # another process made it: no reason to spoil it
+                    record = store.read(task.key)  # made by another process: it is not replaced
                 else:
                     store.write(record)
             yield record
@@ -143,7 +154,7 @@ class _Runner:
             yield from (store.read(key, same_version=True) for key in found)
 
     def _record(self, task: Task, future: Future[Record]) -> Record:
-        """What a run returned, or why it did not."""
+        """What a run returned, or a record that says why it returned nothing."""
         lost = Record(task.key, task.parameters, MISSING)
         try:
             record = future.result()
@@ -169,8 +180,10 @@ def as_they_finish(
 ) -> Iterator[tuple[Any, Future[Any]]]:
     """Run a function over tasks; yield each task with its future as it finishes.
 
-    Tasks are handed over a few hundred at a time. One whose worker died is tried once more at the
-    end, with nothing beside it, so that a second death is its own doing.
+    The executor holds no more tasks at a time than its attribute `in_flight` says, `IN_FLIGHT` if
+    it has none, and gets no new one before all that have finished are yielded. A task whose worker
+    died is tried once more at the end, with nothing beside it, so that a second death is its own
+    doing.
 
     Raises
     ------
@@ -231,4 +244,5 @@ def as_they_finish(
 
 
 def _named(error: BaseException) -> str:
+    """An error in words, with its class."""
     return f"{type(error).__name__}: {error}"

@@ -13,9 +13,9 @@ from meanfield.kernels.options import serial, shared
 from meanfield.kernels.simd import LANES, fill, load, multiply_add, store, total
 
 GROUP = 6  # rows that a tile takes together
-ROWS = 8 * GROUP  # of a task
-BLOCK = 512  # of sums at a time: what they read stays in cache
-FEW = 2  # columns that do not fill a vector, each summed by itself: more are worth a vector
+ROWS = 8 * GROUP  # rows of a task
+BLOCK = 512  # terms that all sums of a task take before the next: what they read stays in cache
+FEW = 2  # so many columns beyond whole vectors are summed singly; more are padded to a vector
 _NONE = np.empty(0)
 
 
@@ -35,7 +35,11 @@ def multiply(A, X):
 
 
 def multiply_each(A, X, width, out):
-    """A X for each X of a stack: (m, columns of A times width) to (m, rows of A times width)."""
+    """A X for each X of a stack, into `out`; A (M, K) and the rest contiguous.
+
+    Row i of the stack holds a matrix (K, width), and row i of `out` its product (M, width). `width`
+    is a multiple of `LANES`; nothing is checked.
+    """
     M, K = A.shape
     out[:] = 0.0
     _multiply(A.ravel(), X, _NONE, out, M, K, width, width)
@@ -43,13 +47,17 @@ def multiply_each(A, X, width, out):
 
 @shared(lambda A, X, rest, out, M, K, C, whole: (len(X) * -(-M // ROWS), 0.1 * M * X.size))
 def _multiply(first, last, A, X, rest, out, M, K, C, whole):
-    """Whole vectors of columns, then those of `rest`: padded to one, or by rows if they are few."""
+    """A X for each row of X, a task for every ROWS rows of a product.
+
+    The first `whole` of the C columns fill vectors. The others, of a single X, are in `rest`: in
+    (K, LANES) with zeros at the end if they are more than FEW, else one column after another.
+    """
     blocks = (M + ROWS - 1) // ROWS
     for task in range(first, last):
-        m, start = task // blocks, task % blocks * ROWS
+        matrix, start = task // blocks, task % blocks * ROWS
         n = min(ROWS, M - start)
-        rows, sums = A[start * K : (start + n) * K], out[m, start * C : (start + n) * C]
-        _add_columns(rows, X[m], sums, n, K, C, whole)
+        rows, sums = A[start * K : (start + n) * K], out[matrix, start * C : (start + n) * C]
+        _add_columns(rows, X[matrix], sums, n, K, C, whole)
         if C - whole > FEW:
             padded = np.zeros(ROWS * LANES)
             _add_columns(rows, rest, padded, n, K, LANES, LANES)
@@ -62,7 +70,7 @@ def _multiply(first, last, A, X, rest, out, M, K, C, whole):
 
 @serial
 def _add_columns(A, X, out, n, K, C, whole):
-    """Add to n rows of `whole` columns, a block of K at a time."""
+    """Add A X to n rows of `out`, the first `whole` of C columns; BLOCK of K terms at a time."""
     for start in range(0, K, BLOCK):
         stop = min(K, start + BLOCK)
         for i in range(0, n, GROUP):
@@ -72,7 +80,7 @@ def _add_columns(A, X, out, n, K, C, whole):
 
 @serial
 def _sum_singly(A, rest, out, n, K, C, whole):
-    """The columns of n rows beyond `whole`, of which `rest` has one after another."""
+    """Columns from `whole` on of A X, n rows; `rest` holds these columns of X one after another."""
     for i in range(n):
         for c in range(C - whole):
             y0 = y1 = fill(0.0)
@@ -89,10 +97,11 @@ def _sum_singly(A, rest, out, n, K, C, whole):
 
 @serial
 def _tile(A, X, out, i0, n, start, stop, K, C, c):
-    """Add start..stop to six rows from i0 and eight columns from c.
+    """Add terms start ≤ x < stop of A X to six rows of `out` from i0 and eight columns from c.
 
-    Six sums stay in registers, of which there are sixteen for four numbers or 32 for eight: more
-    would not fit, fewer would wait for each other. A group cut short takes its last row over again.
+    The sums stay in registers, of which a processor has sixteen for four numbers or 32 for eight:
+    more than six rows would not fit, fewer would wait for each other. Where fewer than six of the n
+    rows are left, the last one is computed several times, to the same numbers.
     """
     i1, i2, i3 = min(i0 + 1, n - 1), min(i0 + 2, n - 1), min(i0 + 3, n - 1)
     i4, i5 = min(i0 + 4, n - 1), min(i0 + 5, n - 1)
