@@ -26,6 +26,7 @@ def follow_sources(compiled: Any) -> Any:
     return compiled
 
 
+@cache
 def sources(module: str) -> tuple[tuple[str, int, int], ...]:
     """Name, time and size of all modules of kernels that one of them imports, itself included."""
     found, left = set(), [module]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.fft import next_fast_len
 from scipy.special import erfc
 
 from meanfield.activations import Activation
@@ -265,6 +264,8 @@ def _spectrum(student: Activation, furthest: float) -> tuple[Array, Array, Array
     highest = DECAY / student.strip
     width = 2.0 * math.sqrt(DECAY) / highest  # of the error function that the window falls by
     half = furthest + 12.0 * width
+    from scipy.fft import next_fast_len  # not at import, and only wanted here
+
     count = next_fast_len(math.ceil(4.0 * highest * half / math.pi), real=True)
     x = (np.arange(count) / count - 0.5) * 2.0 * half
     window = 0.5 * erfc((np.abs(x) - furthest - 6.0 * width) / width)
