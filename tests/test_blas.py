@@ -1,5 +1,6 @@
 """Linear algebra on one thread, put back as it was."""
 
+import math
 import os
 
 import pytest
@@ -56,5 +57,20 @@ def test_fluctuations_are_solved_on_one(three_threads, monkeypatch):
     problem = mf.Problem(mf.CommitteeTarget(k=1), dim=100, learning_rate=1.0)
     start = mf.Overlaps([[1.0]], [[0.3]], [[1.0]], [1.0])
     mf.solve_fluctuations(problem, start, 0.1, save_at=2)
+    assert seen == {1}
+    assert threads_of_blas() == {3}
+
+
+@pytest.mark.parametrize("solve", [mf.solve_mean_field, mf.parallel.solve_mean_field])
+def test_mean_fields_are_solved_on_one(three_threads, solve):
+    seen = set()
+
+    def look(t, measure):
+        seen.update(threads_of_blas())
+        return 0.0
+
+    problem = mf.Problem(mf.CommitteeTarget(k=1), "relu", dim=math.inf)
+    name = "averages" if solve is mf.parallel.solve_mean_field else "observables"
+    solve(problem, mf.gaussian_measure(problem, n=4), 0.1, save_at=2, **{name: {"look": look}})
     assert seen == {1}
     assert threads_of_blas() == {3}

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
 from meanfield._version import __version__
+from meanfield.blas import one_blas_thread
 from meanfield.dynamics.observables import Measurements
 from meanfield.dynamics.particles.field_checks import Check
 from meanfield.dynamics.particles.flow import ParticleFlow
@@ -41,6 +42,7 @@ Averages = Mapping[str, Callable[[float, ParticleMeasure], ArrayLike]]
     together=lambda comm: Ranks(comm).sharing_errors(),
 )
 @raising_on_sigterm()
+@one_blas_thread()
 def solve_mean_field(
     problem: Problem,
     part: ParticleMeasure,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meanfield import checks
+from meanfield.blas import one_blas_thread
 from meanfield.dynamics.observables import Measurements, Observables
 from meanfield.dynamics.particles.flow import ParticleFlow
 from meanfield.dynamics.particles.free_energy import FreeEnergy
@@ -31,6 +32,7 @@ Array = NDArray[np.float64]
 
 @goes_on("mean-field particles", settings=(*OF_EQUATIONS, "evaluator", "field_tolerance", "step"))
 @raising_on_sigterm()
+@one_blas_thread()
 def solve_mean_field(
     problem: Problem,
     measure: ParticleMeasure,
