@@ -164,9 +164,9 @@ def _table(
     the arguments enters, so that it does not matter who asked before.
     """
     global _last
-    asked = reach, D, resolution
-    if _last is not None and _last[0] is student and _last[1] == asked:
-        return _last[2]
+    asked, latest = (reach, D, resolution), _last  # read once: another thread may replace it
+    if latest is not None and latest[0] is student and latest[1] == asked:
+        return latest[2]
     along = Axis(reach[0], resolution, -1 if student.odd else 0)
     across = Axis(reach[1], resolution, 1)
     made = None
